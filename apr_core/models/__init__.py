@@ -1,0 +1,48 @@
+"""Architectures by name, and the classifier that wraps each: gate, normalise, classify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from apr_core.data.cifar10 import MEAN, STD
+from apr_core.models.normalize import Normalize
+from apr_core.models.pixel_attention import PixelAttention
+from apr_core.models.resnet import resnet18, resnet20
+from apr_core.models.vgg import vgg16
+from apr_core.registry import Registry
+
+ARCHITECTURES: Registry[Callable[..., nn.Module]] = Registry("architecture")
+ARCHITECTURES.add("resnet20", resnet20)
+ARCHITECTURES.add("resnet18", resnet18)
+ARCHITECTURES.add("vgg16", vgg16)
+
+
+class Classifier(nn.Module):
+    """Images (B, 3, 32, 32) in [0, 1] -> logits (B, K), with nothing left to prepare outside.
+
+    Args:
+        backbone: classifies normalised images.
+        front: sees the image first, still in [0, 1] (the paper's attention, say).
+    """
+
+    def __init__(self, backbone: nn.Module, front: nn.Module | None = None) -> None:
+        super().__init__()
+        self.front = front if front is not None else nn.Identity()
+        self.normalize = Normalize(MEAN, STD)
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.backbone(self.normalize(self.front(images)))
+        return logits
+
+
+def build_model(architecture: str, attention: bool = False, num_classes: int = 10) -> Classifier:
+    """A fresh classifier by its registered name.
+
+    Raises:
+        InputError: the architecture is unknown.
+    """
+    backbone = ARCHITECTURES.get(architecture)(num_classes=num_classes)
+    return Classifier(backbone, PixelAttention() if attention else None)

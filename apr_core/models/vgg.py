@@ -1,0 +1,37 @@
+"""VGG-16 with batch normalisation for 32 x 32 images (Simonyan and Zisserman, 2015)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+"""Channels of the thirteen convolutions, in five groups that each end in a 2x2 pooling."""
+
+
+class VGG(nn.Module):
+    """(B, 3, 32, 32), normalised -> logits (B, K), with one linear layer for a head."""
+
+    def __init__(self, widths: tuple[tuple[int, ...], ...], num_classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for group in widths:
+            for width in group:
+                layers += [
+                    nn.Conv2d(channels, width, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(width),
+                    nn.ReLU(),
+                ]
+                channels = width
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.flatten = nn.Flatten()
+        self.linear = nn.Linear(channels, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.linear(self.flatten(self.features(images)))
+
+
+def vgg16(num_classes: int = 10) -> VGG:
+    """14.7 M parameters."""
+    return VGG(WIDTHS, num_classes)

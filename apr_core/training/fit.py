@@ -1,0 +1,204 @@
+"""The training loop: one loop for every architecture and every defence."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from apr_core.training.batches import AugmentedBatches
+from apr_core.training.recipes import Defence, TrainConfig, learning_rate, make_optimizer
+from apr_core.types import InputError
+
+REPORT_EVERY = 20
+"""Steps between reports: each one waits for the device."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: enough for a bar, a log line or a live chart."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    parts: dict[str, float]
+    accuracy: float
+    seconds: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished run: seconds of training over all its sittings, and a log line an epoch."""
+
+    seconds: float
+    history: list[dict[str, float]]
+
+
+def fit(
+    model: nn.Module,
+    defence: Defence,
+    images: Tensor,
+    labels: Tensor,
+    config: TrainConfig,
+    device: torch.device,
+    state_file: Path | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Fitted:
+    """Train `model` in place; go on from `state_file` where it holds an unfinished run.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        labels: int64 (N,).
+        state_file: written after every epoch, replaced atomically; read at the start.
+        report: called every `REPORT_EVERY` steps and at the end of an epoch.
+
+    Raises:
+        InputError: the loss is not finite, or the state file is of a different run.
+    """
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batches = AugmentedBatches(images, labels, config.batch_size, config.seed, device)
+    optimizer = make_optimizer(model, config)
+    run = _Run(model, optimizer, config, defence)
+    if state_file is not None and state_file.exists():
+        run.restore(state_file)
+    while run.epoch < config.epochs:
+        run.train_epoch(batches, device, report)
+        if state_file is not None:
+            run.save(state_file)
+    return Fitted(run.seconds, run.history)
+
+
+class _Run:
+    """A run under way: what an epoch changes and what a resumed run must find again."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        config: TrainConfig,
+        defence: Defence,
+    ) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.config, self.defence = config, defence
+        self.epoch = 0
+        self.seconds = 0.0
+        self.history: list[dict[str, float]] = []
+
+    def train_epoch(
+        self, batches: AugmentedBatches, device: torch.device, report: Callable[[Progress], None]
+    ) -> None:
+        self.model.train()
+        generator = torch.Generator().manual_seed(self.config.seed * 100_003 + self.epoch + 50_000)
+        totals: dict[str, Tensor] = {}
+        began, before = time.monotonic(), self.seconds
+        for step, (images, labels) in enumerate(batches.epoch(self.epoch), start=1):
+            done = (self.epoch * len(batches) + step - 1) / (self.config.epochs * len(batches))
+            loss, parts = self._step(images, labels, generator, device, done)
+            for name, part in {"loss": loss, **parts}.items():
+                totals[name] = totals.get(name, 0.0) + part.detach()
+            if step % REPORT_EVERY == 0 or step == len(batches):
+                means = {name: float(total) / step for name, total in totals.items()}
+                self._check_finite(means["loss"])
+                self.seconds = before + time.monotonic() - began
+                report(self._progress(step, len(batches), means))
+        self.epoch += 1
+        self.history.append({"epoch": self.epoch, **means, "seconds": self.seconds})
+
+    def _step(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        generator: torch.Generator,
+        device: torch.device,
+        done: float,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, done)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.config.mixed_precision):
+            loss, parts = self.defence.loss(self.model, images, labels, generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss, parts
+
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise InputError(
+                f"The loss became {loss} in epoch {self.epoch + 1}; train again with a lower "
+                f"--learning-rate than {self.config.learning_rate}. The last epoch's state is kept."
+            )
+
+    def _progress(self, step: int, steps: int, means: dict[str, float]) -> Progress:
+        done = self.epoch * steps + step
+        left = self.seconds / done * (self.config.epochs * steps - done)
+        return Progress(
+            epoch=self.epoch + 1,
+            epochs=self.config.epochs,
+            step=step,
+            steps=steps,
+            loss=means["loss"],
+            parts={name: mean for name, mean in means.items() if name != "loss"},
+            accuracy=means.get("accuracy", float("nan")),
+            seconds=self.seconds,
+            seconds_left=left,
+        )
+
+    def _identity(self) -> dict[str, str]:
+        shapes = {name: list(value.shape) for name, value in self.model.state_dict().items()}
+        return {
+            "config": json.dumps(asdict(self.config)),
+            "defence": repr(self.defence),
+            "shapes": json.dumps(shapes),
+        }
+
+    def save(self, path: Path) -> None:
+        """Write weights, optimiser state and the log, whole or not at all."""
+        tensors = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            for name, value in slots.items():
+                tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).contiguous()
+        progress = {"epoch": self.epoch, "seconds": self.seconds, "history": self.history}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        save_file(tensors, part, {**self._identity(), "progress": json.dumps(progress)})
+        part.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a file that `save` wrote.
+
+        Raises:
+            InputError: the file is of a run with another configuration.
+        """
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        for name, value in self._identity().items():
+            if metadata[name] != value:
+                raise InputError(
+                    f"{path} holds a run with another {name}; delete it to start afresh, "
+                    "or train again with the settings it was started with."
+                )
+        self.model.load_state_dict(
+            {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        )
+        slots: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, index, name = key.split(".")
+                slots.setdefault(int(index), {})[name] = value
+        state = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**state, "state": slots})
+        progress = json.loads(metadata["progress"])
+        self.epoch, self.seconds = progress["epoch"], progress["seconds"]
+        self.history = progress["history"]

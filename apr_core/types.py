@@ -1,0 +1,53 @@
+"""Shapes, enums and errors that every room of the engine shares."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class InputError(ValueError):
+    """Something a person gave us cannot be used.
+
+    The message is one plain sentence: what was wrong, with which value, and what to do.
+    The command line prints it and exits with code 2; the app shows it and keeps the page as it was.
+    """
+
+
+class Strategy(StrEnum):
+    """How differential evolution makes a child."""
+
+    SU2019 = "su2019"
+    """r1 + F (r2 - r3) with F = 0.5 and no crossover (Su, Vargas and Sakurai, 2019)."""
+    BEST1BIN = "best1bin"
+    """best + F (r1 - r2) with F drawn from [0.5, 1) each generation: SciPy's default."""
+
+
+class Fitness(StrEnum):
+    """What the search minimises."""
+
+    PROBABILITY = "probability"
+    """Softmax probability of the true class (untargeted), or minus that of the target."""
+    MARGIN = "margin"
+    """Logit of the true class minus the best other (untargeted), or best other minus target.
+    It does not go flat where the softmax saturates."""
+
+
+class Stop(StrEnum):
+    """When the search for one image ends before its budget does."""
+
+    FIRST_FLIP = "first-flip"
+    """At the first candidate that the model labels as the attacker wants."""
+    SU2019 = "su2019"
+    """At Su et al.'s thresholds: true class under 5 % (untargeted), target over 90 %."""
+    BUDGET = "budget"
+    """Never: spend every generation."""
+
+
+class Status(StrEnum):
+    """How the attack on one image ended."""
+
+    FLIPPED = "flipped"
+    SURVIVED = "survived"
+    MISCLASSIFIED = "misclassified"
+    """The model was wrong about the clean image, which was therefore not attacked."""
+    CANCELLED = "cancelled"
