@@ -1,0 +1,26 @@
+"""The engine of APR Lab: train, attack, defend, certify and explain image classifiers."""
+
+from apr_core.attacks.attack import OnePixelAttack
+from apr_core.attacks.one_pixel import OnePixelConfig
+from apr_core.attacks.result import AttackResult, Outcome, PixelEdit, Snapshot
+from apr_core.types import Fitness, InputError, Status, Stop, Strategy
+from apr_core.version import __version__
+from apr_core.zoo import Card, list_cards, load_model
+
+__all__ = [
+    "AttackResult",
+    "Card",
+    "Fitness",
+    "InputError",
+    "OnePixelAttack",
+    "OnePixelConfig",
+    "Outcome",
+    "PixelEdit",
+    "Snapshot",
+    "Status",
+    "Stop",
+    "Strategy",
+    "__version__",
+    "list_cards",
+    "load_model",
+]

@@ -1,0 +1,1 @@
+"""Attacks as init, ask and tell, and what runs them."""

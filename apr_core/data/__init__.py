@@ -1,0 +1,1 @@
+"""Pictures: CIFAR-10 and people's own."""

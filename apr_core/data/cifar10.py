@@ -60,6 +60,7 @@ def data_folder() -> Path:
 
 
 def cifar10_file() -> Path:
+    """The whole data set as one file."""
     return data_folder() / "cifar10.safetensors"
 
 
@@ -149,7 +150,7 @@ def _download(source: str, say: Callable[[str], None]) -> dict[str, Tensor]:
 
 def from_torchvision() -> dict[str, Tensor]:
     """The four arrays through torchvision's official download."""
-    from torchvision.datasets import CIFAR10
+    from torchvision.datasets import CIFAR10  # noqa: PLC0415  slow to import, seldom needed
 
     arrays = {}
     with tempfile.TemporaryDirectory() as folder:

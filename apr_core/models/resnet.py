@@ -28,8 +28,9 @@ class BasicBlock(nn.Module):
         self.relu2 = nn.ReLU()
 
     def forward(self, features: Tensor) -> Tensor:
-        out = self.relu1(self.bn1(self.conv1(features)))
-        return self.relu2(self.bn2(self.conv2(out)) + self.shortcut(features))
+        inner = self.relu1(self.bn1(self.conv1(features)))
+        out: Tensor = self.relu2(self.bn2(self.conv2(inner)) + self.shortcut(features))
+        return out
 
 
 class ResNet(nn.Module):
@@ -61,7 +62,8 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.stages(self.relu(self.bn(self.conv(images))))
-        return self.linear(self.flatten(self.pool(features)))
+        logits: Tensor = self.linear(self.flatten(self.pool(features)))
+        return logits
 
 
 def _initialise(model: nn.Module) -> None:

@@ -29,7 +29,8 @@ class VGG(nn.Module):
         self.linear = nn.Linear(channels, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.linear(self.flatten(self.features(images)))
+        logits: Tensor = self.linear(self.flatten(self.features(images)))
+        return logits
 
 
 def vgg16(num_classes: int = 10) -> VGG:

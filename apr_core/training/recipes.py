@@ -15,7 +15,9 @@ from apr_core.types import InputError
 class Defence(Protocol):
     """What is trained for: a loss over a mini-batch, and whether the model has a gate."""
 
-    attention: bool
+    @property
+    def attention(self) -> bool:
+        """Whether the model's input goes through pixel attention."""
 
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator

@@ -1,0 +1,362 @@
+"""The one-pixel attack (Su, Vargas and Sakurai, 2019) as init, ask and tell.
+
+Each image is searched by its own differential evolution; all searches of a batch live in one
+state. Running them, counting chunks and reporting are someone else's work (`runner`, `service`).
+Dimensions: B images, A of them still searched, P population, k pixels, D = 5 k, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from apr_core import random
+from apr_core.attacks import differential_evolution as de
+from apr_core.attacks.pixels import box, decode, edit_norms, initial_genomes
+from apr_core.types import Fitness, InputError, Stop, Strategy
+
+RANGES: dict[str, tuple[float, float]] = {
+    "pixels": (1, 16),
+    "population": (4, 10_000),
+    "generations": (0, 10_000),
+    "l2_penalty": (0.0, 100.0),
+    "weight": (0.0, 2.0),
+    "recombination": (0.0, 1.0),
+    "seed": (0, 2**31 - 1),
+}
+"""What each numeric field may be, ends included."""
+
+
+@dataclass(frozen=True)
+class OnePixelConfig:
+    """How to attack; the defaults are the published attack's.
+
+    Attributes:
+        pixels: k, how many pixels may change, 1 to 16.
+        population: P, candidates in a generation.
+        generations: most generations after the initial population.
+        strategy: how children are made.
+        fitness: what is lowered: probability, or the logit margin.
+        stop: when a search ends early.
+        target: class to reach; None to leave the true class by any road.
+        l2_penalty: the lambda of f_t(x + d) - lambda ||d||_2, with ||d|| in units of [0, 1].
+        weight: F of su2019.
+        recombination: chance that a gene is the mutant's; 1 means no crossover.
+        seed: with an image's index it fixes every random number of that image's search.
+    """
+
+    pixels: int = 1
+    population: int = 400
+    generations: int = 100
+    strategy: Strategy = Strategy.SU2019
+    fitness: Fitness = Fitness.PROBABILITY
+    stop: Stop = Stop.FIRST_FLIP
+    target: int | None = None
+    l2_penalty: float = 0.0
+    weight: float = 0.5
+    recombination: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            whole = isinstance(low, int)
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+                kind = "a whole number" if whole else "a number"
+                raise InputError(f"{name} must be {kind}, not {value!r}; try {low} to {high}.")
+            if not low <= value <= high:
+                raise InputError(f"{name} is {value}, but must lie between {low} and {high}.")
+        kinds: dict[str, type[StrEnum]] = {
+            "strategy": Strategy,
+            "fitness": Fitness,
+            "stop": Stop,
+        }
+        for name, choice in kinds.items():
+            object.__setattr__(self, name, _member(choice, name, getattr(self, name)))
+        if self.target is not None and (
+            isinstance(self.target, bool) or not isinstance(self.target, int) or self.target < 0
+        ):
+            raise InputError(
+                f"target must be a class number from 0, not {self.target!r}; leave it out for "
+                "an untargeted attack."
+            )
+
+    @property
+    def max_queries(self) -> int:
+        """Candidates scored for an image that survives, the initial population included."""
+        return self.population * (self.generations + 1)
+
+
+def _member(kind: type[StrEnum], name: str, value: str) -> StrEnum:
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(kind)
+        raise InputError(f"There is no {name} '{value}'; the known ones are: {known}.") from None
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What the model said of some candidates; all three tensors have one shape.
+
+    Attributes:
+        true: probability of the true class, float32.
+        leading: the most probable class, int64.
+        confidence: its probability, float32.
+    """
+
+    true: Tensor
+    leading: Tensor
+    confidence: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor, labels: Tensor) -> Readings:
+        """Read logits (A, P, K) against labels (A,) -> (A, P) each."""
+        probabilities = logits.softmax(dim=-1)
+        sought = labels[:, None, None].expand(*logits.shape[:2], 1)
+        confidence, leading = probabilities.max(dim=-1)
+        return cls(probabilities.gather(-1, sought)[..., 0], leading, confidence)
+
+    @classmethod
+    def blank(cls, shape: tuple[int, ...], device: torch.device) -> Readings:
+        zeros = torch.zeros(shape, device=device)
+        return cls(zeros, zeros.long(), zeros)
+
+    @classmethod
+    def where(cls, chosen: Tensor, these: Readings, those: Readings) -> Readings:
+        """`these` where `chosen`, `those` elsewhere."""
+        return cls(
+            torch.where(chosen, these.true, those.true),
+            torch.where(chosen, these.leading, those.leading),
+            torch.where(chosen, these.confidence, those.confidence),
+        )
+
+    def at(self, *index: Tensor) -> Readings:
+        return Readings(self.true[index], self.leading[index], self.confidence[index])
+
+    def first(self) -> Readings:
+        """Of (A, 1) readings, (A,)."""
+        return Readings(self.true[:, 0], self.leading[:, 0], self.confidence[:, 0])
+
+    def put(self, rows: Tensor, part: Readings) -> Readings:
+        return Readings(
+            self.true.index_copy(0, rows, part.true),
+            self.leading.index_copy(0, rows, part.leading),
+            self.confidence.index_copy(0, rows, part.confidence),
+        )
+
+
+@dataclass(frozen=True)
+class AttackState:
+    """B searches between generations.
+
+    Attributes:
+        images: what is attacked, uint8 (B, C, H, W).
+        labels: true classes, (B,).
+        targets: classes to reach, (B,); -1 for an untargeted search.
+        search: the differential evolution of all.
+        done: searches that have ended, (B,) bool.
+        queries: candidates scored, (B,) int64.
+        flip_generation: generation of the first flip, (B,); -1 while there is none.
+        readings: what the model said of each member of the population.
+        winners: fittest flipping genome so far, (B, D), its fitness (B,), infinite if there is
+            none, and what the model said of it.
+    """
+
+    images: Tensor
+    labels: Tensor
+    targets: Tensor
+    search: de.DEState
+    done: Tensor
+    queries: Tensor
+    flip_generation: Tensor
+    readings: Readings
+    winners: Tensor
+    winner_fitness: Tensor
+    winner_readings: Readings
+
+    @property
+    def flipped(self) -> Tensor:
+        return self.flip_generation >= 0
+
+    @property
+    def best_slots(self) -> Tensor:
+        """Slot of the fittest member of each population, (B,)."""
+        return self.search.fitness.argmin(dim=1)
+
+    def best(self) -> tuple[Tensor, Readings]:
+        """What each search has to show: its winner, or the fittest that did not flip.
+
+        Returns:
+            Genomes (B, D) and the model's readings of them, (B,) each.
+        """
+        rows = torch.arange(len(self.images), device=self.images.device)
+        fittest = self.search.genomes[rows, self.best_slots]
+        readings = self.readings.at(rows, self.best_slots)
+        genomes = torch.where(self.flipped[:, None], self.winners, fittest)
+        return genomes, Readings.where(self.flipped, self.winner_readings, readings)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What to score next.
+
+    Attributes:
+        rows: which images, (A,) int64.
+        proposal: the genomes, (A, P, D), and what they were made of.
+        positions: (A, P, k, 2) int64 as x, y.
+        colours: (A, P, k, 3) int64 in 0 to 255.
+    """
+
+    rows: Tensor
+    proposal: de.Proposal
+    positions: Tensor
+    colours: Tensor
+
+
+def init(
+    config: OnePixelConfig, images: Tensor, labels: Tensor, targets: Tensor, indices: Tensor
+) -> AttackState:
+    """Searches at their start.
+
+    Args:
+        images: uint8 (B, C, H, W).
+        labels: (B,) int64.
+        targets: (B,) int64, -1 for untargeted.
+        indices: (B,) int64; with the seed they fix the random numbers of each search.
+    """
+    count, _, height, width = images.shape
+    keys = random.keys_for(config.seed, indices)
+    genomes = initial_genomes(keys, config.population, config.pixels, height, width)
+    return AttackState(
+        images=images,
+        labels=labels,
+        targets=targets,
+        search=de.init(keys, genomes),
+        done=torch.zeros_like(labels, dtype=torch.bool),
+        queries=torch.zeros_like(labels),
+        flip_generation=torch.full_like(labels, -1),
+        readings=Readings.blank((count, config.population), images.device),
+        winners=genomes[:, 0],
+        winner_fitness=torch.full((count,), float("inf"), device=images.device),
+        winner_readings=Readings.blank((count,), images.device),
+    )
+
+
+def ask(config: OnePixelConfig, state: AttackState) -> Candidates:
+    """The next generation of every search that has not ended."""
+    rows = (~state.done).nonzero()[:, 0]
+    _, _, height, width = state.images.shape
+    low, high = box(config.pixels, height, width, state.images.device)
+    evolution = de.DEConfig(config.strategy, config.weight, config.recombination, low, high)
+    proposal = de.ask(evolution, state.search.select(rows))
+    return Candidates(rows, proposal, *decode(proposal.genomes))
+
+
+def tell(
+    config: OnePixelConfig, state: AttackState, candidates: Candidates, logits: Tensor
+) -> AttackState:
+    """The state after the candidates' `logits` (A, P, K) are known."""
+    rows = candidates.rows
+    labels, targets = state.labels[rows], state.targets[rows]
+    fitness = _fitness(config, logits, labels, targets)
+    if config.l2_penalty:
+        norms = edit_norms(state.images[rows], candidates.positions, candidates.colours)
+        fitness = fitness + config.l2_penalty * norms
+    generation = state.search.generation
+    readings = Readings.of(logits, labels)
+    search = de.tell(state.search.select(rows), candidates.proposal, fitness)
+    survivors = Readings.where(search.moved | (generation == 0), readings, state.readings.at(rows))
+    state = replace(
+        state,
+        search=state.search.put(rows, search),
+        queries=state.queries.index_add(0, rows, torch.full_like(rows, config.population)),
+        readings=state.readings.put(rows, survivors),
+    )
+    flipped = flips(logits, labels, targets)
+    state = _note_flips(state, candidates, fitness, flipped, readings, generation)
+    ended = _early(config, state, logits, rows) | (generation >= config.generations)
+    return replace(state, done=state.done.index_copy(0, rows, ended))
+
+
+def flips(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """Whether each candidate is labelled as the attacker wants: (A, P, K) -> (A, P) bool."""
+    leading = logits.argmax(dim=-1)
+    untargeted = (targets < 0)[:, None]
+    return torch.where(untargeted, leading != labels[:, None], leading == targets[:, None])
+
+
+def revoke(config: OnePixelConfig, state: AttackState, rows: Tensor) -> AttackState:
+    """Take back the flips at `rows` (R,), which a stricter look did not confirm; search on."""
+    spent = state.search.generation > config.generations
+    return replace(
+        state,
+        done=state.done.index_fill(0, rows, spent),
+        flip_generation=state.flip_generation.index_fill(0, rows, -1),
+        winner_fitness=state.winner_fitness.index_fill(0, rows, float("inf")),
+    )
+
+
+def _fitness(config: OnePixelConfig, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """Lower is better for the attacker: (A, P, K) -> (A, P)."""
+    targeted = targets >= 0
+    sought = torch.where(targeted, targets, labels)[:, None, None].expand(*logits.shape[:2], 1)
+    sign = torch.where(targeted, -1.0, 1.0)[:, None]
+    if config.fitness is Fitness.PROBABILITY:
+        return sign * logits.softmax(dim=-1).gather(-1, sought)[..., 0]
+    others = logits.scatter(-1, sought, float("-inf")).amax(dim=-1)
+    return sign * (logits.gather(-1, sought)[..., 0] - others)
+
+
+def _note_flips(
+    state: AttackState,
+    candidates: Candidates,
+    fitness: Tensor,
+    flipped: Tensor,
+    readings: Readings,
+    generation: int,
+) -> AttackState:
+    """Remember each search's first flip and its fittest flipping genome."""
+    rows = candidates.rows
+    lowest, slot = fitness.masked_fill(~flipped, float("inf")).min(dim=1)
+    here = torch.arange(len(rows), device=rows.device)
+    better = lowest < state.winner_fitness[rows]
+    winners = torch.where(
+        better[:, None], candidates.proposal.genomes[here, slot], state.winners[rows]
+    )
+    said = Readings.where(better, readings.at(here, slot), state.winner_readings.at(rows))
+    first = flipped.any(dim=1) & (state.flip_generation[rows] < 0)
+    when = torch.where(first, generation, state.flip_generation[rows])
+    return replace(
+        state,
+        winners=state.winners.index_copy(0, rows, winners),
+        winner_fitness=state.winner_fitness.index_copy(
+            0, rows, torch.where(better, lowest, state.winner_fitness[rows])
+        ),
+        winner_readings=state.winner_readings.put(rows, said),
+        flip_generation=state.flip_generation.index_copy(0, rows, when),
+    )
+
+
+def _early(config: OnePixelConfig, state: AttackState, logits: Tensor, rows: Tensor) -> Tensor:
+    """Which of the searches at `rows` (A,) may stop before their budget ends: (A,) bool."""
+    if config.stop is Stop.BUDGET:
+        return torch.zeros_like(rows, dtype=torch.bool)
+    if config.stop is Stop.FIRST_FLIP:
+        return state.flipped[rows]
+    targets = state.targets[rows]
+    targeted = targets >= 0
+    sought = torch.where(targeted, targets, state.labels[rows])
+    probability = logits.softmax(-1).gather(-1, sought[:, None, None].expand(*logits.shape[:2], 1))[
+        ..., 0
+    ]
+    reached = torch.where(targeted[:, None], probability > 0.9, probability < 0.05)
+    return reached.any(dim=1)
+
+
+def finish(state: AttackState, rows: Tensor) -> AttackState:
+    """End the searches where `rows` (B,) bool holds."""
+    return replace(state, done=state.done | rows)

@@ -1,0 +1,201 @@
+"""What an attack leaves behind: outcomes that go through JSON and snapshots that are drawn."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from apr_core.attacks.one_pixel import OnePixelConfig
+from apr_core.attacks.pixels import apply_edits
+from apr_core.types import InputError, Status
+
+
+@dataclass(frozen=True)
+class PixelEdit:
+    """One pixel and its new colour: x from the left, y from the top, rgb in 0 to 255."""
+
+    x: int
+    y: int
+    rgb: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the attack on one image ended.
+
+    Attributes:
+        index: the image's index, which with the seed fixed its random numbers.
+        status: flipped, survived, misclassified (not attacked) or cancelled.
+        queries: candidates scored; the one prediction of the clean image is not among them.
+        generations: generations after the initial population that were run.
+        flip_generation: generation of the first flip, None if there was none.
+        edits: the winning edit, or the closest one of an image that survived.
+        label: true class.
+        target: class to reach, None if untargeted.
+        label_before, confidence_before: the model's answer to the clean image.
+        label_after, confidence_after: its answer to the edited image.
+        true_before, true_after: probability of the true class, before and after.
+    """
+
+    index: int
+    status: Status
+    queries: int
+    generations: int
+    flip_generation: int | None
+    edits: tuple[PixelEdit, ...]
+    label: int
+    target: int | None
+    label_before: int
+    label_after: int
+    confidence_before: float
+    confidence_after: float
+    true_before: float
+    true_after: float
+
+    @property
+    def success(self) -> bool:
+        return self.status is Status.FLIPPED
+
+    def apply(self, image: Tensor) -> Tensor:
+        """The edited image: uint8 (C, H, W) -> uint8 (C, H, W)."""
+        if not self.edits:
+            return image.clone()
+        positions = torch.tensor([[(edit.x, edit.y) for edit in self.edits]])
+        colours = torch.tensor([[edit.rgb for edit in self.edits]])
+        return apply_edits(image[None].cpu(), positions, colours)[0]
+
+    @classmethod
+    def from_dict(cls, entry: dict[str, Any]) -> Outcome:
+        """Undo `dataclasses.asdict` and JSON."""
+        edits = tuple(PixelEdit(e["x"], e["y"], tuple(e["rgb"])) for e in entry["edits"])
+        return cls(**{**entry, "edits": edits, "status": Status(entry["status"])})
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """The outcomes of one run, with what made them.
+
+    Attributes:
+        model: the model's name, "" for one that has none.
+        config: as it was run.
+        outcomes: one an image.
+        seconds: wall time of the search.
+        versions: of torch, Python and this package, and the weights' hash if there is one.
+    """
+
+    model: str
+    config: OnePixelConfig
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def queries(self) -> int:
+        return sum(outcome.queries for outcome in self.outcomes)
+
+    @property
+    def attacked(self) -> int:
+        """Images that were classified correctly, and therefore attacked."""
+        return sum(outcome.status is not Status.MISCLASSIFIED for outcome in self.outcomes)
+
+    @property
+    def success_rate(self) -> float:
+        """Flipped over attacked; not a number where none was attacked."""
+        flipped = sum(outcome.success for outcome in self.outcomes)
+        return flipped / self.attacked if self.attacked else float("nan")
+
+    def adversarial(self, images: Tensor) -> Tensor:
+        """The images with the winning edits; an image that was not flipped is left as it was.
+
+        Args:
+            images: uint8 (B, C, H, W), in the order they were attacked.
+        """
+        edited = [
+            outcome.apply(image) if outcome.success else image.cpu().clone()
+            for outcome, image in zip(self.outcomes, images, strict=True)
+        ]
+        return torch.stack(edited)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> AttackResult:
+        """Undo `to_json`.
+
+        Raises:
+            InputError: the text is not a result.
+        """
+        try:
+            entry = json.loads(text)
+            config = OnePixelConfig(**entry.pop("config"))
+            outcomes = tuple(Outcome.from_dict(outcome) for outcome in entry.pop("outcomes"))
+            return cls(config=config, outcomes=outcomes, **entry)
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"This is not an attack result ({error}); use one that `attack --json` wrote."
+            ) from None
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One candidate's way through one generation, for slow motion.
+
+    Attributes:
+        slot: its place in the population.
+        parent, child: edits before and after.
+        donors: the edits r1, r2, r3 that the child was made of.
+        weight: F.
+        parent_true, child_true: probability of the true class for each.
+        kept: whether the child took its parent's place.
+    """
+
+    slot: int
+    parent: tuple[PixelEdit, ...]
+    child: tuple[PixelEdit, ...]
+    donors: tuple[tuple[PixelEdit, ...], ...]
+    weight: float
+    parent_true: float
+    child_true: float
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One image's search after one generation: all that a screen draws.
+
+    Attributes:
+        generation: 0 for the initial population.
+        queries: candidates scored so far.
+        positions: of the population, (P, k, 2) int64 as x, y.
+        colours: (P, k, 3) int64.
+        fitness: (P,) float32, lower is better.
+        true: probability of the true class for each member, (P,) float32.
+        moved: members that are new in this generation, (P,) bool.
+        best: slot of the fittest member. A flip that its own parent outranked is not in the
+            population; it is shown in this slot, in place of the fittest.
+        best_true: probability of the true class for what is shown there.
+        best_label, best_confidence: the leading class for it.
+        flipped: whether the search has succeeded.
+        done: whether it has ended.
+        walk: one candidate followed; None in the initial population.
+    """
+
+    generation: int
+    queries: int
+    positions: Tensor
+    colours: Tensor
+    fitness: Tensor
+    true: Tensor
+    moved: Tensor
+    best: int
+    best_true: float
+    best_label: int
+    best_confidence: float
+    flipped: bool
+    done: bool
+    walk: Walk | None

@@ -1,0 +1,137 @@
+"""Candidates to logits: edits drawn and classified in chunks, so that memory stays flat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from apr_core.attacks.one_pixel import Candidates
+from apr_core.attacks.pixels import apply_edits
+from apr_core.models import Classifier
+from apr_core.models.inference import device_of, prepare
+from apr_core.types import InputError
+
+CHUNK = {"cpu": 100, "cuda": 4096}
+"""Images in a chunk: on a CPU what its caches hold, on a GPU what fills it (`bench`)."""
+CONFIRM_CHUNK = {"cpu": 8, "cuda": 256}
+"""Images in a chunk where few are looked at: they too are padded to one shape."""
+
+
+@dataclass(frozen=True)
+class Edits:
+    """Edited images that are not drawn yet.
+
+    Attributes:
+        images: uint8 (A, C, H, W).
+        owner: which image each edit is of, (N,) int64.
+        positions: (N, k, 2) int64 as x, y.
+        colours: (N, k, 3) int64.
+    """
+
+    images: Tensor
+    owner: Tensor
+    positions: Tensor
+    colours: Tensor
+
+    @classmethod
+    def of(cls, images: Tensor, candidates: Candidates) -> Edits:
+        """The A x P candidates of images (A, C, H, W), image by image."""
+        searches, population = candidates.positions.shape[:2]
+        owner = torch.arange(searches, device=images.device).repeat_interleave(population)
+        positions, colours = candidates.positions.flatten(0, 1), candidates.colours.flatten(0, 1)
+        return cls(images, owner, positions, colours)
+
+    @classmethod
+    def merge(cls, parts: list[Edits]) -> Edits:
+        """Many callers' edits as one; shorter lists of pixels repeat their last, which is idle."""
+        most = max(part.positions.shape[1] for part in parts)
+        owners, first = [], 0
+        for part in parts:
+            owners.append(part.owner + first)
+            first += len(part.images)
+        return cls(
+            torch.cat([part.images for part in parts]),
+            torch.cat(owners),
+            torch.cat([_stretch(part.positions, most) for part in parts]),
+            torch.cat([_stretch(part.colours, most) for part in parts]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def draw(self, first: int, last: int) -> Tensor:
+        """Edits `first` to `last` as uint8 images (n, C, H, W)."""
+        images = self.images[self.owner[first:last]]
+        return apply_edits(images, self.positions[first:last], self.colours[first:last])
+
+
+def _stretch(edits: Tensor, most: int) -> Tensor:
+    return torch.cat([edits, edits[:, -1:].expand(-1, most - edits.shape[1], -1)], dim=1)
+
+
+class Scorer:
+    """A model as an attack sees it: uint8 images or edits in, float32 logits out.
+
+    This package's own models are scored through a folded copy, in chunks padded to one shape, so
+    that a candidate's logits do not depend on its company; what matters is then confirmed on the
+    model itself. A user's model is called as it is, on exactly the candidates and nothing else.
+
+    Args:
+        model: images (B, C, H, W) float in [0, 1] -> logits (B, K).
+        chunk: images in one call of the model; by default what suits its device.
+    """
+
+    def __init__(self, model: nn.Module, chunk: int | None = None) -> None:
+        self.model = model
+        self.device = device_of(model)
+        self.chunk = chunk or CHUNK.get(self.device.type, 1024)
+        self.exact = not isinstance(model, Classifier)
+        self._search = model if self.exact else prepare(model)
+
+    @torch.inference_mode()
+    def score(self, edits: Edits) -> Tensor:
+        """Logits of every edit, (N, K) float32."""
+        return torch.cat(
+            [
+                self._classify(self._search, edits.draw(first, first + self.chunk), self.chunk)
+                for first in range(0, len(edits), self.chunk)
+            ]
+        )
+
+    @torch.inference_mode()
+    def confirm(self, images: Tensor) -> Tensor:
+        """The model's own logits, in float32: uint8 (N, C, H, W) -> (N, K)."""
+        chunk = CONFIRM_CHUNK.get(self.device.type, 64)
+        return torch.cat(
+            [self._classify(self.model, part, chunk) for part in torch.split(images, chunk)]
+        )
+
+    def _classify(self, model: nn.Module, images: Tensor, shape: int) -> Tensor:
+        """Logits (n, K) of uint8 images (n, C, H, W), n at most `shape`, padded if need be."""
+        count = len(images)
+        if not self.exact and count < shape:
+            images = torch.cat([images, images.new_zeros(shape - count, *images.shape[1:])])
+        return check_logits(model(as_input(images)), len(images))[:count]
+
+
+def as_input(images: Tensor) -> Tensor:
+    """uint8 (N, C, H, W) -> float in [0, 1], channels last; what a PNG reader would make of it."""
+    return images.to(torch.float32).div(255).contiguous(memory_format=torch.channels_last)
+
+
+def check_logits(logits: Tensor, count: int) -> Tensor:
+    """The logits as float32, or InputError where they are not (count, K) finite numbers."""
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != count:
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(
+            f"The model returned {found} for {count} images; it must return logits of shape "
+            f"({count}, classes)."
+        )
+    if not bool(logits.isfinite().all()):
+        raise InputError(
+            "The model returned a logit that is not a finite number; check its weights, and that "
+            "it takes images in [0, 1]."
+        )
+    return logits.float()

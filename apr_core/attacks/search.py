@@ -1,0 +1,216 @@
+"""One search under way: what stands between the algorithm and whoever runs it.
+
+A runner asks for edits, has them scored in whatever company it likes, and advances the search
+with the logits. `OnePixelAttack` does so for a batch, `service` for many callers at once.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from apr_core.attacks import one_pixel
+from apr_core.attacks.one_pixel import AttackState, Candidates, OnePixelConfig, Readings
+from apr_core.attacks.pixels import apply_edits, decode
+from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, Walk
+from apr_core.attacks.scoring import Edits, Scorer
+from apr_core.types import InputError, Status
+
+UNTARGETED = -1
+
+
+class Search:
+    """The attack on a batch of images, a generation at a time.
+
+    Args:
+        config: how to attack.
+        scorer: of the model under attack.
+        images: uint8 (B, C, H, W).
+        labels: (B,) int64.
+        targets: (B,) int64 or None; overrides the config's one target.
+        indices: (B,) int64 or None for 0, 1, ...; with the seed they fix each image's draws.
+
+    Raises:
+        InputError: a label or a target is no class of the model, or a target is the label.
+    """
+
+    def __init__(
+        self,
+        config: OnePixelConfig,
+        scorer: Scorer,
+        images: Tensor,
+        labels: Tensor,
+        targets: Tensor | None = None,
+        indices: Tensor | None = None,
+    ) -> None:
+        self.config = config
+        self.scorer = scorer
+        device = scorer.device
+        images, labels = images.to(device), labels.to(device)
+        if targets is None:
+            target = UNTARGETED if config.target is None else config.target
+            targets = torch.full_like(labels, target)
+        if indices is None:
+            indices = torch.arange(len(images))
+        self.indices = indices.to(device)
+        clean = scorer.confirm(images)
+        _check_classes(labels, targets.to(device), clean.shape[1])
+        self._before = Readings.of(clean[:, None], labels).first()
+        state = one_pixel.init(config, images, labels, targets.to(device), self.indices)
+        self.misclassified = self._before.leading != labels
+        self.state: AttackState = one_pixel.finish(state, self.misclassified)
+        self._candidates: Candidates | None = None
+        self._parents: AttackState = self.state
+        self._said: Readings | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether any image is still searched."""
+        return not bool(self.state.done.all())
+
+    @property
+    def generation(self) -> int:
+        """Generations told so far; the initial population is the first."""
+        return self.state.search.generation
+
+    def propose(self) -> Edits:
+        """The edits to score next; call `advance` with their logits."""
+        self._candidates = one_pixel.ask(self.config, self.state)
+        return Edits.of(self.state.images[self._candidates.rows], self._candidates)
+
+    def advance(self, logits: Tensor) -> None:
+        """Take the logits (N, K) of the edits that `propose` gave."""
+        candidates = self._candidates
+        assert candidates is not None, "propose first"
+        logits = logits.view(len(candidates.rows), -1, logits.shape[1])
+        self._parents = self.state
+        self._said = Readings.of(logits, self.state.labels[candidates.rows])
+        self.state = one_pixel.tell(self.config, self.state, candidates, logits)
+        if not self.scorer.exact:
+            self._confirm_flips()
+
+    def _confirm_flips(self) -> None:
+        """Hold each new flip against the model itself: the search ran on a folded copy."""
+        rows = (self.state.flipped & ~self._parents.flipped).nonzero()[:, 0]
+        if not len(rows):
+            return
+        state = self.state
+        images = apply_edits(state.images[rows], *decode(state.winners[rows]))
+        logits = self.scorer.confirm(images)[:, None]
+        upheld = one_pixel.flips(logits, state.labels[rows], state.targets[rows])[:, 0]
+        if not bool(upheld.all()):
+            self.state = one_pixel.revoke(self.config, state, rows[~upheld])
+
+    def cancel(self) -> None:
+        """End every image's search where it is."""
+        self.state = one_pixel.finish(self.state, torch.ones_like(self.state.done))
+
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """How each image ended, in order; also of a search that was cut short."""
+        state = self.state
+        genomes, after = state.best()
+        positions, colours = decode(genomes)
+        tried = state.queries > 0
+        if not self.scorer.exact:
+            logits = self.scorer.confirm(apply_edits(state.images, positions, colours))
+            after = Readings.of(logits[:, None], state.labels).first()
+        after = Readings.where(tried, after, self._before)
+        wanted = torch.where(
+            state.targets < 0, after.leading != state.labels, after.leading == state.targets
+        )
+        success = (state.flipped & wanted).tolist()
+        return tuple(
+            Outcome(
+                index=int(self.indices[row]),
+                status=self._status(row, success[row]),
+                queries=int(state.queries[row]),
+                generations=max(0, int(state.queries[row]) // self.config.population - 1),
+                flip_generation=int(state.flip_generation[row]) if success[row] else None,
+                edits=to_edits(positions[row], colours[row]) if tried[row] else (),
+                label=int(state.labels[row]),
+                target=None if state.targets[row] < 0 else int(state.targets[row]),
+                label_before=int(self._before.leading[row]),
+                label_after=int(after.leading[row]),
+                confidence_before=float(self._before.confidence[row]),
+                confidence_after=float(after.confidence[row]),
+                true_before=float(self._before.true[row]),
+                true_after=float(after.true[row]),
+            )
+            for row in range(len(state.images))
+        )
+
+    def _status(self, row: int, success: bool) -> Status:
+        if self.misclassified[row]:
+            return Status.MISCLASSIFIED
+        if success:
+            return Status.FLIPPED
+        spent = int(self.state.queries[row]) >= self.config.max_queries
+        return Status.SURVIVED if spent else Status.CANCELLED
+
+    def snapshot(self) -> Snapshot:
+        """The first image's search as it stands after a generation."""
+        state = self.state
+        positions, colours = decode(state.search.genomes[0])
+        slot = int(state.best_slots[0])
+        genomes, readings = state.best()
+        positions[slot], colours[slot] = decode(genomes[0])
+        return Snapshot(
+            generation=state.search.generation - 1,
+            queries=int(state.queries[0]),
+            positions=positions.cpu(),
+            colours=colours.cpu(),
+            fitness=state.search.fitness[0].cpu(),
+            true=state.readings.true[0].cpu(),
+            moved=state.search.moved[0].cpu(),
+            best=slot,
+            best_true=float(readings.true[0]),
+            best_label=int(readings.leading[0]),
+            best_confidence=float(readings.confidence[0]),
+            flipped=bool(state.flipped[0]),
+            done=bool(state.done[0]),
+            walk=self._walk(),
+        )
+
+    def _walk(self) -> Walk | None:
+        """The child that gained most on its parent in the last generation, kept or not."""
+        candidates, said = self._candidates, self._said
+        if candidates is None or said is None or candidates.proposal.donors is None:
+            return None
+        parents = self._parents
+        gain = parents.readings.true[0] - said.true[0]
+        slot = int(gain.argmax())
+        donors = candidates.proposal.donors[0, slot].tolist()
+        weight = candidates.proposal.weight
+        return Walk(
+            slot=slot,
+            parent=to_edits(*decode(parents.search.genomes[0, slot])),
+            child=to_edits(candidates.positions[0, slot], candidates.colours[0, slot]),
+            donors=tuple(to_edits(*decode(parents.search.genomes[0, donor])) for donor in donors),
+            weight=float(weight[0]) if weight is not None else self.config.weight,
+            parent_true=float(parents.readings.true[0, slot]),
+            child_true=float(said.true[0, slot]),
+            kept=bool(self.state.search.moved[0, slot]),
+        )
+
+
+def to_edits(positions: Tensor, colours: Tensor) -> tuple[PixelEdit, ...]:
+    """Positions (k, 2) and colours (k, 3) of one candidate as values."""
+    return tuple(
+        PixelEdit(x, y, (red, green, blue))
+        for (x, y), (red, green, blue) in zip(positions.tolist(), colours.tolist(), strict=True)
+    )
+
+
+def _check_classes(labels: Tensor, targets: Tensor, classes: int) -> None:
+    for name, values in (("label", labels), ("target", targets)):
+        beyond = values[(values >= classes) | (values < UNTARGETED)]
+        if len(beyond):
+            raise InputError(
+                f"The {name} {int(beyond[0])} is not a class of this model; "
+                f"its classes are 0 to {classes - 1}."
+            )
+    same = labels[labels == targets]
+    if len(same):
+        raise InputError(
+            f"The target {int(same[0])} is already the image's class; choose another target."
+        )

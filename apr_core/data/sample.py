@@ -1,0 +1,105 @@
+"""The shipped sample: 1,000 CIFAR-10 test images, 100 a class, so that nothing need be fetched.
+
+`assets/cifar10-test-sample.png` holds them in a grid, 40 a row, without loss; the JSON beside it
+holds their labels and their indices in the test set.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from apr_core.data.cifar10 import CLASSES, Cifar10, cifar10_file, load_cifar10, sha256
+from apr_core.types import InputError
+
+ASSETS = Path(__file__).parents[2] / "assets"
+PNG = ASSETS / "cifar10-test-sample.png"
+INDEX = ASSETS / "cifar10-test-sample.json"
+PER_CLASS = 100
+COLUMNS = 40
+SIDE = 32
+TEST_IMAGES = 10_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images uint8 (1000, 3, 32, 32), labels and test-set indices int64 (1000,), by index."""
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+    def row(self, index: int) -> int | None:
+        """Where test image `index` stands in the sample, None if it is not in it."""
+        found = (self.indices == index).nonzero()
+        return int(found[0, 0]) if len(found) else None
+
+
+def make_sample(data: Cifar10) -> None:
+    """Write the sample: the first `PER_CLASS` test images of each class."""
+    firsts = [(data.test_labels == label).nonzero()[:PER_CLASS, 0] for label in range(len(CLASSES))]
+    indices = torch.cat(firsts).sort().values
+    images = data.test_images[indices]
+    rows = len(images) // COLUMNS
+    grid = images.view(rows, COLUMNS, 3, SIDE, SIDE).permute(0, 3, 1, 4, 2)
+    picture = Image.fromarray(grid.reshape(rows * SIDE, COLUMNS * SIDE, 3).numpy())
+    picture.save(PNG, optimize=True)
+    entry = {
+        "source": "CIFAR-10 test set (Krizhevsky, 2009), https://www.cs.toronto.edu/~kriz/cifar.html",
+        "classes": list(CLASSES),
+        "sha256": sha256(images),
+        "indices": indices.tolist(),
+        "labels": data.test_labels[indices].tolist(),
+    }
+    INDEX.write_text(json.dumps(entry) + "\n")
+
+
+@cache
+def load_sample() -> Sample:
+    """The shipped sample, verified.
+
+    Raises:
+        InputError: its files are missing or damaged.
+    """
+    try:
+        entry = json.loads(INDEX.read_text())
+        with Image.open(PNG, formats=("PNG",)) as picture:
+            grid = torch.from_numpy(np.asarray(picture.convert("RGB")).copy())
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"The shipped sample cannot be read ({error}); restore assets/.") from None
+    tiles = grid.view(-1, SIDE, COLUMNS, SIDE, 3).permute(0, 2, 4, 1, 3)
+    images = tiles.reshape(-1, 3, SIDE, SIDE).contiguous()
+    if sha256(images) != entry["sha256"]:
+        raise InputError("The shipped sample's pixels are not what they were; restore assets/.")
+    return Sample(images, torch.tensor(entry["labels"]), torch.tensor(entry["indices"]))
+
+
+def load_test_image(index: int) -> tuple[Tensor, int]:
+    """Test image `index` as uint8 (3, 32, 32), and its label.
+
+    It comes from the shipped sample, or from the full data set where that was fetched.
+
+    Raises:
+        InputError: there is no such index, or it is in neither.
+    """
+    if not 0 <= index < TEST_IMAGES:
+        raise InputError(f"There is no test image {index}; indices go from 0 to 9999.")
+    sample = load_sample()
+    row = sample.row(index)
+    if row is not None:
+        return sample.images[row], int(sample.labels[row])
+    if cifar10_file().exists():
+        data = load_cifar10()
+        return data.test_images[index], int(data.test_labels[index])
+    near = int(sample.indices[(sample.indices - index).abs().argmin()])
+    raise InputError(
+        f"Test image {index} is not in the shipped sample of 1,000; take {near}, which is, or "
+        "fetch them all with `python -m apr_core data cifar10`."
+    )

@@ -1,0 +1,324 @@
+"""Attacks for many callers on one device.
+
+One thread owns the device. Each step it asks every live run for its candidates, scores all those
+for one model in one padded batch, and tells each run its part: thirty callers share the device
+fairly, a generation at a time, and each search goes exactly as it would have gone alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from apr_core.attacks.one_pixel import OnePixelConfig
+from apr_core.attacks.result import Outcome, Snapshot
+from apr_core.attacks.scoring import Edits, Scorer
+from apr_core.attacks.search import Search
+from apr_core.types import InputError
+from apr_core.zoo import load_model
+
+MAX_LIVE = 32
+"""Runs that are searched at once; the rest queue."""
+MAX_QUEUED = 200
+MAX_KEPT = 300
+"""Ended runs that stay in memory, the most recently seen ones."""
+IDLE_SECONDS = 120.0
+"""A run that nobody looked at for this long is ended: its caller is gone."""
+
+
+class Phase(StrEnum):
+    """Where a run is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    ENDED = "ended"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class AttackRequest:
+    """One image to attack.
+
+    Attributes:
+        model: a name that the service can load.
+        image: uint8 (3, H, W).
+        label: its true class.
+        index: with the config's seed it fixes the random numbers.
+        config: how to attack.
+    """
+
+    model: str
+    image: Tensor
+    label: int
+    index: int
+    config: OnePixelConfig
+
+    @cached_property
+    def run_id(self) -> str:
+        """Sixteen hexadecimal digits that equal requests share."""
+        settings = [self.model, self.label, self.index, asdict(self.config)]
+        digest = hashlib.sha256(json.dumps(settings).encode())
+        digest.update(self.image.contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A caller's claim on a run: its id, and the secret that may cancel it."""
+
+    run_id: str
+    token: str
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as its viewers see it; never changed, only replaced.
+
+    Attributes:
+        snapshots: one a generation so far.
+        outcome: how it ended, None before that, or if it failed.
+        error: a sentence, "" unless it failed.
+        queue_place: 1 for the next to start; 0 once started.
+        seconds: of searching so far.
+        seconds_left: at the pace so far, to the end of the budget; None while unknown.
+    """
+
+    request: AttackRequest
+    phase: Phase
+    snapshots: tuple[Snapshot, ...] = ()
+    outcome: Outcome | None = None
+    error: str = ""
+    queue_place: int = 0
+    seconds: float = 0.0
+    seconds_left: float | None = None
+
+    @property
+    def live(self) -> bool:
+        return self.phase in (Phase.QUEUED, Phase.RUNNING)
+
+
+@dataclass
+class _Run:
+    """A run as the service holds it; its lists are touched under the service's lock only."""
+
+    view: RunView
+    tokens: list[str] = field(default_factory=list)
+    seen: float = field(default_factory=time.monotonic)
+    began: float = 0.0
+    search: Search | None = None
+    cancelled: bool = False
+
+
+class AttackService:
+    """Submit, view, cancel.
+
+    Args:
+        load: a scorer for a model's name; called in the service's thread, once a name.
+        max_live: runs that are searched at once.
+        max_queued: runs that may wait.
+        idle_seconds: how long a run that nobody views goes on.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[str], Scorer] | None = None,
+        max_live: int = MAX_LIVE,
+        max_queued: int = MAX_QUEUED,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self._load = load or (lambda name: Scorer(load_model(name)))
+        self._max_live, self._max_queued = max_live, max_queued
+        self._idle_seconds = idle_seconds
+        self._scorers: dict[str, Scorer] = {}
+        self._runs: OrderedDict[str, _Run] = OrderedDict()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="attack-service", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: AttackRequest) -> Ticket:
+        """Start, or join, the run of a request.
+
+        Raises:
+            InputError: too many runs wait already.
+        """
+        with self._changed:
+            run = self._runs.get(request.run_id)
+            if run is None or run.cancelled or run.view.phase is Phase.FAILED:
+                run = self._enqueue(request)
+            ticket = Ticket(request.run_id, secrets.token_urlsafe(16))
+            run.tokens.append(ticket.token)
+            run.seen = time.monotonic()
+            self._changed.notify_all()
+            return ticket
+
+    def _enqueue(self, request: AttackRequest) -> _Run:
+        queued = sum(run.view.phase is Phase.QUEUED for run in self._runs.values())
+        if queued >= self._max_queued:
+            raise InputError(f"{queued} attacks are waiting already; try again in a minute or two.")
+        run = _Run(RunView(request, Phase.QUEUED, queue_place=queued + 1))
+        self._runs[request.run_id] = run
+        self._runs.move_to_end(request.run_id)
+        self._forget()
+        return run
+
+    def view(self, run_id: str) -> RunView | None:
+        """The run as it stands, None if it is not known (any more). Looking keeps it going."""
+        with self._changed:
+            run = self._runs.get(run_id)
+            if run is None:
+                return None
+            run.seen = time.monotonic()
+            return run.view
+
+    def cancel(self, run_id: str, token: str) -> bool:
+        """Give up a claim; the run ends when nobody claims it. False if the token is not of it."""
+        with self._changed:
+            run = self._runs.get(run_id)
+            held = [
+                known
+                for known in (run.tokens if run else [])
+                if hmac.compare_digest(known.encode(), token.encode())
+            ]
+            if run is None or not held:
+                return False
+            run.tokens = [known for known in run.tokens if known not in held]
+            run.cancelled = run.view.live and not run.tokens
+            return True
+
+    def close(self) -> None:
+        """Stop the thread; what is live stays as it is."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _forget(self) -> None:
+        ended = [run_id for run_id, run in self._runs.items() if not run.view.live]
+        for run_id in ended[: max(0, len(ended) - MAX_KEPT)]:
+            del self._runs[run_id]
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._any_live())
+                if self._closed:
+                    return
+                self._reap()
+                live = self._admit()
+            self._step(live)
+
+    def _any_live(self) -> bool:
+        return any(run.view.live for run in self._runs.values())
+
+    def _reap(self) -> None:
+        """Mark the runs whose callers are gone."""
+        oldest = time.monotonic() - self._idle_seconds
+        for run in self._runs.values():
+            if run.view.live and run.seen < oldest:
+                run.cancelled = True
+
+    def _admit(self) -> list[_Run]:
+        """The runs to step, those that waited longest first, and a place for each that waits."""
+        live = [run for run in self._runs.values() if run.view.live]
+        live.sort(key=lambda run: run.view.phase is Phase.QUEUED)
+        for place, run in enumerate(live[self._max_live :], start=1):
+            run.view = replace(run.view, queue_place=place)
+        return live[: self._max_live]
+
+    def _step(self, runs: list[_Run]) -> None:
+        """One generation of every run."""
+        groups: dict[str, list[_Run]] = {}
+        for run in runs:
+            self._begin(run)
+            if run.cancelled and run.search is not None:
+                run.search.cancel()
+            if run.search is not None and run.search.live:
+                groups.setdefault(run.view.request.model, []).append(run)
+        for model, members in groups.items():
+            self._advance(self._scorers[model], members)
+        for run in runs:
+            self._publish(run)
+
+    def _begin(self, run: _Run) -> None:
+        """Load the model and look at the clean image, at a run's first step."""
+        if run.search is not None:
+            return
+        request = run.view.request
+        run.began = time.monotonic()
+        try:
+            scorer = self._scorer(request.model)
+            run.search = Search(
+                request.config,
+                scorer,
+                request.image[None],
+                torch.tensor([request.label]),
+                indices=torch.tensor([request.index]),
+            )
+        except (InputError, RuntimeError) as error:
+            self._fail(run, error)
+            return
+        run.view = replace(run.view, phase=Phase.RUNNING, queue_place=0)
+
+    def _scorer(self, name: str) -> Scorer:
+        if name not in self._scorers:
+            self._scorers[name] = self._load(name)
+        return self._scorers[name]
+
+    def _advance(self, scorer: Scorer, runs: list[_Run]) -> None:
+        """Score the runs' candidates together; should that fail, one by one, to find out whose."""
+        searches = [run.search for run in runs if run.search is not None]
+        try:
+            parts = [search.propose() for search in searches]
+            merged = scorer.score(Edits.merge(parts))
+            logits = torch.split(merged, [len(part) for part in parts])
+            for search, part in zip(searches, logits, strict=True):
+                search.advance(part)
+        except (InputError, RuntimeError) as error:
+            if len(runs) == 1:
+                self._fail(runs[0], error)
+                return
+            for run in runs:
+                self._advance(scorer, [run])
+
+    def _fail(self, run: _Run, error: Exception) -> None:
+        sentence = (
+            str(error)
+            if isinstance(error, InputError)
+            else f"The attack broke off ({type(error).__name__}); start it again, or choose "
+            "another model."
+        )
+        with self._changed:
+            run.view = replace(run.view, phase=Phase.FAILED, error=sentence, seconds_left=None)
+
+    def _publish(self, run: _Run) -> None:
+        """Swap in a new view."""
+        search, view = run.search, run.view
+        if search is None or not view.live:
+            return
+        snapshots = view.snapshots
+        if search.generation > len(snapshots):
+            snapshots = (*snapshots, search.snapshot())
+        seconds = time.monotonic() - run.began
+        budget = view.request.config.generations + 1
+        left = seconds / len(snapshots) * (budget - len(snapshots)) if snapshots else None
+        view = replace(view, snapshots=snapshots, seconds=seconds, seconds_left=left)
+        if not search.live:
+            outcome = search.outcomes()[0]
+            view = replace(view, phase=Phase.ENDED, outcome=outcome, seconds_left=None)
+        with self._changed:
+            run.view = view
+            if not view.live:
+                run.search = None

@@ -1,0 +1,192 @@
+"""Checkpoints by name: weights that are verified before they are used, and a card for each.
+
+A checkpoint is `NAME.safetensors`, in half precision, and `NAME.json`, its card. Nothing is
+unpickled, and weights whose hash is not the card's are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from apr_core.models import Classifier, build_model
+from apr_core.registry import unknown_name
+from apr_core.types import InputError
+
+NAME_PATTERN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
+"""Names are dataset-architecture-defence, and so can never lead out of the folder."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a checkpoint is and how it came to be.
+
+    Attributes:
+        name: dataset-architecture-defence.
+        clean_accuracy: share of the 10,000 test images, in [0, 1], of the weights as saved.
+        correct, tested: the counts it comes from.
+        recipe: the defence and its constants, and every training setting.
+        data_sha256: of the training images.
+        attack: attack success rates measured so far, each with n, interval and command.
+        wall_time: seconds of training.
+        sha256: of the weights' file.
+    """
+
+    name: str
+    dataset: str
+    architecture: str
+    defence: str
+    attention: bool
+    recipe: dict[str, Any]
+    seed: int
+    epochs: int
+    data_sha256: str
+    clean_accuracy: float
+    correct: int
+    tested: int
+    hardware: str
+    wall_time: float
+    versions: dict[str, str]
+    sha256: str = ""
+    history: list[dict[str, float]] = field(default_factory=list)
+    attack: list[dict[str, Any]] = field(default_factory=list)
+    notes: str = ""
+
+    @classmethod
+    def read(cls, path: Path) -> Card:
+        """The card in a file.
+
+        Raises:
+            InputError: the file is not a card.
+        """
+        try:
+            entry = json.loads(path.read_text())
+            card = cls(**entry)
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
+            raise InputError(
+                f"{path.name} is not a model card ({error}); restore it or delete it."
+            ) from None
+        if card.name != path.stem:
+            raise InputError(
+                f"{path.name} says that it is of '{card.name}'; rename it or restore it."
+            )
+        return card
+
+
+def checkpoint_folder() -> Path:
+    """Where checkpoints live: `$APR_CHECKPOINTS`, or `checkpoints/` beside the package."""
+    return Path(os.environ.get("APR_CHECKPOINTS", Path(__file__).parents[1] / "checkpoints"))
+
+
+def model_names() -> tuple[str, ...]:
+    """Every checkpoint that has a card, by name."""
+    return tuple(sorted(path.stem for path in checkpoint_folder().glob("*.json")))
+
+
+def list_cards() -> list[Card]:
+    """Every card."""
+    return [load_card(name) for name in model_names()]
+
+
+def load_card(name: str) -> Card:
+    """The card of one checkpoint.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    if not NAME_PATTERN.fullmatch(name) or name not in model_names():
+        raise InputError(unknown_name("model", name, model_names()))
+    return Card.read(checkpoint_folder() / f"{name}.json")
+
+
+def load_model(name: str, device: str | torch.device = "cpu") -> Classifier:
+    """A trained classifier in evaluation mode, in float32, its weights verified.
+
+    Raises:
+        InputError: no such model, a weights' file that is missing or not what its card says.
+    """
+    card = load_card(name)
+    weights = checkpoint_folder() / f"{name}.safetensors"
+    if not weights.exists():
+        raise InputError(
+            f"The weights of {name} are not at {weights}; restore the file, or train them with "
+            f"`python -m apr_core train --architecture {card.architecture} "
+            f"--defence {card.defence}`."
+        )
+    found = file_sha256(weights)
+    if found != card.sha256:
+        raise InputError(
+            f"The weights of {name} are damaged: their SHA-256 begins {found[:12]}, and the card "
+            f"says {card.sha256[:12]}; restore {weights.name} from the repository."
+        )
+    model = build_model(card.architecture, card.attention)
+    _load_weights(model, weights)
+    return model.to(device).eval()
+
+
+def _load_weights(model: nn.Module, path: Path) -> None:
+    try:
+        tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+        model.load_state_dict(tensors, strict=False)
+        missing = set(model.state_dict()) - set(tensors) - _uncounted(model)
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(
+            f"{path.name} does not fit its card's architecture ({error}); restore both files."
+        ) from None
+    if missing:
+        raise InputError(f"{path.name} lacks {sorted(missing)[0]}; restore it.")
+
+
+def _uncounted(model: nn.Module) -> set[str]:
+    """Batch norm's batch counters: no part of what the model computes."""
+    return {name for name in model.state_dict() if name.endswith("num_batches_tracked")}
+
+
+def save_checkpoint(model: nn.Module, card: Card) -> Card:
+    """Write weights in half precision and the card; returns the card with the weights' hash."""
+    if not NAME_PATTERN.fullmatch(card.name):
+        raise InputError(
+            f"'{card.name}' cannot name a model; use small letters, digits and hyphens, as in "
+            "cifar10-resnet20-vanilla."
+        )
+    folder = checkpoint_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / f"{card.name}.safetensors"
+    save_file(half_precision(model), weights.with_suffix(".part"))
+    weights.with_suffix(".part").replace(weights)
+    card = replace(card, sha256=file_sha256(weights))
+    write_card(card)
+    return card
+
+
+def half_precision(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors a checkpoint holds."""
+    skipped = _uncounted(model)
+    return {
+        name: tensor.detach().cpu().half().contiguous()
+        for name, tensor in model.state_dict().items()
+        if name not in skipped
+    }
+
+
+def write_card(card: Card) -> None:
+    """Write or replace a card, whole or not at all."""
+    path = checkpoint_folder() / f"{card.name}.json"
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(asdict(card), indent=1) + "\n")
+    part.replace(path)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

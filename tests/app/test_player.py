@@ -1,0 +1,88 @@
+"""The player's assets: they load, they keep their promises, and the script parses."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import apr_ui.player as package
+
+FOLDER = Path(package.__file__).parent
+HTML, CSS, JS = ((FOLDER / f"player.{suffix}").read_text() for suffix in ("html", "css", "js"))
+TEST_IDS = (
+    "player",
+    "player-canvas",
+    "player-play",
+    "player-back",
+    "player-forward",
+    "player-slider",
+    "player-slow",
+    "player-speed",
+    "player-text",
+)
+
+
+def test_python_reads_the_assets():
+    assert package._asset("html") == HTML
+    assert callable(package.player)
+
+
+def test_the_script_default_exports_one_function():
+    assert len(re.findall(r"^export default function \w+\(", JS, re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("word", ["http", "fetch(", "import(", "XMLHttpRequest", "@import", "url("])
+def test_nothing_is_fetched(word):
+    own = JS.replace("http://www.w3.org/2000/svg", "")  # a namespace's name, not an address
+    assert word not in own + CSS + HTML
+
+
+@pytest.mark.parametrize("word", ["innerHTML", "outerHTML", "insertAdjacentHTML", "eval("])
+def test_data_never_becomes_markup(word):
+    assert word not in JS
+
+
+@pytest.mark.parametrize("test_id", TEST_IDS)
+def test_every_test_id_stands_once(test_id):
+    assert HTML.count(f'data-testid="{test_id}"') == 1
+
+
+def test_every_part_the_script_names_is_in_the_markup():
+    parts = set(re.findall(r'data-part="(\w+)"', HTML))
+    named = set(re.findall(r"\bparts\.(\w+)", JS))
+    for names in re.findall(r"const \{([^}]*)\} = player\.parts", JS):
+        named |= {name.split(":")[0].strip() for name in names.split(",")}
+    assert len(named) > 10
+    assert named <= parts
+
+
+def test_controls_have_names():
+    controls = re.findall(r"<(?:button|input|select)[^>]*>", HTML)
+    assert len(controls) == 6
+    unnamed = [control for control in controls if "aria-label=" not in control]
+    assert all("player-slow" in control for control in unnamed)  # its visible text is its name
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_node_parses_the_script(tmp_path):
+    module = tmp_path / "player.mjs"
+    module.write_text(JS)
+    done = subprocess.run(
+        [str(shutil.which("node")), "--check", str(module)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_node_finds_the_default_export(tmp_path):
+    module = tmp_path / "player.mjs"
+    module.write_text(JS + "\nconsole.log(typeof mount, colour(1), colour(0), percent(0.531));\n")
+    done = subprocess.run(
+        [str(shutil.which("node")), str(module)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split("\n")[0] == "function rgb(14, 38, 104) rgb(255, 226, 66) 53 %"

@@ -1,0 +1,76 @@
+"""Models whose answers are known, and images to attack."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from apr_core.data.sample import load_sample
+from apr_core.models import Classifier, build_model
+
+
+class LinearModel(nn.Module):
+    """Logits that are linear in the pixels, so that the best edit can be found by looking."""
+
+    def __init__(self, size: int = 6, classes: int = 3, seed: int = 0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.weight = nn.Parameter(torch.randn(classes, 3 * size * size, generator=generator))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1) @ self.weight.T
+
+
+class CountingModel(nn.Module):
+    """Another model, with a count of the images it was shown."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.count = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.count += len(images)
+        return self.model(images)
+
+
+class ConstantModel(nn.Module):
+    """The same logits for every image."""
+
+    def __init__(self, logits: list[float]) -> None:
+        super().__init__()
+        self.register_buffer("logits", torch.tensor(logits))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.logits.expand(len(images), -1)
+
+
+@pytest.fixture
+def linear_model() -> LinearModel:
+    return LinearModel()
+
+
+@pytest.fixture
+def small_images() -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (5, 3, 6, 6), dtype=torch.uint8, generator=generator)
+
+
+@pytest.fixture(scope="session")
+def network() -> Classifier:
+    """A ResNet-20 of random weights: the package's own kind of model, untrained."""
+    torch.manual_seed(0)
+    return build_model("resnet20", attention=True).eval()
+
+
+@pytest.fixture(scope="session")
+def pictures() -> Tensor:
+    """Four CIFAR-10 test images, uint8 (4, 3, 32, 32)."""
+    return load_sample().images[:4]
+
+
+def answers(model: nn.Module, images: Tensor) -> Tensor:
+    """What the model says of uint8 images, (B,)."""
+    with torch.no_grad():
+        return model(images.float() / 255).argmax(1)
