@@ -36,6 +36,8 @@ MAX_KEPT = 300
 """Ended runs that stay in memory, the most recently seen ones."""
 IDLE_SECONDS = 120.0
 """A run that nobody looked at for this long is ended: its caller is gone."""
+CLAIM_SECONDS = 10.0
+"""A claim whose holder did not look for this long no longer keeps a run from being cancelled."""
 
 
 class Phase(StrEnum):
@@ -47,7 +49,7 @@ class Phase(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttackRequest:
     """One image to attack.
 
@@ -82,7 +84,7 @@ class Ticket:
     token: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunView:
     """A run as its viewers see it; never changed, only replaced.
 
@@ -111,10 +113,10 @@ class RunView:
 
 @dataclass
 class _Run:
-    """A run as the service holds it; its lists are touched under the service's lock only."""
+    """A run as the service holds it; `claims` are tokens, with when each was last seen."""
 
     view: RunView
-    tokens: list[str] = field(default_factory=list)
+    claims: dict[str, float] = field(default_factory=dict)
     seen: float = field(default_factory=time.monotonic)
     began: float = 0.0
     search: Search | None = None
@@ -159,8 +161,7 @@ class AttackService:
             if run is None or run.cancelled or run.view.phase is Phase.FAILED:
                 run = self._enqueue(request)
             ticket = Ticket(request.run_id, secrets.token_urlsafe(16))
-            run.tokens.append(ticket.token)
-            run.seen = time.monotonic()
+            run.seen = run.claims[ticket.token] = time.monotonic()
             self._changed.notify_all()
             return ticket
 
@@ -174,28 +175,33 @@ class AttackService:
         self._forget()
         return run
 
-    def view(self, run_id: str) -> RunView | None:
+    def view(self, run_id: str, token: str = "") -> RunView | None:
         """The run as it stands, None if it is not known (any more). Looking keeps it going."""
         with self._changed:
             run = self._runs.get(run_id)
             if run is None:
                 return None
             run.seen = time.monotonic()
+            claim = _claim(run, token)
+            if claim:
+                run.claims[claim] = run.seen
             return run.view
 
     def cancel(self, run_id: str, token: str) -> bool:
-        """Give up a claim; the run ends when nobody claims it. False if the token is not of it."""
+        """Give up a claim; the run ends unless someone else who claims it is looking.
+
+        Returns:
+            False if the token is no claim on this run.
+        """
         with self._changed:
             run = self._runs.get(run_id)
-            held = [
-                known
-                for known in (run.tokens if run else [])
-                if hmac.compare_digest(known.encode(), token.encode())
-            ]
-            if run is None or not held:
+            claim = _claim(run, token) if run else ""
+            if run is None or not claim:
                 return False
-            run.tokens = [known for known in run.tokens if known not in held]
-            run.cancelled = run.view.live and not run.tokens
+            del run.claims[claim]
+            recent = time.monotonic() - CLAIM_SECONDS
+            wanted = any(seen >= recent for seen in run.claims.values())
+            run.cancelled = run.view.live and not wanted
             return True
 
     def close(self) -> None:
@@ -322,3 +328,9 @@ class AttackService:
             run.view = view
             if not view.live:
                 run.search = None
+
+
+def _claim(run: _Run, token: str) -> str:
+    """The run's claim that the token is, compared in constant time; "" if it is none."""
+    matches = [known for known in run.claims if hmac.compare_digest(known, token)]
+    return matches[0] if matches else ""

@@ -164,7 +164,7 @@ class Walk:
     kept: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """One image's search after one generation: all that a screen draws.
 

@@ -183,6 +183,14 @@ def test_crops_the_central_square(width: int, height: int) -> None:
     assert picture.original.size == (width, height)
 
 
+@pytest.mark.parametrize(("size", "percent"), [((501, 500), 1), ((100, 75), 25), ((1, 900), 99)])
+def test_never_says_that_nothing_or_everything_was_left_out(
+    size: tuple[int, int], percent: int
+) -> None:
+    sentences = read_picture(encode(scene(*size), "PNG")).warnings
+    assert f"about {percent} % of it" in sentences[0]
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (31, 31)])
 def test_enlarges_a_tiny_picture(size: tuple[int, int]) -> None:
     picture = read_picture(encode(scene(*size), "PNG"))

@@ -1,0 +1,42 @@
+# Everything a person types: `make run` and `make test` set up what they need, once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8501
+
+.PHONY: run test check bench clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/.run-ready  ## serve the app on http://127.0.0.1:8501
+	$(BIN)/streamlit run app.py --server.port $(PORT)
+
+test: check  ## ruff, mypy, then every test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.test-ready  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.bench-ready  ## this engine beside torchattacks and ART
+	$(BIN)/python -m apr_core bench --peers --out results/bench-cpu.json
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "APR Lab needs Python 3.11 or newer; try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run-ready: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.test-ready: requirements.txt requirements-dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@ $(VENV)/.run-ready
+
+$(VENV)/.bench-ready: requirements.txt requirements-bench.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	touch $@

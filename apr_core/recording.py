@@ -1,0 +1,95 @@
+"""A run on paper: what was asked, every generation compactly, and how it ended.
+
+The app's player draws from it, the gallery ships it, and `JSON export` is it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from apr_core.attacks.result import PixelEdit, Snapshot, Walk
+from apr_core.data.cifar10 import CLASSES
+from apr_core.service import Phase, RunView
+from apr_core.version import versions
+
+FORMAT = 1
+
+
+def record(view: RunView) -> dict[str, Any]:
+    """A run as JSON values; `frames` grows by one a generation."""
+    request = view.request
+    _, height, width = request.image.shape
+    return {
+        "format": FORMAT,
+        "run": request.run_id,
+        "model": request.model,
+        "index": request.index,
+        "label": request.label,
+        "config": asdict(request.config),
+        "classes": list(CLASSES),
+        "width": width,
+        "height": height,
+        "image": _base64(request.image.permute(1, 2, 0)),
+        "status": status_of(view),
+        "outcome": asdict(view.outcome) if view.outcome else None,
+        "seconds": view.seconds,
+        "versions": versions(),
+        "frames": [frame(snapshot) for snapshot in view.snapshots],
+    }
+
+
+def status_of(view: RunView) -> str:
+    """The run in one word, for the player: its phase, or how it ended."""
+    if view.outcome is not None:
+        return view.outcome.status.value
+    return "cancelled" if view.phase is Phase.FAILED else view.phase.value
+
+
+@lru_cache(maxsize=4096)
+def frame(snapshot: Snapshot) -> dict[str, Any]:
+    """One generation; arrays are base64 of uint8: positions, colours, probability × 255, moved."""
+    return {
+        "generation": snapshot.generation,
+        "queries": snapshot.queries,
+        "pixels": snapshot.positions.shape[1],
+        "xy": _base64(snapshot.positions),
+        "rgb": _base64(snapshot.colours),
+        "p": _base64((snapshot.true * 255).round()),
+        "moved": _base64(snapshot.moved),
+        "best": snapshot.best,
+        "best_true": round(snapshot.best_true, 4),
+        "best_label": snapshot.best_label,
+        "best_confidence": round(snapshot.best_confidence, 4),
+        "walk": _walk(snapshot.walk) if snapshot.walk else None,
+    }
+
+
+def _walk(walk: Walk) -> dict[str, Any]:
+    return {
+        "slot": walk.slot,
+        "parent": {**_pixels(walk.parent), "p": round(walk.parent_true, 4)},
+        "donors": [_pixels(donor) for donor in walk.donors],
+        "weight": walk.weight,
+        "child": {**_pixels(walk.child), "p": round(walk.child_true, 4)},
+        "kept": walk.kept,
+    }
+
+
+def _pixels(edits: tuple[PixelEdit, ...]) -> dict[str, list[list[int]]]:
+    return {"xy": [[edit.x, edit.y] for edit in edits], "rgb": [list(edit.rgb) for edit in edits]}
+
+
+def _base64(values: Tensor) -> str:
+    return base64.b64encode(values.to(torch.uint8).contiguous().numpy().tobytes()).decode()
+
+
+def to_json(recording: dict[str, Any]) -> str:
+    """Compact JSON text."""
+    return json.dumps(recording, separators=(",", ":"))
