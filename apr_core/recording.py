@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from dataclasses import asdict
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,10 +18,14 @@ from torch import Tensor
 
 from apr_core.attacks.result import PixelEdit, Snapshot, Walk
 from apr_core.data.cifar10 import CLASSES
-from apr_core.service import Phase, RunView
+from apr_core.data.sample import ASSETS
+from apr_core.service import AttackRequest, AttackService, Phase, RunView
+from apr_core.types import InputError
 from apr_core.version import versions
 
 FORMAT = 1
+START_RUN = ASSETS / "start-run.json"
+"""The run that plays on the Start page."""
 
 
 def record(view: RunView) -> dict[str, Any]:
@@ -52,7 +58,7 @@ def status_of(view: RunView) -> str:
     return "cancelled" if view.phase is Phase.FAILED else view.phase.value
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def frame(snapshot: Snapshot) -> dict[str, Any]:
     """One generation; arrays are base64 of uint8: positions, colours, probability × 255, moved."""
     return {
@@ -93,3 +99,35 @@ def _base64(values: Tensor) -> str:
 def to_json(recording: dict[str, Any]) -> str:
     """Compact JSON text."""
     return json.dumps(recording, separators=(",", ":"))
+
+
+def load_recording(path: Path) -> dict[str, Any]:
+    """A recording from a file.
+
+    Raises:
+        InputError: the file is missing, damaged or of another format.
+    """
+    try:
+        recording: dict[str, Any] = json.loads(path.read_text())
+        if recording["format"] != FORMAT:
+            raise KeyError(recording["format"])
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path.name} is not a recording of a run ({error}); make it with "
+            "`python -m apr_core gallery`."
+        ) from None
+    return recording
+
+
+def run_and_record(request: AttackRequest) -> dict[str, Any]:
+    """Run a request to its end, apart from any other, and record it."""
+    service = AttackService()
+    try:
+        ticket = service.submit(request)
+        while (view := service.view(ticket.run_id, ticket.token)) and view.live:
+            time.sleep(0.05)
+    finally:
+        service.close()
+    if view is None or view.error:
+        raise InputError(view.error if view else "The run was lost; start it again.")
+    return record(view)

@@ -332,5 +332,5 @@ class AttackService:
 
 def _claim(run: _Run, token: str) -> str:
     """The run's claim that the token is, compared in constant time; "" if it is none."""
-    matches = [known for known in run.claims if hmac.compare_digest(known, token)]
+    matches = [known for known in run.claims if hmac.compare_digest(known.encode(), token.encode())]
     return matches[0] if matches else ""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from apr_core.data.sample import load_sample
 from apr_core.models import Classifier, build_model
+
+ROOT = Path(__file__).parents[1]
 
 
 class LinearModel(nn.Module):

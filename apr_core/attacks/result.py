@@ -23,6 +23,23 @@ class PixelEdit:
     rgb: tuple[int, int, int]
 
 
+def to_edits(positions: Tensor, colours: Tensor) -> tuple[PixelEdit, ...]:
+    """Positions (k, 2) and colours (k, 3) of one candidate as values."""
+    return tuple(
+        PixelEdit(x, y, (red, green, blue))
+        for (x, y), (red, green, blue) in zip(positions.tolist(), colours.tolist(), strict=True)
+    )
+
+
+def edit_image(image: Tensor, edits: tuple[PixelEdit, ...]) -> Tensor:
+    """A copy of one image, uint8 (C, H, W), with its pixels set."""
+    if not edits:
+        return image.clone()
+    positions = torch.tensor([[(edit.x, edit.y) for edit in edits]])
+    colours = torch.tensor([[edit.rgb for edit in edits]])
+    return apply_edits(image[None].cpu(), positions, colours)[0]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How the attack on one image ended.
@@ -62,11 +79,7 @@ class Outcome:
 
     def apply(self, image: Tensor) -> Tensor:
         """The edited image: uint8 (C, H, W) -> uint8 (C, H, W)."""
-        if not self.edits:
-            return image.clone()
-        positions = torch.tensor([[(edit.x, edit.y) for edit in self.edits]])
-        colours = torch.tensor([[edit.rgb for edit in self.edits]])
-        return apply_edits(image[None].cpu(), positions, colours)[0]
+        return edit_image(image, self.edits)
 
     @classmethod
     def from_dict(cls, entry: dict[str, Any]) -> Outcome:

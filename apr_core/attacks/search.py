@@ -12,7 +12,7 @@ from torch import Tensor
 from apr_core.attacks import one_pixel
 from apr_core.attacks.one_pixel import AttackState, Candidates, OnePixelConfig, Readings
 from apr_core.attacks.pixels import apply_edits, decode
-from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, Walk
+from apr_core.attacks.result import Outcome, Snapshot, Walk, to_edits
 from apr_core.attacks.scoring import Edits, Scorer
 from apr_core.types import InputError, Status
 
@@ -191,14 +191,6 @@ class Search:
             child_true=float(said.true[0, slot]),
             kept=bool(self.state.search.moved[0, slot]),
         )
-
-
-def to_edits(positions: Tensor, colours: Tensor) -> tuple[PixelEdit, ...]:
-    """Positions (k, 2) and colours (k, 3) of one candidate as values."""
-    return tuple(
-        PixelEdit(x, y, (red, green, blue))
-        for (x, y), (red, green, blue) in zip(positions.tolist(), colours.tolist(), strict=True)
-    )
 
 
 def _check_classes(labels: Tensor, targets: Tensor, classes: int) -> None:

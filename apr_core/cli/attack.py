@@ -17,10 +17,9 @@ from apr_core.attacks.one_pixel import OnePixelConfig
 from apr_core.attacks.result import AttackResult, Outcome
 from apr_core.attacks.search import Search
 from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json
-from apr_core.data.cifar10 import CLASSES
-from apr_core.data.images import read_picture_file, to_png
+from apr_core.data.cifar10 import CLASSES, class_number
+from apr_core.data.images import OWN_PICTURE, read_picture_file, to_png
 from apr_core.data.sample import load_test_image
-from apr_core.registry import unknown_name
 from apr_core.types import Fitness, InputError, Status, Stop, Strategy
 from apr_core.zoo import load_model
 
@@ -119,21 +118,6 @@ def in_words(outcome: Outcome, out: Path | None = None) -> str:
     )
 
 
-def class_number(name: str | None) -> int | None:
-    """A class by name or number.
-
-    Raises:
-        InputError: there is no such class.
-    """
-    if name is None:
-        return None
-    if name.isdecimal() and int(name) < len(CLASSES):
-        return int(name)
-    if name not in CLASSES:
-        raise InputError(unknown_name("class", name, CLASSES))
-    return CLASSES.index(name)
-
-
 def _config(args: argparse.Namespace) -> OnePixelConfig:
     return OnePixelConfig(
         pixels=args.pixels,
@@ -142,7 +126,7 @@ def _config(args: argparse.Namespace) -> OnePixelConfig:
         strategy=args.strategy,
         fitness=args.fitness,
         stop=args.stop,
-        target=class_number(args.target),
+        target=class_number(args.target) if args.target else None,
         l2_penalty=args.l2_penalty,
         recombination=args.recombination,
         seed=args.seed,
@@ -151,7 +135,7 @@ def _config(args: argparse.Namespace) -> OnePixelConfig:
 
 def _image(args: argparse.Namespace, model: torch.nn.Module) -> tuple[Tensor, int, int]:
     """The image, its true class, and the index that fixes its random numbers."""
-    label = class_number(args.label)
+    label = class_number(args.label) if args.label else None
     if args.index is not None:
         if label is not None:
             raise InputError("--label goes with --image; a test image has its own label.")
@@ -162,7 +146,7 @@ def _image(args: argparse.Namespace, model: torch.nn.Module) -> tuple[Tensor, in
         print(warning, file=sys.stderr)
     if label is None:
         label = int(OnePixelAttack(model).scorer.confirm(picture.image[None]).argmax())
-    return picture.image, label, 0
+    return picture.image, label, OWN_PICTURE
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -25,6 +25,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from apr_core.registry import unknown_name
 from apr_core.types import InputError
 
 CLASSES = (
@@ -52,6 +53,19 @@ class Cifar10:
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
+
+
+def class_number(name: str) -> int:
+    """A class by its name or its number.
+
+    Raises:
+        InputError: there is no such class.
+    """
+    if name.isdecimal() and name.isascii() and int(name) < len(CLASSES):
+        return int(name)
+    if name not in CLASSES:
+        raise InputError(unknown_name("class", name[:40], CLASSES))
+    return CLASSES.index(name)
 
 
 def data_folder() -> Path:

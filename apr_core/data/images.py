@@ -24,6 +24,8 @@ MAX_PIXELS = 25_000_000
 """Room for a phone's 24 megapixels; decoding so many takes up to 0.4 GB for a moment."""
 SIZE = 32
 """Side in pixels of what the model sees."""
+OWN_PICTURE = -1
+"""The index of a person's own picture, which has none in a test set."""
 DISPLAY_SIZE = 512
 """Longer side in pixels, at most, of what the page shows."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import streamlit as st
 
@@ -66,6 +66,7 @@ class PlayerData(TypedDict):
     status: Status
     queue_place: int
     seconds_left: float | None
+    autoplay: NotRequired[bool]  # an ended run plays by itself at the mount
     frames: Sequence[PlayerFrame]
 
 
@@ -78,7 +79,7 @@ _mount = st.components.v2.component(
 )
 
 
-def player(data: PlayerData, key: str) -> None:
+def player(data: PlayerData | dict[str, Any], key: str) -> None:
     """Show a run under a key that stays the same for as long as the player stands.
 
     The browser keeps the frames of a run and merges new ones by generation, so a poll

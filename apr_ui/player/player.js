@@ -853,6 +853,7 @@ function update(player, data) {
   if (fresh) resize(player);
   const { order } = player.store;
   if (player.shown === null && order.length) show(player, data.live ? order[0] : order.at(-1));
+  if (fresh && data.autoplay && order.length && !still()) play(player);
   render(player);
   wake(player);
 }

@@ -1,0 +1,233 @@
+"""Forms: what a person chooses becomes a picture, a model and a frozen config."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+from PIL import Image
+from torch import Tensor
+
+from apr_core.attacks.one_pixel import OnePixelConfig
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.images import OWN_PICTURE, Picture, read_picture, to_png
+from apr_core.data.sample import PER_CLASS
+from apr_core.service import AttackRequest
+from apr_core.types import Fitness, InputError, Stop, Strategy
+from apr_ui.picker import PickerItem, picker
+from apr_ui.resources import cards, gallery, probabilities, sample
+
+GALLERY, CLASS, UPLOAD = "Gallery", "CIFAR-10", "Your picture"
+ANY, ASK = "any other class", "whatever the model says"
+FIRST_MODEL = "cifar10-resnet20-vanilla"
+KEEP: dict[str, Any] = {"persist_state": "session"}
+"""Widgets keep their values when a person visits another page."""
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The picture to attack.
+
+    Attributes:
+        image: what the model sees, uint8 (3, 32, 32).
+        label: its true class, None for what the model says of it.
+        index: of the test image, or OWN_PICTURE.
+        caption: a line beneath it.
+        original: a person's own picture before it was reduced.
+    """
+
+    image: Tensor
+    label: int | None
+    index: int
+    caption: str
+    original: Image.Image | None = None
+
+
+def choose_picture() -> Choice | None:
+    """The picture chooser; None while there is nothing to attack."""
+    st.session_state.setdefault("attack.source", GALLERY)
+    source = st.segmented_control(
+        "Picture",
+        [GALLERY, CLASS, UPLOAD],
+        required=True,
+        key="attack.source",
+        **KEEP,
+    )
+    choosers = {GALLERY: _from_gallery, CLASS: _from_class, UPLOAD: _from_upload}
+    return choosers[source]()
+
+
+def _from_gallery() -> Choice:
+    entries = gallery()
+    chosen = min(st.session_state.setdefault("attack.entry", 0), len(entries) - 1)
+    st.caption("Runs that were made and verified. A random picture usually survives one pixel.")
+    picker("Gallery", _gallery_items(), chosen, "attack.gallery", _choose_entry)
+    entry = entries[chosen]
+    image, label = _test_image(entry.index)
+    return Choice(image, label, entry.index, entry.story)
+
+
+def _gallery_items() -> list[PickerItem]:
+    return [
+        {
+            "title": entry.title,
+            "note": f"{entry.story} Model: {entry.model}.",
+            "png": base64.b64encode(to_png(_test_image(entry.index)[0])).decode(),
+        }
+        for entry in gallery()
+    ]
+
+
+def _choose_entry(number: int) -> None:
+    st.session_state["attack.entry"] = number
+    st.session_state["attack.model"] = gallery()[number].model
+
+
+def _test_image(index: int) -> tuple[Tensor, int]:
+    shipped = sample()
+    row = shipped.row(index)
+    assert row is not None, "the gallery is made of the sample"
+    return shipped.images[row], int(shipped.labels[row])
+
+
+def _from_class() -> Choice:
+    st.session_state.setdefault("attack.class", "cat")
+    name = st.selectbox("Class", CLASSES, key="attack.class", **KEEP)
+    number = st.slider(
+        "Which of its test images",
+        1,
+        PER_CLASS,
+        key="attack.number",
+        **KEEP,
+    )
+    shipped = sample()
+    label = CLASSES.index(name)
+    row = int((shipped.labels == label).nonzero()[number - 1, 0])
+    index = int(shipped.indices[row])
+    return Choice(shipped.images[row], label, index, f"CIFAR-10 test image {index}, a {name}.")
+
+
+def _from_upload() -> Choice | None:
+    file = st.file_uploader(
+        "A PNG, JPEG or WebP picture, up to 5 MB",
+        type=["png", "jpg", "jpeg", "webp"],
+        key="attack.file",
+        help="It is reduced to the 32 × 32 pixels that the model sees. It stays in memory, for "
+        "this run only, and is never written to disk.",
+    )
+    if file is not None:
+        try:
+            st.session_state["attack.picture"] = read_picture(file.getvalue(), file.name)
+        except InputError as error:
+            st.error(str(error), icon=":material/broken_image:")
+    picture: Picture | None = st.session_state.get("attack.picture")
+    if picture is None:
+        st.info("Choose a picture; an aeroplane, a car, a ship or an animal works best.")
+        return None
+    for warning in picture.warnings:
+        st.warning(warning, icon=":material/info:")
+    truth = st.selectbox(
+        "What it shows",
+        [ASK, *CLASSES],
+        key="attack.truth",
+        **KEEP,
+        help="The attack tries to turn the model away from this class.",
+    )
+    label = None if truth == ASK else CLASSES.index(truth)
+    return Choice(picture.image, label, OWN_PICTURE, "Your picture.", picture.original)
+
+
+def choose_model() -> str:
+    """The model picker."""
+    known = cards()
+    if FIRST_MODEL in known:
+        st.session_state.setdefault("attack.model", FIRST_MODEL)
+    name: str = st.selectbox(
+        "Model under attack",
+        list(known),
+        format_func=lambda name: f"{name} · {known[name].clean_accuracy:.1%} clean",
+        key="attack.model",
+        **KEEP,
+        help="“Clean” is the share of the 10,000 CIFAR-10 test images that it gets right.",
+    )
+    return name
+
+
+def choose_config() -> OnePixelConfig:
+    """Every setting of the attack, folded away: the defaults are the published attack's."""
+    with st.expander("Settings of the search", icon=":material/tune:"):
+        goal = st.selectbox("Turn it into", [ANY, *CLASSES], key="attack.target", **KEEP)
+        left, right = st.columns(2)
+        with left:
+            pixels = _number("Pixels", "pixels", 1, 16)
+            population = _number("Population", "population", 4, 2000)
+            generations = _number("Generations", "generations", 0, 1000)
+            seed = _number("Seed", "seed", 0, 2**31 - 1)
+        with right:
+            strategy = st.selectbox("Strategy", list(Strategy), key="attack.strategy", **KEEP)
+            fitness = st.selectbox("Fitness", list(Fitness), key="attack.fitness", **KEEP)
+            stop = st.selectbox("Stop", list(Stop), key="attack.stop", **KEEP)
+            penalty = st.number_input(
+                "Penalty λ", 0.0, 100.0, key="attack.l2_penalty", step=0.1, **KEEP
+            )
+        st.caption(
+            f"At most {population * (generations + 1):,} queries. The defaults are those of "
+            "Su, Vargas and Sakurai (2019)."
+        )
+    return OnePixelConfig(
+        pixels=pixels,
+        population=population,
+        generations=generations,
+        strategy=strategy,
+        fitness=fitness,
+        stop=stop,
+        target=None if goal == ANY else CLASSES.index(goal),
+        l2_penalty=penalty,
+        seed=seed,
+    )
+
+
+def _number(label: str, name: str, low: int, high: int) -> int:
+    key = f"attack.{name}"
+    st.session_state.setdefault(key, getattr(OnePixelConfig(), name))
+    return int(st.number_input(label, low, high, step=1, key=key, **KEEP))
+
+
+def make_request(choice: Choice, model: str, config: OnePixelConfig) -> AttackRequest:
+    """The choice as a request; the model is asked for the class of a picture that has none."""
+    label = choice.label
+    if label is None:
+        label = int(probabilities(model, [choice.image])[0].argmax())
+    return AttackRequest(model, choice.image, label, choice.index, config)
+
+
+def show_request(request: AttackRequest) -> None:
+    """Set the controls to what a link asked for; call before they are drawn."""
+    config = request.config
+    values: dict[str, object] = {
+        "model": request.model,
+        "target": ANY if config.target is None else CLASSES[config.target],
+    }
+    for name in (
+        "pixels", "population", "generations", "seed", "strategy", "fitness", "stop", "l2_penalty",
+    ):  # fmt: skip
+        values[name] = getattr(config, name)
+    if request.index != OWN_PICTURE:
+        values |= _place(request)
+    for name, value in values.items():
+        st.session_state[f"attack.{name}"] = value
+
+
+def _place(request: AttackRequest) -> dict[str, object]:
+    """Where the chooser finds a test image: in the gallery, else among its class."""
+    for number, entry in enumerate(gallery()):
+        if entry.index == request.index and entry.model == request.model:
+            return {"source": GALLERY, "entry": number}
+    shipped = sample()
+    row = shipped.row(request.index)
+    if row is None:
+        return {}
+    number = int((shipped.labels[: row + 1] == request.label).sum())
+    return {"source": CLASS, "class": CLASSES[request.label], "number": number}

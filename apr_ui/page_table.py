@@ -1,0 +1,55 @@
+"""The pages: `app.py` makes the navigation of this table, and the tests walk it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PageEntry:
+    """One page.
+
+    Attributes:
+        key: what widget keys of the page begin with, and its address; "" addresses the first.
+        title: in the navigation and the browser's tab.
+        heading: what stands at the top of the page.
+        summary: one sentence beneath it.
+        icon: a Material symbol.
+        invitation: what its door on the Start page says; "" for the Start page.
+    """
+
+    key: str
+    title: str
+    heading: str
+    summary: str
+    icon: str
+    invitation: str = ""
+
+    @property
+    def script(self) -> str:
+        return f"pages/{self.key}.py"
+
+
+PAGES = (
+    PageEntry(
+        "start",
+        "Start",
+        "One pixel can change what a network sees",
+        "Watch a search find that pixel, then try it on a picture of your own.",
+        ":material/home:",
+    ),
+    PageEntry(
+        "attack",
+        "Attack",
+        "Hunt for the pixel",
+        "Differential evolution tries hundreds of single-pixel edits a generation and keeps what "
+        "confuses the model most.",
+        ":material/target:",
+        "Attack an image",
+    ),
+)
+
+
+def page_entry(key: str) -> PageEntry:
+    """The page with a key."""
+    return next(entry for entry in PAGES if entry.key == key)

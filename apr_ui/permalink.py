@@ -1,0 +1,91 @@
+"""A run as the part of an address behind the question mark, and back.
+
+A shipped test image is named by its index; a person's own picture travels in the link itself, as a
+PNG, because the server keeps no pictures. Settings that are at their defaults are left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+from apr_core.attacks.one_pixel import OnePixelConfig
+from apr_core.data.cifar10 import CLASSES, class_number
+from apr_core.data.images import OWN_PICTURE, from_png, to_png
+from apr_core.data.sample import load_test_image
+from apr_core.service import AttackRequest
+from apr_core.types import InputError
+
+LONGEST = 16_000
+"""Characters of a picture in a link; a 32 x 32 PNG needs about 4,300 at most."""
+_DEFAULT = OnePixelConfig()
+_KINDS = get_type_hints(OnePixelConfig)
+
+
+def to_params(request: AttackRequest) -> dict[str, str]:
+    """The query parameters that make this request again."""
+    params = {"model": request.model}
+    if request.index == OWN_PICTURE:
+        png = base64.urlsafe_b64encode(to_png(request.image)).decode().rstrip("=")
+        params |= {"picture": png, "label": CLASSES[request.label]}
+    else:
+        params["index"] = str(request.index)
+    for item in fields(OnePixelConfig):
+        value = getattr(request.config, item.name)
+        if value != getattr(_DEFAULT, item.name):
+            params[item.name] = CLASSES[value] if item.name == "target" else str(value)
+    return params
+
+
+def from_params(params: Mapping[str, str]) -> AttackRequest | None:
+    """The request that a link stands for; None if it stands for none.
+
+    Raises:
+        InputError: the link names a setting, an image or a class that cannot be.
+    """
+    if "model" not in params or not ("index" in params or "picture" in params):
+        return None
+    config = OnePixelConfig(
+        **{name: _value(name, params[name]) for name in _KINDS if name in params}
+    )
+    if "picture" in params:
+        image, label = _picture(params["picture"]), class_number(params.get("label", ""))
+        return AttackRequest(params["model"], image, label, OWN_PICTURE, config)
+    if not params["index"].isdecimal():
+        raise InputError(
+            f"The link's index is '{params['index'][:40]}', which is no test image; indices go "
+            "from 0 to 9999."
+        )
+    index = int(params["index"][:9])
+    image, label = load_test_image(index)
+    return AttackRequest(params["model"], image, label, index, config)
+
+
+def _value(name: str, text: str) -> Any:
+    """A setting as its type; text that is none of it goes on as it is, for the config to refuse."""
+    if name == "target":
+        return class_number(text)
+    for kind in (int, float):
+        if _KINDS[name] is kind:
+            try:
+                return kind(text)
+            except ValueError:
+                return text[:40]
+    return text[:40]
+
+
+def _picture(text: str) -> Any:
+    try:
+        if len(text) > LONGEST:
+            raise ValueError("too long")
+        image = from_png(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if tuple(image.shape) != (3, 32, 32):
+            raise ValueError("not 32 x 32")
+    except (ValueError, binascii.Error, InputError):
+        raise InputError(
+            "The picture in the link is damaged; copy the whole link again, or upload the picture."
+        ) from None
+    return image

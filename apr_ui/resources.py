@@ -1,0 +1,73 @@
+"""What all sessions share: the attack service, models, the sample, the gallery."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+import torch
+from torch import Tensor
+
+from apr_core.attacks.result import Outcome
+from apr_core.attacks.scoring import Scorer
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.sample import Sample, load_sample
+from apr_core.gallery import GalleryEntry, load_gallery
+from apr_core.hardware import default_device
+from apr_core.recording import START_RUN, load_recording
+from apr_core.service import AttackService
+from apr_core.zoo import Card, list_cards, load_model
+from apr_ui.player.data import player_data
+
+
+@st.cache_resource(show_spinner=False)
+def service() -> AttackService:
+    """The one service that owns the device."""
+    device = default_device()
+    return AttackService(lambda name: Scorer(load_model(name, device)))
+
+
+@st.cache_resource(show_spinner=False)
+def classifier(name: str) -> Scorer:
+    """A model for looking at single pictures, apart from the service's own copy."""
+    return Scorer(load_model(name))
+
+
+def probabilities(model: str, images: list[Tensor]) -> Tensor:
+    """Class probabilities (n, K) of uint8 images (3, H, W)."""
+    return classifier(model).confirm(torch.stack(images)).softmax(dim=-1)
+
+
+@st.cache_data(show_spinner=False)
+def cards() -> dict[str, Card]:
+    """Every trained model's card, by name."""
+    return {card.name: card for card in list_cards()}
+
+
+@st.cache_resource(show_spinner=False)
+def sample() -> Sample:
+    """The shipped test images."""
+    return load_sample()
+
+
+@st.cache_resource(show_spinner=False)
+def gallery() -> tuple[GalleryEntry, ...]:
+    """The verified runs."""
+    return load_gallery()
+
+
+@st.cache_data(show_spinner=False)
+def start_run_recording() -> dict[str, Any]:
+    """The Start page's run: what the player draws, a title and a sentence."""
+    recording = load_recording(START_RUN)
+    outcome = Outcome.from_dict(recording["outcome"])
+    before, after = CLASSES[outcome.label], CLASSES[outcome.label_after]
+    edit = outcome.edits[0]
+    return {
+        "player": {**player_data(recording), "autoplay": True},
+        "title": f"{before.capitalize()} → {after}",
+        "story": f"`{recording['model']}` was {outcome.confidence_before:.0%} sure of this "
+        f"{before}. With the pixel at ({edit.x}, {edit.y}) set to rgb{edit.rgb}, it is "
+        f"{outcome.confidence_after:.0%} sure of a {after}. The search took "
+        f"{outcome.queries:,} queries.",
+    }

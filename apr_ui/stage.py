@@ -1,0 +1,152 @@
+"""Where a run is watched: the picture before it, the player during it, the end after it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from apr_core.attacks.result import Outcome
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.images import to_png
+from apr_core.recording import record, to_json
+from apr_core.service import RunView
+from apr_core.types import Status
+from apr_ui.charts import confidence_bars, describe_bars
+from apr_ui.controls import Choice
+from apr_ui.pictures import alt_text, animation, enlarge, magnified, ringed
+from apr_ui.player import player
+from apr_ui.player.data import player_data
+from apr_ui.resources import probabilities, service
+from apr_ui.state import CurrentRun
+
+POLL_SECONDS = 0.25
+OVERLAP_POLLS = 8
+"""A browser may skip a poll, so each sends again what the last eight sent."""
+
+
+def preview(choice: Choice | None) -> None:
+    """The picture as the model sees it, beside what it was made of."""
+    if choice is None:
+        return
+    seen = enlarge(choice.image)
+    if choice.original is None:
+        st.image(seen, width=384, caption=choice.caption, alt=choice.caption)
+        return
+    with st.container(horizontal=True):
+        st.image(seen, width=384, caption="As the model sees it: 32 × 32 pixels")
+        st.image(choice.original, width=200, caption="Your picture")
+
+
+def watch(run: CurrentRun) -> RunView | None:
+    """The player, redrawn while the run is live; returns the run as it stands."""
+    view = service().view(run.ticket.run_id, run.ticket.token)
+    if view is None:
+        return None
+    st.session_state["attack.sent"] = []
+    redraw = st.fragment(_poll, run_every=POLL_SECONDS if view.live else None)
+    redraw(run, view.live)
+    return view
+
+
+def _poll(run: CurrentRun, was_live: bool) -> None:
+    view = service().view(run.ticket.run_id, run.ticket.token)
+    if view is None:
+        return
+    sent: list[int] = st.session_state.setdefault("attack.sent", [])
+    first = sent[-OVERLAP_POLLS] if was_live and len(sent) >= OVERLAP_POLLS else 0
+    sent.append(len(view.snapshots))
+    player(player_data(record(view), view, first), key="attack.player")
+    if was_live and not view.live:
+        st.rerun()
+
+
+def headline(view: RunView) -> None:
+    """How the run ended, in a sentence."""
+    outcome = view.outcome
+    if outcome is None:
+        st.error(view.error, icon=":material/error:")
+        return
+    true, after = CLASSES[outcome.label], CLASSES[outcome.label_after]
+    spent = f"{outcome.queries:,} queries in {view.seconds:.1f} s"
+    if outcome.status is Status.FLIPPED:
+        count = len(outcome.edits)
+        made = "One pixel" if count == 1 else f"{count} pixels"
+        st.success(
+            f"**Flipped: {true} → {after}.** {made} made the model {outcome.confidence_after:.0%} "
+            f"sure of {after}, after {spent}.",
+            icon=":material/bolt:",
+        )
+    elif outcome.status is Status.MISCLASSIFIED:
+        st.warning(
+            f"The model takes this {true} for a {CLASSES[outcome.label_before]} already, so there "
+            "was nothing to flip. Choose another picture or another model.",
+            icon=":material/help:",
+        )
+    elif outcome.status is Status.SURVIVED:
+        st.info(
+            f"**Survived {spent}.** The closest edit left the model {outcome.true_after:.0%} sure "
+            f"of {true}.",
+            icon=":material/shield:",
+        )
+    else:
+        st.info(f"Cancelled after {spent}.", icon=":material/stop_circle:")
+
+
+def show_end(view: RunView) -> None:
+    """How the run ended, in pictures and bars, and files to take away."""
+    if view.outcome is None:
+        return
+    if view.outcome.edits:
+        _before_and_after(view.outcome, view)
+    exports(view, view.outcome)
+
+
+def _before_and_after(outcome: Outcome, view: RunView) -> None:
+    image = view.request.image
+    edited = outcome.apply(image)
+    before, after = probabilities(view.request.model, [image, edited])
+    changed, bars = st.columns([1, 1], gap="medium")
+    with changed, st.container(horizontal=True):
+        for number, edit in enumerate(outcome.edits[:5]):
+            red, green, blue = edit.rgb
+            st.image(
+                magnified(edited, edit, side=168),
+                width=150,
+                caption=f"({edit.x}, {edit.y}) → rgb({red}, {green}, {blue})",
+                alt=f"Pixel {number + 1} magnified, after the edit",
+            )
+        st.image(
+            ringed(edited, outcome.edits, 6),
+            width=150,
+            caption=f"Read as {CLASSES[outcome.label_after]}",
+            alt=alt_text(outcome, CLASSES),
+        )
+    with bars:
+        st.plotly_chart(
+            confidence_bars(CLASSES, before, after),
+            key="attack.bars",
+            config={"displayModeBar": False},
+            alt=describe_bars(CLASSES, before, after),
+        )
+
+
+def exports(view: RunView, outcome: Outcome) -> None:
+    """The run to take away."""
+    name = f"{view.request.model}-{view.request.run_id}"
+    image = view.request.image
+    files = (
+        ("PNG", lambda: to_png(outcome.apply(image)), "image/png", "The edited image, 32 × 32"),
+        ("GIF", lambda: animation(view), "image/gif", "The search as an animation"),
+        ("JSON", lambda: to_json(record(view)), "application/json", "The whole run"),
+    )
+    with st.container(horizontal=True):
+        for kind, make, mime, described in files:
+            st.download_button(
+                kind,
+                make,
+                file_name=f"{name}.{kind.lower()}",
+                mime=mime,
+                key=f"attack.{kind.lower()}",
+                help=described,
+                on_click="ignore",
+                icon=":material/download:",
+            )

@@ -1,0 +1,122 @@
+"""The Attack page: choose a picture, watch the hunt, see how it ends."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from apr_core.data.images import OWN_PICTURE
+from apr_core.service import AttackRequest, RunView
+from apr_core.types import InputError, Status
+from apr_ui.controls import choose_config, choose_model, choose_picture, make_request, show_request
+from apr_ui.frame import begin_page
+from apr_ui.permalink import from_params, to_params
+from apr_ui.resources import cards, service
+from apr_ui.stage import headline, preview, show_end, watch
+from apr_ui.state import CurrentRun, current_run, start_run
+
+
+def open_link() -> None:
+    """Start the run that the address asks for, once."""
+    params = st.query_params.to_dict()
+    if not params or params == st.session_state.get("attack.address"):
+        return
+    st.session_state["attack.address"] = params
+    try:
+        request = _asked_for(params)
+        if request is not None:
+            show_request(request)
+            start_run(request)
+    except InputError as error:
+        st.error(str(error), icon=":material/link_off:")
+
+
+def _asked_for(params: dict[str, str]) -> AttackRequest | None:
+    if "run" not in params:
+        return from_params(params)
+    view = service().view(params["run"])
+    if view is None:
+        raise InputError(
+            f"The run {params['run'][:16]} is no longer in memory, and pictures that people bring "
+            "are kept nowhere else; choose a picture and start again."
+        )
+    return view.request
+
+
+def keep_address(run: CurrentRun) -> None:
+    """Let the address name the run, so that a reload finds it again."""
+    request = run.request
+    own = request.index == OWN_PICTURE
+    params = {"run": request.run_id} if own else to_params(request)
+    st.session_state["attack.address"] = params
+    if st.query_params.to_dict() != params:
+        st.query_params.from_dict(params)
+
+
+def begin(request: AttackRequest) -> None:
+    """Start a run and draw the page anew."""
+    try:
+        start_run(request)
+    except InputError as error:
+        st.error(str(error))
+        return
+    st.rerun()
+
+
+def offers(view: RunView) -> None:
+    """What to try next, by how the run ended."""
+    request, outcome = view.request, view.outcome
+    if outcome is None:
+        return
+    with st.container(horizontal=True):
+        if outcome.status is Status.SURVIVED:
+            for pixels in (3, 5):
+                if pixels > request.config.pixels and st.button(f"Try {pixels} pixels"):
+                    begin(replace(request, config=replace(request.config, pixels=pixels)))
+        for name in cards():
+            if name != request.model and st.button(f"The same on {name}"):
+                begin(replace(request, model=name))
+
+
+def share(request: AttackRequest) -> None:
+    """The link that makes this run again."""
+    with st.expander("A link to this run", icon=":material/link:"):
+        if request.index == OWN_PICTURE:
+            st.caption("The picture itself is in the link: share it only if you may.")
+        query = "&".join(f"{name}={value}" for name, value in to_params(request).items())
+        base = (st.context.url or "").partition("?")[0]
+        st.code(f"{base}?{query}", language=None, wrap_lines=True)
+
+
+begin_page("attack")
+open_link()
+stage, panel = st.columns([3, 2], gap="large")
+with panel:
+    choice = choose_picture()
+    model = choose_model()
+    config = choose_config()
+with stage:
+    buttons, news = st.container(horizontal=True), st.container()
+    run = current_run()
+    view = watch(run) if run else None
+    if run is None or view is None:
+        preview(choice)
+    with buttons:
+        hunt = st.button(
+            "Hunt for the pixel",
+            type="primary",
+            key="attack.hunt",
+            icon=":material/target:",
+            disabled=choice is None,
+        )
+        if run and view and view.live and st.button("Cancel", key="attack.cancel"):
+            service().cancel(run.ticket.run_id, run.ticket.token)
+    if hunt and choice is not None:
+        begin(make_request(choice, model, config))
+    if run and view:
+        keep_address(run)
+        if not view.live:
+            with news:
+                headline(view)
+                offers(view)
+            show_end(view)
+        share(run.request)

@@ -1,0 +1,31 @@
+"""The Start page: one picture, one pixel, one flipped label, and the doors."""
+
+import streamlit as st
+
+from apr_ui.frame import begin_page
+from apr_ui.page_table import PAGES
+from apr_ui.player import player
+from apr_ui.resources import start_run_recording
+
+begin_page("start")
+picture, words = st.columns([3, 2], gap="large")
+recording = start_run_recording()
+with picture:
+    player(recording["player"], key="start.player")
+with words:
+    st.subheader(recording["title"], anchor=False)
+    st.markdown(recording["story"])
+    for entry in PAGES[1:]:
+        with st.container(border=True):
+            st.page_link(entry.script, label=f"**{entry.invitation}**", icon=entry.icon)
+            st.caption(entry.summary)
+    with st.expander("How can one pixel do that?", icon=":material/help:"):
+        st.markdown(
+            "A network adds up thousands of small pieces of evidence. Most edits of a pixel move "
+            "the sum a little; at some places, in some colours, they move it across the line "
+            "between two answers.\n\n"
+            "**Differential evolution** finds such an edit without looking inside the network. It "
+            "tries a few hundred random edits, makes each a rival by adding the difference of two "
+            "others to a third, and keeps the rival where it confuses the network more. "
+            "(Su, Vargas and Sakurai, 2019)."
+        )

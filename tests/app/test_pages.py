@@ -1,0 +1,139 @@
+"""Every page runs, from the page table, without a browser."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from apr_core import OnePixelConfig
+from apr_core.data.images import OWN_PICTURE
+from apr_core.data.sample import load_test_image
+from apr_core.gallery import load_gallery
+from apr_core.recording import START_RUN, load_recording
+from apr_core.service import AttackRequest
+from apr_core.types import InputError, Stop, Strategy
+from apr_ui.page_table import PAGES
+from apr_ui.permalink import from_params, to_params
+from apr_ui.pictures import magnified, ringed
+from apr_ui.player.data import player_data
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.key)
+def test_every_page_runs(entry) -> None:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    if entry is not PAGES[0]:
+        app.switch_page(entry.script)
+        app.run()
+    assert not app.exception
+    assert app.title[0].value == entry.heading
+
+
+def test_the_attack_page_takes_every_setting() -> None:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app.switch_page("pages/attack.py")
+    app.run()
+    app.number_input(key="attack.pixels").set_value(3)
+    app.selectbox(key="attack.strategy").set_value(Strategy.BEST1BIN)
+    app.run()
+    assert not app.exception
+    assert app.number_input(key="attack.pixels").value == 3
+    assert app.selectbox(key="attack.strategy").value == "best1bin"
+
+
+def request(index: int = 0, **settings) -> AttackRequest:
+    image, label = load_test_image(0)
+    model = "cifar10-resnet20-vanilla"
+    return AttackRequest(model, image, label, index, OnePixelConfig(**settings))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        request(),
+        request(seed=7, pixels=3, population=50, generations=9, l2_penalty=0.25),
+        request(target=5, strategy="best1bin", fitness="margin", stop=Stop.BUDGET),
+        request(OWN_PICTURE, seed=1),
+    ],
+    ids=["defaults", "numbers", "names", "picture"],
+)
+def test_a_link_makes_the_same_run_again(asked: AttackRequest) -> None:
+    again = from_params(to_params(asked))
+    assert again.run_id == asked.run_id
+    assert torch.equal(again.image, asked.image)
+
+
+def test_a_link_leaves_defaults_out() -> None:
+    assert to_params(request()) == {"model": "cifar10-resnet20-vanilla", "index": "0"}
+
+
+@pytest.mark.parametrize("params", [{}, {"model": "x"}, {"index": "3"}, {"utm": "y"}])
+def test_an_address_that_names_no_run_is_none(params: dict[str, str]) -> None:
+    assert from_params(params) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"index": "-1"},
+        {"index": "10000"},
+        {"index": "1" * 500},
+        {"seed": "x"},
+        {"pixels": "1e9"},
+        {"l2_penalty": "nan"},
+        {"strategy": "<b>"},
+        {"target": "12"},
+        {"picture": "!!!", "label": "cat"},
+        {"picture": "A" * 20_000, "label": "cat"},
+    ],
+    ids=str,
+)
+def test_a_damaged_link_is_one_plain_error(changed: dict[str, str]) -> None:
+    with pytest.raises(InputError) as caught:
+        from_params({"model": "cifar10-resnet20-vanilla", "index": "0"} | changed)
+    assert len(str(caught.value)) < 400
+
+
+def test_the_magnified_pixel_stands_in_the_middle() -> None:
+    entry = load_gallery()[0]
+    image, _ = load_test_image(entry.index)
+    edit = entry.outcome.edits[0]
+    picture = magnified(entry.outcome.apply(image), edit)
+    assert picture.getpixel((112, 112)) == tuple(edit.rgb)
+    assert ringed(image, entry.outcome.edits).size == (384, 384)
+
+
+def test_the_start_page_plays_a_run_that_flipped() -> None:
+    recording = load_recording(START_RUN)
+    data = player_data(recording)
+    assert data["status"] == "flipped"
+    assert not data["live"]
+    assert [frame["generation"] for frame in data["frames"]] == list(range(len(data["frames"])))
+    assert len(data["frames"]) >= 3
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": 99}', "null"])
+def test_a_damaged_recording_is_refused(tmp_path, text: str) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match="not a recording"):
+        load_recording(path)
+
+
+def test_the_animation_has_a_frame_a_generation() -> None:
+    from apr_core.gallery import request_of
+    from apr_core.service import AttackService
+    from apr_ui.pictures import animation
+
+    service = AttackService()
+    ticket = service.submit(request_of(load_gallery()[0]))
+    while (view := service.view(ticket.run_id)).live:
+        pass
+    service.close()
+    gif = Image.open(io.BytesIO(animation(view)))
+    assert gif.format == "GIF"
+    assert gif.n_frames == len(view.snapshots) + 1

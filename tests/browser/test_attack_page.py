@@ -1,0 +1,169 @@
+"""The Attack page as a person meets it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from apr_core import load_model
+from apr_core.attacks.scoring import as_input
+from apr_core.data.images import from_png
+from apr_core.data.sample import load_test_image
+from apr_core.gallery import load_gallery
+from apr_ui.page_table import PAGES
+from tests.browser.conftest import Server
+
+FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
+FLIP_NUMBER = load_gallery().index(FLIP)
+HOLDS = next(entry for entry in load_gallery() if entry.kind in ("holds", "survives"))
+
+
+def hunt(page: Page) -> None:
+    page.get_by_role("button", name="Hunt for the pixel").click()
+
+
+def wait_for_status(page: Page, status: str, seconds: float = 120) -> None:
+    expect(page.get_by_test_id("player")).to_have_attribute(
+        "data-status", status, timeout=seconds * 1000
+    )
+
+
+def link_to(entry) -> str:
+    return f"/attack?model={entry.model}&index={entry.index}"
+
+
+def test_a_gallery_image_is_attacked_watched_and_found_again(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/attack")
+    page.get_by_test_id(f"picker-{FLIP_NUMBER}").click()
+    hunt(page)
+    player = page.get_by_test_id("player")
+    expect(player).to_have_attribute("data-generation", "1", timeout=60_000)
+    early = page.get_by_test_id("player-canvas").evaluate("canvas => canvas.toDataURL()")
+    wait_for_status(page, "flipped")
+    expect(page.get_by_text("Flipped:").first).to_be_visible()
+    last = str(FLIP.outcome.generations)
+    expect(player).to_have_attribute("data-generation", last)
+    late = page.get_by_test_id("player-canvas").evaluate("canvas => canvas.toDataURL()")
+    assert early != late
+    where = f"{FLIP.outcome.edits[0].x},{FLIP.outcome.edits[0].y}"
+    best = player.get_attribute("data-best-xy").replace(" ", "").strip("()[]")
+    assert best == where
+    frames = player.get_attribute("data-frames")
+    page.reload()
+    wait_for_status(page, "flipped")
+    expect(player).to_have_attribute("data-frames", frames)
+    expect(page.get_by_text(f"{FLIP.outcome.queries:,} queries").first).to_be_visible()
+
+
+def test_the_downloaded_png_still_flips_the_model(server: Server, page: Page) -> None:
+    page.goto(server.url + link_to(FLIP))
+    wait_for_status(page, "flipped")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="PNG").click()
+    image = from_png(Path(download.value.path()).read_bytes())
+    label = load_test_image(FLIP.index)[1]
+    answer = load_model(FLIP.model)(as_input(image[None])).argmax().item()
+    assert answer == FLIP.outcome.label_after != label
+
+
+@pytest.mark.parametrize("kind", ["GIF", "JSON"])
+def test_the_other_exports_arrive(server: Server, page: Page, kind: str) -> None:
+    page.goto(server.url + link_to(FLIP))
+    wait_for_status(page, "flipped")
+    with page.expect_download() as download:
+        page.get_by_role("button", name=kind).click()
+    data = Path(download.value.path()).read_bytes()
+    if kind == "GIF":
+        assert Image.open(io.BytesIO(data)).n_frames >= FLIP.outcome.generations
+    else:
+        assert data.startswith(b'{"format":')
+
+
+@pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.key)
+def test_a_deep_link_is_framed_at_the_very_first_request(
+    fresh_server: Server, page: Page, entry
+) -> None:
+    address = link_to(FLIP) if entry.key == "attack" else "/"
+    page.goto(fresh_server.url + address)
+    expect(page.get_by_role("heading", name=entry.heading)).to_be_visible()
+    expect(page.get_by_role("link", name=PAGES[0].title, exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name=PAGES[1].title, exact=True)).to_be_visible()
+    if entry.key == "attack":
+        wait_for_status(page, "flipped")
+
+
+def test_a_run_can_be_cancelled(server: Server, page: Page) -> None:
+    page.goto(server.url + link_to(HOLDS) + "&generations=1000&seed=77&stop=budget")
+    expect(page.get_by_test_id("player")).not_to_have_attribute("data-frames", "0")
+    page.get_by_role("button", name="Cancel").click()
+    wait_for_status(page, "cancelled")
+    expect(page.get_by_text("Cancelled after").first).to_be_visible()
+
+
+def test_pausing_stepping_and_slow_motion_by_keyboard(server: Server, page: Page) -> None:
+    page.goto(server.url + link_to(FLIP))
+    wait_for_status(page, "flipped")
+    player = page.get_by_test_id("player")
+    last = FLIP.outcome.generations
+    expect(player).to_have_attribute("data-generation", str(last))
+    page.get_by_test_id("player-back").focus()
+    page.keyboard.press("Enter")
+    expect(player).to_have_attribute("data-generation", str(last - 1))
+    page.get_by_test_id("player-slow").focus()
+    page.keyboard.press("Enter")
+    expect(player).to_have_attribute("data-step", "2")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("model=resnet50&index=3", "There is no model 'resnet50'"),
+        ("model=cifar10-resnet20-vanilla&index=99999", "There is no test image 99999"),
+        ("model=cifar10-resnet20-vanilla&index=cat", "index is 'cat'"),
+        ("model=cifar10-resnet20-vanilla&index=3&population=2", "population is 2"),
+        ("model=cifar10-resnet20-vanilla&index=3&target=unicorn", "no class 'unicorn'"),
+        ("model=cifar10-resnet20-vanilla&picture=AAAA&label=cat", "The picture in the link"),
+        ("run=0123456789abcdef", "no longer in memory"),
+    ],
+)
+def test_a_bad_link_is_answered_plainly(server: Server, page: Page, query: str, said: str) -> None:
+    page.goto(f"{server.url}/attack?{query}")
+    expect(page.get_by_text(said).first).to_be_visible()
+    expect(page.get_by_role("button", name="Hunt for the pixel")).to_be_enabled()
+
+
+def test_a_bad_upload_leaves_the_picture_before(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/attack")
+    page.get_by_text("Your picture", exact=True).click()
+    file = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(file, "PNG")
+    chooser = page.locator("input[type=file]")
+    good = {"name": "good.png", "mimeType": "image/png", "buffer": file.getvalue()}
+    chooser.set_input_files(files=[good])
+    expect(page.get_by_text("As the model sees it")).to_be_visible()
+    bad = {"name": "bad.png", "mimeType": "image/png", "buffer": b"this is no picture"}
+    chooser.set_input_files(files=[bad])
+    expect(page.get_by_test_id("stAlertContentError")).to_be_visible()
+    expect(page.get_by_text("As the model sees it")).to_be_visible()
+    hunt(page)
+    expect(page.get_by_test_id("player")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("address", ["/", "/attack"])
+def test_nothing_is_wider_than_a_phone(
+    server: Server, page: Page, address: str, scheme: str
+) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(server.url + (link_to(FLIP) if address == "/attack" else address))
+    expect(page.get_by_test_id("player-canvas")).to_be_visible()
+    width = page.evaluate(
+        "Math.max(...[...document.querySelectorAll('[data-testid=stMain] *')]"
+        ".map(e => e.getBoundingClientRect().right))"
+    )
+    assert width <= 391

@@ -1,0 +1,638 @@
+"""Training against values computed by hand, by autograd image by image, and by brute force."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise, product
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from apr_core.data.cifar10 import Cifar10
+from apr_core.defences import one_pixel_examples
+from apr_core.defences.apr import APR
+from apr_core.defences.one_pixel_examples import worst_pixel_examples
+from apr_core.defences.vanilla import Vanilla
+from apr_core.models import ARCHITECTURES, Classifier, build_model
+from apr_core.models.inference import prepare
+from apr_core.models.pixel_attention import PixelAttention
+from apr_core.trainer import TrainRequest, train
+from apr_core.training.batches import PADDING, AugmentedBatches
+from apr_core.training.fit import Fitted, Progress, fit
+from apr_core.training.recipes import Defence, TrainConfig, learning_rate
+from apr_core.types import InputError
+from apr_core.zoo import load_card, load_model
+from tests.conftest import LinearModel, answers
+
+CPU = torch.device("cpu")
+QUICK = TrainConfig(epochs=3, batch_size=16, learning_rate=0.1, mixed_precision=False)
+CORNERS = torch.tensor(list(product((0.0, 1.0), repeat=3)))
+
+
+class SmoothModel(nn.Module):
+    """A curved model without batch norm: every image is on its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 5, 3, padding=1)
+        self.linear = nn.Linear(5, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.linear(torch.tanh(3 * self.conv(images)).mean(dim=(2, 3)))
+
+
+class SmallNet(nn.Module):
+    """A few weights with a batch norm, whose statistics a resumed run must find again."""
+
+    def __init__(self, seed: int = 0, classes: int = 2, width: int = 4) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.conv = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.linear = nn.Linear(width, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.linear(self.pool(self.relu(self.bn(self.conv(images)))).flatten(1))
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def red_and_blue(count: int = 64, size: int = 8) -> tuple[Tensor, Tensor]:
+    """Noise with more red in class 0 and more blue in class 1."""
+    labels = torch.arange(count) % 2
+    images = noise(count, 3, size, size, seed=3) * 120
+    images[labels == 0, 0] += 100
+    images[labels == 1, 2] += 100
+    return images.to(torch.uint8), labels
+
+
+# Losses
+
+
+def test_the_vanilla_loss_is_the_cross_entropy() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3, 3, bias=False))
+    model[1].weight.data = torch.tensor([[1.0, 0, 0], [0, 2, 0], [0, 0, 3]])
+    images = torch.tensor([[1.0, 0.5, 0.0], [0.0, 0.0, 1.0]]).view(2, 3, 1, 1)
+    labels = torch.tensor([1, 2])
+    loss, parts = Vanilla().loss(model, images, labels, torch.Generator())
+    # logits (1, 1, 0) and (0, 0, 3)
+    first = math.log(2 * math.e + 1) - 1
+    second = math.log(2 + math.exp(3)) - 3
+    assert loss.item() == pytest.approx((first + second) / 2, abs=1e-6)
+    assert parts.keys() == {"accuracy"}
+
+
+def worst_by_brute_force(image: Tensor, gradient: Tensor) -> Tensor:
+    """Of all one-pixel corner edits of an image, the one that lies farthest up the gradient."""
+    best, most = image, -math.inf
+    for y, x, corner in product(range(image.shape[1]), range(image.shape[2]), CORNERS):
+        edited = image.clone()
+        edited[:, y, x] = corner
+        rise = float((gradient * (edited - image)).sum())
+        if rise > most:
+            best, most = edited, rise
+    return best
+
+
+def apr_by_hand(
+    weight: Tensor, images: Tensor, labels: Tensor, defence: APR
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The paper's loss for logits W x, whose input gradient is W' (softmax(W x) - onehot)."""
+
+    def entropy(pictures: Tensor, truth: Tensor) -> Tensor:
+        logits = pictures.flatten(1) @ weight.T
+        return logits.logsumexp(1) - logits[torch.arange(len(truth)), truth]
+
+    share = round((1 - defence.alpha) * len(images))
+    flat = images[:share].flatten(1)
+    surplus = (flat @ weight.T).softmax(1) - F.one_hot(labels[:share], len(weight))
+    gradient = surplus @ weight
+    penalty = gradient.square().sum(1).mean()
+    slopes = gradient.detach().view_as(images[:share])
+    examples = torch.stack(list(map(worst_by_brute_force, images[:share], slopes)))
+    adversarial, clean = entropy(examples, labels[:share]), entropy(images[share:], labels[share:])
+    mixed = (adversarial.sum() + clean.sum()) / len(images)
+    parts = {"clean": clean.mean(), "adversarial": adversarial.mean(), "penalty": penalty}
+    return mixed + defence.beta * penalty, parts
+
+
+@pytest.mark.parametrize(
+    ("alpha", "beta", "count"), [(0.7, 0.01, 10), (0.5, 1.0, 4), (0.9, 0.0, 10), (0.7, 0.3, 3)]
+)
+def test_the_apr_loss_and_its_slope_are_the_papers(monkeypatch, alpha, beta, count) -> None:
+    monkeypatch.setattr(one_pixel_examples, "TOP", 1)
+    defence = APR(alpha=alpha, beta=beta)
+    model = LinearModel(size=4)
+    model.weight.data *= 0.2
+    images, labels = noise(count, 3, 4, 4), torch.arange(count) % 3
+    loss, parts = defence.loss(model, images, labels, torch.Generator())
+    loss.backward()
+    weight = model.weight.detach().clone().requires_grad_()
+    expected, expected_parts = apr_by_hand(weight, images, labels, defence)
+    expected.backward()
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(model.weight.grad, weight.grad)
+    for name, part in expected_parts.items():
+        torch.testing.assert_close(parts[name], part)
+
+
+def test_alpha_is_the_clean_share_of_the_mixture(monkeypatch) -> None:
+    images, labels = noise(10, 3, 4, 4), torch.arange(10) % 3
+    loss, parts = APR(beta=0.0).loss(LinearModel(size=4), images, labels, torch.Generator())
+    torch.testing.assert_close(loss, 0.7 * parts["clean"] + 0.3 * parts["adversarial"])
+
+
+def test_the_gradient_penalty_is_that_of_each_image_by_itself() -> None:
+    model, count, share = SmoothModel(), 10, 3
+    images, labels = noise(count, 3, 6, 6), torch.arange(count) % 4
+    norms = []
+    for image, label in zip(images[:share], labels[:share], strict=True):
+        alone = image[None].clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(F.cross_entropy(model(alone), label[None]), alone)
+        norms.append(gradient.square().sum())
+    _, parts = APR().loss(model, images, labels, torch.Generator())
+    torch.testing.assert_close(parts["penalty"], torch.stack(norms).mean())
+    assert parts["penalty"] > 1e-6
+
+
+def test_the_penalty_is_trained_away() -> None:
+    def penalty(beta: float) -> float:
+        model = SmoothModel()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        images, labels = noise(20, 3, 6, 6), torch.arange(20) % 4
+        for _ in range(30):
+            loss, parts = APR(beta=beta).loss(model, images, labels, torch.Generator())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return parts["penalty"].item()
+
+    assert penalty(beta=10.0) < 0.5 * penalty(beta=0.0)
+
+
+def test_the_clean_images_are_left_alone() -> None:
+    images = noise(10, 3, 4, 4)
+    before = images.clone()
+    APR().loss(LinearModel(size=4), images, torch.arange(10) % 3, torch.Generator())
+    assert torch.equal(images, before)
+    assert not images.requires_grad
+
+
+# One-pixel examples
+
+
+def test_the_worst_pixel_is_the_brute_force_best_of_a_linear_model(monkeypatch) -> None:
+    monkeypatch.setattr(one_pixel_examples, "TOP", 1)
+    images, gradient = noise(6, 3, 4, 5), noise(6, 3, 4, 5, seed=1) - 0.5
+    examples = worst_pixel_examples(images, gradient, torch.Generator())
+    for image, slope, example in zip(images, gradient, examples, strict=True):
+        assert torch.equal(example, worst_by_brute_force(image, slope))
+
+
+def test_examples_are_drawn_from_the_sixteen_worst_pixels_of_each_image() -> None:
+    images, gradient = noise(3, 3, 6, 7), noise(3, 3, 6, 7, seed=1) - 0.5
+    rises = torch.maximum(gradient * (1 - images), -gradient * images).sum(1).flatten(1)
+    worst = [set(row.argsort(descending=True)[:16].tolist()) for row in rises]
+    drawn: list[set[int]] = [set(), set(), set()]
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        examples = worst_pixel_examples(images, gradient, generator)
+        changed = (examples != images).any(1).flatten(1)
+        assert changed.sum(1).tolist() == [1, 1, 1]
+        for row, pixel in changed.nonzero().tolist():
+            drawn[row].add(pixel)
+            colour, slope = (t[row].flatten(1)[:, pixel] for t in (examples, gradient))
+            assert torch.equal(colour, (slope > 0).float())
+    assert drawn == worst
+
+
+def test_examples_of_an_image_smaller_than_the_top() -> None:
+    images = noise(2, 3, 3, 3)
+    examples = worst_pixel_examples(images, noise(2, 3, 3, 3, seed=1) - 0.5, torch.Generator())
+    assert (examples != images).any(1).flatten(1).sum(1).tolist() == [1, 1]
+
+
+# The loop
+
+
+class KilledError(Exception):
+    """The end of a process, as far as a test can have one."""
+
+
+def killed_in_epoch(number: int) -> Callable[[Progress], None]:
+    def report(progress: Progress) -> None:
+        if progress.epoch == number:
+            raise KilledError
+
+    return report
+
+
+def without_seconds(fitted: Fitted) -> list[dict[str, float]]:
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in fitted.history]
+
+
+@pytest.mark.parametrize("mixed_precision", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("defence", [Vanilla(), APR()], ids=["vanilla", "apr"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_run_killed_and_resumed_equals_one_uninterrupted(
+    tmp_path: Path, optimizer: str, defence: Defence, mixed_precision: bool
+) -> None:
+    config = replace(QUICK, optimizer=optimizer, mixed_precision=mixed_precision, seed=5)
+    images, labels = red_and_blue()
+    straight = SmallNet()
+    told = fit(straight, defence, images, labels, config, CPU)
+    state_file = tmp_path / "folder" / "run.safetensors"
+    with pytest.raises(KilledError):
+        fit(SmallNet(), defence, images, labels, config, CPU, state_file, killed_in_epoch(2))
+    resumed = SmallNet(seed=99)  # its own start does not matter any more
+    epochs = []
+    told_again = fit(
+        resumed, defence, images, labels, config, CPU, state_file, lambda p: epochs.append(p.epoch)
+    )
+    assert set(epochs) == {2, 3}
+    assert without_seconds(told_again) == without_seconds(told)
+    for name, tensor in straight.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], tensor), name
+
+
+def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path) -> None:
+    images, labels = red_and_blue()
+    state_file = tmp_path / "run.safetensors"
+    first = fit(SmallNet(), Vanilla(), images, labels, QUICK, CPU, state_file)
+    model = SmallNet(seed=1)
+    again = fit(model, Vanilla(), images, labels, QUICK, CPU, state_file, killed_in_epoch(1))
+    assert again == first
+    assert len(first.history) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"config": replace(QUICK, seed=1)}, "another config"),
+        ({"config": replace(QUICK, epochs=4)}, "another config"),
+        ({"config": replace(QUICK, learning_rate=0.2)}, "another config"),
+        ({"defence": APR(alpha=0.6)}, "another defence"),
+        ({"defence": Vanilla()}, "another defence"),
+        ({"model": SmallNet(width=5)}, "another shapes"),
+    ],
+)
+def test_an_unfinished_run_with_other_settings_is_refused(tmp_path, settings, said) -> None:
+    images, labels = red_and_blue()
+    state_file = tmp_path / "run.safetensors"
+    begun = {"model": SmallNet(), "defence": APR(), "config": QUICK}
+
+    def go(model: nn.Module, defence: Defence, config: TrainConfig) -> None:
+        fit(model, defence, images, labels, config, CPU, state_file, killed_in_epoch(2))
+
+    with pytest.raises(KilledError):
+        go(**begun)
+    before = state_file.read_bytes()
+    with pytest.raises(InputError, match=f"{said}; delete it to start afresh"):
+        go(**{**begun, **settings})
+    assert state_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["cut short", "empty", "of another kind"])
+def test_a_damaged_state_file_is_refused_in_a_sentence(tmp_path: Path, damage: str) -> None:
+    images, labels = red_and_blue()
+    state_file = tmp_path / "run.safetensors"
+    fit(SmallNet(), Vanilla(), images, labels, replace(QUICK, epochs=1), CPU, state_file)
+    if damage == "of another kind":
+        save_file({"x": torch.zeros(1)}, state_file)
+    else:
+        state_file.write_bytes(state_file.read_bytes()[: -50 if damage == "cut short" else 0])
+    with pytest.raises(InputError, match=r"run\.safetensors"):
+        fit(SmallNet(), Vanilla(), images, labels, replace(QUICK, epochs=1), CPU, state_file)
+
+
+class Diverging:
+    """A defence whose loss is not a number from some step on, until it is mended."""
+
+    attention = False
+
+    def __init__(self, step: int, value: float = math.nan) -> None:
+        self.left, self.value = step, value
+
+    def __repr__(self) -> str:
+        return "Diverging()"
+
+    def loss(self, model, images, labels, generator):
+        self.left -= 1
+        loss, parts = Vanilla().loss(model, images, labels, generator)
+        return (loss * self.value if self.left < 0 else loss), parts
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_its_state(tmp_path, value) -> None:
+    images, labels = red_and_blue()
+    state_file = tmp_path / "run.safetensors"
+    defence = Diverging(4 + 3, value)  # four steps an epoch
+    with pytest.raises(InputError, match=f"loss became {value} in epoch 2.*--learning-rate.*0.1"):
+        fit(SmallNet(), defence, images, labels, QUICK, CPU, state_file)
+    with safe_open(state_file, "pt") as file:
+        assert json.loads(file.metadata()["progress"])["epoch"] == 1
+        tensors = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118
+    assert all(bool(tensor.isfinite().all()) for tensor in tensors)
+    defence.left = 1000
+    mended = SmallNet()
+    fit(mended, defence, images, labels, QUICK, CPU, state_file)
+    straight = SmallNet()
+    fit(straight, Diverging(1000), images, labels, QUICK, CPU)
+    assert torch.equal(mended.linear.weight, straight.linear.weight)
+
+
+@pytest.mark.parametrize("defence", [Vanilla(), APR()], ids=["vanilla", "apr"])
+def test_a_small_run_learns_a_separable_problem(defence: Defence) -> None:
+    images, labels = red_and_blue()
+    model = SmallNet()
+    fitted = fit(model, defence, images, labels, replace(QUICK, epochs=15), CPU)
+    assert bool((answers(model.eval(), images) == labels).all())
+    assert fitted.history[-1]["loss"] < 0.5 * fitted.history[0]["loss"]
+    assert [line["epoch"] for line in fitted.history] == list(range(1, 16))
+
+
+def test_progress_counts_up_to_the_end() -> None:
+    images, labels = red_and_blue(count=16 * 45 + 7)
+    told: list[Progress] = []
+    fit(SmallNet(), APR(), images, labels, replace(QUICK, epochs=2), CPU, report=told.append)
+    steps = [(progress.epoch, progress.step) for progress in told]
+    assert steps == [(1, 20), (1, 40), (1, 45), (2, 20), (2, 40), (2, 45)]
+    assert {progress.steps for progress in told} == {45}
+    assert all(one.seconds < other.seconds for one, other in pairwise(told))
+    assert told[2].seconds_left == pytest.approx(told[2].seconds)  # half is done
+    assert told[-1].seconds_left == 0
+    assert told[-1].parts.keys() == {"clean", "adversarial", "penalty", "accuracy"}
+
+
+@pytest.mark.parametrize(
+    ("progress", "rate"),
+    [(0.0, 0.01), (0.1, 0.105), (0.2, 0.2), (0.4, 0.17071), (0.6, 0.1), (1.0, 0.0)],
+)
+def test_the_learning_rate_rises_then_follows_a_cosine(progress: float, rate: float) -> None:
+    assert learning_rate(TrainConfig(learning_rate=0.2), progress) == pytest.approx(rate, abs=1e-5)
+
+
+def test_the_learning_rate_has_one_peak_and_no_jump() -> None:
+    rates = [learning_rate(TrainConfig(learning_rate=1.0), step / 1000) for step in range(1001)]
+    peak = rates.index(max(rates))
+    assert peak == 200
+    assert all(one < other for one, other in pairwise(rates[: peak + 1]))
+    assert all(one >= other for one, other in pairwise(rates[peak:]))
+    assert max(abs(one - other) for one, other in pairwise(rates)) < 0.005
+
+
+def test_the_papers_learning_rate_is_constant() -> None:
+    config = TrainConfig(learning_rate=1e-3, one_cycle=False)
+    assert {learning_rate(config, step / 10) for step in range(11)} == {1e-3}
+
+
+def test_the_optimizer_is_given_the_schedules_rate(monkeypatch) -> None:
+    images, labels = red_and_blue(count=32)
+    rates: list[float] = []
+    step = torch.optim.SGD.step
+
+    def noted(self, *args, **kwargs):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", noted)
+    config = replace(QUICK, epochs=5)
+    fit(SmallNet(), Vanilla(), images, labels, config, CPU)
+    assert rates == [learning_rate(config, done / 10) for done in range(10)]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"epochs": 0}, {"batch_size": -1}, {"learning_rate": 0.0}, {"learning_rate": math.nan},
+     {"subset": 0}],
+)  # fmt: skip
+def test_a_wrong_training_setting_is_named_with_its_value(settings: dict) -> None:
+    ((name, value),) = settings.items()
+    with pytest.raises(InputError, match=f"{name} must be above 0, not {value}"):
+        TrainConfig(**settings)
+
+
+# Batches
+
+
+def epochs_of(seed: int, numbers: tuple[int, ...], batch_size: int = 4) -> list[Tensor]:
+    images = torch.arange(10 * 3 * 6 * 5).view(10, 3, 6, 5).remainder(251).to(torch.uint8)
+    batches = AugmentedBatches(images, torch.arange(10), batch_size, seed, CPU)
+    return [torch.cat([part for part, _ in batches.epoch(number)]) for number in numbers]
+
+
+def test_an_epochs_batches_depend_on_seed_and_epoch_alone() -> None:
+    torch.manual_seed(1)
+    first, second = epochs_of(7, (0, 1))
+    torch.manual_seed(2)
+    second_again, first_again = epochs_of(7, (1, 0))
+    assert torch.equal(first, first_again)
+    assert torch.equal(second, second_again)
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, epochs_of(8, (0,))[0])
+
+
+def test_an_epoch_shows_each_image_once_and_drops_what_fills_no_batch() -> None:
+    images = torch.zeros(10, 3, 6, 6, dtype=torch.uint8)
+    for batch_size, shown in ((4, 8), (5, 10), (100, 10)):
+        batches = AugmentedBatches(images, torch.arange(10), batch_size, 0, CPU)
+        labels = torch.cat([part for _, part in batches.epoch(0)]).tolist()
+        assert len(labels) == len(set(labels)) == shown
+        assert len(batches) == shown // min(batch_size, 10)
+    assert labels != sorted(labels)
+
+
+def test_augmented_images_are_shifted_and_flipped_originals() -> None:
+    height, width, count = 10, 11, 40  # of smaller ones, some crops are their own mirror image
+    images = (noise(count, 3, height, width) * 256).to(torch.uint8)
+    padded = F.pad(images.float(), (PADDING,) * 4, mode="reflect")
+    crops = [
+        padded[:, :, y : y + height, x : x + width]
+        for y, x in product(range(2 * PADDING + 1), repeat=2)
+    ]
+    variants = torch.stack([*crops, *(crop.flip(3) for crop in crops)], dim=1)
+    assert variants.shape[1] == 81 * 2
+    batches = AugmentedBatches(images, torch.arange(count), 20, 0, CPU)
+    used = torch.zeros(81 * 2, dtype=torch.long)
+    for epoch in range(50):
+        for augmented, labels in batches.epoch(epoch):
+            assert augmented.dtype == torch.float32
+            assert augmented.is_contiguous(memory_format=torch.channels_last)
+            pixels = (augmented * 255)[:, None]
+            matches = ((pixels - variants[labels]).abs() < 1e-3).flatten(2).all(2)
+            assert matches.sum(1).tolist() == [1] * len(labels)
+            used += matches.sum(0)
+    assert used.min() > 0  # of 2,000 draws of 162
+    assert abs(int(used[81:].sum()) - 1000) < 4 * 500**0.5
+    for axis in ((0, 1), (0, 2)):
+        assert (used.view(2, 9, 9).sum(axis) - 2000 / 9).abs().max() < 4 * (2000 / 9) ** 0.5
+
+
+# Models
+
+
+def test_pixel_attention_is_the_papers() -> None:
+    gate = PixelAttention()
+    torch.manual_seed(0)
+    nn.init.normal_(gate.conv.weight)
+    nn.init.constant_(gate.conv.bias, -0.3)
+    images = noise(2, 3, 5, 6)
+    padded = F.pad(images, (1, 1, 1, 1))
+    out = gate(images)
+    for row, y, x in product(range(2), range(5), range(6)):
+        inner = float((padded[row, :, y : y + 3, x : x + 3] * gate.conv.weight[0]).sum()) - 0.3
+        weight = 1 / (1 + math.exp(-inner))
+        torch.testing.assert_close(out[row, :, y, x], weight * images[row, :, y, x])
+
+
+def test_pixel_attention_starts_nearly_open() -> None:
+    gate = PixelAttention()
+    black = gate.attention(torch.zeros(1, 3, 8, 8))
+    torch.testing.assert_close(black, torch.full((1, 1, 8, 8), 1 / (1 + math.exp(-2))))
+
+
+def seasoned(architecture: str, attention: bool) -> Classifier:
+    """A model in evaluation mode with batch statistics that are not those of a fresh one."""
+    torch.manual_seed(0)
+    model = build_model(architecture, attention)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+    return model.eval()
+
+
+@pytest.mark.parametrize("attention", [False, True], ids=["plain", "attention"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES.names)
+def test_preparing_keeps_the_logits_and_the_model(architecture: str, attention: bool) -> None:
+    model = seasoned(architecture, attention).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    prepared = prepare(model)
+    assert model.training
+    assert all(module.training for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(model.state_dict()[name], before[name]) for name in before)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in prepared.modules())
+    images = noise(2, 3, 32, 32)
+    with torch.no_grad():
+        expected, logits = model.eval()(images), prepared(images)
+    assert float((logits - expected).abs().max()) < 1e-4 * min(1.0, float(expected.abs().max()))
+
+
+def test_models_may_be_prepared_while_another_thread_uses_one() -> None:
+    model, busy, stop = seasoned("resnet20", True), threading.Event(), threading.Event()
+    images = noise(1, 3, 32, 32)
+    with torch.no_grad():
+        expected = model(images)
+    troubles: list[str] = []
+
+    def use() -> None:
+        try:
+            with torch.no_grad():
+                while not (stop.is_set() or troubles):
+                    if not torch.equal(model(images), expected):
+                        troubles.append("another answer")
+                    busy.set()
+        except Exception as error:
+            troubles.append(repr(error))
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    try:
+        assert busy.wait(20)
+        for _ in range(8):
+            with torch.no_grad():
+                logits = prepare(model)(images)
+            torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+    finally:
+        stop.set()
+        thread.join(20)
+    assert troubles == []
+
+
+RELUS = {"resnet20": 19, "resnet18": 17, "vgg16": 13}
+PARAMETERS = {"resnet20": 272_474, "resnet18": 11_173_962, "vgg16": 14_724_042}
+"""As published for CIFAR-10; of VGG-16 with batch norm in place of the convolutions' biases."""
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES.names)
+def test_each_relu_module_is_used_once(architecture: str) -> None:
+    model = build_model(architecture).eval()
+    calls = {module: 0 for module in model.modules() if isinstance(module, nn.ReLU)}
+
+    def count(module: nn.Module, inputs: object, output: object) -> None:
+        calls[module] += 1
+
+    for module in calls:
+        module.register_forward_hook(count)
+    with torch.no_grad():
+        logits = model(noise(2, 3, 32, 32))
+    assert logits.shape == (2, 10)
+    assert list(calls.values()) == [1] * RELUS[architecture]
+    assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[architecture]
+
+
+def test_normalisation_is_inside_the_model() -> None:
+    model = Classifier(nn.Flatten())
+    mean, std = (0.49139968, 0.48215841, 0.44653091), (0.24703223, 0.24348513, 0.26158784)
+    pixel = torch.tensor([mean, [m + s for m, s in zip(mean, std, strict=True)]]).view(2, 3, 1, 1)
+    torch.testing.assert_close(model(pixel), torch.tensor([[0.0] * 3, [1.0] * 3]))
+
+
+# From a request to a checkpoint
+
+
+@pytest.fixture
+def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("APR_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("APR_DATA", str(tmp_path / "data"))
+    monkeypatch.setitem(ARCHITECTURES._entries, "small", lambda num_classes: SmallNet(0, 10))
+    return tmp_path
+
+
+@pytest.mark.parametrize("defence", ["vanilla", "apr"])
+def test_a_cards_accuracy_is_that_of_the_weights_as_they_load(folders, defence: str) -> None:
+    images, labels = red_and_blue(count=60, size=32)
+    data = Cifar10(images[:40], labels[:40], images[40:], labels[40:])
+    request = TrainRequest("small", defence, replace(QUICK, epochs=6, subset=32, seed=4))
+    card = train(request, data, CPU, notes="A test.")
+    assert card == load_card(f"cifar10-small-{defence}")
+    model = load_model(card.name)
+    correct = int((answers(model, data.test_images) == data.test_labels).sum())
+    assert (card.correct, card.tested) == (correct, 20)
+    assert card.clean_accuracy == correct / 20 > 0.5
+    assert card.attention == isinstance(model.front, PixelAttention) == (defence == "apr")
+    assert (card.seed, card.epochs, len(card.history)) == (4, 6, 6)
+    assert card.recipe["subset"] == 32
+    assert request.state_file.exists()
+    assert folders in request.state_file.parents
+
+
+@pytest.mark.parametrize(
+    ("architecture", "defence", "name"),
+    [("resnet99", "apr", ""), ("resnet20", "prayer", ""), ("resnet20", "apr", "../x"),
+     ("resnet20", "apr", "My Model")],
+)  # fmt: skip
+def test_a_request_that_cannot_be_met_is_refused_before_it_is_trained(
+    architecture: str, defence: str, name: str
+) -> None:
+    with pytest.raises(InputError):
+        TrainRequest(architecture, defence, QUICK, name)
