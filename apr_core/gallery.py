@@ -72,6 +72,8 @@ def load_gallery(path: Path = GALLERY) -> tuple[GalleryEntry, ...]:
     """
     try:
         entries = json.loads(path.read_text())
+        if not isinstance(entries, list) or not entries:
+            raise TypeError("not a list of runs")
         return tuple(GalleryEntry.from_dict(entry) for entry in entries)
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise InputError(

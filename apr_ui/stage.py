@@ -23,10 +23,13 @@ OVERLAP_POLLS = 8
 """A browser may skip a poll, so each sends again what the last eight sent."""
 
 
-def preview(choice: Choice | None) -> None:
-    """The picture as the model sees it, beside what it was made of."""
+def preview(choice: Choice | None, model: str) -> None:
+    """The picture as the model sees it, beside what it was made of, and what the model says."""
     if choice is None:
         return
+    answer = probabilities(model, [choice.image])[0]
+    leading = int(answer.argmax())
+    st.markdown(f"The model says **{CLASSES[leading]}**, {float(answer[leading]):.0%} sure.")
     seen = enlarge(choice.image)
     if choice.original is None:
         st.image(seen, width=384, caption=choice.caption, alt=choice.caption)

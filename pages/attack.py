@@ -99,7 +99,7 @@ with stage:
     run = current_run()
     view = watch(run) if run else None
     if run is None or view is None:
-        preview(choice)
+        preview(choice, model)
     with buttons:
         hunt = st.button(
             "Hunt for the pixel",

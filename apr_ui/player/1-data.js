@@ -1,0 +1,171 @@
+// The player: a run of differential evolution, live or replayed, on one canvas.
+// Streamlit calls the default export at the mount and again at every change of data.
+
+const LARGEST = 480; // CSS pixels of the picture's side
+const RUNS_KEPT = 12; // runs whose frames stay in memory
+const SPEEDS = { slow: 1000, normal: 250, fast: 62 }; // ms a generation, in replay
+const WALK_SPEEDS = { slow: 3000, normal: 1200, fast: 700 }; // ms a step, in slow motion
+const FOLLOW_MS = 50; // a tick while catching up with the newest frame
+const FOLLOW_STRIDES = 12; // the backlog is covered in about so many ticks
+const ANNOUNCE_MS = 2000;
+const WALK_TITLES = ["Choose", "Mutate", "Compare", "Keep or discard"];
+const NO_WALK_FIRST = "The first generation is random: no candidate has parents yet. Go one generation forward to see one made.";
+const NO_WALK = "No candidate was recorded step by step in this generation. Try the one before or after.";
+
+const PLAYERS = new WeakMap(); // root element -> player
+const RUNS = new Map(); // run id -> { frames: Map(generation -> frame), order: [generation] }
+
+// ---------------------------------------------------------------- Data
+
+function bytes(base64) {
+  return Uint8Array.from(atob(base64 ?? ""), (letter) => letter.charCodeAt(0));
+}
+
+function decodeFrame(raw) {
+  return { ...raw, xy: bytes(raw.xy), rgb: bytes(raw.rgb), p: bytes(raw.p), moved: bytes(raw.moved) };
+}
+
+function decodePicture(data) {
+  const canvas = document.createElement("canvas");
+  canvas.width = data.width;
+  canvas.height = data.height;
+  const context = canvas.getContext("2d");
+  const picture = context.createImageData(data.width, data.height);
+  const rgb = bytes(data.image);
+  for (let i = 0; i < data.width * data.height; i += 1) {
+    picture.data.set([rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2], 255], 4 * i);
+  }
+  context.putImageData(picture, 0, 0);
+  return canvas;
+}
+
+// Frames live by run id, so that a page that remounts the player loses none of them.
+function runStore(run) {
+  const store = RUNS.get(run) ?? { frames: new Map(), order: [] };
+  RUNS.delete(run);
+  RUNS.set(run, store);
+  while (RUNS.size > RUNS_KEPT) RUNS.delete(RUNS.keys().next().value);
+  return store;
+}
+
+function merge(store, rawFrames) {
+  for (const raw of rawFrames) {
+    if (!store.frames.has(raw.generation)) store.frames.set(raw.generation, decodeFrame(raw));
+  }
+  store.order = [...store.frames.keys()].sort((a, b) => a - b);
+}
+
+const shownFrame = (player) => player.store.frames.get(player.shown);
+const shownIndex = (player) => player.store.order.indexOf(player.shown);
+const lastGeneration = (player) => player.store.order.at(-1);
+const className = (player, label) => player.data.classes[label] ?? `class ${label}`;
+const trueName = (player) => className(player, player.data.label);
+
+function bestPixels(frame) {
+  return Array.from({ length: frame.pixels }, (_, j) => {
+    const i = frame.best * frame.pixels + j;
+    return { xy: [...frame.xy.subarray(2 * i, 2 * i + 2)], rgb: [...frame.rgb.subarray(3 * i, 3 * i + 3)] };
+  });
+}
+
+const isWinning = (player) =>
+  player.data.status === "flipped" && !player.data.live && player.shown === lastGeneration(player);
+
+// ---------------------------------------------------------------- Colour, size, place
+
+// Blue to yellow, rising in lightness: told apart with any colour vision, and in grey.
+const STOPS = [[14, 38, 104], [62, 92, 158], [150, 140, 142], [240, 160, 62], [255, 226, 66]];
+
+function colour(p) {
+  const at = Math.min(0.9999, Math.max(0, 1 - p)) * (STOPS.length - 1);
+  const [low, high] = [STOPS[Math.floor(at)], STOPS[Math.floor(at) + 1]];
+  const mixed = low.map((value, i) => Math.round(value + (high[i] - value) * (at % 1)));
+  return `rgb(${mixed.join(", ")})`;
+}
+
+const outline = (p) => (p > 0.5 ? "rgba(255, 255, 255, 0.85)" : "rgba(0, 0, 0, 0.85)");
+const dotRadius = (p, cell) => Math.max(1.6, cell * (0.15 + 0.25 * (1 - p)));
+
+// The same slot always leans the same way: in [-0.3, 0.3) of a pixel.
+function jitter(seed) {
+  const wave = Math.sin(seed * 127.1 + 11.7) * 43758.5453;
+  return (wave - Math.floor(wave) - 0.5) * 0.6;
+}
+
+const ease = (t) => 1 - (1 - t) ** 3;
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+const still = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+// ---------------------------------------------------------------- Words
+
+const counted = new Intl.NumberFormat("en-US");
+const rgbText = (rgb) => `rgb(${rgb.join(", ")})`;
+const placeText = ({ xy, rgb }) => `(${xy.join(", ")}) ${rgbText(rgb)}`;
+
+function percent(p) {
+  const value = 100 * p;
+  if (value > 0 && value < 0.5) return "<1 %";
+  if (value < 100 && value >= 99.5) return ">99 %";
+  return `${Math.round(value)} %`;
+}
+
+function timeText(seconds) {
+  if (seconds === null || seconds === undefined) return "";
+  return seconds < 90 ? `about ${Math.ceil(seconds)} s left` : `about ${Math.round(seconds / 60)} min left`;
+}
+
+function bestText(player, frame) {
+  const leading = className(player, frame.best_label);
+  const truth = `true class ${trueName(player)} ${percent(frame.best_true)}`;
+  return `${truth}, leading ${leading} ${percent(frame.best_confidence)}`;
+}
+
+function progressText(player, frame) {
+  const { generations, max_queries: most } = player.data;
+  const queries = `${counted.format(frame.queries)} of ${counted.format(most)}`;
+  return `Generation ${frame.generation} of ${generations} · queries ${queries}`;
+}
+
+function closestText(player) {
+  const reached = player.store.order.map((generation) => player.store.frames.get(generation).best_true);
+  return reached.length ? `; closest, ${percent(Math.min(...reached))} ${trueName(player)}` : "";
+}
+
+const HEADLINES = {
+  queued: ({ data }) => (data.queue_place > 0 ? `Waiting: place ${data.queue_place} in the queue` : "Starting the search"),
+  running: ({ data, following }) => (data.live || following ? "Searching" : "Replay"),
+  flipped: (player) => {
+    const last = player.store.frames.get(lastGeneration(player));
+    return last ? `Flipped: ${trueName(player)} now reads as ${className(player, last.best_label)}` : "Flipped";
+  },
+  survived: (player) => `Survived ${counted.format(player.data.max_queries)} queries${closestText(player)}`,
+  cancelled: (player) => `Cancelled${closestText(player)}`,
+  misclassified: (player) => `Nothing to attack: the model already takes this ${trueName(player)} for something else`,
+};
+
+function headline(player) {
+  const ended = !player.playing || player.shown === lastGeneration(player);
+  const status = ended || player.data.status === "queued" ? player.data.status : "running";
+  return (HEADLINES[status] ?? (() => status))(player);
+}
+
+function goneOnText(player) {
+  const behind = player.data.live && !player.playing && player.shown < lastGeneration(player);
+  return behind ? `The search has gone on to generation ${lastGeneration(player)}. Play catches up.` : "";
+}
+
+function replacedText(frame) {
+  if (frame.generation === 0) return `${frame.p.length} candidates, placed at random`;
+  const moved = frame.moved.reduce((sum, flag) => sum + flag, 0);
+  return `${moved} of ${frame.p.length} candidates replaced by their children`;
+}
+
+function canvasText(player, frame) {
+  const { width, height } = player.data;
+  const picture = `Picture of ${trueName(player)}, ${width} by ${height} pixels.`;
+  if (!frame) return `${picture} ${headline(player)}.`;
+  const where = bestPixels(frame).map(placeText).join("; ");
+  const found = isWinning(player) ? "The winning pixel" : `${frame.p.length} candidates; the best`;
+  return `${picture} ${progressText(player, frame)}. ${found} at ${where}: ${bestText(player, frame)}.`;
+}
+

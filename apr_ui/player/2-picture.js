@@ -1,0 +1,161 @@
+// ---------------------------------------------------------------- Small DOM helpers
+
+function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function element(name, text = "") {
+  const made = document.createElement(name);
+  made.textContent = text;
+  return made;
+}
+
+function drawn(name, attributes, text = "") {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.textContent = text;
+  return made;
+}
+
+function setAll(target, attributes) {
+  for (const [key, value] of Object.entries(attributes)) target.setAttribute(key, value);
+}
+
+function swatch(rgb, text) {
+  const made = element("span");
+  made.className = "swatch";
+  const square = element("i");
+  square.style.background = rgbText(rgb);
+  made.append(square, text);
+  return made;
+}
+
+// ---------------------------------------------------------------- The picture
+
+function fitCanvas(player) {
+  const { canvas, stage } = player.parts;
+  const ratio = window.devicePixelRatio || 1;
+  const side = Math.min(stage.clientWidth, LARGEST);
+  const { width, height } = player.data;
+  // A whole number of device pixels for each pixel of the picture: no seams, no blur.
+  const deviceCell = Math.max(1, Math.floor((side * ratio) / Math.max(width, height)));
+  canvas.width = deviceCell * width;
+  canvas.height = deviceCell * height;
+  canvas.style.width = `${canvas.width / ratio}px`;
+  canvas.style.height = `${canvas.height / ratio}px`;
+  player.cell = deviceCell / ratio;
+  player.context = canvas.getContext("2d");
+  player.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+}
+
+// x, y (in pixels of the picture) and p of every dot, slot by slot
+function dotsOf(frame) {
+  const dots = new Float32Array(3 * frame.p.length * frame.pixels);
+  for (let i = 0; i < dots.length / 3; i += 1) {
+    dots[3 * i] = frame.xy[2 * i] + 0.5 + jitter(2 * i);
+    dots[3 * i + 1] = frame.xy[2 * i + 1] + 0.5 + jitter(2 * i + 1);
+    dots[3 * i + 2] = frame.p[Math.floor(i / frame.pixels)] / 255;
+  }
+  return dots;
+}
+
+function glideTo(player, frame, duration, single) {
+  const target = dotsOf(frame);
+  const now = performance.now();
+  const from = player.glide ? dotsNow(player.glide, now) : target;
+  const moves = !still() && from.length === target.length;
+  // Fooled dots last, so that they lie on top.
+  const order = Array.from({ length: target.length / 3 }, (_, i) => i);
+  order.sort((a, b) => target[3 * b + 2] - target[3 * a + 2]);
+  player.glide = { from: moves ? from : target, target, order, start: now, duration: moves ? duration : 0, single };
+}
+
+const glideTime = (glide, now) => (glide.duration ? clamp((now - glide.start) / glide.duration, 0, 1) : 1);
+
+function dotsNow(glide, now) {
+  const t = ease(glideTime(glide, now));
+  return glide.target.map((value, i) => glide.from[i] + (value - glide.from[i]) * t);
+}
+
+function drawDot(context, cell, x, y, p) {
+  context.beginPath();
+  context.arc(x * cell, y * cell, dotRadius(p, cell), 0, 2 * Math.PI);
+  context.fillStyle = colour(p);
+  context.strokeStyle = outline(p);
+  context.fill();
+  context.stroke();
+}
+
+// A candidate that its child has just replaced draws a short trail to its new place.
+function drawTrails(player, frame, dots, t) {
+  const { context, cell, glide } = player;
+  if (t >= 1 || !glide.single) return;
+  context.lineWidth = 1.5;
+  context.strokeStyle = `rgba(255, 255, 255, ${0.7 * (1 - t)})`;
+  context.beginPath();
+  for (let i = 0; i < dots.length / 3; i += 1) {
+    if (!frame.moved[Math.floor(i / frame.pixels)]) continue;
+    context.moveTo(glide.from[3 * i] * cell, glide.from[3 * i + 1] * cell);
+    context.lineTo(dots[3 * i] * cell, dots[3 * i + 1] * cell);
+  }
+  context.stroke();
+}
+
+function drawDots(player, frame, now) {
+  const { context, cell, glide } = player;
+  const dots = dotsNow(glide, now);
+  drawTrails(player, frame, dots, glideTime(glide, now));
+  context.lineWidth = 1;
+  for (const i of glide.order) drawDot(context, cell, dots[3 * i], dots[3 * i + 1], dots[3 * i + 2]);
+}
+
+function strokeTwice(context, width, path) {
+  for (const [extra, style] of [[2.5, "black"], [0, "white"]]) {
+    context.beginPath();
+    path();
+    context.lineWidth = width + extra;
+    context.strokeStyle = style;
+    context.stroke();
+  }
+}
+
+function drawBestRing(player, { xy: [x, y] }) {
+  const { context, cell } = player;
+  strokeTwice(context, 2, () => context.arc((x + 0.5) * cell, (y + 0.5) * cell, cell * 0.95, 0, 2 * Math.PI));
+}
+
+// The winner: its cell in its own colour, framed, and aimed at from four sides.
+function drawWinner(player, { xy: [x, y], rgb }) {
+  const { context, cell } = player;
+  const [left, top, middle] = [x * cell, y * cell, cell / 2];
+  context.fillStyle = rgbText(rgb);
+  context.fillRect(left, top, cell, cell);
+  strokeTwice(context, 2, () => context.rect(left - 1, top - 1, cell + 2, cell + 2));
+  strokeTwice(context, 3, () => {
+    context.arc(left + middle, top + middle, cell * 1.7, 0, 2 * Math.PI);
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      context.moveTo(left + middle + dx * cell * 1.7, top + middle + dy * cell * 1.7);
+      context.lineTo(left + middle + dx * cell * 2.5, top + middle + dy * cell * 2.5);
+    }
+  });
+}
+
+function drawFrame(player, frame, now) {
+  const winning = isWinning(player);
+  player.context.globalAlpha = winning ? 0.4 : 1;
+  drawDots(player, frame, now);
+  player.context.globalAlpha = 1;
+  for (const pixel of bestPixels(frame)) (winning ? drawWinner : drawBestRing)(player, pixel);
+}
+
+function draw(player, now) {
+  const { context, cell, picture, data } = player;
+  if (!context) return;
+  context.imageSmoothingEnabled = false;
+  context.drawImage(picture, 0, 0, data.width * cell, data.height * cell);
+  const frame = shownFrame(player);
+  if (!frame) return;
+  if (player.slow && frame.walk) drawWalk(player, frame, now);
+  else drawFrame(player, frame, now);
+}
+

@@ -1,0 +1,140 @@
+// ---------------------------------------------------------------- The best-so-far line
+
+const MARGIN = { left: 50, right: 14, top: 12, bottom: 36 };
+
+function chartScale(player) {
+  const { width, height } = player.chartSize;
+  const last = lastGeneration(player) ?? 0;
+  const span = Math.max(1, player.data.live ? player.data.generations : last);
+  return {
+    width, height, span,
+    x: (generation) => MARGIN.left + (generation / span) * (width - MARGIN.left - MARGIN.right),
+    y: (p) => MARGIN.top + (1 - p) * (height - MARGIN.top - MARGIN.bottom),
+  };
+}
+
+function renderGrid(player, { x, y, width, height, span }) {
+  const size = `${width} ${height} ${span}`;
+  if (player.gridSize === size) return;
+  player.gridSize = size;
+  const marks = [0, 0.5, 1].flatMap((p) => [
+    drawn("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(p), y2: y(p) }),
+    drawn("text", { x: MARGIN.left - 8, y: y(p) + 4, "text-anchor": "end" }, `${100 * p} %`),
+  ]);
+  for (const generation of new Set([0, Math.round(span / 2), span])) {
+    marks.push(drawn("text", { x: x(generation), y: y(0) + 17, "text-anchor": "middle" }, String(generation)));
+  }
+  marks.push(drawn("text", { x: (x(0) + x(span)) / 2, y: y(0) + 33, "text-anchor": "middle" }, "generation"));
+  player.parts.grid.replaceChildren(...marks);
+}
+
+function renderMarker(player, { x, y, span }, frame) {
+  const { cursor, marker, markerValue } = player.parts;
+  const [cx, cy] = [x(frame.generation), y(frame.best_true)];
+  setAll(cursor, { x1: cx, x2: cx, y1: y(1), y2: y(0) });
+  setAll(marker, { cx, cy });
+  const left = frame.generation > span * 0.8;
+  const above = frame.best_true < 0.8;
+  setAll(markerValue, { x: cx + (left ? -10 : 10), y: cy + (above ? -10 : 20), "text-anchor": left ? "end" : "start" });
+  put(markerValue, percent(frame.best_true));
+}
+
+function renderChart(player) {
+  const { figure, chart, chartTitle, lineAll, lineShown, area } = player.parts;
+  const frame = shownFrame(player);
+  figure.hidden = !frame;
+  if (!frame || !player.chartSize) return;
+  const scale = chartScale(player);
+  const { frames, order } = player.store;
+  const point = (generation) => `${scale.x(generation)},${scale.y(frames.get(generation).best_true)}`;
+  const shown = order.filter((generation) => generation <= player.shown).map(point);
+  renderGrid(player, scale);
+  lineAll.setAttribute("points", order.filter((generation) => generation >= player.shown).map(point).join(" "));
+  lineShown.setAttribute("points", shown.join(" "));
+  const [start, end] = [scale.x(order[0]), scale.x(player.shown)];
+  area.setAttribute("points", [`${start},${scale.y(0)}`, ...shown, `${end},${scale.y(0)}`].join(" "));
+  renderMarker(player, scale, frame);
+  put(chartTitle, `Best so far: how sure the model is of ${trueName(player)}`);
+  chart.setAttribute("aria-label", `Best so far: ${percent(frames.get(order[0]).best_true)} ${trueName(player)} at generation ${order[0]}, ${percent(frame.best_true)} at generation ${frame.generation}.`);
+}
+
+function renderScale(player) {
+  const dots = Array.from({ length: 9 }, (_, i) => {
+    const p = 1 - i / 8;
+    return drawn("circle", { cx: `${5 + 11.25 * i}%`, cy: 10, "data-p": p, fill: colour(p), stroke: outline(p) });
+  });
+  player.parts.scale.replaceChildren(...dots);
+}
+
+// ---------------------------------------------------------------- Text, controls, what tests read
+
+function renderText(player, frame) {
+  const { data, parts } = player;
+  put(parts.headline, headline(player));
+  put(parts.timeLeft, data.live && frame ? timeText(data.seconds_left) : "");
+  put(parts.progress, frame ? progressText(player, frame) : "");
+  const aim = data.target === null ? "" : ` (target ${className(player, data.target)})`;
+  put(parts.best, frame ? `Best: ${bestText(player, frame)}${aim}` : "");
+  put(parts.replaced, frame ? replacedText(frame) : "");
+  put(parts.goneOn, goneOnText(player));
+  parts.swatches.replaceChildren(...(frame ? bestPixels(frame).map((pixel) => swatch(pixel.rgb, placeText(pixel))) : []));
+}
+
+function renderControls(player) {
+  const { parts, store, slow, data } = player;
+  const index = shownIndex(player);
+  const running = index >= 0 && (player.playing || Boolean(slow?.auto));
+  const atEnd = index >= store.order.length - 1;
+  const walkLeft = Boolean(slow && shownFrame(player)?.walk);
+  put(parts.playWord, running ? "Pause" : "Play");
+  parts.play.setAttribute("aria-label", running ? "Pause" : "Play");
+  parts.play.disabled = index < 0 || (store.order.length < 2 && !data.live);
+  // aria-disabled, not disabled: a button that goes dead must not drop the keyboard's focus.
+  parts.back.setAttribute("aria-disabled", String(index <= 0 && !(walkLeft && slow.step > 0)));
+  parts.forward.setAttribute("aria-disabled", String(atEnd && !(walkLeft && slow.step < 3)));
+  parts.slowButton.disabled = index < 0;
+  parts.slowButton.setAttribute("aria-pressed", String(Boolean(slow)));
+  parts.slider.disabled = store.order.length < 2;
+  setAll(parts.slider, { min: store.order[0] ?? 0, max: lastGeneration(player) ?? 0 });
+  parts.slider.value = String(player.shown ?? 0);
+  parts.slider.style.setProperty("--done", `${(100 * Math.max(0, index)) / Math.max(1, store.order.length - 1)}%`);
+  parts.slider.setAttribute("aria-valuetext", `generation ${player.shown ?? 0} of ${data.generations}`);
+  player.root.dataset.playing = String(running);
+}
+
+function reflect(player, frame) {
+  const { root, data, store } = player;
+  root.dataset.generation = frame ? String(frame.generation) : "";
+  root.dataset.frames = String(store.order.length);
+  root.dataset.status = data.status;
+  root.dataset.bestXy = frame ? bestPixels(frame).map(({ xy }) => xy.join(",")).join(" ") : "";
+  root.dataset.step = player.slow ? String(player.slow.step + 1) : "";
+}
+
+function render(player) {
+  const frame = shownFrame(player);
+  player.parts.legend.style.visibility = frame ? "visible" : "hidden";
+  renderText(player, frame);
+  renderWalk(player);
+  renderChart(player);
+  renderControls(player);
+  reflect(player, frame);
+  player.parts.canvas.setAttribute("aria-label", canvasText(player, frame));
+  announce(player, player.slow ? player.parts.walkCaption.textContent : spoken(player, frame));
+}
+
+const spoken = (player, frame) =>
+  frame ? `${headline(player)}. Generation ${frame.generation}. Best: ${bestText(player, frame)}.` : headline(player);
+
+// A screen reader hears the latest sentence, at most once in two seconds.
+function announce(player, message) {
+  player.toSay = message;
+  if (player.sayTimer || message === player.parts.live.textContent) return;
+  const wait = Math.max(0, ANNOUNCE_MS - (performance.now() - player.saidAt));
+  player.sayTimer = setTimeout(() => {
+    player.sayTimer = 0;
+    player.saidAt = performance.now();
+    put(player.parts.live, player.toSay);
+  }, wait);
+}
+

@@ -1,0 +1,1 @@
+"""Commands of the project itself, not of the engine."""
