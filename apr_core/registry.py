@@ -54,6 +54,6 @@ class Registry(Generic[T]):
 def unknown_name(kind: str, name: str, known: tuple[str, ...]) -> str:
     """The sentence for a name that is not among `known`."""
     near = get_close_matches(name, known, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    hint = f" (did you mean '{near[0]}'?)" if near else ""
     listing = ", ".join(known) if known else "none so far"
-    return f"There is no {kind} '{name}'; the known ones are: {listing}.{hint}"
+    return f"There is no {kind} '{name}'{hint}; the known ones are: {listing}."

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import secrets
 import threading
 import time
@@ -29,6 +30,7 @@ from apr_core.attacks.search import Search
 from apr_core.types import InputError
 from apr_core.zoo import load_model
 
+LOG = logging.getLogger(__name__)
 MAX_LIVE = 32
 """Runs that are searched at once; the rest queue."""
 MAX_QUEUED = 200
@@ -182,6 +184,8 @@ class AttackService:
             if run is None:
                 return None
             run.seen = time.monotonic()
+            if not run.view.live:
+                self._runs.move_to_end(run_id)
             claim = _claim(run, token)
             if claim:
                 run.claims[claim] = run.seen
@@ -201,7 +205,7 @@ class AttackService:
             del run.claims[claim]
             recent = time.monotonic() - CLAIM_SECONDS
             wanted = any(seen >= recent for seen in run.claims.values())
-            run.cancelled = run.view.live and not wanted
+            run.cancelled = run.cancelled or (run.view.live and not wanted)
             return True
 
     def close(self) -> None:
@@ -239,7 +243,7 @@ class AttackService:
     def _admit(self) -> list[_Run]:
         """The runs to step, those that waited longest first, and a place for each that waits."""
         live = [run for run in self._runs.values() if run.view.live]
-        live.sort(key=lambda run: run.view.phase is Phase.QUEUED)
+        live.sort(key=lambda run: (not run.cancelled, run.view.phase is Phase.QUEUED))
         for place, run in enumerate(live[self._max_live :], start=1):
             run.view = replace(run.view, queue_place=place)
         return live[: self._max_live]
@@ -256,7 +260,10 @@ class AttackService:
         for model, members in groups.items():
             self._advance(self._scorers[model], members)
         for run in runs:
-            self._publish(run)
+            try:
+                self._publish(run)
+            except Exception as error:
+                self._fail(run, error)
 
     def _begin(self, run: _Run) -> None:
         """Load the model and look at the clean image, at a run's first step."""
@@ -273,7 +280,7 @@ class AttackService:
                 torch.tensor([request.label]),
                 indices=torch.tensor([request.index]),
             )
-        except (InputError, RuntimeError) as error:
+        except Exception as error:
             self._fail(run, error)
             return
         run.view = replace(run.view, phase=Phase.RUNNING, queue_place=0)
@@ -284,28 +291,36 @@ class AttackService:
         return self._scorers[name]
 
     def _advance(self, scorer: Scorer, runs: list[_Run]) -> None:
-        """Score the runs' candidates together; should that fail, one by one, to find out whose."""
-        searches = [run.search for run in runs if run.search is not None]
+        """Score the runs' candidates together, and let each take its part.
+
+        Should scoring them together fail, each is scored alone, to find out whose fault it is.
+        """
+        parts = [(run, run.search, run.search.propose()) for run in runs if run.search is not None]
         try:
-            parts = [search.propose() for search in searches]
-            merged = scorer.score(Edits.merge(parts))
-            logits = torch.split(merged, [len(part) for part in parts])
-            for search, part in zip(searches, logits, strict=True):
-                search.advance(part)
-        except (InputError, RuntimeError) as error:
+            merged = scorer.score(Edits.merge([edits for _, _, edits in parts]))
+            logits = list(torch.split(merged, [len(edits) for _, _, edits in parts]))
+        except Exception as error:
             if len(runs) == 1:
                 self._fail(runs[0], error)
                 return
             for run in runs:
                 self._advance(scorer, [run])
+            return
+        for (run, search, _), part in zip(parts, logits, strict=True):
+            try:
+                search.advance(part)
+            except Exception as error:
+                self._fail(run, error)
 
     def _fail(self, run: _Run, error: Exception) -> None:
-        sentence = (
-            str(error)
-            if isinstance(error, InputError)
-            else f"The attack broke off ({type(error).__name__}); start it again, or choose "
-            "another model."
-        )
+        """End a run with a sentence for its viewers; what nobody foresaw is logged as well."""
+        if isinstance(error, InputError):
+            sentence = str(error)
+        else:
+            kind = type(error).__name__
+            sentence = f"The attack broke off ({kind}); start it again, or choose another model."
+            LOG.error("run %s broke off", run.view.request.run_id, exc_info=error)
+        run.search = None
         with self._changed:
             run.view = replace(run.view, phase=Phase.FAILED, error=sentence, seconds_left=None)
 

@@ -18,7 +18,7 @@ from apr_core.models import ARCHITECTURES, build_model
 from apr_core.training.fit import Progress, fit
 from apr_core.training.recipes import TrainConfig
 from apr_core.version import versions
-from apr_core.zoo import Card, half_precision, load_model, save_checkpoint
+from apr_core.zoo import Card, check_name, half_precision, load_model, save_checkpoint
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class TrainRequest:
         DEFENCES.get(self.defence)
         if not self.name:
             object.__setattr__(self, "name", f"cifar10-{self.architecture}-{self.defence}")
+        check_name(self.name)
 
     @property
     def state_file(self) -> Path:

@@ -12,7 +12,7 @@ import os
 import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -62,6 +62,12 @@ class Card:
     attack: list[dict[str, Any]] = field(default_factory=list)
     notes: str = ""
 
+    def _check_types(self) -> None:
+        for name, kind in get_type_hints(Card).items():
+            kinds = (int, float) if kind is float else get_origin(kind) or kind
+            if not isinstance(getattr(self, name), kinds):
+                raise TypeError(f"{name} is {getattr(self, name)!r}")
+
     @classmethod
     def read(cls, path: Path) -> Card:
         """The card in a file.
@@ -70,8 +76,8 @@ class Card:
             InputError: the file is not a card.
         """
         try:
-            entry = json.loads(path.read_text())
-            card = cls(**entry)
+            card = cls(**json.loads(path.read_text()))
+            card._check_types()
         except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
             raise InputError(
                 f"{path.name} is not a model card ({error}); restore it or delete it."
@@ -90,7 +96,8 @@ def checkpoint_folder() -> Path:
 
 def model_names() -> tuple[str, ...]:
     """Every checkpoint that has a card, by name."""
-    return tuple(sorted(path.stem for path in checkpoint_folder().glob("*.json")))
+    names = (path.stem for path in checkpoint_folder().glob("*.json"))
+    return tuple(sorted(filter(NAME_PATTERN.fullmatch, names)))
 
 
 def list_cards() -> list[Card]:
@@ -138,13 +145,16 @@ def _load_weights(model: nn.Module, path: Path) -> None:
     try:
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
         model.load_state_dict(tensors, strict=False)
-        missing = set(model.state_dict()) - set(tensors) - _uncounted(model)
     except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip().rstrip(".")
         raise InputError(
-            f"{path.name} does not fit its card's architecture ({error}); restore both files."
+            f"{path.name} does not fit its card's architecture ({reason}); restore both files."
         ) from None
-    if missing:
-        raise InputError(f"{path.name} lacks {sorted(missing)[0]}; restore it.")
+    known = set(model.state_dict())
+    if missing := known - set(tensors) - _uncounted(model):
+        raise InputError(f"{path.name} lacks {min(missing)}; restore both files.")
+    if unknown := set(tensors) - known:
+        raise InputError(f"{path.name} has a stray {min(unknown)}; restore both files.")
 
 
 def _uncounted(model: nn.Module) -> set[str]:
@@ -152,13 +162,18 @@ def _uncounted(model: nn.Module) -> set[str]:
     return {name for name in model.state_dict() if name.endswith("num_batches_tracked")}
 
 
-def save_checkpoint(model: nn.Module, card: Card) -> Card:
-    """Write weights in half precision and the card; returns the card with the weights' hash."""
-    if not NAME_PATTERN.fullmatch(card.name):
+def check_name(name: str) -> None:
+    """Raise InputError unless `name` can name a checkpoint."""
+    if not NAME_PATTERN.fullmatch(name):
         raise InputError(
-            f"'{card.name}' cannot name a model; use small letters, digits and hyphens, as in "
+            f"'{name}' cannot name a model; use small letters, digits and hyphens, as in "
             "cifar10-resnet20-vanilla."
         )
+
+
+def save_checkpoint(model: nn.Module, card: Card) -> Card:
+    """Write weights in half precision and the card; returns the card with the weights' hash."""
+    check_name(card.name)
     folder = checkpoint_folder()
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / f"{card.name}.safetensors"

@@ -1,6 +1,7 @@
 """The Attack page: choose a picture, watch the hunt, see how it ends."""
 
 from dataclasses import replace
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -82,7 +83,7 @@ def share(request: AttackRequest) -> None:
     with st.expander("A link to this run", icon=":material/link:"):
         if request.index == OWN_PICTURE:
             st.caption("The picture itself is in the link: share it only if you may.")
-        query = "&".join(f"{name}={value}" for name, value in to_params(request).items())
+        query = urlencode(to_params(request))
         base = (st.context.url or "").partition("?")[0]
         st.code(f"{base}?{query}", language=None, wrap_lines=True)
 

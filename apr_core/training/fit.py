@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -135,8 +135,9 @@ class _Run:
     def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
             raise InputError(
-                f"The loss became {loss} in epoch {self.epoch + 1}; train again with a lower "
-                f"--learning-rate than {self.config.learning_rate}. The last epoch's state is kept."
+                f"The loss became {loss} in epoch {self.epoch + 1}, and the state before it is "
+                f"kept; train again with a --learning-rate below "
+                f"{self.config.learning_rate}."
             )
 
     def _progress(self, step: int, steps: int, means: dict[str, float]) -> Progress:
@@ -180,11 +181,14 @@ class _Run:
         Raises:
             InputError: the file is of a run with another configuration.
         """
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise InputError(f"{path} is damaged ({error}); delete it to start afresh.") from None
         for name, value in self._identity().items():
-            if metadata[name] != value:
+            if metadata.get(name) != value:
                 raise InputError(
                     f"{path} holds a run with another {name}; delete it to start afresh, "
                     "or train again with the settings it was started with."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,5 +91,4 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
         return config.learning_rate
     if progress < 0.2:
         return config.learning_rate * (0.05 + 0.95 * progress / 0.2)
-    angle = torch.pi * (progress - 0.2) / 0.8
-    return config.learning_rate * (1 + float(torch.cos(torch.tensor(angle)))) / 2
+    return config.learning_rate * (1 + math.cos(math.pi * (progress - 0.2) / 0.8)) / 2

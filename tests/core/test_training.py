@@ -492,10 +492,10 @@ def test_pixel_attention_is_the_papers() -> None:
     nn.init.normal_(gate.conv.weight)
     nn.init.constant_(gate.conv.bias, -0.3)
     images = noise(2, 3, 5, 6)
-    padded = F.pad(images, (1, 1, 1, 1))
+    padded, kernel = F.pad(images, (1, 1, 1, 1)), gate.conv.weight[0].detach()
     out = gate(images)
     for row, y, x in product(range(2), range(5), range(6)):
-        inner = float((padded[row, :, y : y + 3, x : x + 3] * gate.conv.weight[0]).sum()) - 0.3
+        inner = float((padded[row, :, y : y + 3, x : x + 3] * kernel).sum()) - 0.3
         weight = 1 / (1 + math.exp(-inner))
         torch.testing.assert_close(out[row, :, y, x], weight * images[row, :, y, x])
 

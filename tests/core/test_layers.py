@@ -1,0 +1,137 @@
+"""Arrows point one way: app -> pages -> apr_ui -> apr_core, and inside the core as TIERS has it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+TIERS = (
+    {"types", "version", "random", "hardware"},
+    {"registry"},
+    {"data"},
+    {"models"},
+    {"attacks", "training"},
+    {"defences"},
+    {"zoo"},
+    {"service", "trainer", "benchmark", "evaluation", "explain"},
+    {"recording"},
+    {"gallery"},
+    {"cli"},
+    {"__init__"},
+    {"__main__"},
+)
+"""Rooms of `apr_core`, lowest first. A room imports itself and lower rooms, never a neighbour.
+`__init__` is the package's public face: the engine goes by the rooms instead."""
+FORBIDDEN = {
+    "apr_core": {"streamlit", "plotly", "apr_ui", "pages", "app", "tests", "benchmarks"},
+    "apr_ui": {"pages", "app", "tests", "benchmarks"},
+    "pages": {"app", "tests", "benchmarks"},
+    "benchmarks": {"streamlit", "apr_ui", "pages", "app"},
+}
+"""Top-level packages that each folder may not import."""
+
+
+def modules_in(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imports_of(source: str, package: str = "") -> Iterator[str]:
+    """Dotted names that a module imports, wherever in it it does, relative ones made absolute."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*(parts if node.level else []), *filter(None, [node.module])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = ast.unparse(node.func)
+            if called in ("__import__", "import_module", "importlib.import_module"):
+                yield str(node.args[0].value)
+
+
+def rooms_of(source: str, package: str = "apr_core") -> set[str]:
+    """Rooms of the core that a module of it imports."""
+    rooms = set()
+    for name in imports_of(source, package):
+        top, *rest = name.split(".")
+        if top == "apr_core":
+            known = rest and any(rest[0] in tier for tier in TIERS)
+            is_module = rest and (ROOT / "apr_core" / rest[0]).with_suffix(".py").exists()
+            is_package = rest and (ROOT / "apr_core" / rest[0]).is_dir()
+            rooms.add(rest[0] if known or is_module or is_package else "__init__")
+    return rooms
+
+
+def tier_of(room: str) -> int:
+    tiers = [number for number, tier in enumerate(TIERS) if room in tier]
+    assert tiers, f"apr_core/{room} has no place in TIERS; give it one"
+    return tiers[0]
+
+
+def room_of(path: Path) -> str:
+    """The room that a file of the core is in."""
+    first = path.relative_to(ROOT / "apr_core").parts[0]
+    return first.removesuffix(".py")
+
+
+def package_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).parent.parts)
+
+
+@pytest.mark.parametrize("path", modules_in("apr_core"), ids=lambda path: "/".join(path.parts[-2:]))
+def test_a_room_of_the_core_imports_lower_rooms_only(path: Path) -> None:
+    room = room_of(path)
+    for other in rooms_of(path.read_text(), package_of(path)) - {room}:
+        assert tier_of(other) < tier_of(room), f"{path.relative_to(ROOT)} imports {other}"
+
+
+@pytest.mark.parametrize("folder", FORBIDDEN)
+def test_nothing_imports_what_stands_above_it(folder: str) -> None:
+    for path in modules_in(folder):
+        tops = {name.split(".")[0] for name in imports_of(path.read_text(), package_of(path))}
+        assert not tops & FORBIDDEN[folder], f"{path.relative_to(ROOT)} imports {tops}"
+
+
+def test_charts_and_links_know_no_streamlit() -> None:
+    for name in ("charts.py", "permalink.py", "page_table.py"):
+        path = ROOT / "apr_ui" / name
+        if path.exists():
+            tops = {imported.split(".")[0] for imported in imports_of(path.read_text(), "apr_ui")}
+            assert "streamlit" not in tops, name
+
+
+def test_differential_evolution_knows_no_images() -> None:
+    source = (ROOT / "apr_core" / "attacks" / "differential_evolution.py").read_text()
+    assert rooms_of(source) <= {"random", "types"}
+
+
+def test_training_and_attacks_do_not_know_defences() -> None:
+    for room in ("attacks", "training"):
+        for path in modules_in(f"apr_core/{room}"):
+            assert "defences" not in rooms_of(path.read_text(), package_of(path))
+
+
+@pytest.mark.parametrize(
+    ("source", "rooms"),
+    [
+        ("import apr_core.zoo", {"zoo"}),
+        ("from apr_core.zoo import Card", {"zoo"}),
+        ("from apr_core import random, zoo", {"random", "zoo"}),
+        ("from apr_core import OnePixelAttack", {"__init__"}),
+        ("import apr_core", {"__init__"}),
+        ("def f():\n    from apr_core.cli import main", {"cli"}),
+        ("from ..service import Phase", {"service"}),
+        ("from .. import service", {"service"}),
+        ("from . import pixels", {"attacks"}),
+        ("import importlib\nimportlib.import_module('apr_core.explain')", {"explain"}),
+        ("import torch\nfrom apr_ui import charts", set()),
+    ],
+)
+def test_every_way_of_importing_is_seen(source: str, rooms: set[str]) -> None:
+    assert rooms_of(source, "apr_core.attacks") == rooms
