@@ -1,9 +1,8 @@
 """APR Lab: `streamlit run app.py`."""
 
-import gc
-
 import streamlit as st
 
+from apr_core.types import InputError
 from apr_ui.page_table import PAGES
 
 st.set_page_config(
@@ -12,7 +11,6 @@ st.set_page_config(
     layout="wide",
     menu_items={"About": "APR Lab: one-pixel attacks on image classifiers, and a defence."},
 )
-gc.freeze()  # what was imported stays; collections need not look at it again
 
 pages = [
     st.Page(
@@ -24,4 +22,7 @@ pages = [
     )
     for number, entry in enumerate(PAGES)
 ]
-st.navigation(pages, position="top").run()
+try:
+    st.navigation(pages, position="top").run()
+except InputError as error:
+    st.error(str(error), icon=":material/error:")

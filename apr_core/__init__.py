@@ -1,7 +1,7 @@
 """The engine of APR Lab: train, attack, defend, certify and explain image classifiers."""
 
 from apr_core.attacks.attack import OnePixelAttack
-from apr_core.attacks.one_pixel import OnePixelConfig
+from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import AttackResult, Outcome, PixelEdit, Snapshot
 from apr_core.types import Fitness, InputError, Status, Stop, Strategy
 from apr_core.version import __version__

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from apr_core.attacks.attack import OnePixelAttack
-from apr_core.attacks.one_pixel import OnePixelConfig
+from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.sample import ASSETS, load_sample, load_test_image
-from apr_core.service import AttackRequest
+from apr_core.runs import AttackRequest
 from apr_core.types import InputError, Status
 from apr_core.zoo import load_card, load_model
 

@@ -6,6 +6,8 @@ The app's player draws from it, the gallery ships it, and `JSON export` is it.
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import json
 import time
 from dataclasses import asdict
@@ -16,10 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apr_core.attacks.result import PixelEdit, Snapshot, Walk
+from apr_core.attacks.result import PixelEdit, Snapshot, Walk, to_edits
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.sample import ASSETS
-from apr_core.service import AttackRequest, AttackService, Phase, RunView
+from apr_core.runs import AttackRequest, Phase, RunView
+from apr_core.service import AttackService
 from apr_core.types import InputError
 from apr_core.version import versions
 
@@ -99,6 +102,22 @@ def _base64(values: Tensor) -> str:
 def to_json(recording: dict[str, Any]) -> str:
     """Compact JSON text."""
     return json.dumps(recording, separators=(",", ":"))
+
+
+def to_csv(view: RunView) -> str:
+    """A line a generation: queries, and the best candidate's pixels and probabilities."""
+    file = io.StringIO()
+    lines = csv.writer(file)
+    lines.writerow(
+        ["generation", "queries", "pixels", "true_probability", "leading_class", "confidence"]
+    )
+    for snapshot in view.snapshots:
+        edits = to_edits(snapshot.positions[snapshot.best], snapshot.colours[snapshot.best])
+        pixels = "; ".join(f"({e.x} {e.y}) rgb({' '.join(map(str, e.rgb))})" for e in edits)
+        leading = CLASSES[snapshot.best_label]
+        said = [f"{snapshot.best_true:.6f}", leading, f"{snapshot.best_confidence:.6f}"]
+        lines.writerow([snapshot.generation, snapshot.queries, pixels, *said])
+    return file.getvalue()
 
 
 def load_recording(path: Path) -> dict[str, Any]:

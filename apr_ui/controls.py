@@ -10,11 +10,11 @@ import streamlit as st
 from PIL import Image
 from torch import Tensor
 
-from apr_core.attacks.one_pixel import OnePixelConfig
+from apr_core.attacks.config import OnePixelConfig
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE, Picture, read_picture, to_png
 from apr_core.data.sample import PER_CLASS
-from apr_core.service import AttackRequest
+from apr_core.runs import AttackRequest
 from apr_core.types import Fitness, InputError, Stop, Strategy
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import cards, gallery, probabilities, sample
@@ -43,6 +43,11 @@ class Choice:
     index: int
     caption: str
     original: Image.Image | None = None
+
+    @property
+    def key(self) -> str:
+        """Equal for equal pictures."""
+        return f"{self.index}-{hash(self.image.numpy().tobytes())}"
 
 
 def choose_picture() -> Choice | None:
@@ -141,7 +146,14 @@ def _from_upload() -> Choice | None:
 
 def choose_model() -> str:
     """The model picker."""
-    known = cards()
+    known, damaged = cards()
+    for sentence in damaged:
+        st.warning(sentence, icon=":material/broken_image:")
+    if not known:
+        raise InputError(
+            "There are no trained models; restore checkpoints/, or make one with "
+            "`python -m apr_core train`."
+        )
     if FIRST_MODEL in known:
         st.session_state.setdefault("attack.model", FIRST_MODEL)
     name: str = st.selectbox(

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
 
-from apr_core.attacks.one_pixel import OnePixelConfig
+from apr_core.attacks.config import OnePixelConfig
 from apr_core.data.cifar10 import CLASSES, class_number
 from apr_core.data.images import OWN_PICTURE, from_png, to_png
 from apr_core.data.sample import load_test_image
-from apr_core.service import AttackRequest
+from apr_core.runs import AttackRequest
 from apr_core.types import InputError
 
 LONGEST = 16_000

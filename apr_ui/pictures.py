@@ -9,7 +9,7 @@ from torch import Tensor
 
 from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, edit_image, to_edits
 from apr_core.data.images import to_pil
-from apr_core.service import RunView
+from apr_core.runs import RunView
 
 SCALE = 12
 """Screen pixels for one pixel of the picture."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import streamlit as st
@@ -16,13 +17,15 @@ from apr_core.gallery import GalleryEntry, load_gallery
 from apr_core.hardware import default_device
 from apr_core.recording import START_RUN, load_recording
 from apr_core.service import AttackService
-from apr_core.zoo import Card, list_cards, load_model
+from apr_core.types import InputError
+from apr_core.zoo import Card, load_card, load_model, model_names
 from apr_ui.player.data import player_data
 
 
 @st.cache_resource(show_spinner=False)
 def service() -> AttackService:
     """The one service that owns the device."""
+    gc.freeze()  # what was imported stays: collections need not look at it again
     device = default_device()
     return AttackService(lambda name: Scorer(load_model(name, device)))
 
@@ -39,9 +42,15 @@ def probabilities(model: str, images: list[Tensor]) -> Tensor:
 
 
 @st.cache_data(show_spinner=False)
-def cards() -> dict[str, Card]:
-    """Every trained model's card, by name."""
-    return {card.name: card for card in list_cards()}
+def cards() -> tuple[dict[str, Card], list[str]]:
+    """The trained models' cards by name, and a sentence for each that is damaged."""
+    known, damaged = {}, []
+    for name in model_names():
+        try:
+            known[name] = load_card(name)
+        except InputError as error:
+            damaged.append(str(error))
+    return known, damaged
 
 
 @st.cache_resource(show_spinner=False)

@@ -7,14 +7,15 @@ import streamlit as st
 from apr_core.attacks.result import Outcome
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import to_png
-from apr_core.recording import record, to_json
-from apr_core.service import RunView
-from apr_core.types import Status
+from apr_core.recording import record, to_csv, to_json
+from apr_core.runs import RunView
+from apr_core.types import InputError, Status
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.controls import Choice
 from apr_ui.pictures import alt_text, animation, enlarge, magnified, ringed
 from apr_ui.player import player
 from apr_ui.player.data import player_data
+from apr_ui.player.standalone import standalone_page
 from apr_ui.resources import probabilities, service
 from apr_ui.state import CurrentRun
 
@@ -27,9 +28,13 @@ def preview(choice: Choice | None, model: str) -> None:
     """The picture as the model sees it, beside what it was made of, and what the model says."""
     if choice is None:
         return
-    answer = probabilities(model, [choice.image])[0]
-    leading = int(answer.argmax())
-    st.markdown(f"The model says **{CLASSES[leading]}**, {float(answer[leading]):.0%} sure.")
+    try:
+        answer = probabilities(model, [choice.image])[0]
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+    else:
+        leading = int(answer.argmax())
+        st.markdown(f"The model says **{CLASSES[leading]}**, {float(answer[leading]):.0%} sure.")
     seen = enlarge(choice.image)
     if choice.original is None:
         st.image(seen, width=384, caption=choice.caption, alt=choice.caption)
@@ -139,7 +144,9 @@ def exports(view: RunView, outcome: Outcome) -> None:
     files = (
         ("PNG", lambda: to_png(outcome.apply(image)), "image/png", "The edited image, 32 × 32"),
         ("GIF", lambda: animation(view), "image/gif", "The search as an animation"),
+        ("CSV", lambda: to_csv(view), "text/csv", "A line a generation"),
         ("JSON", lambda: to_json(record(view)), "application/json", "The whole run"),
+        ("HTML", lambda: standalone_page(record(view)), "text/html", "A page that replays it"),
     )
     with st.container(horizontal=True):
         for kind, make, mime, described in files:

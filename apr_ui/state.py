@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from apr_core.service import AttackRequest, Ticket
+from apr_core.runs import AttackRequest, Ticket
 from apr_ui.resources import service
 
 
@@ -18,22 +18,23 @@ class CurrentRun:
     ticket: Ticket
 
 
-_RUN = "attack.current-run"
+_RUN, _PICTURE = "attack.current-run", "attack.run-picture"
 
 
-def current_run() -> CurrentRun | None:
-    """The session's run, if it has one."""
+def current_run(picture: str) -> CurrentRun | None:
+    """The session's run, while the picture that it was started on is the chosen one.
+
+    Args:
+        picture: key of the chosen picture, "" while there is none.
+    """
     run: CurrentRun | None = st.session_state.get(_RUN)
-    return run
+    started_on = st.session_state.setdefault(_PICTURE, picture)
+    return run if picture in ("", started_on) else None
 
 
 def start_run(request: AttackRequest) -> CurrentRun:
     """Submit a request, or join the run of an equal one, and remember it."""
     run = CurrentRun(request, service().submit(request))
     st.session_state[_RUN] = run
+    st.session_state.pop(_PICTURE, None)
     return run
-
-
-def forget_run() -> None:
-    """Back to choosing; the run itself goes on while somebody looks at it."""
-    st.session_state.pop(_RUN, None)

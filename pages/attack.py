@@ -1,12 +1,14 @@
 """The Attack page: choose a picture, watch the hunt, see how it ends."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from apr_core.data.images import OWN_PICTURE
-from apr_core.service import AttackRequest, RunView
+from apr_core.runs import AttackRequest, RunView
 from apr_core.types import InputError, Status
 from apr_ui.controls import choose_config, choose_model, choose_picture, make_request, show_request
 from apr_ui.frame import begin_page
@@ -53,10 +55,10 @@ def keep_address(run: CurrentRun) -> None:
         st.query_params.from_dict(params)
 
 
-def begin(request: AttackRequest) -> None:
+def begin(make: Callable[[], AttackRequest]) -> None:
     """Start a run and draw the page anew."""
     try:
-        start_run(request)
+        start_run(make())
     except InputError as error:
         st.error(str(error))
         return
@@ -72,10 +74,11 @@ def offers(view: RunView) -> None:
         if outcome.status is Status.SURVIVED:
             for pixels in (3, 5):
                 if pixels > request.config.pixels and st.button(f"Try {pixels} pixels"):
-                    begin(replace(request, config=replace(request.config, pixels=pixels)))
-        for name in cards():
+                    more = replace(request.config, pixels=pixels)
+                    begin(partial(replace, request, config=more))
+        for name in cards()[0]:
             if name != request.model and st.button(f"The same on {name}"):
-                begin(replace(request, model=name))
+                begin(partial(replace, request, model=name))
 
 
 def share(request: AttackRequest) -> None:
@@ -97,7 +100,7 @@ with panel:
     config = choose_config()
 with stage:
     buttons, news = st.container(horizontal=True), st.container()
-    run = current_run()
+    run = current_run(choice.key if choice else "")
     view = watch(run) if run else None
     if run is None or view is None:
         preview(choice, model)
@@ -112,7 +115,7 @@ with stage:
         if run and view and view.live and st.button("Cancel", key="attack.cancel"):
             service().cancel(run.ticket.run_id, run.ticket.token)
     if hunt and choice is not None:
-        begin(make_request(choice, model, config))
+        begin(partial(make_request, choice, model, config))
     if run and view:
         keep_address(run)
         if not view.live:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks.one_pixel import OnePixelConfig
+from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import AttackResult, Snapshot
 from apr_core.attacks.scoring import Scorer, as_input
 from apr_core.attacks.search import Search

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apr_core.attacks.one_pixel import OnePixelConfig
+from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.pixels import apply_edits
 from apr_core.types import InputError, Status
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from apr_core.attacks.attack import OnePixelAttack
-from apr_core.attacks.one_pixel import OnePixelConfig
+from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import AttackResult, Outcome
 from apr_core.attacks.search import Search
 from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json

@@ -1,10 +1,11 @@
 """The player: one canvas component that shows a run of the search, live and in replay."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 import streamlit as st
+
+from apr_ui.player.assets import asset
 
 Status = Literal["queued", "running", "flipped", "survived", "cancelled", "misclassified"]
 
@@ -70,17 +71,8 @@ class PlayerData(TypedDict):
     frames: Sequence[PlayerFrame]
 
 
-_FOLDER = Path(__file__).parent
-
-
-def _asset(suffix: str) -> str:
-    """One text of all the files with an ending; numbered ones in their order."""
-    files = sorted(_FOLDER.glob(f"*.{suffix}"))
-    return "".join(file.read_text(encoding="utf-8") for file in files)
-
-
 _mount = st.components.v2.component(
-    "apr_player", html=_asset("html"), css=_asset("css"), js=_asset("js")
+    "apr_player", html=asset("html"), css=asset("css"), js=asset("js")
 )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from apr_core.attacks.one_pixel import OnePixelConfig
-from apr_core.service import RunView
+from apr_core.attacks.config import OnePixelConfig
+from apr_core.runs import RunView
 
 
 def player_data(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import shutil
 
 import pytest
+import streamlit as st
 import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -14,8 +16,9 @@ from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import load_test_image
 from apr_core.gallery import load_gallery
 from apr_core.recording import START_RUN, load_recording
-from apr_core.service import AttackRequest
+from apr_core.runs import AttackRequest
 from apr_core.types import InputError, Stop, Strategy
+from apr_core.zoo import checkpoint_folder
 from apr_ui.page_table import PAGES
 from apr_ui.permalink import from_params, to_params
 from apr_ui.pictures import magnified, ringed
@@ -137,3 +140,36 @@ def test_the_animation_has_a_frame_a_generation() -> None:
     gif = Image.open(io.BytesIO(animation(view)))
     assert gif.format == "GIF"
     assert gif.n_frames == len(view.snapshots) + 1
+
+
+@pytest.fixture
+def damaged_checkpoints(tmp_path, monkeypatch):
+    """Copies of the checkpoints, one with its weights cut short and one with a broken card."""
+    shutil.copytree(checkpoint_folder(), tmp_path / "checkpoints")
+    monkeypatch.setenv("APR_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield tmp_path / "checkpoints"
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+def test_damaged_weights_are_told_on_the_page(damaged_checkpoints) -> None:
+    weights = damaged_checkpoints / "cifar10-resnet20-vanilla.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app.switch_page("pages/attack.py")
+    app.run()
+    assert not app.exception
+    assert "are damaged" in app.error[0].value
+    assert app.selectbox(key="attack.model").value == "cifar10-resnet20-vanilla"
+
+
+def test_a_damaged_card_leaves_the_other_models(damaged_checkpoints) -> None:
+    (damaged_checkpoints / "cifar10-resnet20-apr.json").write_text("{}")
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app.switch_page("pages/attack.py")
+    app.run()
+    assert not app.exception
+    assert "is not a model card" in app.warning[0].value
+    assert app.selectbox(key="attack.model").value == "cifar10-resnet20-vanilla"

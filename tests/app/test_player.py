@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 import apr_ui.player as package
+from apr_core.recording import START_RUN, load_recording
+from apr_ui.player.assets import asset
+from apr_ui.player.standalone import standalone_page
 
 FOLDER = Path(package.__file__).parent
 HTML, CSS = ((FOLDER / f"player.{suffix}").read_text() for suffix in ("html", "css"))
-JS = package._asset("js")
+JS = asset("js")
 TEST_IDS = (
     "player",
     "player-canvas",
@@ -26,7 +29,7 @@ TEST_IDS = (
 
 
 def test_python_reads_the_assets():
-    assert package._asset("html") == HTML
+    assert asset("html") == HTML
     assert len(list(FOLDER.glob("*.js"))) == 5
     for file in FOLDER.glob("*.js"):
         assert file.read_text() in JS
@@ -90,3 +93,12 @@ def test_node_finds_the_default_export(tmp_path):
         [str(shutil.which("node")), str(module)], capture_output=True, text=True, check=True
     )
     assert done.stdout.split("\n")[0] == "function rgb(14, 38, 104) rgb(255, 226, 66) 53 %"
+
+
+def test_the_page_of_a_run_holds_all_it_needs_and_no_text_of_it_is_markup():
+    recording = load_recording(START_RUN)
+    page = standalone_page({**recording, "classes": ["</script><b>"], "model": "<i>"})
+    assert "</script><b>" not in page
+    assert "<i>" not in page
+    assert page.count("</script>") == 2
+    assert recording["frames"][0]["xy"] in page

@@ -70,7 +70,7 @@ def test_the_downloaded_png_still_flips_the_model(server: Server, page: Page) ->
     assert answer == FLIP.outcome.label_after != label
 
 
-@pytest.mark.parametrize("kind", ["GIF", "JSON"])
+@pytest.mark.parametrize("kind", ["GIF", "CSV", "JSON"])
 def test_the_other_exports_arrive(server: Server, page: Page, kind: str) -> None:
     page.goto(server.url + link_to(FLIP))
     wait_for_status(page, "flipped")
@@ -79,8 +79,24 @@ def test_the_other_exports_arrive(server: Server, page: Page, kind: str) -> None
     data = Path(download.value.path()).read_bytes()
     if kind == "GIF":
         assert Image.open(io.BytesIO(data)).n_frames >= FLIP.outcome.generations
+    elif kind == "CSV":
+        assert len(data.decode().splitlines()) == FLIP.outcome.generations + 2
     else:
         assert data.startswith(b'{"format":')
+
+
+def test_the_downloaded_page_replays_the_run(server: Server, page: Page, tmp_path: Path) -> None:
+    page.goto(server.url + link_to(FLIP))
+    wait_for_status(page, "flipped")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="HTML").click()
+    file = tmp_path / "run.html"
+    file.write_bytes(Path(download.value.path()).read_bytes())
+    page.set_content(file.read_text())
+    player = page.get_by_test_id("player")
+    expect(player).to_have_attribute("data-generation", str(FLIP.outcome.generations))
+    page.get_by_test_id("player-back").click()
+    expect(player).to_have_attribute("data-generation", str(FLIP.outcome.generations - 1))
 
 
 @pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.key)

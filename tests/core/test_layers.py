@@ -16,7 +16,7 @@ TIERS = (
     {"data"},
     {"models"},
     {"attacks", "training"},
-    {"defences"},
+    {"defences", "runs"},
     {"zoo"},
     {"service", "trainer", "benchmark", "evaluation", "explain"},
     {"recording"},

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig, Snapshot, Status, Stop, Strategy
 from apr_core.attacks.scoring import Scorer
-from apr_core.service import CLAIM_SECONDS, AttackRequest, AttackService, Phase, RunView
+from apr_core.runs import AttackRequest, Phase, RunView
+from apr_core.service import CLAIM_SECONDS, AttackService
 from apr_core.types import InputError
 from tests.conftest import ConstantModel, LinearModel, answers
 

@@ -1,0 +1,87 @@
+"""The attack's settings: frozen, checked when they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from apr_core.types import Fitness, InputError, Stop, Strategy
+
+RANGES: dict[str, tuple[float, float]] = {
+    "pixels": (1, 16),
+    "population": (4, 10_000),
+    "generations": (0, 10_000),
+    "l2_penalty": (0.0, 100.0),
+    "weight": (0.0, 2.0),
+    "recombination": (0.0, 1.0),
+    "seed": (0, 2**31 - 1),
+}
+"""What each numeric field may be, ends included."""
+
+
+@dataclass(frozen=True)
+class OnePixelConfig:
+    """How to attack; the defaults are the published attack's.
+
+    Attributes:
+        pixels: k, how many pixels may change, 1 to 16.
+        population: P, candidates in a generation.
+        generations: most generations after the initial population.
+        strategy: how children are made.
+        fitness: what is lowered: probability, or the logit margin.
+        stop: when a search ends early.
+        target: class to reach; None to leave the true class by any road.
+        l2_penalty: the lambda of f_t(x + d) - lambda ||d||_2, with ||d|| in units of [0, 1].
+        weight: F of su2019.
+        recombination: chance that a gene is the mutant's; 1 means no crossover.
+        seed: with an image's index it fixes every random number of that image's search.
+    """
+
+    pixels: int = 1
+    population: int = 400
+    generations: int = 100
+    strategy: Strategy = Strategy.SU2019
+    fitness: Fitness = Fitness.PROBABILITY
+    stop: Stop = Stop.FIRST_FLIP
+    target: int | None = None
+    l2_penalty: float = 0.0
+    weight: float = 0.5
+    recombination: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            whole = isinstance(low, int)
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+                kind = "a whole number" if whole else "a number"
+                raise InputError(f"{name} must be {kind}, not {value!r}; try {low} to {high}.")
+            if not low <= value <= high:
+                raise InputError(f"{name} is {value}, but must lie between {low} and {high}.")
+        kinds: dict[str, type[StrEnum]] = {
+            "strategy": Strategy,
+            "fitness": Fitness,
+            "stop": Stop,
+        }
+        for name, choice in kinds.items():
+            object.__setattr__(self, name, _member(choice, name, getattr(self, name)))
+        if self.target is not None and (
+            isinstance(self.target, bool) or not isinstance(self.target, int) or self.target < 0
+        ):
+            raise InputError(
+                f"target must be a class number from 0, not {self.target!r}; leave it out for "
+                "an untargeted attack."
+            )
+
+    @property
+    def max_queries(self) -> int:
+        """Candidates scored for an image that survives, the initial population included."""
+        return self.population * (self.generations + 1)
+
+
+def _member(kind: type[StrEnum], name: str, value: str) -> StrEnum:
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(kind)
+        raise InputError(f"There is no {name} '{value}'; the known ones are: {known}.") from None
