@@ -18,11 +18,11 @@ check: $(VENV)/.test-ready  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.bench-ready  ## this engine beside torchattacks and ART
-	$(BIN)/python -m apr_core bench --peers --out results/bench-cpu.json
+bench: .venv-bench/.ready  ## this engine beside torchattacks and ART
+	.venv-bench/bin/python -m apr_core bench --peers --out results/bench-cpu.json
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-bench
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -37,6 +37,7 @@ $(VENV)/.test-ready: requirements.txt requirements-dev.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@ $(VENV)/.run-ready
 
-$(VENV)/.bench-ready: requirements.txt requirements-bench.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+.venv-bench/.ready: requirements.txt requirements-bench.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	touch $@

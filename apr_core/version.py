@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+from pathlib import Path
 
 import torch
 
@@ -16,3 +18,14 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+
+
+def find_commit() -> str:
+    """The working tree's commit, "-dirty" after it if tracked files differ; "" outside one."""
+    command = ("git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
+    folder = Path(__file__).parent
+    try:
+        found = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return found.stdout.strip()

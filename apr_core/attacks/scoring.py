@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from apr_core.attacks.one_pixel import Candidates
 from apr_core.attacks.pixels import apply_edits
 from apr_core.models import Classifier
-from apr_core.models.inference import device_of, prepare
+from apr_core.models.inference import device_of, keep_memory, prepare
 from apr_core.types import InputError
 
-CHUNK = {"cpu": 100, "cuda": 4096}
+CHUNK = {"cpu": 50, "cuda": 4096}
 """Images in a chunk: on a CPU what its caches hold, on a GPU what fills it (`bench`)."""
 CONFIRM_CHUNK = {"cpu": 8, "cuda": 256}
 """Images in a chunk where few are looked at: they too are padded to one shape."""
@@ -89,6 +89,8 @@ class Scorer:
         self.chunk = chunk or CHUNK.get(self.device.type, 1024)
         self.exact = not isinstance(model, Classifier)
         self._search = model if self.exact else prepare(model)
+        if self.device.type == "cpu":
+            keep_memory()
 
     @torch.inference_mode()
     def score(self, edits: Edits) -> Tensor:

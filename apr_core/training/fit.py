@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from apr_core.models.inference import keep_memory
 from apr_core.training.batches import AugmentedBatches
 from apr_core.training.recipes import Defence, TrainConfig, learning_rate, make_optimizer
 from apr_core.types import InputError
@@ -66,6 +67,7 @@ def fit(
     Raises:
         InputError: the loss is not finite, or the state file is of a different run.
     """
+    keep_memory()
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = AugmentedBatches(images, labels, config.batch_size, config.seed, device)
     optimizer = make_optimizer(model, config)

@@ -1,0 +1,1 @@
+"""How fast the attack runs, and how fast others' do."""

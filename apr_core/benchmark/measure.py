@@ -1,0 +1,261 @@
+"""How fast the attack runs on this machine, beside the model's bare forward and beside peers.
+
+Everything is measured in turn, several rounds over, so that what slows the machine for a while
+slows all alike. A figure is the median of the rounds, its spread their least and greatest. Peers
+run each in a process of their own, as their users run them, while this one waits.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from apr_core.attacks.attack import OnePixelAttack
+from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.scoring import Scorer, as_input
+from apr_core.benchmark.case import BenchConfig, Case, Timed, Work, synchronise
+from apr_core.benchmark.peers import peer_package, peer_version, peer_work
+from apr_core.data.sample import load_sample
+from apr_core.hardware import describe_hardware
+from apr_core.models.inference import device_of, evaluating, prepare
+from apr_core.types import InputError, Stop
+from apr_core.version import find_commit, versions
+
+BATCHES = {"cpu": (25, 50, 100, 200, 400), "cuda": (1024, 4096, 16384)}
+"""Batch sizes that the bare forward is tried at."""
+Report = Callable[[int, int, str], None]
+"""Called before each measurement: how many are done, of how many, and which is next."""
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A bare forward: of the prepared model (which the attack runs) or the plain one."""
+
+    model: str
+    channels_last: bool
+    batch: int
+
+    def __str__(self) -> str:
+        layout = "channels last" if self.channels_last else "channels first"
+        return f"{self.model}, {layout}, batch {self.batch}"
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """One measurement; rates are per second of wall time, medians over the rounds.
+
+    Attributes:
+        queries: candidates scored in one round's attack.
+        queries_per_second: of `OnePixelAttack.run`, everything that it does included.
+        forward_images_per_second: of the very model that the attack runs, at its best.
+        ratio: the first over the second.
+        plain_forward_images_per_second: of the model as it was loaded, at its best.
+        forwards: every bare forward tried, with images_per_second and its spread.
+        spread: least and greatest round of each figure; for the ratio, of the rounds' quotients.
+        peers: each with queries (model evaluations counted in one round), queries_per_second,
+            spread, ratio_of_ours (ours over theirs), ratio_spread and version.
+        commit: of the working tree, "-dirty" if tracked files differ, "" where it is unknown.
+    """
+
+    model: str
+    device: str
+    hardware: str
+    threads: int
+    versions: dict[str, str]
+    commit: str
+    date: str
+    config: dict[str, Any]
+    rounds: int
+    queries: int
+    queries_per_second: float
+    forward_images_per_second: float
+    ratio: float
+    plain_forward_images_per_second: float
+    spread: dict[str, tuple[float, float]]
+    forwards: tuple[dict[str, Any], ...]
+    peers: dict[str, dict[str, Any]]
+
+
+def measure(
+    model: nn.Module,
+    config: BenchConfig,
+    name: str = "",
+    peers: tuple[str, ...] = (),
+    report: Report = lambda done, total, what: None,
+) -> BenchResult:
+    """Measure a model's attack, its bare forward and, on the same images, some of `PEERS`.
+
+    Raises:
+        InputError: a peer is not installed, or the model gets too few images right.
+    """
+    installed = {peer: peer_version(peer) for peer in peers}
+    with evaluating(model), ExitStack() as stack:
+        case = Case(model, *choose_images(model, config.images), config)
+        works: dict[object, Work] = {"attack": attack_work(case), **forward_works(case)}
+        for peer in peers:
+            works[peer] = stack.enter_context(peer_work(peer, case))
+        rounds = _take_turns(works, config.rounds, report)
+    return _summarise(case, name, rounds, installed)
+
+
+def choose_images(model: nn.Module, count: int) -> tuple[Tensor, Tensor]:
+    """The sample's images, uint8 (B, 3, 32, 32), that the model is surest of, and their labels.
+
+    They survive most often, so that peers, which stop at success, spend their budget too.
+    """
+    sample = load_sample()
+    logits = Scorer(model).confirm(sample.images.to(device_of(model))).cpu()
+    true = sample.labels[:, None]
+    margins = logits.gather(1, true) - logits.scatter(1, true, float("-inf")).amax(1, keepdim=True)
+    surest, rows = margins[:, 0].topk(count)
+    right = int((surest > 0).sum())
+    if right < count:
+        raise InputError(
+            f"The model classifies {right} of the sample's images correctly; to bench it, ask for "
+            f"fewer images than {count} or train it first."
+        )
+    return sample.images[rows], sample.labels[rows]
+
+
+def attack_work(case: Case) -> Work:
+    """The attack as a researcher calls it, its budget always spent, by its own count."""
+    population, generations = case.config.population, case.config.generations
+    config = OnePixelConfig(population=population, generations=generations, stop=Stop.BUDGET)
+    attack = OnePixelAttack(case.model, config)
+
+    def work() -> Timed:
+        began = time.perf_counter()
+        queries = attack.run(case.images, case.labels).queries
+        return queries, time.perf_counter() - began
+
+    return work
+
+
+def forward_works(case: Case) -> dict[object, Work]:
+    """Every bare forward to try, by its `Forward`; a user's model is attacked as it is: plain."""
+    device = device_of(case.model)
+    modules = {"plain": case.model}
+    if not Scorer(case.model).exact:
+        modules["prepared"] = prepare(case.model)
+    forwards = [
+        Forward(name, channels_last, batch)
+        for name in modules
+        for channels_last in (False, True)
+        for batch in case.config.batches or BATCHES.get(device.type, (1024,))
+    ]
+    return {
+        forward: _forward_work(forward, modules[forward.model], device, case.config.seconds)
+        for forward in forwards
+    }
+
+
+def _forward_work(
+    forward: Forward, module: nn.Module, device: torch.device, seconds: float
+) -> Work:
+    """As many passes of one batch as take about `seconds`, with nothing between them."""
+    layout = torch.channels_last if forward.channels_last else torch.contiguous_format
+    module = copy.deepcopy(module).to(memory_format=layout)  # type: ignore[call-overload]
+    sample = load_sample().images
+    images = as_input(sample[torch.arange(forward.batch) % len(sample)].to(device))
+    images = images.contiguous(memory_format=layout)
+
+    @torch.inference_mode()
+    def passes(count: int) -> float:
+        synchronise(device)
+        began = time.perf_counter()
+        for _ in range(count):
+            module(images)
+        synchronise(device)
+        return time.perf_counter() - began
+
+    passes(1)
+    count = max(1, math.ceil(seconds / passes(1)))
+    return lambda: (count * forward.batch, passes(count))
+
+
+def _take_turns(
+    works: dict[object, Work], rounds: int, report: Report
+) -> dict[object, list[Timed]]:
+    """Each work once a round, every other round backwards; the warm-up round is left out."""
+    taken: dict[object, list[Timed]] = {key: [] for key in works}
+    for number in range(rounds + 1):
+        keys = list(works) if number % 2 else list(works)[::-1]
+        for place, key in enumerate(keys):
+            report(number * len(keys) + place, (rounds + 1) * len(keys), str(key))
+            taken[key].append(works[key]())
+    return {key: timed[1:] for key, timed in taken.items()}
+
+
+def _summarise(
+    case: Case, name: str, rounds: dict[object, list[Timed]], installed: dict[str, str]
+) -> BenchResult:
+    rates = {key: [count / seconds for count, seconds in timed] for key, timed in rounds.items()}
+    forwards = {key: rate for key, rate in rates.items() if isinstance(key, Forward)}
+    ours, bare = rates["attack"], _fastest(forwards, "prepared") or _fastest(forwards, "plain")
+    plain = _fastest(forwards, "plain")
+    device = device_of(case.model)
+    return BenchResult(
+        model=name,
+        device=str(device),
+        hardware=describe_hardware(device),
+        threads=torch.get_num_threads(),
+        versions=versions() | {peer_package(peer): found for peer, found in installed.items()},
+        commit=find_commit(),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        config=asdict(case.config),
+        rounds=case.config.rounds,
+        queries=rounds["attack"][0][0],
+        queries_per_second=median(ours),
+        forward_images_per_second=median(bare),
+        ratio=median(ours) / median(bare),
+        plain_forward_images_per_second=median(plain),
+        spread={
+            "queries_per_second": _spread(ours),
+            "forward_images_per_second": _spread(bare),
+            "ratio": _spread(_quotients(ours, bare)),
+            "plain_forward_images_per_second": _spread(plain),
+        },
+        forwards=tuple(
+            asdict(key) | {"images_per_second": median(rate), "spread": _spread(rate)}
+            for key, rate in forwards.items()
+        ),
+        peers={
+            peer: _peer_figures(ours, rates[peer], rounds[peer]) | {"version": found}
+            for peer, found in installed.items()
+        },
+    )
+
+
+def _peer_figures(ours: list[float], theirs: list[float], rounds: list[Timed]) -> dict[str, Any]:
+    return {
+        "queries": median(count for count, _ in rounds),
+        "queries_per_second": median(theirs),
+        "spread": _spread(theirs),
+        "ratio_of_ours": median(ours) / median(theirs),
+        "ratio_spread": _spread(_quotients(ours, theirs)),
+    }
+
+
+def _fastest(forwards: dict[Forward, list[float]], model: str) -> list[float]:
+    """The rates of one model's best forward; none if there is no forward of it."""
+    return max(
+        (rate for key, rate in forwards.items() if key.model == model), key=median, default=[]
+    )
+
+
+def _quotients(ours: list[float], theirs: list[float]) -> list[float]:
+    return [mine / other for mine, other in zip(ours, theirs, strict=True)]
+
+
+def _spread(values: list[float]) -> tuple[float, float]:
+    return min(values), max(values)

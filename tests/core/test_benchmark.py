@@ -1,0 +1,227 @@
+"""The bench's counts, arithmetic and errors; what it times is nobody's to assert."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from apr_core import InputError, version
+from apr_core.benchmark import peers as peer_room
+from apr_core.benchmark.case import BenchConfig, Case
+from apr_core.benchmark.measure import BenchResult, attack_work, choose_images, measure
+from apr_core.benchmark.peers import PEERS, Peer, peer_version, run_peer
+from apr_core.cli import bench, main
+from apr_core.models import Classifier
+from apr_core.registry import Registry
+from tests.conftest import ConstantModel, CountingModel, answers
+
+TINY = BenchConfig(images=2, generations=2, rounds=2, population=8, seconds=0.001, batches=(2, 4))
+
+
+def ask_thrice(model: nn.Module, images: Tensor, labels: Tensor, config: BenchConfig) -> None:
+    """A peer that shows the model each image three times."""
+    for _ in range(3):
+        model(images)
+
+
+def break_down(model: nn.Module, images: Tensor, labels: Tensor, config: BenchConfig) -> None:
+    raise ImportError("half of it is missing")
+
+
+@pytest.fixture(scope="module")
+def result(network: Classifier) -> BenchResult:
+    return measure(network, TINY, "a-name")
+
+
+def test_ratio_is_the_quotient_of_its_parts(result: BenchResult) -> None:
+    assert result.ratio == result.queries_per_second / result.forward_images_per_second
+    assert result.queries == 2 * 8 * 3
+
+
+def test_forward_is_the_best_of_the_model_that_the_attack_runs(result: BenchResult) -> None:
+    tried = {
+        (row["model"], row["channels_last"], row["batch"]): row["images_per_second"]
+        for row in result.forwards
+    }
+    assert len(tried) == 2 * 2 * 2
+    best = {name: max(rate for key, rate in tried.items() if key[0] == name) for name, *_ in tried}
+    assert best["prepared"] == result.forward_images_per_second
+    assert best["plain"] == result.plain_forward_images_per_second
+
+
+def test_every_figure_lies_in_its_spread(result: BenchResult) -> None:
+    for name, (least, greatest) in result.spread.items():
+        assert least <= greatest
+        if name != "ratio":  # the quotient of medians need not lie among the rounds' quotients
+            assert least <= getattr(result, name) <= greatest
+    assert set(result.spread) >= {"queries_per_second", "forward_images_per_second", "ratio"}
+
+
+def test_record_goes_through_json_and_says_where_it_was_made(result: BenchResult) -> None:
+    entry = json.loads(json.dumps(asdict(result)))
+    assert entry["model"] == "a-name"
+    assert entry["device"] == "cpu"
+    assert entry["rounds"] == 2
+    assert entry["threads"] == torch.get_num_threads()
+    assert entry["versions"]["torch"] == torch.__version__
+    assert entry["hardware"]
+    assert entry["date"]
+    assert entry["peers"] == {}
+
+
+def test_queries_are_what_a_counting_model_counts(network: Classifier) -> None:
+    counting = CountingModel(network)
+    case = Case(counting, *choose_images(network, 2), TINY)
+    queries, _ = attack_work(case)()
+    assert counting.count == queries + len(case.images)  # and each clean image, once
+    assert queries == 2 * 8 * 3
+
+
+def test_a_users_model_has_plain_forwards_only(network: Classifier) -> None:
+    result = measure(CountingModel(network), replace(TINY, generations=0, rounds=1))
+    assert {row["model"] for row in result.forwards} == {"plain"}
+    assert result.forward_images_per_second == result.plain_forward_images_per_second
+
+
+def test_images_are_classified_correctly(network: Classifier) -> None:
+    images, labels = choose_images(network, 5)
+    assert torch.equal(answers(network, images), labels)
+
+
+def test_too_few_right_answers_is_a_sentence() -> None:
+    always_first = ConstantModel([1.0] + [0.0] * 9)
+    with pytest.raises(InputError, match=r"classifies 100 of the sample's images correctly"):
+        choose_images(always_first, 101)
+
+
+def test_modes_are_left_as_they_were(network: Classifier) -> None:
+    network.backbone.train()
+    try:
+        measure(network, replace(TINY, generations=0, rounds=1))
+        assert network.backbone.training
+        assert not network.training
+    finally:
+        network.eval()
+
+
+@pytest.mark.parametrize("wrong", [{"images": 0}, {"rounds": 0}, {"generations": -1}])
+def test_a_wrong_budget_is_a_sentence(wrong: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=f"{next(iter(wrong))} is .* must lie between"):
+        BenchConfig(**wrong)
+
+
+def test_reports_every_measurement(network: Classifier) -> None:
+    reports: list[tuple[int, int, str]] = []
+    config = replace(TINY, generations=0, rounds=1, batches=(2,))
+    measure(network, config, report=lambda *told: reports.append(told))
+    assert [done for done, _, _ in reports] == list(range(10))
+    assert {total for _, total, _ in reports} == {10}
+    assert "prepared, channels last, batch 2" in {what for _, _, what in reports}
+
+
+def test_a_peer_is_measured_in_its_own_process(
+    network: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers: Registry[Peer] = Registry("peer")
+    peers.add("thrice", Peer("torch", ask_thrice))
+    monkeypatch.setattr(peer_room, "PEERS", peers)
+    result = measure(network, replace(TINY, batches=(2,)), peers=("thrice",))
+    peer = result.peers["thrice"]
+    assert peer["queries"] == 3 * TINY.images
+    assert peer["ratio_of_ours"] == result.queries_per_second / peer["queries_per_second"]
+    assert peer["version"] == metadata.version("torch")
+    json.dumps(asdict(result))
+
+
+@pytest.mark.parametrize("name", PEERS.names)
+def test_a_missing_peer_is_a_sentence(
+    network: Classifier, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def missing(package: str) -> str:
+        raise metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    with pytest.raises(InputError, match=r"pip install -r requirements-bench\.txt"):
+        peer_version(name)
+    with pytest.raises(InputError, match=PEERS.get(name).package):
+        measure(network, TINY, peers=(name,))
+
+
+@pytest.mark.parametrize("name", PEERS.names)
+def test_a_peer_that_cannot_be_imported_is_a_sentence(
+    network: Classifier, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "torchattacks", None)
+    monkeypatch.setitem(sys.modules, "art", None)
+    monkeypatch.setitem(sys.modules, "art.estimators.classification", None)
+    case = Case(network, *choose_images(network, 1), TINY)
+    with pytest.raises(InputError, match=r"cannot be imported.*requirements-bench\.txt"):
+        run_peer(PEERS.get(name), case, "cpu", torch.get_num_threads())
+
+
+def test_an_error_in_a_peers_process_reaches_the_caller(
+    network: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers: Registry[Peer] = Registry("peer")
+    peers.add("broken", Peer("torch", break_down))
+    monkeypatch.setattr(peer_room, "PEERS", peers)
+    with pytest.raises(InputError, match="torch cannot be imported"):
+        measure(network, replace(TINY, batches=(2,)), peers=("broken",))
+
+
+@pytest.mark.parametrize("name", PEERS.names)
+def test_real_peers_spend_about_the_budget(network: Classifier, name: str) -> None:
+    pytest.importorskip(name, reason="requirements-bench.txt")
+    config = replace(TINY, images=1, generations=1, population=400)
+    case = Case(network, *choose_images(network, 1), config)
+    queries, _ = run_peer(PEERS.get(name), case, "cpu", torch.get_num_threads())
+    assert 800 <= queries <= 803  # and the checks for an early stop
+
+
+def test_no_commit_outside_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(version, "__file__", str(tmp_path / "version.py"))
+    assert version.find_commit() == ""
+
+
+def test_command_line_prints_and_writes_one_record(
+    network: Classifier,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    def quick(model: nn.Module, config: BenchConfig, *rest: Any) -> BenchResult:
+        return measure(model, replace(TINY, images=config.images), *rest)
+
+    monkeypatch.setattr(bench, "load_model", lambda name, device: network)
+    monkeypatch.setattr(bench, "measure", quick)
+    out = tmp_path / "bench-cpu.json"
+    arguments = ["bench", "--model", "a-model", "--images", "1", "--device", "cpu"]
+    assert main([*arguments, "--json", "--out", str(out)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads(out.read_text())
+    assert printed["queries"] == 8 * 3
+    assert main(arguments) == 0
+    assert "a-model on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--model", "cifar10-resnet20-none"], "There is no model 'cifar10-resnet20-none'"),
+        (["--rounds", "0"], "rounds is 0"),
+        (["--out", "/no/such/folder/bench.json"], "There is no folder /no/such/folder"),
+    ],
+)
+def test_command_line_refuses_bad_input(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    assert main(["bench", *arguments]) == 2
+    assert sentence in capsys.readouterr().err
