@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from apr_core.attacks.scoring import as_input
 from apr_core.benchmark.case import BenchConfig, Case, Timed, Work, synchronise
 from apr_core.data.cifar10 import CLASSES
-from apr_core.models.inference import device_of
+from apr_core.models.inference import device_of, keep_memory
 from apr_core.registry import Registry
 from apr_core.types import InputError
 
@@ -39,10 +39,17 @@ class Counted(nn.Module):
 
 @dataclass(frozen=True)
 class Peer:
-    """Somebody else's one-pixel attack: its package, and what runs it on a case once."""
+    """Somebody else's one-pixel attack.
+
+    Attributes:
+        package: what is installed.
+        attack: runs it on a case once.
+        kept: whether its process keeps freed memory, as this engine's does (`keep_memory`).
+    """
 
     package: str
     attack: Callable[[nn.Module, Tensor, Tensor, BenchConfig], object]
+    kept: bool = False
 
 
 def _torchattacks(model: nn.Module, images: Tensor, labels: Tensor, config: BenchConfig) -> None:
@@ -69,6 +76,8 @@ def _art(model: nn.Module, images: Tensor, labels: Tensor, config: BenchConfig) 
 PEERS: Registry[Peer] = Registry("peer")
 PEERS.add("torchattacks", Peer("torchattacks", _torchattacks))
 PEERS.add("art", Peer("adversarial-robustness-toolbox", _art))
+PEERS.add("torchattacks-kept", Peer("torchattacks", _torchattacks, kept=True))
+PEERS.add("art-kept", Peer("adversarial-robustness-toolbox", _art, kept=True))
 
 
 def peer_version(name: str) -> str:
@@ -112,6 +121,8 @@ def run_peer(peer: Peer, case: Case, device: str, threads: int) -> Timed:
         InputError: the peer cannot be imported.
     """
     torch.set_num_threads(threads)
+    if peer.kept:
+        keep_memory()
     model = Counted(case.model.to(device)).eval()
     images, labels = as_input(case.images).contiguous().to(device), case.labels.to(device)
     began = time.perf_counter()

@@ -27,7 +27,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("--images", type=int, default=default.images, help="attacked together")
     parser.add_argument("--generations", type=int, default=default.generations)
     parser.add_argument("--rounds", type=int, default=default.rounds)
-    parser.add_argument("--peers", action="store_true", help=f"{' and '.join(PEERS)} too")
+    parser.add_argument("--peers", action="store_true", help=f"{', '.join(PEERS)} too")
     parser.add_argument("--out", type=Path, help="write the record, as JSON, here")
     add_device(parser)
     add_json(parser)
