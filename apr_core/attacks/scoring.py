@@ -13,8 +13,8 @@ from apr_core.models import Classifier
 from apr_core.models.inference import device_of, keep_memory, prepare
 from apr_core.types import InputError
 
-CHUNK = {"cpu": 50, "cuda": 4096}
-"""Images in a chunk: on a CPU what its caches hold, on a GPU what fills it (`bench`)."""
+CPU_CHUNK, CUDA_CHUNK = 50, 4096
+"""Images in a chunk: for each thread of a CPU what its cache holds, on a GPU what fills it."""
 CONFIRM_CHUNK = {"cpu": 8, "cuda": 256}
 """Images in a chunk where few are looked at: they too are padded to one shape."""
 
@@ -86,7 +86,7 @@ class Scorer:
     def __init__(self, model: nn.Module, chunk: int | None = None) -> None:
         self.model = model
         self.device = device_of(model)
-        self.chunk = chunk or CHUNK.get(self.device.type, 1024)
+        self.chunk = chunk or default_chunk(self.device)
         self.exact = not isinstance(model, Classifier)
         self._search = model if self.exact else prepare(model)
         if self.device.type == "cpu":
@@ -116,6 +116,11 @@ class Scorer:
         if not self.exact and count < shape:
             images = torch.cat([images, images.new_zeros(shape - count, *images.shape[1:])])
         return check_logits(model(as_input(images)), len(images))[:count]
+
+
+def default_chunk(device: torch.device) -> int:
+    """Images in one call of a model where nobody said otherwise; `bench` tries others."""
+    return CPU_CHUNK * torch.get_num_threads() if device.type == "cpu" else CUDA_CHUNK
 
 
 def as_input(images: Tensor) -> Tensor:

@@ -183,7 +183,7 @@ def test_all_live_runs_of_a_model_are_scored_together(serve, gated, request_for)
     gated.wait()
     tickets += [service.submit(request_for(row, replace(LONG, population=30))) for row in (1, 2)]
     gated.let(1 + 1 + 2)  # a clean image; alone; the two newcomers' clean images
-    assert shown == [1, 8, 1, 1, 8 + 30 + 30]
+    assert shown == [1, 8, 1, 1, 8 + 30 + 30]  # one chunk holds all three
 
 
 def test_the_first_flip_ends_a_run(serve, linear_model, request_for) -> None:
