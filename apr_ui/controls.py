@@ -14,6 +14,7 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE, Picture, read_picture, to_png
 from apr_core.data.sample import PER_CLASS
+from apr_core.gallery import GalleryEntry
 from apr_core.runs import AttackRequest
 from apr_core.types import Fitness, InputError, Stop, Strategy
 from apr_ui.picker import PickerItem, picker
@@ -77,12 +78,18 @@ def _from_gallery() -> Choice:
 def _gallery_items() -> list[PickerItem]:
     return [
         {
-            "title": entry.title,
+            "title": _with_defence(entry),
             "note": f"{entry.story} Model: {entry.model}.",
             "png": base64.b64encode(to_png(_test_image(entry.index)[0])).decode(),
         }
         for entry in gallery()
     ]
+
+
+def _with_defence(entry: GalleryEntry) -> str:
+    """The title, and the defence where there is one: some pictures stand here twice."""
+    defence = cards()[0][entry.model].defence if entry.model in cards()[0] else ""
+    return entry.title if defence in ("", "vanilla") else f"{entry.title} ({defence})"
 
 
 def _choose_entry(number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from typing import Any
 
@@ -26,19 +27,22 @@ from apr_ui.player.data import player_data
 def service() -> AttackService:
     """The one service that owns the device."""
     gc.freeze()  # what was imported stays: collections need not look at it again
-    device = default_device()
-    return AttackService(lambda name: Scorer(load_model(name, device)))
+    return AttackService(scorer)
 
 
-@st.cache_resource(show_spinner=False)
-def classifier(name: str) -> Scorer:
-    """A model for looking at single pictures, apart from the service's own copy."""
-    return Scorer(load_model(name))
+@functools.cache
+def scorer(name: str) -> Scorer:
+    """A model, loaded once, for the service and for looking at single pictures.
+
+    Streamlit's own cache will not do: the service's thread belongs to no session.
+    """
+    return Scorer(load_model(name, default_device()))
 
 
 def probabilities(model: str, images: list[Tensor]) -> Tensor:
     """Class probabilities (n, K) of uint8 images (3, H, W)."""
-    return classifier(model).confirm(torch.stack(images)).softmax(dim=-1)
+    looking = scorer(model)
+    return looking.confirm(torch.stack(images).to(looking.device)).softmax(dim=-1).cpu()
 
 
 @st.cache_data(show_spinner=False)

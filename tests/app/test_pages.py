@@ -23,6 +23,7 @@ from apr_ui.page_table import PAGES
 from apr_ui.permalink import from_params, to_params
 from apr_ui.pictures import magnified, ringed
 from apr_ui.player.data import player_data
+from apr_ui.resources import scorer
 from tests.conftest import ROOT
 
 
@@ -147,11 +148,16 @@ def damaged_checkpoints(tmp_path, monkeypatch):
     """Copies of the checkpoints, one with its weights cut short and one with a broken card."""
     shutil.copytree(checkpoint_folder(), tmp_path / "checkpoints")
     monkeypatch.setenv("APR_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    st.cache_data.clear()
-    st.cache_resource.clear()
+    forget_all()
     yield tmp_path / "checkpoints"
+    forget_all()
+
+
+def forget_all() -> None:
+    """Empty every cache of the app, as a new start would."""
     st.cache_data.clear()
     st.cache_resource.clear()
+    scorer.cache_clear()
 
 
 def test_damaged_weights_are_told_on_the_page(damaged_checkpoints) -> None:
