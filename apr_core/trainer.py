@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.attacks.scoring import as_input
-from apr_core.data.cifar10 import SHA256, Cifar10, data_folder
+from apr_core.data.cifar10 import SHA256, Cifar10
 from apr_core.defences import DEFENCES
 from apr_core.hardware import describe_hardware
 from apr_core.models import ARCHITECTURES, build_model
@@ -39,8 +40,9 @@ class TrainRequest:
 
     @property
     def state_file(self) -> Path:
-        """Where an unfinished run is kept."""
-        return data_folder().parent / "training" / f"{self.name}-seed{self.config.seed}.safetensors"
+        """Where an unfinished run is kept: in `$APR_TRAINING`, or `training/` by the package."""
+        folder = os.environ.get("APR_TRAINING", Path(__file__).parents[1] / "training")
+        return Path(folder) / f"{self.name}-seed{self.config.seed}.safetensors"
 
 
 def train(

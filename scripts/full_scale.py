@@ -92,7 +92,7 @@ def main() -> int:
     deadline = time.monotonic() + 60 * args.minutes
     with tempfile.TemporaryDirectory() as folder:
         if args.toy:
-            os.environ["APR_CHECKPOINTS"] = folder
+            os.environ |= {"APR_CHECKPOINTS": folder, "APR_TRAINING": folder}
         outcomes = {}
         for job in jobs(args.toy):
             outcomes[job.name] = run(job, deadline - time.monotonic())
