@@ -100,12 +100,18 @@ class AttackService:
         self._forget()
         return run
 
-    def view(self, run_id: str, token: str = "") -> RunView | None:
-        """The run as it stands, None if it is not known (any more). Looking keeps it going."""
+    def view(self, run_id: str, token: str = "", wait: float = 0.0) -> RunView | None:
+        """The run as it stands, None if it is not known (any more). Looking keeps it going.
+
+        Args:
+            wait: seconds to wait, at most, for a run's first snapshot.
+        """
         with self._changed:
             run = self._runs.get(run_id)
             if run is None:
                 return None
+            first = run  # for the closure: never None
+            self._changed.wait_for(lambda: first.view.snapshots or not first.view.live, wait)
             run.seen = time.monotonic()
             if not run.view.live:
                 self._runs.move_to_end(run_id)
@@ -266,6 +272,7 @@ class AttackService:
             run.view = view
             if not view.live:
                 run.search = None
+            self._changed.notify_all()
 
 
 def _claim(run: _Run, token: str) -> str:

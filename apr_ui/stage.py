@@ -17,9 +17,11 @@ from apr_ui.player import player
 from apr_ui.player.data import player_data
 from apr_ui.player.standalone import standalone_page
 from apr_ui.resources import probabilities, service
-from apr_ui.state import CurrentRun
+from apr_ui.state import CurrentRun, take_replay
 
 POLL_SECONDS = 0.25
+FIRST_FRAME_SECONDS = 0.4
+"""How long the page waits for a first frame, rather than for the next poll."""
 OVERLAP_POLLS = 8
 """A browser may skip a poll, so each sends again what the last eight sent."""
 
@@ -46,7 +48,7 @@ def preview(choice: Choice | None, model: str) -> None:
 
 def watch(run: CurrentRun) -> RunView | None:
     """The player, redrawn while the run is live; returns the run as it stands."""
-    view = service().view(run.ticket.run_id, run.ticket.token)
+    view = service().view(run.ticket.run_id, run.ticket.token, wait=FIRST_FRAME_SECONDS)
     if view is None:
         return None
     st.session_state["attack.sent"] = []
@@ -62,7 +64,8 @@ def _poll(run: CurrentRun, was_live: bool) -> None:
     sent: list[int] = st.session_state.setdefault("attack.sent", [])
     first = sent[-OVERLAP_POLLS] if was_live and len(sent) >= OVERLAP_POLLS else 0
     sent.append(len(view.snapshots))
-    player(player_data(record(view), view, first), key="attack.player")
+    data = player_data(record(view), view, first)
+    player({**data, "autoplay": not view.live and take_replay()}, key="attack.player")
     if was_live and not view.live:
         st.rerun()
 

@@ -18,7 +18,7 @@ class CurrentRun:
     ticket: Ticket
 
 
-_RUN, _PICTURE = "attack.current-run", "attack.run-picture"
+_RUN, _PICTURE, _REPLAY = "attack.current-run", "attack.run-picture", "attack.replay"
 
 
 def current_run(picture: str) -> CurrentRun | None:
@@ -32,9 +32,19 @@ def current_run(picture: str) -> CurrentRun | None:
     return run if picture in ("", started_on) else None
 
 
-def start_run(request: AttackRequest) -> CurrentRun:
-    """Submit a request, or join the run of an equal one, and remember it."""
+def start_run(request: AttackRequest, replay: bool = False) -> CurrentRun:
+    """Submit a request, or join the run of an equal one, and remember it.
+
+    Args:
+        replay: whether a run that somebody else had made already is played from its beginning.
+    """
     run = CurrentRun(request, service().submit(request))
     st.session_state[_RUN] = run
     st.session_state.pop(_PICTURE, None)
+    st.session_state[_REPLAY] = replay
     return run
+
+
+def take_replay() -> bool:
+    """Whether an ended run is to be played from its beginning: true once."""
+    return bool(st.session_state.pop(_REPLAY, False))

@@ -58,7 +58,7 @@ def keep_address(run: CurrentRun) -> None:
 def begin(make: Callable[[], AttackRequest]) -> None:
     """Start a run and draw the page anew."""
     try:
-        start_run(make())
+        start_run(make(), replay=True)
     except InputError as error:
         st.error(str(error))
         return
