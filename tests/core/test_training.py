@@ -603,7 +603,7 @@ def test_normalisation_is_inside_the_model() -> None:
 @pytest.fixture
 def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("APR_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    monkeypatch.setenv("APR_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("APR_TRAINING", str(tmp_path / "training"))
     monkeypatch.setitem(ARCHITECTURES._entries, "small", lambda num_classes: SmallNet(0, 10))
     return tmp_path
 
