@@ -22,6 +22,8 @@ from apr_ui.state import CurrentRun, take_replay
 POLL_SECONDS = 0.25
 FIRST_FRAME_SECONDS = 0.4
 """How long the page waits for a first frame, rather than for the next poll."""
+PREVIEW_SCALE = 11
+"""Screen pixels for one of the picture's: 352 in all, which a phone of 390 has room for."""
 OVERLAP_POLLS = 8
 """A browser may skip a poll, so each sends again what the last eight sent."""
 
@@ -37,12 +39,12 @@ def preview(choice: Choice | None, model: str) -> None:
     else:
         leading = int(answer.argmax())
         st.markdown(f"The model says **{CLASSES[leading]}**, {float(answer[leading]):.0%} sure.")
-    seen = enlarge(choice.image)
+    seen = enlarge(choice.image, PREVIEW_SCALE)
     if choice.original is None:
-        st.image(seen, width=384, caption=choice.caption, alt=choice.caption)
+        st.image(seen, width=seen.width, caption=choice.caption, alt=choice.caption)
         return
     with st.container(horizontal=True):
-        st.image(seen, width=384, caption="As the model sees it: 32 × 32 pixels")
+        st.image(seen, width=seen.width, caption="As the model sees it: 32 × 32 pixels")
         st.image(choice.original, width=200, caption="Your picture")
 
 
