@@ -83,14 +83,9 @@ def load_gallery(path: Path = GALLERY) -> tuple[GalleryEntry, ...]:
 
 def run_entry(model: str, index: int, config: OnePixelConfig) -> Outcome:
     """One gallery run, as anyone would make it again."""
-    sample = load_sample()
-    row = sample.row(index)
-    if row is None:
-        raise InputError(f"Test image {index} is not in the shipped sample; choose one that is.")
+    image, label = load_test_image(index)
     attack = OnePixelAttack(load_model(model), config)
-    result = attack.run(
-        sample.images[row : row + 1], sample.labels[row : row + 1], indices=torch.tensor([index])
-    )
+    result = attack.run(image[None], torch.tensor([label]), indices=torch.tensor([index]))
     return result.outcomes[0]
 
 

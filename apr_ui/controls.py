@@ -13,12 +13,12 @@ from torch import Tensor
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE, Picture, read_picture, to_png
-from apr_core.data.sample import PER_CLASS
+from apr_core.data.sample import PER_CLASS, load_sample, load_test_image
 from apr_core.gallery import GalleryEntry
 from apr_core.runs import AttackRequest
 from apr_core.types import Fitness, InputError, Stop, Strategy
 from apr_ui.picker import PickerItem, picker
-from apr_ui.resources import cards, gallery, probabilities, sample
+from apr_ui.resources import cards, gallery, probabilities
 
 GALLERY, CLASS, UPLOAD = "Gallery", "CIFAR-10", "Your picture"
 ANY, ASK = "any other class", "whatever the model says"
@@ -71,7 +71,7 @@ def _from_gallery() -> Choice:
     st.caption("Runs that were made and verified. A random picture usually survives one pixel.")
     picker("Gallery", _gallery_items(), chosen, "attack.gallery", _choose_entry)
     entry = entries[chosen]
-    image, label = _test_image(entry.index)
+    image, label = load_test_image(entry.index)
     return Choice(image, label, entry.index, entry.story)
 
 
@@ -80,7 +80,7 @@ def _gallery_items() -> list[PickerItem]:
         {
             "title": _with_defence(entry),
             "note": f"{entry.story} Model: {entry.model}.",
-            "png": base64.b64encode(to_png(_test_image(entry.index)[0])).decode(),
+            "png": base64.b64encode(to_png(load_test_image(entry.index)[0])).decode(),
         }
         for entry in gallery()
     ]
@@ -97,13 +97,6 @@ def _choose_entry(number: int) -> None:
     st.session_state["attack.model"] = gallery()[number].model
 
 
-def _test_image(index: int) -> tuple[Tensor, int]:
-    shipped = sample()
-    row = shipped.row(index)
-    assert row is not None, "the gallery is made of the sample"
-    return shipped.images[row], int(shipped.labels[row])
-
-
 def _from_class() -> Choice:
     st.session_state.setdefault("attack.class", "cat")
     name = st.selectbox("Class", CLASSES, key="attack.class", **KEEP)
@@ -114,7 +107,7 @@ def _from_class() -> Choice:
         key="attack.number",
         **KEEP,
     )
-    shipped = sample()
+    shipped = load_sample()
     label = CLASSES.index(name)
     row = int((shipped.labels == label).nonzero()[number - 1, 0])
     index = int(shipped.indices[row])
@@ -244,7 +237,7 @@ def _place(request: AttackRequest) -> dict[str, object]:
     for number, entry in enumerate(gallery()):
         if entry.index == request.index and entry.model == request.model:
             return {"source": GALLERY, "entry": number}
-    shipped = sample()
+    shipped = load_sample()
     row = shipped.row(request.index)
     if row is None:
         return {}

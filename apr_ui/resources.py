@@ -1,4 +1,4 @@
-"""What all sessions share: the attack service, models, the sample, the gallery."""
+"""What all sessions share: the attack service, models, the gallery."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from torch import Tensor
 from apr_core.attacks.result import Outcome
 from apr_core.attacks.scoring import Scorer
 from apr_core.data.cifar10 import CLASSES
-from apr_core.data.sample import Sample, load_sample
 from apr_core.gallery import GalleryEntry, load_gallery
 from apr_core.hardware import default_device
 from apr_core.recording import START_RUN, load_recording
@@ -55,12 +54,6 @@ def cards() -> tuple[dict[str, Card], list[str]]:
         except InputError as error:
             damaged.append(str(error))
     return known, damaged
-
-
-@st.cache_resource(show_spinner=False)
-def sample() -> Sample:
-    """The shipped test images."""
-    return load_sample()
 
 
 @st.cache_resource(show_spinner=False)

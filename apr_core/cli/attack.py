@@ -15,6 +15,7 @@ from tqdm import tqdm
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import AttackResult, Outcome
+from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.search import Search
 from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json
 from apr_core.data.cifar10 import CLASSES, class_number
@@ -54,9 +55,9 @@ def run(args: argparse.Namespace) -> int:
     config = _config(args)
     _check_out(args.out)
     model = load_model(args.model, chosen_device(args))
-    image, label, index = _image(args, model)
-    _check_target(label, config.target)
     attack = OnePixelAttack(model, config, name=args.model)
+    image, label, index = _image(args, attack.scorer)
+    _check_target(label, config.target)
     with tqdm(total=config.max_queries, unit="query", disable=args.json) as bar:
         result = attack.run(
             image[None],
@@ -135,7 +136,7 @@ def _config(args: argparse.Namespace) -> OnePixelConfig:
     )
 
 
-def _image(args: argparse.Namespace, model: torch.nn.Module) -> tuple[Tensor, int, int]:
+def _image(args: argparse.Namespace, scorer: Scorer) -> tuple[Tensor, int, int]:
     """The image, its true class, and the index that fixes its random numbers."""
     label = None if args.label is None else class_number(args.label)
     if args.index is not None:
@@ -147,7 +148,7 @@ def _image(args: argparse.Namespace, model: torch.nn.Module) -> tuple[Tensor, in
     for warning in picture.warnings:
         print(warning, file=sys.stderr)
     if label is None:
-        label = int(OnePixelAttack(model).scorer.confirm(picture.image[None]).argmax())
+        label = int(scorer.confirm(picture.image[None]).argmax())
     return picture.image, label, OWN_PICTURE
 
 

@@ -19,7 +19,7 @@ from apr_core.recording import START_RUN, load_recording
 from apr_core.runs import AttackRequest
 from apr_core.types import InputError, Stop, Strategy
 from apr_core.zoo import checkpoint_folder
-from apr_ui.page_table import PAGES
+from apr_ui.page_table import PAGES, PageEntry
 from apr_ui.permalink import from_params, to_params
 from apr_ui.pictures import magnified, ringed
 from apr_ui.player.data import player_data
@@ -27,20 +27,24 @@ from apr_ui.resources import scorer
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.key)
-def test_every_page_runs(entry) -> None:
+def open_page(entry: PageEntry) -> AppTest:
+    """The app as it stands on one page."""
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     if entry is not PAGES[0]:
         app.switch_page(entry.script)
         app.run()
+    return app
+
+
+@pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.key)
+def test_every_page_runs(entry) -> None:
+    app = open_page(entry)
     assert not app.exception
     assert app.title[0].value == entry.heading
 
 
 def test_the_attack_page_takes_every_setting() -> None:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-    app.switch_page("pages/attack.py")
-    app.run()
+    app = open_page(PAGES[1])
     app.number_input(key="attack.pixels").set_value(3)
     app.selectbox(key="attack.strategy").set_value(Strategy.BEST1BIN)
     app.run()
@@ -163,9 +167,7 @@ def forget_all() -> None:
 def test_damaged_weights_are_told_on_the_page(damaged_checkpoints) -> None:
     weights = damaged_checkpoints / "cifar10-resnet20-vanilla.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-    app.switch_page("pages/attack.py")
-    app.run()
+    app = open_page(PAGES[1])
     assert not app.exception
     assert "are damaged" in app.error[0].value
     assert app.selectbox(key="attack.model").value == "cifar10-resnet20-vanilla"
@@ -173,9 +175,7 @@ def test_damaged_weights_are_told_on_the_page(damaged_checkpoints) -> None:
 
 def test_a_damaged_card_leaves_the_other_models(damaged_checkpoints) -> None:
     (damaged_checkpoints / "cifar10-resnet20-apr.json").write_text("{}")
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-    app.switch_page("pages/attack.py")
-    app.run()
+    app = open_page(PAGES[1])
     assert not app.exception
     assert "is not a model card" in app.warning[0].value
     assert app.selectbox(key="attack.model").value == "cifar10-resnet20-vanilla"
