@@ -7,7 +7,6 @@ fairly, a generation at a time, and each search goes exactly as it would have go
 
 from __future__ import annotations
 
-import hmac
 import logging
 import secrets
 import threading
@@ -20,7 +19,7 @@ import torch
 
 from apr_core.attacks.scoring import Edits, Scorer
 from apr_core.attacks.search import Search
-from apr_core.runs import AttackRequest, Phase, RunView, Ticket
+from apr_core.runs import AttackRequest, Phase, RunView, Ticket, known_claim
 from apr_core.types import InputError
 from apr_core.zoo import load_model
 
@@ -115,7 +114,7 @@ class AttackService:
             run.seen = time.monotonic()
             if not run.view.live:
                 self._runs.move_to_end(run_id)
-            claim = _claim(run, token)
+            claim = known_claim(run.claims, token)
             if claim:
                 run.claims[claim] = run.seen
             return run.view
@@ -128,7 +127,7 @@ class AttackService:
         """
         with self._changed:
             run = self._runs.get(run_id)
-            claim = _claim(run, token) if run else ""
+            claim = known_claim(run.claims, token) if run else ""
             if run is None or not claim:
                 return False
             del run.claims[claim]
@@ -273,9 +272,3 @@ class AttackService:
             if not view.live:
                 run.search = None
             self._changed.notify_all()
-
-
-def _claim(run: _Run, token: str) -> str:
-    """The run's claim that the token is, compared in constant time; "" if it is none."""
-    matches = [known for known in run.claims if hmac.compare_digest(known.encode(), token.encode())]
-    return matches[0] if matches else ""

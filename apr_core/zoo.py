@@ -1,7 +1,8 @@
 """Checkpoints by name: weights that are verified before they are used, and a card for each.
 
 A checkpoint is `NAME.safetensors`, in half precision, and `NAME.json`, its card. Nothing is
-unpickled, and weights whose hash is not the card's are refused.
+unpickled, and weights whose hash is not the card's are refused. What comes with the project lies in
+`checkpoints/`, and what people train for themselves in `checkpoints/own/`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from apr_core.defences import restore_front
 from apr_core.models import Classifier, build_model
 from apr_core.registry import unknown_name
 from apr_core.types import InputError
@@ -40,13 +42,13 @@ class Card:
         attack: attack success rates measured so far, each with n, interval and command.
         wall_time: seconds of training.
         sha256: of the weights' file.
+        base: the checkpoint whose weights these are, where a defence has none of its own.
     """
 
     name: str
     dataset: str
     architecture: str
     defence: str
-    attention: bool
     recipe: dict[str, Any]
     seed: int
     epochs: int
@@ -58,6 +60,7 @@ class Card:
     wall_time: float
     versions: dict[str, str]
     sha256: str = ""
+    base: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
     attack: list[dict[str, Any]] = field(default_factory=list)
     notes: str = ""
@@ -89,15 +92,42 @@ class Card:
         return card
 
 
-def checkpoint_folder() -> Path:
-    """Where checkpoints live: `$APR_CHECKPOINTS`, or `checkpoints/` beside the package."""
-    return Path(os.environ.get("APR_CHECKPOINTS", Path(__file__).parents[1] / "checkpoints"))
+def checkpoint_folder(own: bool = False) -> Path:
+    """Where checkpoints live: `$APR_CHECKPOINTS`, or `checkpoints/` beside the package.
+
+    Args:
+        own: the folder in it for what people train for themselves.
+    """
+    shipped = Path(os.environ.get("APR_CHECKPOINTS", Path(__file__).parents[1] / "checkpoints"))
+    return shipped / "own" if own else shipped
 
 
 def model_names() -> tuple[str, ...]:
-    """Every checkpoint that has a card, by name."""
-    names = (path.stem for path in checkpoint_folder().glob("*.json"))
+    """Every checkpoint that has a card, by name: the shipped ones, then people's own."""
+    shipped = _names_in(checkpoint_folder())
+    own = _names_in(checkpoint_folder(own=True))
+    return shipped + tuple(name for name in own if name not in shipped)
+
+
+def _names_in(folder: Path) -> tuple[str, ...]:
+    names = (path.stem for path in folder.glob("*.json"))
     return tuple(sorted(filter(NAME_PATTERN.fullmatch, names)))
+
+
+def zoo_fingerprint() -> tuple[tuple[str, int], ...]:
+    """Differs whenever a card has come, gone or changed: each card's file and its time."""
+    folders = (checkpoint_folder(), checkpoint_folder(own=True))
+    paths = (path for folder in folders for path in sorted(folder.glob("*.json")))
+    return tuple((str(path), path.stat().st_mtime_ns) for path in paths)
+
+
+def is_own(name: str) -> bool:
+    """Whether a checkpoint was trained by a person here, and did not come with the project."""
+    return name not in _names_in(checkpoint_folder())
+
+
+def _path(name: str, suffix: str) -> Path:
+    return checkpoint_folder(is_own(name)) / f"{name}{suffix}"
 
 
 def list_cards() -> list[Card]:
@@ -113,7 +143,7 @@ def load_card(name: str) -> Card:
     """
     if not NAME_PATTERN.fullmatch(name) or name not in model_names():
         raise InputError(unknown_name("model", name, model_names()))
-    return Card.read(checkpoint_folder() / f"{name}.json")
+    return Card.read(_path(name, ".json"))
 
 
 def load_model(name: str, device: str | torch.device = "cpu") -> Classifier:
@@ -123,7 +153,7 @@ def load_model(name: str, device: str | torch.device = "cpu") -> Classifier:
         InputError: no such model, a weights' file that is missing or not what its card says.
     """
     card = load_card(name)
-    weights = checkpoint_folder() / f"{name}.safetensors"
+    weights = _path(load_card(card.base).name if card.base else name, ".safetensors")
     if not weights.exists():
         raise InputError(
             f"The weights of {name} are not at {weights}; restore the file, or train them with "
@@ -136,7 +166,8 @@ def load_model(name: str, device: str | torch.device = "cpu") -> Classifier:
             f"The weights of {name} are damaged: their SHA-256 begins {found[:12]}, and the card "
             f"says {card.sha256[:12]}; restore {weights.name} from the repository."
         )
-    model = build_model(card.architecture, card.attention)
+    front = restore_front(card.defence, card.recipe.get("defence", {}))
+    model = build_model(card.architecture, front)
     _load_weights(model, weights)
     return model.to(device).eval()
 
@@ -171,16 +202,23 @@ def check_name(name: str) -> None:
         )
 
 
-def save_checkpoint(model: nn.Module, card: Card) -> Card:
-    """Write weights in half precision and the card; returns the card with the weights' hash."""
+def save_checkpoint(model: nn.Module, card: Card, own: bool = False) -> Card:
+    """Write weights in half precision and the card; returns the card with the weights' hash.
+
+    Args:
+        own: keep it among people's own checkpoints. What has a `base` gets no weights' file.
+    """
     check_name(card.name)
-    folder = checkpoint_folder()
+    folder = checkpoint_folder(own)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / f"{card.name}.safetensors"
-    save_file(half_precision(model), weights.with_suffix(".part"))
-    weights.with_suffix(".part").replace(weights)
-    card = replace(card, sha256=file_sha256(weights))
-    write_card(card)
+    if card.base:
+        card = replace(card, sha256=load_card(card.base).sha256)
+    else:
+        weights = folder / f"{card.name}.safetensors"
+        save_file(half_precision(model), weights.with_suffix(".part"))
+        weights.with_suffix(".part").replace(weights)
+        card = replace(card, sha256=file_sha256(weights))
+    write_card(card, own)
     return card
 
 
@@ -194,9 +232,9 @@ def half_precision(model: nn.Module) -> dict[str, torch.Tensor]:
     }
 
 
-def write_card(card: Card) -> None:
+def write_card(card: Card, own: bool = False) -> None:
     """Write or replace a card, whole or not at all."""
-    path = checkpoint_folder() / f"{card.name}.json"
+    path = checkpoint_folder(own) / f"{card.name}.json"
     part = path.with_suffix(".part")
     part.write_text(json.dumps(asdict(card), indent=1) + "\n")
     part.replace(path)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import plotly.graph_objects as go
 from torch import Tensor
+
+from apr_core.training.fit import Progress
 
 BEFORE, AFTER = "#7a869a", "#d1495b"
 """Grey-blue and red: told apart by lightness too, and named in the legend."""
@@ -56,3 +60,64 @@ def describe_bars(classes: tuple[str, ...], before: Tensor, after: Tensor) -> st
         f"Before: {classes[first]} {float(before[first]):.0%}. After: {classes[last]} "
         f"{float(after[last]):.0%}, {classes[first]} {float(after[first]):.0%}."
     )
+
+
+def loss_curve(progress: Sequence[Progress]) -> go.Figure:
+    """The loss over the epochs: the mean since each epoch's beginning, at every report."""
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[_epochs_done(report) for report in progress],
+        y=[report.loss for report in progress],
+        name="loss",
+        line={"color": BEFORE},
+        hovertemplate="epoch %{x:.1f}: %{y:.3f}<extra></extra>",
+    )
+    return _over_epochs(figure, progress, {"rangemode": "tozero"})
+
+
+def learning_curves(progress: Sequence[Progress]) -> go.Figure:
+    """Shares of images over the epochs: right in training, right in the test, and unflipped."""
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[_epochs_done(report) for report in progress],
+        y=[report.accuracy for report in progress],
+        name="right, training",
+        line={"color": BEFORE, "dash": "dot"},
+    )
+    looked = [report for report in progress if report.found]
+    figure.add_scatter(
+        x=[report.epoch for report in looked],
+        y=[report.found["test_accuracy"] for report in looked],
+        name="right, test",
+        mode="lines+markers",
+        line={"color": BEFORE},
+    )
+    probed = [report for report in looked if report.found["probed"]]
+    figure.add_scatter(
+        x=[report.epoch for report in probed],
+        y=[1 - report.found["flipped"] / report.found["probed"] for report in probed],
+        name="withstood the probe",
+        mode="lines+markers",
+        line={"color": AFTER},
+        marker={"symbol": "diamond", "size": 9},
+    )
+    figure.update_traces(hovertemplate="epoch %{x:.1f}: %{y:.0%}<extra>%{fullData.name}</extra>")
+    return _over_epochs(figure, progress, {"range": [0, 1.03], "tickformat": ".0%"})
+
+
+def _epochs_done(report: Progress) -> float:
+    return report.epoch - 1 + report.step / report.steps
+
+
+def _over_epochs(
+    figure: go.Figure, progress: Sequence[Progress], yaxis: dict[str, object]
+) -> go.Figure:
+    figure.update_layout(
+        height=260,
+        margin={"l": 10, "r": 10, "t": 10, "b": 40},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        showlegend=True,
+        xaxis={"title": "epoch", "range": [0, progress[-1].epochs], "fixedrange": True},
+        yaxis={"fixedrange": True, **yaxis},
+    )
+    return figure

@@ -18,7 +18,7 @@ from apr_core.gallery import GalleryEntry
 from apr_core.runs import AttackRequest
 from apr_core.types import Fitness, InputError, Stop, Strategy
 from apr_ui.picker import PickerItem, picker
-from apr_ui.resources import cards, gallery, probabilities
+from apr_ui.resources import cards, gallery, model_label, probabilities
 
 GALLERY, CLASS, UPLOAD = "Gallery", "CIFAR-10", "Your picture"
 ANY, ASK = "any other class", "whatever the model says"
@@ -159,10 +159,11 @@ def choose_model() -> str:
     name: str = st.selectbox(
         "Model under attack",
         list(known),
-        format_func=lambda name: f"{name} · {known[name].clean_accuracy:.1%} clean",
+        format_func=model_label,
         key="attack.model",
         **KEEP,
-        help="“Clean” is the share of the 10,000 CIFAR-10 test images that it gets right.",
+        help="“Clean” is the share of the 10,000 CIFAR-10 test images that it gets right. “Yours” "
+        "was trained here, on the Train page or by the command line.",
     )
     return name
 

@@ -47,6 +47,15 @@ PAGES = (
         ":material/target:",
         "Attack an image",
     ),
+    PageEntry(
+        "train",
+        "Train",
+        "Train a model, and a defence",
+        "Choose an architecture and a defence, and watch the network learn while a small attack "
+        "tries it after every epoch.",
+        ":material/model_training:",
+        "Train a model",
+    ),
 )
 
 

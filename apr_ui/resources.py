@@ -17,8 +17,9 @@ from apr_core.gallery import GalleryEntry, load_gallery
 from apr_core.hardware import default_device
 from apr_core.recording import START_RUN, load_recording
 from apr_core.service import AttackService
+from apr_core.training_service import TrainingService
 from apr_core.types import InputError
-from apr_core.zoo import Card, load_card, load_model, model_names
+from apr_core.zoo import Card, is_own, load_card, load_model, model_names, zoo_fingerprint
 from apr_ui.player.data import player_data
 
 
@@ -27,6 +28,12 @@ def service() -> AttackService:
     """The one service that owns the device."""
     gc.freeze()  # what was imported stays: collections need not look at it again
     return AttackService(scorer)
+
+
+@st.cache_resource(show_spinner=False)
+def training() -> TrainingService:
+    """The one service that trains."""
+    return TrainingService()
 
 
 @functools.cache
@@ -44,9 +51,13 @@ def probabilities(model: str, images: list[Tensor]) -> Tensor:
     return looking.confirm(torch.stack(images).to(looking.device)).softmax(dim=-1).cpu()
 
 
-@st.cache_data(show_spinner=False)
 def cards() -> tuple[dict[str, Card], list[str]]:
     """The trained models' cards by name, and a sentence for each that is damaged."""
+    return _cards(zoo_fingerprint())
+
+
+@st.cache_data(show_spinner=False, max_entries=2)
+def _cards(fingerprint: tuple[tuple[str, int], ...]) -> tuple[dict[str, Card], list[str]]:
     known, damaged = {}, []
     for name in model_names():
         try:
@@ -54,6 +65,12 @@ def cards() -> tuple[dict[str, Card], list[str]]:
         except InputError as error:
             damaged.append(str(error))
     return known, damaged
+
+
+def model_label(name: str) -> str:
+    """How a picker lists a model."""
+    mark = " · yours" if is_own(name) else ""
+    return f"{name} · {cards()[0][name].clean_accuracy:.1%} clean{mark}"
 
 
 @st.cache_resource(show_spinner=False)

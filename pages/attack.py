@@ -76,9 +76,10 @@ def offers(view: RunView) -> None:
                 if pixels > request.config.pixels and st.button(f"Try {pixels} pixels"):
                     more = replace(request.config, pixels=pixels)
                     begin(partial(replace, request, config=more))
-        for name in cards()[0]:
-            if name != request.model and st.button(f"The same on {name}"):
-                begin(partial(replace, request, model=name))
+        with st.popover("The same on another model", icon=":material/compare_arrows:"):
+            for name in cards()[0]:
+                if name != request.model and st.button(name):
+                    begin(partial(replace, request, model=name))
 
 
 def share(request: AttackRequest) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from apr_core.data.sample import load_sample
 from apr_core.models import Classifier, build_model
+from apr_core.models.pixel_attention import PixelAttention
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,7 +66,7 @@ def small_images() -> Tensor:
 def network() -> Classifier:
     """A ResNet-20 of random weights: the package's own kind of model, untrained."""
     torch.manual_seed(0)
-    return build_model("resnet20", attention=True).eval()
+    return build_model("resnet20", PixelAttention()).eval()
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +79,7 @@ def answers(model: nn.Module, images: Tensor) -> Tensor:
     """What the model says of uint8 images, (B,)."""
     with torch.no_grad():
         return model(images.float() / 255).argmax(1)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))

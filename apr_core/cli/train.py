@@ -1,10 +1,13 @@
-"""`train`: train a model and ship its checkpoint."""
+"""`train`: train a model and keep its checkpoint."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -12,19 +15,30 @@ from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device,
 from apr_core.data.cifar10 import fetch_cifar10
 from apr_core.defences import DEFENCES
 from apr_core.models import ARCHITECTURES
-from apr_core.trainer import TrainRequest, train
+from apr_core.trainer import TrainRequest, find_finished, seed_requests, train, write_seeds
 from apr_core.training.fit import Progress
 from apr_core.training.recipes import PRESETS, TrainConfig
+from apr_core.training.workers import join_workers, worker_device
+from apr_core.types import InputError
+from apr_core.zoo import Card
+
+MOST_SEEDS = 100
+EXTRA_KEYS = ("epochs", "batch_size", "learning_rate", "mixed_precision", "subset")
 
 
 def add(subparsers: Subparsers) -> None:
     """Add the command's parser."""
-    parser = subparsers.add_parser("train", help="train a model and write its checkpoint and card")
+    parser = subparsers.add_parser(
+        "train",
+        help="train a model and write its checkpoint and card",
+        description="Train a model. What is interrupted goes on where it was when the same command "
+        "is given again. Under torchrun, all its processes train one model together.",
+    )
     parser.add_argument("--architecture", default="resnet20", help=", ".join(ARCHITECTURES))
     parser.add_argument("--defence", default="vanilla", help=", ".join(DEFENCES))
     parser.add_argument("--preset", default="fast", help=", ".join(PRESETS))
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--batch-size", type=int, help="of all processes together")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument(
         "--mixed-precision",
@@ -33,8 +47,17 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--subset", type=int, help="train on the first so many images only")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--name", default="", help="by default cifar10-ARCHITECTURE-DEFENCE")
+    parser.add_argument("--seeds", help="several, as in 0-4 or 0,3,7: only the first is shipped")
+    parser.add_argument("--name", default="", help="by default cifar10-ARCHITECTURE-DEFENCE-MARK")
     parser.add_argument("--notes", default="", help="a sentence for the card")
+    parser.add_argument(
+        "--ship", action="store_true", help="put it among the project's own checkpoints"
+    )
+    parser.add_argument(
+        "--probe", action="store_true", help="after each epoch, attack a few images"
+    )
+    parser.add_argument("--log", type=Path, help="append a line of JSON here at each report")
+    parser.add_argument("--out", type=Path, help="with --seeds: write their figures here")
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -42,32 +65,88 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; a run that was interrupted goes on where it was."""
-    request = TrainRequest(args.architecture, args.defence, config_of(args), args.name)
-    device = chosen_device(args)
+    requests = _requests(args)
+    device = worker_device(chosen_device(args))
     data = fetch_cifar10(say=lambda sentence: tqdm.write(sentence, file=sys.stderr))
-    with tqdm(unit="step", disable=args.json) as bar:
-        card = train(request, data, device, lambda progress: _show(bar, progress), args.notes)
-    request.state_file.unlink(missing_ok=True)
-    if args.json:
-        print_json(asdict(card))
-    else:
-        print(f"{card.name}: {card.clean_accuracy:.2%} of {card.tested:,} test images.")
+    cards = []
+    with join_workers(device) as workers, Reporter(args, silent=not workers.first) as report:
+        for request in requests:
+            card = find_finished(request) if args.seeds else None
+            report.describe(request)
+            cards.append(
+                card or train(request, data, device, report, args.notes, args.probe, workers)
+            )
+        if workers.first:
+            _show(args, cards)
     return 0
+
+
+def _requests(args: argparse.Namespace) -> list[TrainRequest]:
+    asked = TrainRequest(args.architecture, args.defence, config_of(args), args.name, args.ship)
+    return seed_requests(asked, seeds_of(args.seeds)) if args.seeds else [asked]
 
 
 def config_of(args: argparse.Namespace) -> TrainConfig:
     """The preset with what was typed on top."""
-    typed = {
-        name: getattr(args, name)
-        for name in ("epochs", "batch_size", "learning_rate", "mixed_precision", "subset")
-        if getattr(args, name) is not None
-    }
+    typed = {name: getattr(args, name) for name in EXTRA_KEYS if getattr(args, name) is not None}
     return replace(PRESETS.get(args.preset), seed=args.seed, **typed)
 
 
-def _show(bar: tqdm, progress: Progress) -> None:  # type: ignore[type-arg]
-    bar.total = progress.epochs * progress.steps
-    bar.n = (progress.epoch - 1) * progress.steps + progress.step
-    bar.set_description(f"epoch {progress.epoch}/{progress.epochs}", refresh=False)
-    bar.set_postfix(loss=f"{progress.loss:.3f}", accuracy=f"{progress.accuracy:.1%}", refresh=False)
-    bar.refresh()
+def seeds_of(text: str) -> list[int]:
+    """The seeds in "0-4" or "0,3,7".
+
+    Raises:
+        InputError: the text is neither, or means none or more than `MOST_SEEDS`.
+    """
+    seeds: list[int] = []
+    if re.fullmatch(r"\d{1,9}-\d{1,9}", text):
+        first, last = map(int, text.split("-"))
+        seeds = list(range(first, min(last, first + MOST_SEEDS) + 1))
+    elif re.fullmatch(r"\d{1,9}(,\d{1,9})*", text):
+        seeds = sorted(set(map(int, text.split(","))))
+    if not 1 <= len(seeds) <= MOST_SEEDS:
+        raise InputError(
+            f"--seeds is '{text[:40]}'; write 0-4 or 0,3,7, and at most {MOST_SEEDS} of them."
+        )
+    return seeds
+
+
+class Reporter:
+    """Shows progress on a bar and, if asked, in a file; one worker of several does so."""
+
+    def __init__(self, args: argparse.Namespace, silent: bool) -> None:
+        self._bar = tqdm(unit="step", disable=silent or args.json)
+        self._log = None if silent else args.log
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def describe(self, request: TrainRequest) -> None:
+        """Say what comes next."""
+        if not self._bar.disable:
+            self._bar.write(f"{request.name}, seed {request.config.seed}", file=sys.stderr)
+
+    def __call__(self, progress: Progress) -> None:
+        self._bar.total = progress.epochs * progress.steps
+        self._bar.n = (progress.epoch - 1) * progress.steps + progress.step
+        self._bar.set_description(f"epoch {progress.epoch}/{progress.epochs}", refresh=False)
+        self._bar.set_postfix(
+            loss=f"{progress.loss:.3f}", accuracy=f"{progress.accuracy:.1%}", refresh=False
+        )
+        self._bar.refresh()
+        if self._log:
+            with self._log.open("a") as log:
+                log.write(json.dumps(asdict(progress)) + "\n")
+
+
+def _show(args: argparse.Namespace, cards: list[Card]) -> None:
+    if args.out:
+        write_seeds(args.out, cards)
+    if args.json:
+        print_json([asdict(card) for card in cards] if args.seeds else asdict(cards[0]))
+        return
+    for card in cards:
+        print(f"{card.name}: {card.clean_accuracy:.2%} of {card.tested:,} test images.")

@@ -1,12 +1,44 @@
-"""Defences by name."""
+"""Defences by name: the paper's five rows, its ablations, and variants of them."""
 
 from __future__ import annotations
 
-from apr_core.defences.apr import APR
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from apr_core.defences.adversarial_training import AdversarialTraining
+from apr_core.defences.apr import APR, Regularizer
+from apr_core.defences.distillation import Distillation
+from apr_core.defences.input_transform import InputTransformation
 from apr_core.defences.vanilla import Vanilla
 from apr_core.registry import Registry
 from apr_core.training.recipes import Defence
+from apr_core.types import InputError
 
 DEFENCES: Registry[Defence] = Registry("defence")
 DEFENCES.add("vanilla", Vanilla())
+DEFENCES.add("at", AdversarialTraining())
+DEFENCES.add("at-fgsm", AdversarialTraining(examples="fgsm"))
+DEFENCES.add("at-pgd", AdversarialTraining(examples="pgd"))
+DEFENCES.add("it", InputTransformation())
+DEFENCES.add("dd", Distillation())
 DEFENCES.add("apr", APR())
+DEFENCES.add("apr-exact", APR(regularizer=Regularizer.EXACT))
+DEFENCES.add("apr-no-attention", APR(attention=False))
+DEFENCES.add("apr-no-adversarial", APR(adversarial=False))
+DEFENCES.add("apr-no-regularizer", APR(regularizer=Regularizer.NONE))
+
+
+def restore_front(name: str, constants: dict[str, Any]) -> nn.Module | None:
+    """What a defence with the constants that a card gives it puts before the network.
+
+    Raises:
+        InputError: the name is unknown, or a constant is, or makes no sense.
+    """
+    try:
+        return replace(DEFENCES.get(name), **constants).make_front()  # type: ignore[type-var]
+    except TypeError as error:
+        raise InputError(
+            f"The card's constants do not fit the defence {name} ({error}); restore the card."
+        ) from None

@@ -13,12 +13,18 @@ from torch import Tensor, nn
 class Vanilla:
     """The undefended baseline."""
 
-    attention: bool = False
+    def make_front(self) -> nn.Module | None:
+        """See `apr_core.training.recipes.Defence`."""
+        return None
 
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `apr_core.training.recipes.Defence`."""
-        logits = model(images).float()
-        loss = F.cross_entropy(logits, labels)
-        return loss, {"accuracy": (logits.argmax(1) == labels).float().mean()}
+        return clean_loss(model(images).float(), labels)
+
+
+def clean_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mean cross-entropy of logits (B, K) for labels (B,), and the log's parts."""
+    accuracy = (logits.argmax(1) == labels).float().mean()
+    return F.cross_entropy(logits, labels), {"accuracy": accuracy}

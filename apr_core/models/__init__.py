@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from apr_core.data.cifar10 import MEAN, STD
 from apr_core.models.normalize import Normalize
-from apr_core.models.pixel_attention import PixelAttention
 from apr_core.models.resnet import resnet18, resnet20
 from apr_core.models.vgg import vgg16
 from apr_core.registry import Registry
@@ -24,7 +23,7 @@ class Classifier(nn.Module):
 
     Args:
         backbone: classifies normalised images.
-        front: sees the image first, still in [0, 1] (the paper's attention, say).
+        front: sees the image first, still in [0, 1] (the paper's attention, say, or JPEG).
     """
 
     def __init__(self, backbone: nn.Module, front: nn.Module | None = None) -> None:
@@ -38,11 +37,12 @@ class Classifier(nn.Module):
         return logits
 
 
-def build_model(architecture: str, attention: bool = False, num_classes: int = 10) -> Classifier:
-    """A fresh classifier by its registered name.
+def build_model(
+    architecture: str, front: nn.Module | None = None, num_classes: int = 10
+) -> Classifier:
+    """A fresh classifier by its registered name, behind what sees the image first.
 
     Raises:
         InputError: the architecture is unknown.
     """
-    backbone = ARCHITECTURES.get(architecture)(num_classes=num_classes)
-    return Classifier(backbone, PixelAttention() if attention else None)
+    return Classifier(ARCHITECTURES.get(architecture)(num_classes=num_classes), front)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from apr_core.training.workers import ALONE, Workers
+
 PADDING = 4
 """Pixels of reflection around an image before the random crop."""
 
@@ -24,10 +26,17 @@ class AugmentedBatches:
         batch_size: images in a batch; a last, smaller batch is dropped.
         seed: of the shuffling and the augmentation.
         device: where the batches are made.
+        workers: among whom each batch is shared; together they see what one would have seen.
     """
 
     def __init__(
-        self, images: Tensor, labels: Tensor, batch_size: int, seed: int, device: torch.device
+        self,
+        images: Tensor,
+        labels: Tensor,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        workers: Workers = ALONE,
     ) -> None:
         edges = (PADDING,) * 4
         self._padded = F.pad(images.to(device).float(), edges, mode="reflect").to(torch.uint8)
@@ -36,6 +45,7 @@ class AugmentedBatches:
         self.batch_size = min(batch_size, len(images))
         self.seed = seed
         self.device = device
+        self._workers = workers
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -46,16 +56,19 @@ class AugmentedBatches:
         generator = torch.Generator().manual_seed(self.seed * 100_003 + number)
         order = torch.randperm(len(self._labels), generator=generator)
         for first in range(0, len(self) * self.batch_size, self.batch_size):
-            chosen = order[first : first + self.batch_size].to(self.device)
-            yield self._augmented(chosen, generator), self._labels[chosen]
+            shift = torch.randint(0, 2 * PADDING + 1, (self.batch_size, 2), generator=generator)
+            flip = torch.rand(self.batch_size, generator=generator) < 0.5
+            whole = (order[first : first + self.batch_size], shift, flip)
+            chosen, shift, flip = map(self._workers.part, whole)
+            chosen = chosen.to(self.device)
+            yield self._augmented(chosen, shift, flip), self._labels[chosen]
 
-    def _augmented(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
-        count, (height, width) = len(chosen), self._size
-        shift = torch.randint(0, 2 * PADDING + 1, (2, count, 1), generator=generator)
-        flip = torch.rand(count, 1, generator=generator) < 0.5
-        rows = shift[0] + torch.arange(height)  # dim -> (B, H)
-        columns = torch.arange(width).expand(count, -1)
-        columns = shift[1] + torch.where(flip, width - 1 - columns, columns)  # dim -> (B, W)
+    def _augmented(self, chosen: Tensor, shift: Tensor, flip: Tensor) -> Tensor:
+        height, width = self._size
+        rows = shift[:, :1] + torch.arange(height)  # dim -> (B, H)
+        columns = torch.arange(width).expand(len(flip), -1)
+        columns = torch.where(flip[:, None], width - 1 - columns, columns)
+        columns = shift[:, 1:] + columns  # dim -> (B, W)
         pixels = self._padded[
             chosen[:, None, None],
             :,

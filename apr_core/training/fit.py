@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from apr_core.models.inference import keep_memory
 from apr_core.training.batches import AugmentedBatches
 from apr_core.training.recipes import Defence, TrainConfig, learning_rate, make_optimizer
+from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
 
 REPORT_EVERY = 20
@@ -25,7 +26,15 @@ REPORT_EVERY = 20
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is: enough for a bar, a log line or a live chart."""
+    """Where a run is: enough for a bar, a log line or a live chart.
+
+    Attributes:
+        epoch, step: both from 1.
+        loss, parts, accuracy: means over the epoch so far.
+        seconds: of training, over all sittings.
+        seconds_left: at the same pace.
+        found: what a look at the model found, at the end of an epoch.
+    """
 
     epoch: int
     epochs: int
@@ -36,6 +45,10 @@ class Progress:
     accuracy: float
     seconds: float
     seconds_left: float
+    found: dict[str, float] = field(default_factory=dict)
+
+
+Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,9 @@ def fit(
     config: TrainConfig,
     device: torch.device,
     state_file: Path | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Report = lambda progress: None,
+    look: Callable[[], dict[str, float]] = dict,
+    workers: Workers = ALONE,
 ) -> Fitted:
     """Train `model` in place; go on from `state_file` where it holds an unfinished run.
 
@@ -62,23 +77,42 @@ def fit(
         images: uint8 (N, C, H, W).
         labels: int64 (N,).
         state_file: written after every epoch, replaced atomically; read at the start.
-        report: called every `REPORT_EVERY` steps and at the end of an epoch.
+        report: called every `REPORT_EVERY` steps, and at the end of an epoch by the first worker.
+        look: called after an epoch, by the first worker; what it finds goes into the history.
+        workers: the processes that train together, all from the same arguments.
 
     Raises:
-        InputError: the loss is not finite, or the state file is of a different run.
+        InputError: the loss is not finite, the state file is of a different run, or it cannot be
+            written.
     """
     keep_memory()
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = AugmentedBatches(images, labels, config.batch_size, config.seed, device)
-    optimizer = make_optimizer(model, config)
-    run = _Run(model, optimizer, config, defence)
+    batches = AugmentedBatches(images, labels, config.batch_size, config.seed, device, workers)
+    run = _Run(model, defence, config, device, workers)
     if state_file is not None and state_file.exists():
         run.restore(state_file)
     while run.epoch < config.epochs:
-        run.train_epoch(batches, device, report)
-        if state_file is not None:
-            run.save(state_file)
+        progress = run.train_epoch(batches, report)
+        if workers.first:
+            found = look()
+            run.history[-1] |= found
+            report(replace(progress, found=found))
+            if state_file is not None:
+                run.save(state_file)
     return Fitted(run.seconds, run.history)
+
+
+class _Objective(nn.Module):
+    """The defence's loss as a module, for gradients of several processes to be averaged."""
+
+    def __init__(self, model: nn.Module, defence: Defence) -> None:
+        super().__init__()
+        self.model, self.defence = model, defence
+
+    def forward(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.defence.loss(self.model, images, labels, generator)
 
 
 class _Run:
@@ -87,48 +121,55 @@ class _Run:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        config: TrainConfig,
         defence: Defence,
+        config: TrainConfig,
+        device: torch.device,
+        workers: Workers,
     ) -> None:
-        self.model, self.optimizer = model, optimizer
-        self.config, self.defence = config, defence
+        self.model, self.defence, self.config = model, defence, config
+        self.device, self.workers = device, workers
+        self.optimizer = make_optimizer(model, config)
+        self.objective = workers.share(_Objective(model, defence), device)
         self.epoch = 0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
 
-    def train_epoch(
-        self, batches: AugmentedBatches, device: torch.device, report: Callable[[Progress], None]
-    ) -> None:
+    def train_epoch(self, batches: AugmentedBatches, report: Report) -> Progress:
+        """An epoch, reported but for its end, which is returned."""
         self.model.train()
-        generator = torch.Generator().manual_seed(self.config.seed * 100_003 + self.epoch + 50_000)
+        seed = self.config.seed * 100_003 + self.epoch + 50_000 + 1_000_003 * self.workers.rank
+        generator = torch.Generator().manual_seed(seed)
         totals: dict[str, Tensor] = {}
         began, before = time.monotonic(), self.seconds
         for step, (images, labels) in enumerate(batches.epoch(self.epoch), start=1):
             done = (self.epoch * len(batches) + step - 1) / (self.config.epochs * len(batches))
-            loss, parts = self._step(images, labels, generator, device, done)
+            loss, parts = self._step(images, labels, generator, done)
             for name, part in {"loss": loss, **parts}.items():
                 totals[name] = totals.get(name, 0.0) + part.detach()
             if step % REPORT_EVERY == 0 or step == len(batches):
-                means = {name: float(total) / step for name, total in totals.items()}
+                overall = self.workers.mean(torch.stack(list(totals.values())) / step)
+                means = dict(zip(totals, overall.tolist(), strict=True))
                 self._check_finite(means["loss"])
                 self.seconds = before + time.monotonic() - began
-                report(self._progress(step, len(batches), means))
+                progress = self._progress(step, len(batches), means)
+                if step < len(batches):
+                    report(progress)
         self.epoch += 1
         self.history.append({"epoch": self.epoch, **means, "seconds": self.seconds})
+        return progress
 
     def _step(
         self,
         images: Tensor,
         labels: Tensor,
         generator: torch.Generator,
-        device: torch.device,
         done: float,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, done)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.config.mixed_precision):
-            loss, parts = self.defence.loss(self.model, images, labels, generator)
+        mixed = self.config.mixed_precision
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+            loss, parts = self.objective(images, labels, generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -166,16 +207,27 @@ class _Run:
         }
 
     def save(self, path: Path) -> None:
-        """Write weights, optimiser state and the log, whole or not at all."""
+        """Write weights, optimiser state and the log, whole or not at all.
+
+        Raises:
+            InputError: there is no room, or no leave to write.
+        """
         tensors = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             for name, value in slots.items():
                 tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).contiguous()
         progress = {"epoch": self.epoch, "seconds": self.seconds, "history": self.history}
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
-        save_file(tensors, part, {**self._identity(), "progress": json.dumps(progress)})
-        part.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(tensors, part, {**self._identity(), "progress": json.dumps(progress)})
+            part.replace(path)
+        except (OSError, SafetensorError) as error:
+            part.unlink(missing_ok=True)
+            raise InputError(
+                f"Epoch {self.epoch} cannot be written to {path} ({error}); make room and start "
+                "again: it goes on from the last epoch that was written."
+            ) from None
 
     def restore(self, path: Path) -> None:
         """Go on from a file that `save` wrote.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,13 @@ from apr_core.types import InputError
 
 
 class Defence(Protocol):
-    """What is trained for: a loss over a mini-batch, and whether the model has a gate."""
+    """What is trained for: a loss over a mini-batch, and what stands before the network.
 
-    @property
-    def attention(self) -> bool:
-        """Whether the model's input goes through pixel attention."""
+    Defences are frozen dataclasses; their fields are their constants (`constants`).
+    """
+
+    def make_front(self) -> nn.Module | None:
+        """A fresh module that sees the image first, in [0, 1]; None if there is none."""
 
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
@@ -30,6 +32,12 @@ class Defence(Protocol):
             labels: (B,).
             generator: on the CPU, the defence's only source of randomness.
         """
+
+
+def constants(defence: Defence) -> dict[str, Any]:
+    """A defence's fields as a card has them; what its repr leaves out is no constant."""
+    shown = (entry.name for entry in fields(defence) if entry.repr)  # type: ignore[arg-type]
+    return {name: getattr(defence, name) for name in shown}
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def card_of(name: str) -> Card:
     return Card(
-        name, "cifar10", "resnet20", "none", False, {}, 0, 0, "0" * 64, 0.125, 1250, 10_000,
+        name, "cifar10", "resnet20", "vanilla", {}, 0, 0, "0" * 64, 0.125, 1250, 10_000,
         "a test", 0.0, {},
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Training against values computed by hand, by autograd image by image, and by brute force."""
+"""The training loop, its batches and its models, and the way from a request to a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,213 +17,19 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from apr_core.data.cifar10 import Cifar10
-from apr_core.defences import one_pixel_examples
 from apr_core.defences.apr import APR
-from apr_core.defences.one_pixel_examples import worst_pixel_examples
 from apr_core.defences.vanilla import Vanilla
 from apr_core.models import ARCHITECTURES, Classifier, build_model
 from apr_core.models.inference import prepare
 from apr_core.models.pixel_attention import PixelAttention
-from apr_core.trainer import TrainRequest, train
 from apr_core.training.batches import PADDING, AugmentedBatches
 from apr_core.training.fit import Fitted, Progress, fit
 from apr_core.training.recipes import Defence, TrainConfig, learning_rate
 from apr_core.types import InputError
-from apr_core.zoo import load_card, load_model
-from tests.conftest import LinearModel, answers
+from tests.conftest import answers, noise
+from tests.core.small import QUICK, SmallNet, red_and_blue
 
 CPU = torch.device("cpu")
-QUICK = TrainConfig(epochs=3, batch_size=16, learning_rate=0.1, mixed_precision=False)
-CORNERS = torch.tensor(list(product((0.0, 1.0), repeat=3)))
-
-
-class SmoothModel(nn.Module):
-    """A curved model without batch norm: every image is on its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.conv = nn.Conv2d(3, 5, 3, padding=1)
-        self.linear = nn.Linear(5, 4)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.linear(torch.tanh(3 * self.conv(images)).mean(dim=(2, 3)))
-
-
-class SmallNet(nn.Module):
-    """A few weights with a batch norm, whose statistics a resumed run must find again."""
-
-    def __init__(self, seed: int = 0, classes: int = 2, width: int = 4) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.conv = nn.Conv2d(3, width, 3, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU()
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.linear = nn.Linear(width, classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.linear(self.pool(self.relu(self.bn(self.conv(images)))).flatten(1))
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def red_and_blue(count: int = 64, size: int = 8) -> tuple[Tensor, Tensor]:
-    """Noise with more red in class 0 and more blue in class 1."""
-    labels = torch.arange(count) % 2
-    images = noise(count, 3, size, size, seed=3) * 120
-    images[labels == 0, 0] += 100
-    images[labels == 1, 2] += 100
-    return images.to(torch.uint8), labels
-
-
-# Losses
-
-
-def test_the_vanilla_loss_is_the_cross_entropy() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(3, 3, bias=False))
-    model[1].weight.data = torch.tensor([[1.0, 0, 0], [0, 2, 0], [0, 0, 3]])
-    images = torch.tensor([[1.0, 0.5, 0.0], [0.0, 0.0, 1.0]]).view(2, 3, 1, 1)
-    labels = torch.tensor([1, 2])
-    loss, parts = Vanilla().loss(model, images, labels, torch.Generator())
-    # logits (1, 1, 0) and (0, 0, 3)
-    first = math.log(2 * math.e + 1) - 1
-    second = math.log(2 + math.exp(3)) - 3
-    assert loss.item() == pytest.approx((first + second) / 2, abs=1e-6)
-    assert parts.keys() == {"accuracy"}
-
-
-def worst_by_brute_force(image: Tensor, gradient: Tensor) -> Tensor:
-    """Of all one-pixel corner edits of an image, the one that lies farthest up the gradient."""
-    best, most = image, -math.inf
-    for y, x, corner in product(range(image.shape[1]), range(image.shape[2]), CORNERS):
-        edited = image.clone()
-        edited[:, y, x] = corner
-        rise = float((gradient * (edited - image)).sum())
-        if rise > most:
-            best, most = edited, rise
-    return best
-
-
-def apr_by_hand(
-    weight: Tensor, images: Tensor, labels: Tensor, defence: APR
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The paper's loss for logits W x, whose input gradient is W' (softmax(W x) - onehot)."""
-
-    def entropy(pictures: Tensor, truth: Tensor) -> Tensor:
-        logits = pictures.flatten(1) @ weight.T
-        return logits.logsumexp(1) - logits[torch.arange(len(truth)), truth]
-
-    share = round((1 - defence.alpha) * len(images))
-    flat = images[:share].flatten(1)
-    surplus = (flat @ weight.T).softmax(1) - F.one_hot(labels[:share], len(weight))
-    gradient = surplus @ weight
-    penalty = gradient.square().sum(1).mean()
-    slopes = gradient.detach().view_as(images[:share])
-    examples = torch.stack(list(map(worst_by_brute_force, images[:share], slopes)))
-    adversarial, clean = entropy(examples, labels[:share]), entropy(images[share:], labels[share:])
-    mixed = (adversarial.sum() + clean.sum()) / len(images)
-    parts = {"clean": clean.mean(), "adversarial": adversarial.mean(), "penalty": penalty}
-    return mixed + defence.beta * penalty, parts
-
-
-@pytest.mark.parametrize(
-    ("alpha", "beta", "count"), [(0.7, 0.01, 10), (0.5, 1.0, 4), (0.9, 0.0, 10), (0.7, 0.3, 3)]
-)
-def test_the_apr_loss_and_its_slope_are_the_papers(monkeypatch, alpha, beta, count) -> None:
-    monkeypatch.setattr(one_pixel_examples, "TOP", 1)
-    defence = APR(alpha=alpha, beta=beta)
-    model = LinearModel(size=4)
-    model.weight.data *= 0.2
-    images, labels = noise(count, 3, 4, 4), torch.arange(count) % 3
-    loss, parts = defence.loss(model, images, labels, torch.Generator())
-    loss.backward()
-    weight = model.weight.detach().clone().requires_grad_()
-    expected, expected_parts = apr_by_hand(weight, images, labels, defence)
-    expected.backward()
-    torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(model.weight.grad, weight.grad)
-    for name, part in expected_parts.items():
-        torch.testing.assert_close(parts[name], part)
-
-
-def test_alpha_is_the_clean_share_of_the_mixture(monkeypatch) -> None:
-    images, labels = noise(10, 3, 4, 4), torch.arange(10) % 3
-    loss, parts = APR(beta=0.0).loss(LinearModel(size=4), images, labels, torch.Generator())
-    torch.testing.assert_close(loss, 0.7 * parts["clean"] + 0.3 * parts["adversarial"])
-
-
-def test_the_gradient_penalty_is_that_of_each_image_by_itself() -> None:
-    model, count, share = SmoothModel(), 10, 3
-    images, labels = noise(count, 3, 6, 6), torch.arange(count) % 4
-    norms = []
-    for image, label in zip(images[:share], labels[:share], strict=True):
-        alone = image[None].clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(F.cross_entropy(model(alone), label[None]), alone)
-        norms.append(gradient.square().sum())
-    _, parts = APR().loss(model, images, labels, torch.Generator())
-    torch.testing.assert_close(parts["penalty"], torch.stack(norms).mean())
-    assert parts["penalty"] > 1e-6
-
-
-def test_the_penalty_is_trained_away() -> None:
-    def penalty(beta: float) -> float:
-        model = SmoothModel()
-        optimizer = torch.optim.SGD(model.parameters(), 0.1)
-        images, labels = noise(20, 3, 6, 6), torch.arange(20) % 4
-        for _ in range(30):
-            loss, parts = APR(beta=beta).loss(model, images, labels, torch.Generator())
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        return parts["penalty"].item()
-
-    assert penalty(beta=10.0) < 0.5 * penalty(beta=0.0)
-
-
-def test_the_clean_images_are_left_alone() -> None:
-    images = noise(10, 3, 4, 4)
-    before = images.clone()
-    APR().loss(LinearModel(size=4), images, torch.arange(10) % 3, torch.Generator())
-    assert torch.equal(images, before)
-    assert not images.requires_grad
-
-
-# One-pixel examples
-
-
-def test_the_worst_pixel_is_the_brute_force_best_of_a_linear_model(monkeypatch) -> None:
-    monkeypatch.setattr(one_pixel_examples, "TOP", 1)
-    images, gradient = noise(6, 3, 4, 5), noise(6, 3, 4, 5, seed=1) - 0.5
-    examples = worst_pixel_examples(images, gradient, torch.Generator())
-    for image, slope, example in zip(images, gradient, examples, strict=True):
-        assert torch.equal(example, worst_by_brute_force(image, slope))
-
-
-def test_examples_are_drawn_from_the_sixteen_worst_pixels_of_each_image() -> None:
-    images, gradient = noise(3, 3, 6, 7), noise(3, 3, 6, 7, seed=1) - 0.5
-    rises = torch.maximum(gradient * (1 - images), -gradient * images).sum(1).flatten(1)
-    worst = [set(row.argsort(descending=True)[:16].tolist()) for row in rises]
-    drawn: list[set[int]] = [set(), set(), set()]
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(200):
-        examples = worst_pixel_examples(images, gradient, generator)
-        changed = (examples != images).any(1).flatten(1)
-        assert changed.sum(1).tolist() == [1, 1, 1]
-        for row, pixel in changed.nonzero().tolist():
-            drawn[row].add(pixel)
-            colour, slope = (t[row].flatten(1)[:, pixel] for t in (examples, gradient))
-            assert torch.equal(colour, (slope > 0).float())
-    assert drawn == worst
-
-
-def test_examples_of_an_image_smaller_than_the_top() -> None:
-    images = noise(2, 3, 3, 3)
-    examples = worst_pixel_examples(images, noise(2, 3, 3, 3, seed=1) - 0.5, torch.Generator())
-    assert (examples != images).any(1).flatten(1).sum(1).tolist() == [1, 1]
 
 
 # The loop
@@ -322,8 +128,6 @@ def test_a_damaged_state_file_is_refused_in_a_sentence(tmp_path: Path, damage: s
 
 class Diverging:
     """A defence whose loss is not a number from some step on, until it is mended."""
-
-    attention = False
 
     def __init__(self, step: int, value: float = math.nan) -> None:
         self.left, self.value = step, value
@@ -509,7 +313,7 @@ def test_pixel_attention_starts_nearly_open() -> None:
 def seasoned(architecture: str, attention: bool) -> Classifier:
     """A model in evaluation mode with batch statistics that are not those of a fresh one."""
     torch.manual_seed(0)
-    model = build_model(architecture, attention)
+    model = build_model(architecture, PixelAttention() if attention else None)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.running_mean, std=0.1)
@@ -595,44 +399,3 @@ def test_normalisation_is_inside_the_model() -> None:
     mean, std = (0.49139968, 0.48215841, 0.44653091), (0.24703223, 0.24348513, 0.26158784)
     pixel = torch.tensor([mean, [m + s for m, s in zip(mean, std, strict=True)]]).view(2, 3, 1, 1)
     torch.testing.assert_close(model(pixel), torch.tensor([[0.0] * 3, [1.0] * 3]))
-
-
-# From a request to a checkpoint
-
-
-@pytest.fixture
-def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setenv("APR_CHECKPOINTS", str(tmp_path / "checkpoints"))
-    monkeypatch.setenv("APR_TRAINING", str(tmp_path / "training"))
-    monkeypatch.setitem(ARCHITECTURES._entries, "small", lambda num_classes: SmallNet(0, 10))
-    return tmp_path
-
-
-@pytest.mark.parametrize("defence", ["vanilla", "apr"])
-def test_a_cards_accuracy_is_that_of_the_weights_as_they_load(folders, defence: str) -> None:
-    images, labels = red_and_blue(count=60, size=32)
-    data = Cifar10(images[:40], labels[:40], images[40:], labels[40:])
-    request = TrainRequest("small", defence, replace(QUICK, epochs=6, subset=32, seed=4))
-    card = train(request, data, CPU, notes="A test.")
-    assert card == load_card(f"cifar10-small-{defence}")
-    model = load_model(card.name)
-    correct = int((answers(model, data.test_images) == data.test_labels).sum())
-    assert (card.correct, card.tested) == (correct, 20)
-    assert card.clean_accuracy == correct / 20 > 0.5
-    assert card.attention == isinstance(model.front, PixelAttention) == (defence == "apr")
-    assert (card.seed, card.epochs, len(card.history)) == (4, 6, 6)
-    assert card.recipe["subset"] == 32
-    assert request.state_file.exists()
-    assert folders in request.state_file.parents
-
-
-@pytest.mark.parametrize(
-    ("architecture", "defence", "name"),
-    [("resnet99", "apr", ""), ("resnet20", "prayer", ""), ("resnet20", "apr", "../x"),
-     ("resnet20", "apr", "My Model")],
-)  # fmt: skip
-def test_a_request_that_cannot_be_met_is_refused_before_it_is_trained(
-    architecture: str, defence: str, name: str
-) -> None:
-    with pytest.raises(InputError):
-        TrainRequest(architecture, defence, QUICK, name)

@@ -18,6 +18,7 @@ from apr_core.types import InputError
 from apr_core.zoo import (
     Card,
     file_sha256,
+    is_own,
     list_cards,
     load_card,
     load_model,
@@ -34,8 +35,7 @@ CARD = Card(
     dataset="cifar10",
     architecture="resnet20",
     defence="apr",
-    attention=True,
-    recipe={"alpha": 0.7},
+    recipe={"defence": {"alpha": 0.7}},
     seed=3,
     epochs=2,
     data_sha256="0" * 64,
@@ -224,7 +224,18 @@ DAMAGES = {
     "card of another architecture": (edit(architecture="vgg16"), "restore"),
     "card of a wider architecture": (edit(architecture="resnet18"), "restore"),
     "card of an unknown architecture": (edit(architecture="resnet99"), "no architecture"),
-    "card that forgets the attention": (edit(attention=False), "restore"),
+    "card that forgets the attention": (edit(defence="vanilla", recipe={}), "stray front"),
+    "card with a constant that the defence has not": (
+        edit(recipe={"defence": {"gamma": 1}}),
+        "do not fit.*restore",
+    ),
+    "card with no constants but a number": (edit(recipe={"defence": 3}), "do not fit.*restore"),
+    "card with a word for a constant": (
+        edit(defence="it", recipe={"defence": {"bits": "five"}}),
+        "do not fit.*restore",
+    ),
+    "card with a base that is not there": (edit(base=OTHER), f"no model '{OTHER}'"),
+    "card with a base outside the folder": (edit(base=f"../{NAME}"), "no model"),
     "card with another hash": (edit(sha256="f" * 64), "are damaged.*ffffffffffff"),
     "card with a number for a hash": (edit(sha256=5), "not a model card"),
     "card with a word for a number": (edit(clean_accuracy="high"), "not a model card"),
@@ -244,7 +255,7 @@ def test_a_card_that_is_no_text_is_refused(zoo: Path) -> None:
 
 
 def test_attention_missing_from_the_weights_is_noticed(zoo: Path) -> None:
-    save_checkpoint(build_model("resnet20"), replace(CARD, name=OTHER, attention=True))
+    save_checkpoint(build_model("resnet20"), replace(CARD, name=OTHER))
     assert "lacks front." in said_of(OTHER)
 
 
@@ -290,6 +301,37 @@ def test_names_cannot_leave_the_folder(zoo: Path, network, name: str) -> None:
         save_checkpoint(network, replace(CARD, name=name))
     assert caught.value.args[0].endswith(".")
     assert sorted(path.name for path in zoo.iterdir()) == [f"{NAME}.json", f"{NAME}.safetensors"]
+
+
+def test_what_people_train_lies_apart_and_comes_last(zoo: Path, network) -> None:
+    mine = "cifar10-resnet20-apr-1a2b3c"
+    save_checkpoint(network, replace(CARD, name=mine), own=True)
+    assert model_names() == (NAME, mine)
+    assert (is_own(NAME), is_own(mine)) == (False, True)
+    assert load_card(mine).name == mine
+    assert torch.equal(
+        load_model(mine).backbone.linear.weight, load_model(NAME).backbone.linear.weight
+    )
+    assert sorted(path.name for path in (zoo / "own").iterdir()) == [
+        f"{mine}.json", f"{mine}.safetensors",
+    ]  # fmt: skip
+
+
+def test_a_wrapper_has_its_bases_weights_and_a_front_of_its_own(folder: Path) -> None:
+    torch.manual_seed(0)
+    save_checkpoint(
+        build_model("resnet20"), replace(CARD, name=OTHER, defence="vanilla", recipe={})
+    )
+    wrapped = "cifar10-resnet20-it"
+    recipe = {"defence": {"bits": 3, "quality": 40}}
+    card = replace(CARD, name=wrapped, defence="it", recipe=recipe, base=OTHER)
+    save_checkpoint(load_model(OTHER), card)
+    assert [path.name for path in folder.glob("*-it.*")] == [f"{wrapped}.json"]
+    model = load_model(wrapped)
+    assert (model.front.bits, model.front.quality) == (3, 40)
+    assert torch.equal(model.backbone.linear.weight, load_model(OTHER).backbone.linear.weight)
+    save_checkpoint(build_model("resnet20"), replace(load_card(OTHER)))
+    assert "are damaged" in said_of(wrapped)  # its accuracy was measured with other weights
 
 
 def test_an_empty_zoo_says_so(folder: Path) -> None:

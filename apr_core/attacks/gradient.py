@@ -1,0 +1,74 @@
+"""Gradients of the loss with respect to the image, and the attacks that follow them.
+
+Images are floats in [0, 1] here: what these functions return lies off the uint8 grid.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EPSILON = 8 / 255
+"""The customary reach of an L-infinity attack on CIFAR-10 (Madry et al., 2018)."""
+
+
+def loss_gradient(
+    logits: Tensor, labels: Tensor, images: Tensor, differentiable: bool = False
+) -> Tensor:
+    """Gradient of each image's cross-entropy with respect to it.
+
+    Args:
+        logits: (B, K), computed from `images`.
+        labels: (B,).
+        images: (B, C, H, W), requiring a gradient.
+        differentiable: whether the gradient can itself be differentiated; costs memory and time.
+
+    Returns:
+        (B, C, H, W), float32. In training mode, batch normalisation couples the images slightly.
+    """
+    total = F.cross_entropy(logits.float(), labels, reduction="sum")
+    (gradient,) = torch.autograd.grad(total, images, create_graph=differentiable)
+    return gradient.float()
+
+
+def fgsm(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float = EPSILON) -> Tensor:
+    """One step of size `epsilon` along the sign of the gradient (Goodfellow et al., 2015).
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        labels: (B,), the true ones.
+
+    Returns:
+        (B, C, H, W) in [0, 1], at most `epsilon` from `images` in every channel.
+    """
+    probe = images.detach().requires_grad_()
+    gradient = loss_gradient(model(probe), labels, probe)
+    return (images + epsilon * gradient.sign()).clamp(0, 1).detach()
+
+
+def pgd(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    generator: torch.Generator,
+    epsilon: float = EPSILON,
+    step: float = 2 / 255,
+    steps: int = 7,
+) -> Tensor:
+    """`steps` signed steps from a random start, each brought back to reach (Madry et al., 2018).
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        labels: (B,), the true ones.
+        generator: on the CPU, of the start.
+
+    Returns:
+        (B, C, H, W) in [0, 1], at most `epsilon` from `images` in every channel.
+    """
+    low, high = (images - epsilon).clamp(0, 1), (images + epsilon).clamp(0, 1)
+    start = torch.rand(images.shape, generator=generator).to(images.device)
+    reached = low + start * (high - low)
+    for _ in range(steps):
+        reached = fgsm(model, reached, labels, step).clamp(low, high)
+    return reached

@@ -1,0 +1,210 @@
+"""The Train page's parts: what to train, a training under way, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from apr_core.defences import DEFENCES
+from apr_core.hardware import default_device
+from apr_core.models import ARCHITECTURES
+from apr_core.runs import Ticket
+from apr_core.trainer import TrainRequest
+from apr_core.training.fit import Progress
+from apr_core.training.recipes import PRESETS
+from apr_core.training_service import TrainPhase, TrainView
+from apr_ui.charts import learning_curves, loss_curve
+from apr_ui.resources import training
+from apr_ui.words import DEFENCE_WORDS, defence_title
+
+POLL_SECONDS = 1.0
+TRAINABLE = tuple(name for name in DEFENCES if name != "it")
+SIZES = (2_000, 10_000, 50_000)
+"""Training images to choose from; the last is all of CIFAR-10."""
+SMALL_RUN, LARGE_RUN = (4, SIZES[0]), (20, SIZES[-1])
+"""Epochs and images to begin with: something within a minute on a processor, or on a GPU."""
+KEEP: dict[str, Any] = {"persist_state": "session"}
+
+
+def choose_training() -> TrainRequest:
+    """The form.
+
+    Raises:
+        InputError: the name cannot be used.
+    """
+    gpu = default_device().type == "cuda"
+    epochs, size = LARGE_RUN if gpu else SMALL_RUN
+    for name, value in (("epochs", epochs), ("size", size), ("defence", "apr"), ("seed", 0)):
+        st.session_state.setdefault(f"train.{name}", value)
+    architecture = st.selectbox(
+        "Architecture", ARCHITECTURES.names, key="train.architecture", **KEEP
+    )
+    defence = st.selectbox(
+        "Defence", TRAINABLE, format_func=defence_title, key="train.defence", **KEEP
+    )
+    st.caption(DEFENCE_WORDS[defence][1])
+    subset = st.segmented_control(
+        "Training images", SIZES, format_func=lambda n: f"{n:,}", required=True, key="train.size",
+        **KEEP,
+    )  # fmt: skip
+    left, right = st.columns(2)
+    count = left.number_input("Epochs", 1, 1000, step=1, key="train.epochs", **KEEP)
+    seed = right.number_input("Seed", 0, 2**31 - 1, step=1, key="train.seed", **KEEP)
+    name = st.text_input(
+        "Name, if you like",
+        key="train.name",
+        max_chars=60,
+        placeholder="cifar10-resnet20-mine",
+        help="Small letters, digits and hyphens. Without one, the settings make the name.",
+        **KEEP,
+    )
+    if not gpu:
+        st.caption(
+            "There is no GPU here. A small ResNet-20 shows something within a minute and learns "
+            "little; all 50,000 images take minutes an epoch."
+        )
+    config = replace(
+        PRESETS.get("fast"),
+        epochs=int(count),
+        seed=int(seed),
+        subset=None if subset == SIZES[-1] else subset,
+    )
+    return TrainRequest(architecture, defence, config, name.strip())
+
+
+def follow(name: str) -> TrainView | None:
+    """A training, redrawn while it is live; returns it as it stands."""
+    view = training().view(name, token_of(name))
+    if view is None:
+        return None
+    redraw = st.fragment(_poll, run_every=POLL_SECONDS if view.live else None)
+    redraw(name, view.live)
+    return view
+
+
+def _poll(name: str, was_live: bool) -> None:
+    view = training().view(name, token_of(name))
+    if view is None:
+        return
+    _where(view)
+    _figures(view.progress)
+    if was_live and not view.live:
+        st.rerun()
+
+
+def _where(view: TrainView) -> None:
+    """One line on how far it is."""
+    request = view.request
+    st.markdown(f"**{defence_title(request.defence)}** on {request.architecture}, `{request.name}`")
+    if view.phase is TrainPhase.QUEUED:
+        st.info(
+            f"Waiting: number {view.queue_place} in the queue. One model is trained at a time.",
+            icon=":material/hourglass:",
+        )
+    if not view.live:
+        return
+    if not view.progress:
+        st.progress(0.0, "Starting: the first figures come after some seconds.")
+        return
+    last = view.progress[-1]
+    share = ((last.epoch - 1) * last.steps + last.step) / (last.epochs * last.steps)
+    if share == 1.0:
+        st.progress(1.0, "Trained. Now it is asked all 10,000 test images.")
+    else:
+        left = f"about {in_words(last.seconds_left)} left"
+        st.progress(share, f"Epoch {last.epoch} of {last.epochs}, {left}")
+
+
+def in_words(seconds: float) -> str:
+    """A time that is still to come, rounded as people would."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _figures(progress: tuple[Progress, ...]) -> None:
+    if not progress:
+        return
+    last = progress[-1]
+    looked = [report.found for report in progress if report.found]
+    with st.container(horizontal=True):
+        st.metric("Loss", f"{last.loss:.3f}")
+        st.metric("Right in training", f"{last.accuracy:.0%}")
+        if looked:
+            found = looked[-1]
+            st.metric(
+                "Right on 1,000 test images",
+                f"{found['test_accuracy']:.0%}",
+                help="The 1,000 test images that come with the project.",
+            )
+            st.metric(
+                "Flipped by the probe",
+                f"{found['flipped']:.0f} of {found['probed']:.0f}",
+                help="After each epoch, the same 16 images are attacked with 300 queries each; "
+                "those that the model gets right count. Too few for a rate: a trend to watch.",
+            )
+    left, right = st.columns(2)
+    config = {"displayModeBar": False}
+    left.plotly_chart(loss_curve(progress), key="train.loss", config=config)
+    right.plotly_chart(learning_curves(progress), key="train.curves", config=config)
+
+
+def headline(view: TrainView) -> None:
+    """How a training ended, in a sentence, and where to go from there."""
+    name = view.request.name
+    if view.card is not None:
+        card = view.card
+        st.success(
+            f"**{name}** gets {card.clean_accuracy:.1%} of {card.tested:,} test images right, "
+            f"after {in_words(card.wall_time)} of training. It stands in every list of models, "
+            "marked as yours.",
+            icon=":material/check_circle:",
+        )
+        if st.button("Attack it", type="primary", icon=":material/target:"):
+            st.session_state["attack.model"] = name
+            st.switch_page("pages/attack.py")
+    elif view.phase is TrainPhase.INTERRUPTED:
+        st.info(
+            "Interrupted; what was learnt up to the last whole epoch is kept. **Resume** goes on "
+            "from there.",
+            icon=":material/pause_circle:",
+        )
+    elif view.phase is TrainPhase.FAILED:
+        st.error(view.error, icon=":material/error:")
+
+
+def begin(request: TrainRequest) -> None:
+    """Start, resume or join a training, and draw the page anew.
+
+    Raises:
+        InputError: it cannot be started.
+    """
+    ticket = training().submit(request)
+    st.session_state["train.ticket"] = ticket
+    st.query_params["run"] = ticket.run_id
+    st.rerun()
+
+
+def token_of(name: str) -> str:
+    """The session's claim on a training, "" if it has none."""
+    ticket: Ticket | None = st.session_state.get("train.ticket")
+    return ticket.token if ticket and ticket.run_id == name else ""
+
+
+def others(current: str) -> None:
+    """The trainings that this page does not show now."""
+    views = [view for view in training().views() if view.request.name != current]
+    if not views:
+        return
+    with st.expander(f"Other trainings ({len(views)})", icon=":material/list:"):
+        for view in views:
+            title = f"{defence_title(view.request.defence)}, `{view.request.name}`"
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f"{title}: {view.phase}")
+                if st.button("Show", key=f"train.show-{view.request.name}"):
+                    st.query_params["run"] = view.request.name
+                    st.rerun()

@@ -1,0 +1,52 @@
+"""The Train page: choose a defence, watch it learn, cancel, resume."""
+
+import streamlit as st
+
+from apr_core.trainer import TrainRequest
+from apr_core.types import InputError
+from apr_ui.frame import begin_page
+from apr_ui.resources import training
+from apr_ui.training import begin, choose_training, follow, headline, others, token_of
+
+begin_page("train")
+name = st.query_params.get("run", "")
+stage, panel = st.columns([3, 2], gap="large")
+with panel:
+    request: TrainRequest | None = None
+    try:
+        request = choose_training()
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+    start = st.button(
+        "Start training",
+        type="primary",
+        key="train.start",
+        icon=":material/play_arrow:",
+        disabled=request is None,
+    )
+    others(name)
+with stage:
+    news = st.container()
+    buttons = st.container(horizontal=True)
+    view = follow(name) if name else None
+    try:
+        if start and request is not None:
+            begin(request)
+        if view is not None:
+            with news:
+                headline(view)
+            with buttons:
+                if not view.live and view.card is None and st.button("Resume", key="train.resume"):
+                    begin(view.request)
+                if view.live and not token_of(name) and st.button("Take part", key="train.join"):
+                    begin(view.request)
+                if view.live and token_of(name) and st.button("Cancel", key="train.cancel"):
+                    training().cancel(name, token_of(name))
+    except InputError as error:
+        news.error(str(error), icon=":material/error:")
+    if view is None:
+        st.info(
+            "Nothing is being trained on this page. Press **Start training**: the defaults show "
+            "something soon.",
+            icon=":material/model_training:",
+        )

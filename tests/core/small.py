@@ -1,0 +1,49 @@
+"""A network and a problem small enough to train in a test."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from apr_core.training.recipes import TrainConfig
+from tests.conftest import noise
+
+QUICK = TrainConfig(epochs=3, batch_size=16, learning_rate=0.1, mixed_precision=False)
+
+
+class SmallNet(nn.Module):
+    """A few weights with a batch norm, whose statistics a resumed run must find again."""
+
+    def __init__(self, seed: int = 0, classes: int = 2, width: int = 4) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.conv = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.linear = nn.Linear(width, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.linear(self.pool(self.relu(self.bn(self.conv(images)))).flatten(1))
+
+
+def red_and_blue(count: int = 64, size: int = 8) -> tuple[Tensor, Tensor]:
+    """Noise with more red in class 0 and more blue in class 1."""
+    labels = torch.arange(count) % 2
+    images = noise(count, 3, size, size, seed=3) * 120
+    images[labels == 0, 0] += 100
+    images[labels == 1, 2] += 100
+    return images.to(torch.uint8), labels
+
+
+class PlainNet(nn.Module):
+    """No batch norm: each image is on its own, and the share of a batch is as good as the whole."""
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.linear = nn.Linear(4, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.linear(torch.tanh(self.conv(images)).mean(dim=(2, 3)))

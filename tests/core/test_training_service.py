@@ -1,0 +1,238 @@
+"""Trainings for many callers: a queue, a log to follow, and runs that outlive the service."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from apr_core.models import ARCHITECTURES
+from apr_core.trainer import TrainRequest
+from apr_core.training.fit import Progress
+from apr_core.training_service import TrainingService, TrainPhase, holder_of, train_command
+from apr_core.types import InputError
+from apr_core.zoo import is_own, load_card, load_model
+from tests.conftest import ROOT
+from tests.core.small import QUICK, SmallNet
+
+WORKER = str(ROOT / "tests" / "core" / "slow_worker.py")
+Wait = Callable[[Callable[[], bool]], None]
+
+
+@pytest.fixture(autouse=True)
+def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("APR_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("APR_TRAINING", str(tmp_path / "training"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setitem(
+        ARCHITECTURES._entries, "small", lambda num_classes: SmallNet(0, num_classes)
+    )
+    return tmp_path
+
+
+def small_command(request: TrainRequest, log: Path) -> list[str]:
+    """The real command, on a network and pictures that take no time."""
+    return [sys.executable, WORKER, *train_command(request, log)[3:]]
+
+
+def request_for(defence: str = "vanilla", **settings: object) -> TrainRequest:
+    return TrainRequest("small", defence, replace(QUICK, **settings))
+
+
+@pytest.fixture
+def service() -> Iterator[TrainingService]:
+    service = TrainingService(small_command)
+    yield service
+    service.close()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def phase(service: TrainingService, request: TrainRequest) -> TrainPhase:
+    view = service.view(request.name)
+    assert view is not None
+    return view.phase
+
+
+def ended(service: TrainingService, request: TrainRequest) -> bool:
+    assert phase(service, request) is not TrainPhase.FAILED, service.view(request.name).error
+    return phase(service, request) is TrainPhase.ENDED
+
+
+def test_a_training_is_followed_to_its_checkpoint(service: TrainingService) -> None:
+    request = request_for("apr", epochs=2)
+    service.submit(request)
+    wait_for(lambda: ended(service, request))
+    view = service.view(request.name)
+    assert view.card == load_card(request.name)
+    assert is_own(request.name)
+    load_model(request.name)
+    assert [report.epoch for report in view.progress] == [1, 2]
+    assert all(0 <= report.found["test_accuracy"] <= 1 for report in view.progress)
+    assert [dict(report.found) for report in view.progress] == [
+        {name: line[name] for name in ("test_accuracy", "probed", "flipped")}
+        for line in view.card.history
+    ]
+    assert [path.suffix for path in request.state_file.parent.iterdir()] == [".lock"]
+
+
+def test_one_trains_while_the_others_wait(service: TrainingService) -> None:
+    first, second = request_for(epochs=1000), request_for(epochs=2, seed=1)
+    tickets = [service.submit(request) for request in (first, second)]
+    wait_for(lambda: phase(service, first) is TrainPhase.RUNNING)
+    assert service.view(second.name).queue_place == 1
+    assert [view.request for view in service.views()] == [second, first]
+    wait_for(lambda: bool(service.view(first.name).progress))
+    assert service.cancel(first.name, tickets[0].token)
+    wait_for(lambda: phase(service, first) is TrainPhase.INTERRUPTED)
+    wait_for(lambda: ended(service, second))
+
+
+def test_a_cancelled_training_goes_on_where_it_was(service: TrainingService) -> None:
+    request = request_for(epochs=12)
+    ticket = service.submit(request)
+    wait_for(request.state_file.exists)
+    service.cancel(request.name, ticket.token)
+    wait_for(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
+    before = service.view(request.name).progress
+    assert before
+    service.submit(request)
+    wait_for(lambda: ended(service, request))
+    epochs = [report.epoch for report in service.view(request.name).progress]
+    assert epochs == list(range(1, 13))
+    assert service.view(request.name).progress[0] == before[0]
+
+
+def test_only_a_claim_cancels_and_only_the_last_one(service: TrainingService) -> None:
+    request = request_for(epochs=1000)
+    mine, yours = service.submit(request), service.submit(request)
+    wait_for(lambda: phase(service, request) is TrainPhase.RUNNING)
+    assert not service.cancel(request.name, "guess")
+    assert not service.cancel("cifar10-no-such", mine.token)
+    assert service.cancel(request.name, mine.token)
+    assert not service.cancel(request.name, mine.token)
+    assert phase(service, request) is TrainPhase.RUNNING
+    assert service.cancel(request.name, yours.token)
+    wait_for(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
+
+
+def test_a_training_that_was_killed_can_be_resumed(service: TrainingService) -> None:
+    request = request_for(epochs=12)
+    service.submit(request)
+    wait_for(request.state_file.exists)
+    os.kill(holder_of(request), signal.SIGKILL)
+    wait_for(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
+    service.submit(request)
+    wait_for(lambda: ended(service, request))
+
+
+def test_what_the_command_says_is_told(service: TrainingService) -> None:
+    request = request_for("dd")
+    service.submit(request)
+    wait_for(lambda: phase(service, request) is TrainPhase.FAILED)
+    assert service.view(request.name).error.startswith("There is no model 'cifar10-small-vanil")
+
+
+@pytest.mark.parametrize("code", ["print(1 / 0)", "raise SystemExit(9)"])
+def test_a_command_that_breaks_off_is_told(code: str) -> None:
+    service = TrainingService(lambda request, log: [sys.executable, "-c", code])
+    request = request_for()
+    service.submit(request)
+    wait_for(lambda: phase(service, request) is TrainPhase.FAILED)
+    assert service.view(request.name).error.startswith("The training broke off (")
+    service.close()
+
+
+def test_a_command_that_cannot_start_is_told() -> None:
+    service = TrainingService(lambda request, log: ["/no/such/program"])
+    request = request_for()
+    service.submit(request)
+    wait_for(lambda: phase(service, request) is TrainPhase.FAILED)
+    assert "could not start" in service.view(request.name).error
+    service.close()
+
+
+def test_a_new_service_finds_what_the_old_one_left() -> None:
+    """One run still goes on by itself, one was cut off, one was never begun."""
+    going, cut, waiting = (request_for(epochs=1000, seed=seed) for seed in range(3))
+    old = TrainingService(small_command, at_once=2)
+    for request in (going, cut, waiting):
+        old.submit(request)
+    wait_for(lambda: going.state_file.exists() and cut.state_file.exists())
+    old._closed.set()  # killed: nothing is interrupted
+    old._thread.join()
+    os.kill(holder_of(cut), signal.SIGKILL)
+    wait_for(lambda: not holder_of(cut))
+    new = TrainingService(small_command)
+    try:
+        phases = [phase(new, request) for request in (going, cut, waiting)]
+        assert phases == [TrainPhase.RUNNING, TrainPhase.INTERRUPTED, TrainPhase.INTERRUPTED]
+        assert new.view(going.name).progress
+        ticket = new.submit(going)
+        assert new.cancel(going.name, ticket.token)
+        wait_for(lambda: phase(new, going) is TrainPhase.INTERRUPTED)
+        new.submit(waiting)
+        wait_for(waiting.state_file.exists)
+    finally:
+        new.close()
+        for run in old._runs.values():
+            if run.process:
+                run.process.wait()
+
+
+def test_a_damaged_order_is_passed_over(folders: Path) -> None:
+    (folders / "training").mkdir()
+    for number, text in enumerate(("", "{}", "[]", '{"config": {}}', "null")):
+        (folders / "training" / f"{number}.order").write_text(text)
+    service = TrainingService(small_command)
+    assert service.views() == []
+    service.close()
+
+
+def test_another_run_of_the_same_name_is_refused(service: TrainingService) -> None:
+    config = replace(QUICK, epochs=1000)
+    request = TrainRequest("small", "vanilla", config, "cifar10-my-model")
+    ticket = service.submit(request)
+    with pytest.raises(InputError, match="unfinished run with other settings is called"):
+        service.submit(replace(request, defence="apr"))
+    service.cancel(request.name, ticket.token)
+
+
+def test_the_command_line_is_the_whole_request(tmp_path: Path) -> None:
+    from apr_core.cli import make_parser
+    from apr_core.cli.train import config_of
+
+    config = replace(QUICK, subset=7, seed=3, preset="paper", optimizer="adam", one_cycle=False,
+                     weight_decay=5e-4)  # fmt: skip
+    asked = TrainRequest("vgg16", "apr-exact", config)
+    args = make_parser().parse_args(train_command(asked, tmp_path / "log")[3:])
+    again = TrainRequest(args.architecture, args.defence, config_of(args), args.name)
+    assert again == asked
+    assert (args.probe, args.json, args.log) == (True, True, tmp_path / "log")
+
+
+def test_a_half_written_line_is_read_when_it_is_whole(service: TrainingService) -> None:
+    request = request_for(epochs=1000)
+    service._closed.set()  # nothing is started: the log is this test's
+    service._thread.join()
+    service.submit(request)
+    log = request.state_file.with_suffix(".log")
+    lines = [json.dumps(asdict(Progress(epoch, 9, step, 40, 1.0, {}, 0.5, 1.0, 1.0)))
+             for epoch, step in ((1, 20), (1, 40), (2, 20), (2, 20))]  # fmt: skip
+    log.write_text(lines[0] + "\n" + lines[1][:30])
+    assert [one.step for one in service.view(request.name).progress] == [20]
+    log.write_text("\n".join(lines) + "\n")
+    told = [(one.epoch, one.step) for one in service.view(request.name).progress]
+    assert told == [(1, 20), (1, 40), (2, 20)]
