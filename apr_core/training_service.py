@@ -27,7 +27,7 @@ from apr_core.trainer import TrainRequest, find_finished, training_folder
 from apr_core.training.fit import Progress
 from apr_core.training.recipes import TrainConfig
 from apr_core.types import InputError
-from apr_core.zoo import Card, load_card
+from apr_core.zoo import Card, is_own, load_card, model_names
 
 LOG = logging.getLogger(__name__)
 MAX_QUEUED = 20
@@ -169,11 +169,11 @@ class TrainingService:
         return run
 
     def view(self, name: str, token: str = "") -> TrainView | None:
-        """The training as it stands, None if it is not known."""
+        """The training as it stands, from its card if it ended long ago; None if it is not known."""
         with self._lock:
             run = self._runs.get(name)
             if run is None:
-                return None
+                return remember(name)
             claim = known_claim(run.claims, token)
             if claim:
                 run.claims[claim] = time.monotonic()
@@ -296,6 +296,39 @@ class TrainingService:
         run.catch_up()
         run.forget()
         run.phase = TrainPhase.ENDED
+
+
+def remember(name: str) -> TrainView | None:
+    """An ended training as the card of a person's own checkpoint tells it; None without one."""
+    if name not in model_names() or not is_own(name):
+        return None
+    card = load_card(name)
+    settings = {key: value for key, value in card.recipe.items() if key != "defence"}
+    try:
+        request = TrainRequest(card.architecture, card.defence, TrainConfig(**settings), name)
+        progress = tuple(_remembered(line, card) for line in card.history)
+    except (TypeError, KeyError, InputError) as error:
+        LOG.warning("the card of %s does not tell its training (%s)", name, error)
+        return None
+    return TrainView(request, TrainPhase.ENDED, progress, card=card)
+
+
+def _remembered(line: Mapping[str, float], card: Card) -> Progress:
+    """A line of a card's history as the report at the end of its epoch."""
+    looks = {key: line[key] for key in ("test_accuracy", "probed", "flipped") if key in line}
+    told = ("epoch", "loss", "accuracy", "seconds", *looks)
+    return Progress(
+        epoch=int(line["epoch"]),
+        epochs=card.epochs,
+        step=1,
+        steps=1,
+        loss=line["loss"],
+        parts={key: value for key, value in line.items() if key not in told},
+        accuracy=line.get("accuracy", float("nan")),
+        seconds=line["seconds"],
+        seconds_left=0.0,
+        found=looks,
+    )
 
 
 def train_command(request: TrainRequest, log: Path) -> list[str]:

@@ -112,6 +112,7 @@ def _epochs_done(report: Progress) -> float:
 def _over_epochs(
     figure: go.Figure, progress: Sequence[Progress], yaxis: dict[str, object]
 ) -> go.Figure:
+    figure.update_traces(cliponaxis=False)
     figure.update_layout(
         height=260,
         margin={"l": 10, "r": 10, "t": 10, "b": 40},

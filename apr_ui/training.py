@@ -25,6 +25,8 @@ SIZES = (2_000, 10_000, 50_000)
 """Training images to choose from; the last is all of CIFAR-10."""
 SMALL_RUN, LARGE_RUN = (4, SIZES[0]), (20, SIZES[-1])
 """Epochs and images to begin with: something within a minute on a processor, or on a GPU."""
+SMALL_BATCH = 64
+"""Images in a batch of a run on a part of the data: more steps for as many images."""
 KEEP: dict[str, Any] = {"persist_state": "session"}
 
 
@@ -65,20 +67,22 @@ def choose_training() -> TrainRequest:
             "There is no GPU here. A small ResNet-20 shows something within a minute and learns "
             "little; all 50,000 images take minutes an epoch."
         )
-    config = replace(
-        PRESETS.get("fast"),
-        epochs=int(count),
-        seed=int(seed),
-        subset=None if subset == SIZES[-1] else subset,
-    )
+    config = replace(PRESETS.get("fast"), epochs=int(count), seed=int(seed))
+    if subset != SIZES[-1]:
+        config = replace(config, subset=subset, batch_size=SMALL_BATCH)
     return TrainRequest(architecture, defence, config, name.strip())
 
 
 def follow(name: str) -> TrainView | None:
-    """A training, redrawn while it is live; returns it as it stands."""
+    """A training, redrawn while it is live; returns it as it stands.
+
+    Who looks at a live one takes part in it: it is cancelled when nobody who looks wants it.
+    """
     view = training().view(name, token_of(name))
     if view is None:
         return None
+    if view.live and not token_of(name):
+        st.session_state["train.ticket"] = training().submit(view.request)
     redraw = st.fragment(_poll, run_every=POLL_SECONDS if view.live else None)
     redraw(name, view.live)
     return view

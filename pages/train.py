@@ -38,9 +38,7 @@ with stage:
             with buttons:
                 if not view.live and view.card is None and st.button("Resume", key="train.resume"):
                     begin(view.request)
-                if view.live and not token_of(name) and st.button("Take part", key="train.join"):
-                    begin(view.request)
-                if view.live and token_of(name) and st.button("Cancel", key="train.cancel"):
+                if view.live and st.button("Cancel", key="train.cancel"):
                     training().cancel(name, token_of(name))
     except InputError as error:
         news.error(str(error), icon=":material/error:")

@@ -1,1 +1,1 @@
-"""How fast the attack runs, and how fast others' do."""
+"""How fast the attack runs, how fast others' do, and what a defence costs."""

@@ -13,7 +13,7 @@ from apr_core.types import InputError
 RANGES = {"images": (1, 1000), "generations": (0, 10_000), "rounds": (1, 1000)}
 
 Timed = tuple[int, float]
-"""How many images the model classified, and the seconds it took."""
+"""How much was done (images classified, steps made), and the seconds it took."""
 Work = Callable[[], Timed]
 
 

@@ -8,9 +8,7 @@ run each in a process of their own, as their users run them, while this one wait
 from __future__ import annotations
 
 import copy
-import math
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -22,9 +20,17 @@ from torch import Tensor, nn
 
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.scoring import Scorer, as_input
-from apr_core.benchmark.case import BenchConfig, Case, Timed, Work, synchronise
+from apr_core.attacks.scoring import Scorer
+from apr_core.benchmark.case import BenchConfig, Case, Timed, Work
 from apr_core.benchmark.peers import peer_package, peer_version, peer_work
+from apr_core.benchmark.turns import (
+    Report,
+    input_batch,
+    passes_work,
+    quotients,
+    spread,
+    take_turns,
+)
 from apr_core.data.sample import load_sample
 from apr_core.hardware import describe_hardware
 from apr_core.models.inference import device_of, evaluating, prepare
@@ -33,8 +39,6 @@ from apr_core.version import find_commit, versions
 
 BATCHES = {"cpu": (25, 50, 100, 200, 400), "cuda": (1024, 4096, 16384)}
 """Batch sizes that the bare forward is tried at."""
-Report = Callable[[int, int, str], None]
-"""Called before each measurement: how many are done, of how many, and which is next."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def measure(
         works: dict[object, Work] = {"attack": attack_work(case), **forward_works(case)}
         for peer in peers:
             works[peer] = stack.enter_context(peer_work(peer, case))
-        rounds = _take_turns(works, config.rounds, report)
+        rounds = take_turns(works, config.rounds, report)
     return _summarise(case, name, rounds, installed)
 
 
@@ -162,38 +166,10 @@ def forward_works(case: Case) -> dict[object, Work]:
 def _forward_work(
     forward: Forward, module: nn.Module, device: torch.device, seconds: float
 ) -> Work:
-    """As many passes of one batch as take about `seconds`, with nothing between them."""
     layout = torch.channels_last if forward.channels_last else torch.contiguous_format
     module = copy.deepcopy(module).to(memory_format=layout)  # type: ignore[call-overload]
-    sample = load_sample().images
-    images = as_input(sample[torch.arange(forward.batch) % len(sample)].to(device))
-    images = images.contiguous(memory_format=layout)
-
-    @torch.inference_mode()
-    def passes(count: int) -> float:
-        synchronise(device)
-        began = time.perf_counter()
-        for _ in range(count):
-            module(images)
-        synchronise(device)
-        return time.perf_counter() - began
-
-    passes(1)
-    count = max(1, math.ceil(seconds / passes(1)))
-    return lambda: (count * forward.batch, passes(count))
-
-
-def _take_turns(
-    works: dict[object, Work], rounds: int, report: Report
-) -> dict[object, list[Timed]]:
-    """Each work once a round, every other round backwards; the warm-up round is left out."""
-    taken: dict[object, list[Timed]] = {key: [] for key in works}
-    for number in range(rounds + 1):
-        keys = list(works) if number % 2 else list(works)[::-1]
-        for place, key in enumerate(keys):
-            report(number * len(keys) + place, (rounds + 1) * len(keys), str(key))
-            taken[key].append(works[key]())
-    return {key: timed[1:] for key, timed in taken.items()}
+    images = input_batch(forward.batch, device).contiguous(memory_format=layout)
+    return passes_work(module, images, seconds)
 
 
 def _summarise(
@@ -220,13 +196,13 @@ def _summarise(
         ratio=median(ours) / median(bare),
         plain_forward_images_per_second=median(plain),
         spread={
-            "queries_per_second": _spread(ours),
-            "forward_images_per_second": _spread(bare),
-            "ratio": _spread(_quotients(ours, bare)),
-            "plain_forward_images_per_second": _spread(plain),
+            "queries_per_second": spread(ours),
+            "forward_images_per_second": spread(bare),
+            "ratio": spread(quotients(ours, bare)),
+            "plain_forward_images_per_second": spread(plain),
         },
         forwards=tuple(
-            asdict(key) | {"images_per_second": median(rate), "spread": _spread(rate)}
+            asdict(key) | {"images_per_second": median(rate), "spread": spread(rate)}
             for key, rate in forwards.items()
         ),
         peers={
@@ -240,9 +216,9 @@ def _peer_figures(ours: list[float], theirs: list[float], rounds: list[Timed]) -
     return {
         "queries": median(count for count, _ in rounds),
         "queries_per_second": median(theirs),
-        "spread": _spread(theirs),
+        "spread": spread(theirs),
         "ratio_of_ours": median(ours) / median(theirs),
-        "ratio_spread": _spread(_quotients(ours, theirs)),
+        "ratio_spread": spread(quotients(ours, theirs)),
     }
 
 
@@ -251,11 +227,3 @@ def _fastest(forwards: dict[Forward, list[float]], model: str) -> list[float]:
     return max(
         (rate for key, rate in forwards.items() if key.model == model), key=median, default=[]
     )
-
-
-def _quotients(ours: list[float], theirs: list[float]) -> list[float]:
-    return [mine / other for mine, other in zip(ours, theirs, strict=True)]
-
-
-def _spread(values: list[float]) -> tuple[float, float]:
-    return min(values), max(values)

@@ -1,60 +1,88 @@
-"""`bench`: how fast the attack runs on this machine."""
+"""`bench`: how fast the attack runs on this machine, or what a defence costs."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from apr_core.benchmark.case import BenchConfig
 from apr_core.benchmark.measure import BenchResult, measure
+from apr_core.benchmark.overhead import OverheadResult, measure_overhead
 from apr_core.benchmark.peers import PEERS
+from apr_core.benchmark.turns import Report
+from apr_core.cli import overhead
 from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json
 from apr_core.types import InputError
 from apr_core.zoo import load_model
 
+DEFAULT = BenchConfig()
+OPTIONS = {
+    "model": "cifar10-resnet20-vanilla",
+    "images": DEFAULT.images,
+    "generations": DEFAULT.generations,
+    "peers": False,
+}
+"""What goes without --overhead only."""
+
 
 def add(subparsers: Subparsers) -> None:
     """Add the command's parser."""
-    parser = subparsers.add_parser("bench", help="measure attack queries per second")
-    default = BenchConfig()
-    parser.add_argument(
-        "--model", default="cifar10-resnet20-vanilla", help="a name that `models` lists"
+    parser = subparsers.add_parser(
+        "bench", help="measure attack queries per second, or what a defence costs"
     )
-    parser.add_argument("--images", type=int, default=default.images, help="attacked together")
-    parser.add_argument("--generations", type=int, default=default.generations)
-    parser.add_argument("--rounds", type=int, default=default.rounds)
+    parser.add_argument("--model", help="a name that `models` lists")
+    parser.add_argument("--images", type=int, help="attacked together")
+    parser.add_argument("--generations", type=int)
+    parser.add_argument("--rounds", type=int, default=DEFAULT.rounds)
     parser.add_argument("--peers", action="store_true", help=f"{', '.join(PEERS)} too")
     parser.add_argument("--out", type=Path, help="write the record, as JSON, here")
+    overhead.add_options(parser)
     add_device(parser)
     add_json(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, **OPTIONS)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure."""
-    if args.out and not args.out.parent.is_dir():
-        raise InputError(f"There is no folder {args.out.parent}; make it, or give --out another.")
-    config = BenchConfig(args.images, args.generations, args.rounds)
-    model = load_model(args.model, chosen_device(args))
+    _check(args)
     with tqdm(unit="measurement", leave=False, disable=None if args.json else False) as bar:
-        result = measure(
-            model,
-            config,
-            args.model,
-            PEERS.names if args.peers else (),
-            lambda done, total, what: _show(bar, done, total, what),
-        )
+        measured = _overhead if args.overhead else _attack
+        result, words = measured(args, partial(_show, bar))
     if args.out:
-        _write(args.out, result)
+        _write(args.out, asdict(result))
     if args.json:
         print_json(asdict(result))
     else:
-        print(in_words(result))
+        print(words)
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.out and not args.out.parent.is_dir():
+        raise InputError(f"There is no folder {args.out.parent}; make it, or give --out another.")
+    others, how = (OPTIONS, "without") if args.overhead else (overhead.OPTIONS, "with")
+    for name, default in others.items():
+        if getattr(args, name) != default:
+            name = name.replace("_", "-")
+            raise InputError(f"--{name} goes {how} --overhead only; leave --{name} out.")
+
+
+def _attack(args: argparse.Namespace, report: Report) -> tuple[BenchResult, str]:
+    config = BenchConfig(args.images, args.generations, args.rounds)
+    model = load_model(args.model, chosen_device(args))
+    result = measure(model, config, args.model, PEERS.names if args.peers else (), report)
+    return result, in_words(result)
+
+
+def _overhead(args: argparse.Namespace, report: Report) -> tuple[OverheadResult, str]:
+    result = measure_overhead(overhead.config_of(args), chosen_device(args), report)
+    return result, overhead.in_words(result)
 
 
 def in_words(result: BenchResult) -> str:
@@ -91,9 +119,9 @@ def _line(name: str, rate: float, spread: tuple[float, float], unit: str) -> str
     return f"{name:14} {rate:9,.0f}/s ({spread[0]:,.0f} to {spread[1]:,.0f}) {unit}"
 
 
-def _write(path: Path, result: BenchResult) -> None:
+def _write(path: Path, record: dict[str, Any]) -> None:
     try:
-        path.write_text(json.dumps(asdict(result), indent=1) + "\n")
+        path.write_text(json.dumps(record, indent=1) + "\n")
     except OSError as error:
         raise InputError(
             f"{path} cannot be written ({error.strerror}); give --out another place."

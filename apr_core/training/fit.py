@@ -21,7 +21,9 @@ from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
 
 REPORT_EVERY = 20
-"""Steps between reports: each one waits for the device."""
+"""Steps between reports, in long epochs: each one waits for the device."""
+REPORTS_AN_EPOCH = 5
+"""Reports in a short one."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def fit(
         images: uint8 (N, C, H, W).
         labels: int64 (N,).
         state_file: written after every epoch, replaced atomically; read at the start.
-        report: called every `REPORT_EVERY` steps, and at the end of an epoch by the first worker.
+        report: called every few steps, and at the end of an epoch by the first worker.
         look: called after an epoch, by the first worker; what it finds goes into the history.
         workers: the processes that train together, all from the same arguments.
 
@@ -85,10 +87,8 @@ def fit(
         InputError: the loss is not finite, the state file is of a different run, or it cannot be
             written.
     """
-    keep_memory()
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = AugmentedBatches(images, labels, config.batch_size, config.seed, device, workers)
-    run = _Run(model, defence, config, device, workers)
+    run = Run(model, defence, config, device, workers)
     if state_file is not None and state_file.exists():
         run.restore(state_file)
     while run.epoch < config.epochs:
@@ -115,7 +115,7 @@ class _Objective(nn.Module):
         return self.defence.loss(self.model, images, labels, generator)
 
 
-class _Run:
+class Run:
     """A run under way: what an epoch changes and what a resumed run must find again."""
 
     def __init__(
@@ -124,8 +124,10 @@ class _Run:
         defence: Defence,
         config: TrainConfig,
         device: torch.device,
-        workers: Workers,
+        workers: Workers = ALONE,
     ) -> None:
+        keep_memory()
+        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model, self.defence, self.config = model, defence, config
         self.device, self.workers = device, workers
         self.optimizer = make_optimizer(model, config)
@@ -141,12 +143,13 @@ class _Run:
         generator = torch.Generator().manual_seed(seed)
         totals: dict[str, Tensor] = {}
         began, before = time.monotonic(), self.seconds
+        every = min(REPORT_EVERY, math.ceil(len(batches) / REPORTS_AN_EPOCH))
         for step, (images, labels) in enumerate(batches.epoch(self.epoch), start=1):
             done = (self.epoch * len(batches) + step - 1) / (self.config.epochs * len(batches))
             loss, parts = self._step(images, labels, generator, done)
             for name, part in {"loss": loss, **parts}.items():
                 totals[name] = totals.get(name, 0.0) + part.detach()
-            if step % REPORT_EVERY == 0 or step == len(batches):
+            if step % every == 0 or step == len(batches):
                 overall = self.workers.mean(torch.stack(list(totals.values())) / step)
                 means = dict(zip(totals, overall.tolist(), strict=True))
                 self._check_finite(means["loss"])

@@ -197,7 +197,7 @@ def test_the_command_appends_its_progress_to_a_log(commanded: list[str], tmp_pat
     log = tmp_path / "log.jsonl"
     assert main([*commanded, "--log", str(log)]) == 0
     lines = [Progress(**json.loads(line)) for line in log.read_text().splitlines()]
-    assert [(line.epoch, line.step) for line in lines] == [(1, 2), (2, 2)]
+    assert [(line.epoch, line.step) for line in lines] == [(1, 1), (1, 2), (2, 1), (2, 2)]
 
 
 # Several processes
@@ -274,7 +274,7 @@ def test_a_run_that_was_killed_goes_on(data: Cifar10) -> None:
     assert request.state_file.exists()
     epochs = []
     card = train(request, data, CPU, lambda progress: epochs.append(progress.epoch))
-    assert epochs == [3]
+    assert set(epochs) == {3}
     assert card.sha256 == straight.sha256
 
 

@@ -171,16 +171,23 @@ def test_a_small_run_learns_a_separable_problem(defence: Defence) -> None:
 
 
 def test_progress_counts_up_to_the_end() -> None:
-    images, labels = red_and_blue(count=16 * 45 + 7)
+    images, labels = red_and_blue(count=16 * 145 + 7)
     told: list[Progress] = []
     fit(SmallNet(), APR(), images, labels, replace(QUICK, epochs=2), CPU, report=told.append)
     steps = [(progress.epoch, progress.step) for progress in told]
-    assert steps == [(1, 20), (1, 40), (1, 45), (2, 20), (2, 40), (2, 45)]
-    assert {progress.steps for progress in told} == {45}
+    assert steps == [(epoch, step) for epoch in (1, 2) for step in (*range(20, 145, 20), 145)]
+    assert {progress.steps for progress in told} == {145}
     assert all(one.seconds < other.seconds for one, other in pairwise(told))
-    assert told[2].seconds_left == pytest.approx(told[2].seconds)  # half is done
+    assert told[7].seconds_left == pytest.approx(told[7].seconds)  # half is done
     assert told[-1].seconds_left == 0
     assert told[-1].parts.keys() == {"clean", "adversarial", "penalty", "accuracy"}
+
+
+def test_a_short_epoch_is_reported_five_times() -> None:
+    images, labels = red_and_blue(count=16 * 14)
+    told: list[Progress] = []
+    fit(SmallNet(), Vanilla(), images, labels, replace(QUICK, epochs=1), CPU, report=told.append)
+    assert [progress.step for progress in told] == [3, 6, 9, 12, 14]
 
 
 @pytest.mark.parametrize(

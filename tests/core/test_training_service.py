@@ -79,13 +79,20 @@ def test_a_training_is_followed_to_its_checkpoint(service: TrainingService) -> N
     assert view.card == load_card(request.name)
     assert is_own(request.name)
     load_model(request.name)
-    assert [report.epoch for report in view.progress] == [1, 2]
-    assert all(0 <= report.found["test_accuracy"] <= 1 for report in view.progress)
-    assert [dict(report.found) for report in view.progress] == [
+    places = [(report.epoch, report.step) for report in view.progress]
+    assert places == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert [report.found for report in view.progress if report.step == 2] == [
         {name: line[name] for name in ("test_accuracy", "probed", "flipped")}
         for line in view.card.history
     ]
     assert [path.suffix for path in request.state_file.parent.iterdir()] == [".lock"]
+    later = TrainingService(small_command)
+    remembered = later.view(request.name)
+    later.close()
+    assert (remembered.request, remembered.phase) == (request, TrainPhase.ENDED)
+    assert remembered.card == view.card
+    ends = [(report.epoch, report.loss, report.found) for report in view.progress[-1:]]
+    assert [(r.epoch, r.loss, r.found) for r in remembered.progress[-1:]] == ends
 
 
 def test_one_trains_while_the_others_wait(service: TrainingService) -> None:
@@ -110,8 +117,8 @@ def test_a_cancelled_training_goes_on_where_it_was(service: TrainingService) -> 
     assert before
     service.submit(request)
     wait_for(lambda: ended(service, request))
-    epochs = [report.epoch for report in service.view(request.name).progress]
-    assert epochs == list(range(1, 13))
+    places = [(report.epoch, report.step) for report in service.view(request.name).progress]
+    assert places == [(epoch, step) for epoch in range(1, 13) for step in (1, 2)]
     assert service.view(request.name).progress[0] == before[0]
 
 
