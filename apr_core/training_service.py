@@ -31,7 +31,7 @@ from apr_core.zoo import Card, is_own, load_card, model_names
 
 LOG = logging.getLogger(__name__)
 MAX_QUEUED = 20
-CLAIM_SECONDS = 10.0
+CLAIM_SECONDS = 3.0
 """A claim whose holder did not look for this long no longer keeps a run from being cancelled."""
 POLL_SECONDS = 0.2
 NICENESS = 10
@@ -169,7 +169,7 @@ class TrainingService:
         return run
 
     def view(self, name: str, token: str = "") -> TrainView | None:
-        """The training as it stands, from its card if it ended long ago; None if it is not known."""
+        """The training as it stands, from its card if it ended long ago; None if unknown."""
         with self._lock:
             run = self._runs.get(name)
             if run is None:
@@ -195,7 +195,7 @@ class TrainingService:
         """Give up a claim; the training is interrupted unless someone else who claims it looks.
 
         Returns:
-            False if the token is no claim on this training.
+            Whether it is interrupted; False too if the token is no claim on it.
         """
         with self._lock:
             run = self._runs.get(name)
@@ -204,9 +204,10 @@ class TrainingService:
                 return False
             del run.claims[claim]
             recent = time.monotonic() - CLAIM_SECONDS
-            if not any(seen >= recent for seen in run.claims.values()):
+            wanted = any(seen >= recent for seen in run.claims.values())
+            if not wanted:
                 self._interrupt(run)
-            return True
+            return not wanted
 
     def _interrupt(self, run: _Run) -> None:
         if run.phase is TrainPhase.QUEUED:

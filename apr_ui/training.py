@@ -193,6 +193,17 @@ def begin(request: TrainRequest) -> None:
     st.rerun()
 
 
+def cancel(name: str) -> None:
+    """Interrupt a training, or say who keeps it going."""
+    ticket: Ticket | None = st.session_state.pop("train.ticket", None)
+    if ticket is not None and not training().cancel(name, ticket.token):
+        st.warning(
+            "It goes on: someone else is looking at this training too, or did so a moment ago. "
+            "Cancel again in a few seconds.",
+            icon=":material/group:",
+        )
+
+
 def token_of(name: str) -> str:
     """The session's claim on a training, "" if it has none."""
     ticket: Ticket | None = st.session_state.get("train.ticket")

@@ -5,8 +5,7 @@ import streamlit as st
 from apr_core.trainer import TrainRequest
 from apr_core.types import InputError
 from apr_ui.frame import begin_page
-from apr_ui.resources import training
-from apr_ui.training import begin, choose_training, follow, headline, others, token_of
+from apr_ui.training import begin, cancel, choose_training, follow, headline, others
 
 begin_page("train")
 name = st.query_params.get("run", "")
@@ -39,7 +38,8 @@ with stage:
                 if not view.live and view.card is None and st.button("Resume", key="train.resume"):
                     begin(view.request)
                 if view.live and st.button("Cancel", key="train.cancel"):
-                    training().cancel(name, token_of(name))
+                    with news:
+                        cancel(name)
     except InputError as error:
         news.error(str(error), icon=":material/error:")
     if view is None:

@@ -69,8 +69,8 @@ def _check(args: argparse.Namespace) -> None:
     others, how = (OPTIONS, "without") if args.overhead else (overhead.OPTIONS, "with")
     for name, default in others.items():
         if getattr(args, name) != default:
-            name = name.replace("_", "-")
-            raise InputError(f"--{name} goes {how} --overhead only; leave --{name} out.")
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option} goes {how} --overhead only; leave {option} out.")
 
 
 def _attack(args: argparse.Namespace, report: Report) -> tuple[BenchResult, str]:

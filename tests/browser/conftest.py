@@ -30,16 +30,21 @@ QUIET = [
 
 
 class Server:
-    """`streamlit run app.py` on a free port of the loopback."""
+    """`streamlit run app.py` on a free port of the loopback; `environment` is added to this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: dict[str, str] | None = None) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
         self.url = f"http://127.0.0.1:{port}"
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            env=os.environ | (environment or {}),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def wait(self, seconds: float = 120) -> None:

@@ -128,7 +128,7 @@ def test_only_a_claim_cancels_and_only_the_last_one(service: TrainingService) ->
     wait_for(lambda: phase(service, request) is TrainPhase.RUNNING)
     assert not service.cancel(request.name, "guess")
     assert not service.cancel("cifar10-no-such", mine.token)
-    assert service.cancel(request.name, mine.token)
+    assert service.view(request.name, yours.token).live  # looking
     assert not service.cancel(request.name, mine.token)
     assert phase(service, request) is TrainPhase.RUNNING
     assert service.cancel(request.name, yours.token)

@@ -1,0 +1,103 @@
+"""The Train page as a person uses it: start, watch, cancel, resume, attack what came of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import ROOT, Server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with checkpoints of its own, whose CIFAR-10 is the sample."""
+    folder = tmp_path_factory.mktemp("train")
+    shutil.copytree(ROOT / "checkpoints", folder / "checkpoints")
+    shutil.rmtree(folder / "checkpoints" / "own", ignore_errors=True)
+    environment = {
+        "APR_CHECKPOINTS": str(folder / "checkpoints"),
+        "APR_TRAINING": str(folder / "training"),
+        "PYTHONPATH": str(Path(__file__).parent / "small_data") + ":" + str(ROOT),
+        "OMP_NUM_THREADS": "1",
+    }
+    shared = Server(environment)
+    shared.wait()
+    yield shared
+    written = shared.stop()
+    assert "Traceback" not in written, written
+
+
+def set_number(page: Page, label: str, value: int) -> None:
+    box = page.get_by_label(label, exact=True)
+    box.fill(str(value))
+    box.press("Enter")
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def test_a_small_training_ends_in_a_model_to_attack(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/train")
+    expect(page.get_by_text("Nothing is being trained on this page")).to_be_visible()
+    set_number(page, "Epochs", 1)
+    press(page, "Start training")
+    expect(page.get_by_text("APR on resnet20")).to_be_visible()
+    expect(page.get_by_text("test images right, after")).to_be_visible(timeout=120_000)
+    assert "run=cifar10-resnet20-apr-" in page.url
+    page.reload()
+    expect(page.get_by_text("test images right, after")).to_be_visible()
+    expect(page.get_by_text("Flipped by the probe")).to_be_visible()
+    press(page, "Attack it")
+    expect(page.get_by_role("heading", name="Hunt for the pixel")).to_be_visible()
+    picker = page.get_by_role("combobox", name="Model under attack")
+    expect(picker).to_have_value(re.compile(r"cifar10-resnet20-apr-\w{6} · .* clean · yours"))
+    press(page, "Hunt for the pixel")
+    expect(page.get_by_text("queries in").or_(page.get_by_text("nothing to flip"))).to_be_visible()
+
+
+def test_a_training_is_cancelled_and_resumed(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/train")
+    set_number(page, "Epochs", 200)
+    set_number(page, "Seed", 7)
+    press(page, "Start training")
+    expect(page.get_by_text("Epoch 2 of 200")).to_be_visible(timeout=120_000)
+    press(page, "Cancel")
+    expect(page.get_by_text("is kept. Resume goes on from there")).to_be_visible()
+    page.reload()  # another session: the run is found by its address
+    expect(page.get_by_text("is kept. Resume goes on from there")).to_be_visible()
+    press(page, "Resume")
+    further = page.get_by_text(re.compile(r"Epoch ([3-9]|\d\d+) of 200"))
+    expect(further).to_be_visible(timeout=120_000)
+    page.reload()
+    press(page, "Cancel")  # the session before the reload was looking a moment ago
+    expect(page.get_by_text("It goes on: someone else is looking")).to_be_visible()
+    page.wait_for_timeout(4000)
+    press(page, "Cancel")
+    expect(page.get_by_role("button", name="Resume", exact=True)).to_be_visible()
+
+
+def test_a_name_that_cannot_be_used_is_told(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/train")
+    box = page.get_by_role("textbox", name="Name, if you like")
+    for name, said in (
+        ("My Model", "cannot name a model"),
+        ("cifar10-resnet20-apr", "is the name of a model that came with the project"),
+    ):
+        box.fill(name)
+        box.press("Enter")
+        expect(page.get_by_text(said)).to_be_visible()
+        expect(page.get_by_role("button", name="Start training", exact=True)).to_be_disabled()
+
+
+def test_the_page_fits_a_phone(server: Server, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{server.url}/train")
+    expect(page.get_by_role("button", name="Start training", exact=True)).to_be_visible()
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 390
