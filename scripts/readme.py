@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from apr_core.zoo import Card, list_cards
+from apr_core.zoo import Card, is_own, list_cards
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -20,7 +20,8 @@ BEGIN, END = "<!-- numbers -->", "<!-- end of numbers -->"
 
 def numbers() -> str:
     """The block of tables."""
-    return "\n\n".join(["", _models(list_cards()), _bench(json.loads(BENCH.read_text())), ""])
+    shipped = [card for card in list_cards() if not is_own(card.name)]
+    return "\n\n".join(["", _models(shipped), _bench(json.loads(BENCH.read_text())), ""])
 
 
 def _models(cards: list[Card]) -> str:
