@@ -32,6 +32,20 @@ def loss_gradient(
     return gradient.float()
 
 
+def score_pixels(images: Tensor, gradient: Tensor) -> Tensor:
+    """First-order rise of the loss from the worst corner colour at each pixel.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        gradient: of the loss with respect to `images`, same shape.
+
+    Returns:
+        (B, H, W): sum over channels of max(g (1 - x), -g x).
+    """
+    rise = torch.maximum(gradient * (1 - images), -gradient * images)
+    return rise.sum(dim=1)
+
+
 def fgsm(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float = EPSILON) -> Tensor:
     """One step of size `epsilon` along the sign of the gradient (Goodfellow et al., 2015).
 

@@ -10,22 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from apr_core.attacks.gradient import score_pixels
+
 TOP = 16
 """The pixel is drawn from this many best-scored ones: always taking the first overfits places."""
-
-
-def score_pixels(images: Tensor, gradient: Tensor) -> Tensor:
-    """First-order rise of the loss from the worst corner colour at each pixel.
-
-    Args:
-        images: (B, C, H, W) in [0, 1].
-        gradient: of the loss with respect to `images`, same shape.
-
-    Returns:
-        (B, H, W): sum over channels of max(g (1 - x), -g x).
-    """
-    rise = torch.maximum(gradient * (1 - images), -gradient * images)
-    return rise.sum(dim=1)
 
 
 def worst_pixel_examples(images: Tensor, gradient: Tensor, generator: torch.Generator) -> Tensor:

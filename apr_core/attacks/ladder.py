@@ -1,0 +1,349 @@
+"""The ladder: attacks in order of cost, each on the images that the cheaper ones left standing.
+
+For k pixels the ladder begins with the best edit that it found for k - 1, so that an image that
+fell to fewer pixels has fallen to more: the share of broken images never falls with k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from apr_core.attacks.config import RANGES, OnePixelConfig
+from apr_core.attacks.enumeration import corner_sweep, refine_colours, top_gradient
+from apr_core.attacks.found import Found, margins_of, stretch
+from apr_core.attacks.gradient import fgsm, pgd
+from apr_core.attacks.pixels import apply_edits
+from apr_core.attacks.result import PixelEdit, to_edits
+from apr_core.attacks.scoring import Scorer, as_input, check_logits
+from apr_core.attacks.search import Search
+from apr_core.attacks.sparse_rs import sparse_rs
+from apr_core.models.inference import evaluating
+from apr_core.registry import Registry
+from apr_core.types import Fitness, InputError
+
+MOST_PIXELS = int(RANGES["pixels"][1])
+INFINITE = float("inf")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a stage is given: images that still stand, and the best edits so far.
+
+    Attributes:
+        images: uint8 (B, C, H, W), as they were.
+        base: edits of k - 1 pixels that the ladder builds on.
+        corner_margins: (B, 8 H W), of the corner sweep for k pixels, if it came before.
+    """
+
+    scorer: Scorer
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+    pixels: int
+    seed: int
+    base: Found
+    corner_margins: Tensor | None
+
+    def one_more(self) -> Tensor:
+        """The images with the base's edits: one more pixel makes k."""
+        return self.base.edited(self.images)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One attack of the ladder.
+
+    Attributes:
+        attack: finds edits of k pixels; or of none, if it changes more than pixels.
+        extends: whether it finds one pixel more than the base, and is run for every k on the way.
+        gradient: whether it needs one.
+    """
+
+    attack: Callable[[Scene], Found]
+    extends: bool = False
+    gradient: bool = False
+
+
+def _corners(scene: Scene) -> Found:
+    return corner_sweep(scene.scorer, scene.one_more(), scene.labels, scene.seed)
+
+
+def _refine(scene: Scene) -> Found:
+    images = scene.one_more()
+    margins = scene.corner_margins
+    if margins is None:
+        margins = corner_sweep(scene.scorer, images, scene.labels, scene.seed, leave=False).margins
+    assert margins is not None
+    return refine_colours(scene.scorer, images, scene.labels, margins)
+
+
+def _top_gradient(scene: Scene) -> Found:
+    return top_gradient(scene.scorer, scene.one_more(), scene.labels)
+
+
+def _sparse_rs(scene: Scene) -> Found:
+    start = scene.base if scene.base.positions.shape[1] else None
+    where = (scene.scorer, scene.images, scene.labels, scene.indices)
+    return sparse_rs(*where, scene.pixels, scene.seed, start=start)
+
+
+def _differential_evolution(scene: Scene, fitness: Fitness) -> Found:
+    """Su et al.'s attack with k pixels from the start."""
+    config = OnePixelConfig(pixels=scene.pixels, fitness=fitness, seed=scene.seed)
+    search = Search(config, scene.scorer, scene.images, scene.labels, indices=scene.indices)
+    while search.live:
+        search.advance(scene.scorer.score(search.propose()))
+    outcomes, device = search.outcomes(), scene.scorer.device
+    edits = [outcome.edits for outcome in outcomes]
+    positions = torch.tensor([[(one.x, one.y) for one in several] for several in edits])
+    colours = torch.tensor([[one.rgb for one in several] for several in edits])
+    edited = apply_edits(scene.images, positions.to(device), colours.to(device))
+    return Found(
+        positions.to(device),
+        colours.to(device),
+        margins_of(scene.scorer.confirm(edited), scene.labels),
+        torch.tensor([outcome.success for outcome in outcomes], device=device),
+        torch.tensor([outcome.queries for outcome in outcomes], device=device),
+    )
+
+
+def _fgsm(scene: Scene) -> Found:
+    return _shift(scene, fgsm)
+
+
+def _pgd(scene: Scene) -> Found:
+    generator = torch.Generator().manual_seed(scene.seed)
+    return _shift(scene, partial(pgd, generator=generator))
+
+
+def _shift(scene: Scene, attack: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> Found:
+    """An attack on every pixel at once, off the uint8 grid: whether it flips, and no edits."""
+    model = scene.scorer.model
+    with torch.enable_grad(), evaluating(model):
+        shifted = attack(model, as_input(scene.images), scene.labels)
+        with torch.no_grad():
+            logits = check_logits(model(shifted), len(shifted))
+    found = Found.nothing(len(scene.images), scene.scorer.device)
+    return replace(
+        found,
+        margin=margins_of(logits, scene.labels),
+        flipped=logits.argmax(1) != scene.labels,
+        queries=found.queries + 1,
+    )
+
+
+STAGES: Registry[Stage] = Registry("attack")
+STAGES.add("top-gradient", Stage(_top_gradient, extends=True, gradient=True))
+STAGES.add("corners", Stage(_corners, extends=True))
+STAGES.add("refine", Stage(_refine, extends=True))
+STAGES.add("sparse-rs", Stage(_sparse_rs))
+STAGES.add("de-margin", Stage(partial(_differential_evolution, fitness=Fitness.MARGIN)))
+STAGES.add("de", Stage(partial(_differential_evolution, fitness=Fitness.PROBABILITY)))
+STAGES.add("fgsm", Stage(_fgsm, gradient=True))
+STAGES.add("pgd", Stage(_pgd, gradient=True))
+LADDER = ("top-gradient", "corners", "refine", "sparse-rs", "de-margin")
+"""Cheap ones first. The paper's own attack, `de`, follows the probability, which goes flat on a
+model that is very sure; the ladder's follows the margin."""
+
+
+@dataclass(frozen=True)
+class LadderConfig:
+    """What to climb, and how far.
+
+    Attributes:
+        stages: names of `STAGES`, in order.
+        pixels: the k to report, in order.
+        seed: with an image's index it fixes that image's random numbers.
+        leave: whether an image leaves when it is broken; else every stage tries every image, and
+            what each one alone would have caught is known.
+    """
+
+    stages: tuple[str, ...] = LADDER
+    pixels: tuple[int, ...] = (1,)
+    seed: int = 0
+    leave: bool = True
+
+    def __post_init__(self) -> None:
+        for name in self.stages:
+            STAGES.get(name)
+        if not self.stages or list(self.pixels) != sorted(set(self.pixels)):
+            raise InputError(
+                f"The numbers of pixels {self.pixels} must rise; write them as in 1,3, and name "
+                "one attack at least."
+            )
+        if not self.pixels or not 1 <= self.pixels[0] <= self.pixels[-1] <= MOST_PIXELS:
+            raise InputError(f"pixels is {self.pixels}, but must lie between 1 and {MOST_PIXELS}.")
+
+
+@dataclass(frozen=True)
+class Rung:
+    """How one image stands against k pixels.
+
+    Attributes:
+        stage: what broke it, "" if nothing did.
+        queries: candidates scored, by all stages and for all fewer pixels, up to the flip.
+        edits: that flip it, or that came closest.
+        margin: logit of the true class minus the best other, after them.
+        caught: every stage that broke it by itself at this k, where all were tried.
+    """
+
+    pixels: int
+    flipped: bool
+    stage: str
+    queries: int
+    edits: tuple[PixelEdit, ...]
+    margin: float
+    caught: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one image; one that the model gets wrong is not attacked and has no rungs."""
+
+    index: int
+    label: int
+    label_before: int
+    rungs: tuple[Rung, ...]
+
+    @property
+    def correct(self) -> bool:
+        return self.label == self.label_before
+
+
+def climb(
+    config: LadderConfig, scorer: Scorer, images: Tensor, labels: Tensor, indices: Tensor
+) -> list[Verdict]:
+    """Attack a batch of images with every stage of the ladder.
+
+    Args:
+        images: uint8 (B, C, H, W).
+        labels, indices: (B,).
+
+    Raises:
+        InputError: a stage needs a gradient, and the model has none.
+    """
+    device = scorer.device
+    images, labels, indices = images.to(device), labels.to(device), indices.to(device)
+    with evaluating(scorer.model):
+        clean = scorer.confirm(images)
+        before = clean.argmax(1)
+        right = (before == labels).nonzero()[:, 0]
+        climber = _Climber(config, scorer, images[right], labels[right], indices[right])
+        rungs = climber.climb(margins_of(clean[right], labels[right])) if len(right) else []
+    by_row = dict(zip(right.tolist(), rungs, strict=True))
+    return [
+        Verdict(int(indices[row]), int(labels[row]), int(before[row]), by_row.get(row, ()))
+        for row in range(len(images))
+    ]
+
+
+class _Climber:
+    """A batch of images on the ladder, all of them classified correctly."""
+
+    def __init__(
+        self, config: LadderConfig, scorer: Scorer, images: Tensor, labels: Tensor, indices: Tensor
+    ) -> None:
+        self.config, self.scorer = config, scorer
+        self.images, self.labels, self.indices = images, labels, indices
+        self.stage = [""] * len(images)
+        self.caught: list[list[str]] = [[] for _ in images]
+
+    def climb(self, margin: Tensor) -> list[tuple[Rung, ...]]:
+        """The rungs of every image; `margin` (B,) is that of the clean ones."""
+        self.best = replace(Found.nothing(len(self.images), self.scorer.device), margin=margin)
+        rungs: list[list[Rung]] = [[] for _ in self.images]
+        for pixels in range(1, self.config.pixels[-1] + 1):
+            if self._stages(pixels):
+                self._attempt(pixels)
+            if pixels in self.config.pixels:
+                for row, entry in enumerate(self._rungs(pixels)):
+                    rungs[row].append(entry)
+        return [tuple(several) for several in rungs]
+
+    def _stages(self, pixels: int) -> list[str]:
+        """What is tried with k pixels; at one, Sparse-RS tries nothing that the corners do not."""
+        asked = pixels in self.config.pixels
+        idle = "sparse-rs" if pixels == 1 and "corners" in self.config.stages else ""
+        return [
+            name
+            for name in self.config.stages
+            if name != idle and (asked or STAGES.get(name).extends)
+        ]
+
+    def _attempt(self, pixels: int) -> None:
+        base, sweep = self.best, None
+        self.best = self._with_idle_pixel(base, pixels)
+        self.caught = [[] for _ in self.images]
+        for name in self._stages(pixels):
+            standing = ~(base.flipped if not self.config.leave else self.best.flipped)
+            rows = standing.nonzero()[:, 0]
+            if not len(rows):
+                return
+            scene = Scene(
+                self.scorer,
+                self.images[rows],
+                self.labels[rows],
+                self.indices[rows],
+                pixels,
+                self.config.seed,
+                base.at(rows),
+                sweep[rows] if sweep is not None else None,
+            )
+            stage = STAGES.get(name)
+            found = stage.attack(scene)
+            if name == "corners" and found.margins is not None:
+                sweep = found.margins.new_full((len(self.images), found.margins.shape[1]), INFINITE)
+                sweep[rows] = found.margins
+            self._take(name, rows, found.after(scene.base) if stage.extends else found, pixels)
+
+    def _with_idle_pixel(self, base: Found, pixels: int) -> Found:
+        """The base's edits and as many that change nothing as make k."""
+        if not base.positions.shape[1]:
+            corner = self.images[:, :, 0, 0].long()[:, None]
+            nowhere = torch.zeros_like(corner[..., :2])
+            base = replace(base, positions=nowhere, colours=corner)
+        return replace(
+            base,
+            positions=stretch(base.positions, pixels),
+            colours=stretch(base.colours, pixels),
+            margin=base.margin.clone(),
+            flipped=base.flipped.clone(),
+            queries=base.queries.clone(),
+        )
+
+    def _take(self, name: str, rows: Tensor, found: Found, pixels: int) -> None:
+        """Keep what is better than the best so far."""
+        fell = rows[found.flipped].tolist()
+        for row in fell:
+            self.caught[row].append(name)
+            self.stage[row] = self.stage[row] or name
+        best = self.best
+        stood = ~best.flipped[rows]
+        better = stood & (found.flipped | (found.margin < best.margin[rows]))
+        if found.positions.shape[1]:
+            chosen = rows[better]
+            best.positions[chosen] = stretch(found.positions, pixels)[better]
+            best.colours[chosen] = stretch(found.colours, pixels)[better]
+            best.margin[chosen] = found.margin[better]
+        best.queries[rows[stood]] += found.queries[stood]
+        best.flipped[rows] |= found.flipped
+
+    def _rungs(self, pixels: int) -> list[Rung]:
+        best = self.best
+        return [
+            Rung(
+                pixels=pixels,
+                flipped=bool(best.flipped[row]),
+                stage=self.stage[row],
+                queries=int(best.queries[row]),
+                edits=to_edits(best.positions[row], best.colours[row]),
+                margin=float(best.margin[row]),
+                caught=tuple(self.caught[row]),
+            )
+            for row in range(len(self.images))
+        ]

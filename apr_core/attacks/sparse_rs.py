@@ -1,0 +1,117 @@
+"""Sparse-RS: random search over sets of k pixels in corner colours (Croce et al., 2022)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from apr_core import random
+from apr_core.attacks.enumeration import CORNERS
+from apr_core.attacks.found import Found, margins_of, stretch
+from apr_core.attacks.pixels import apply_edits
+from apr_core.attacks.scoring import Edits, Scorer
+
+QUERIES = 10_000
+"""Croce et al.'s budget."""
+ALPHA = 0.3
+"""Share of the k pixels that a first step replaces; it falls as the search goes on."""
+_PLACE, _COLOUR, _LEAVE = 0, 1, 2
+_STREAMS = 3
+
+
+def sparse_rs(
+    scorer: Scorer,
+    images: Tensor,
+    labels: Tensor,
+    indices: Tensor,
+    pixels: int,
+    seed: int = 0,
+    queries: int = QUERIES,
+    start: Found | None = None,
+) -> Found:
+    """Replace some of k pixels by others, at random, and keep what lowers the margin.
+
+    Args:
+        images: uint8 (B, C, H, W).
+        labels, indices: (B,); with the seed, an index fixes an image's random numbers.
+        pixels: k.
+        queries: candidates an image, at most.
+        start: edits of at most k pixels to begin with; by default k at random.
+    """
+    height, width = images.shape[2:]
+    keys = random.keys_for(seed, indices.to(scorer.device))
+    pixels = min(pixels, height * width)
+    places, colours = _first(keys, pixels, height * width, start, width)
+    count = len(images)
+    best_places, best_colours = places.clone(), colours.clone()
+    margin = torch.full((count,), float("inf"), device=scorer.device)
+    flipped = torch.zeros(count, dtype=torch.bool, device=scorer.device)
+    spent = torch.zeros(count, dtype=torch.int64, device=scorer.device)
+    for step in range(queries):
+        rows = (~flipped).nonzero()[:, 0]
+        if not len(rows):
+            break
+        if step:
+            places, colours = _replaced(
+                keys[rows], step, queries, best_places[rows], best_colours[rows], height * width
+            )
+        xy = _coordinates(places, width)
+        edits = Edits(images[rows], torch.arange(len(rows), device=rows.device), xy, colours)
+        logits = scorer.score(edits)
+        found = margins_of(logits, labels[rows])
+        hit = logits.argmax(1) != labels[rows]
+        if not scorer.exact and bool(hit.any()):
+            edited = apply_edits(images[rows[hit]], xy[hit], colours[hit])
+            hit[hit.clone()] = scorer.confirm(edited).argmax(1) != labels[rows[hit]]
+        better = hit | (found <= margin[rows])
+        chosen = rows[better]
+        best_places[chosen], best_colours[chosen] = places[better], colours[better]
+        margin[chosen] = found[better]
+        spent[rows] += 1
+        flipped[rows] |= hit
+    return Found(_coordinates(best_places, width), best_colours, margin, flipped, spent)
+
+
+def _first(
+    keys: Tensor, pixels: int, area: int, start: Found | None, width: int
+) -> tuple[Tensor, Tensor]:
+    """The k pixels to begin with: places (B, k) and colours (B, k, 3)."""
+    if start is not None and start.positions.shape[1]:
+        xy, colours = stretch(start.positions, pixels), stretch(start.colours, pixels)
+        return xy[..., 1] * width + xy[..., 0], colours
+    places = random.uniform(keys, _PLACE, (area,)).argsort(dim=1, stable=True)[:, :pixels]
+    corners = random.integers(keys, _COLOUR, (pixels,), len(CORNERS))
+    return places, CORNERS.to(keys.device)[corners]
+
+
+def _replaced(
+    keys: Tensor, step: int, queries: int, places: Tensor, colours: Tensor, area: int
+) -> tuple[Tensor, Tensor]:
+    """Some of the k pixels exchanged for others, in new colours.
+
+    Where every pixel is among the k already, only colours change.
+    """
+    count, pixels = places.shape
+    changed = max(1, int(_alpha(step / queries) * pixels))
+    stream = step * _STREAMS
+    leaving = random.uniform(keys, stream + _LEAVE, (pixels,)).argsort(dim=1, stable=True)[
+        :, :changed
+    ]
+    coming = random.integers(keys, stream + _PLACE, (changed,), area)
+    rows = torch.arange(count, device=keys.device)[:, None]
+    places, colours = places.clone(), colours.clone()
+    taken = (coming[:, :, None] == places[:, None, :]).any(2)
+    places[rows, leaving] = torch.where(taken, places[rows, leaving], coming)
+    corners = random.integers(keys, stream + _COLOUR, (changed,), len(CORNERS))
+    colours[rows, leaving] = CORNERS.to(keys.device)[corners]
+    return places, colours
+
+
+def _alpha(progress: float) -> float:
+    """The share to replace at `progress` in [0, 1]: halved at four milestones."""
+    milestones = (0.005, 0.02, 0.1, 0.4)
+    return ALPHA / float(2 ** sum(progress > milestone for milestone in milestones))
+
+
+def _coordinates(places: Tensor, width: int) -> Tensor:
+    return torch.stack([places % width, places // width], dim=-1)
