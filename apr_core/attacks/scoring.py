@@ -76,31 +76,40 @@ class Scorer:
 
     This package's own models are scored through a folded copy, in chunks padded to one shape, so
     that a candidate's logits do not depend on its company; what matters is then confirmed on the
-    model itself. A user's model is called as it is, on exactly the candidates and nothing else.
+    model itself (`exact` is False). A user's model is called as it is, on exactly the candidates.
 
     Args:
         model: images (B, C, H, W) float in [0, 1] -> logits (B, K).
         chunk: images in one call of the model; by default what suits its device.
+        draws: how often a model that answers at random is asked; its answer is then the logarithm
+            of its mean probabilities, which is what an attacker sees in the long run.
+        half: search in half precision (bfloat16 on a CPU). Then too, what matters is confirmed.
     """
 
-    def __init__(self, model: nn.Module, chunk: int | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, chunk: int | None = None, draws: int = 1, half: bool = False
+    ) -> None:
         self.model = model
         self.device = device_of(model)
         self.chunk = chunk or default_chunk(self.device)
-        self.exact = not isinstance(model, Classifier)
-        self._search = model if self.exact else prepare(model)
+        own = isinstance(model, Classifier)
+        self.exact = not (own or half)
+        self._padded, self._draws, self._half = own, draws, half
+        self._search = prepare(model) if own else model
         if self.device.type == "cpu":
             keep_memory()
 
     @torch.inference_mode()
     def score(self, edits: Edits) -> Tensor:
         """Logits of every edit, (N, K) float32."""
-        return torch.cat(
-            [
-                self._classify(self._search, edits.draw(first, first + self.chunk), self.chunk)
-                for first in range(0, len(edits), self.chunk)
-            ]
-        )
+        kind = torch.bfloat16 if self.device.type == "cpu" else torch.float16
+        with torch.autocast(self.device.type, kind, enabled=self._half):
+            return torch.cat(
+                [
+                    self._classify(self._search, edits.draw(first, first + self.chunk), self.chunk)
+                    for first in range(0, len(edits), self.chunk)
+                ]
+            )
 
     @torch.inference_mode()
     def confirm(self, images: Tensor) -> Tensor:
@@ -113,9 +122,13 @@ class Scorer:
     def _classify(self, model: nn.Module, images: Tensor, shape: int) -> Tensor:
         """Logits (n, K) of uint8 images (n, C, H, W), n at most `shape`, padded if need be."""
         count = len(images)
-        if not self.exact and count < shape:
+        if self._padded and count < shape:
             images = torch.cat([images, images.new_zeros(shape - count, *images.shape[1:])])
-        return check_logits(model(as_input(images)), len(images))[:count]
+        seen = as_input(images)
+        if self._draws == 1:
+            return check_logits(model(seen), len(images))[:count]
+        answers = [check_logits(model(seen), len(images)) for _ in range(self._draws)]
+        return torch.stack(answers).softmax(-1).mean(0).log()[:count]
 
 
 def default_chunk(device: torch.device) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from apr_core.cli import attack, bench, data, gallery, models, train
+from apr_core.cli import attack, bench, data, evaluate, gallery, models, train
 from apr_core.types import InputError
 
-COMMANDS = (models, data, train, attack, bench, gallery)
+COMMANDS = (models, data, train, attack, evaluate, bench, gallery)
 
 
 def main(arguments: list[str] | None = None) -> int:

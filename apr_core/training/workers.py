@@ -42,6 +42,11 @@ class Workers:
             dist.all_reduce(values)
         return values / self.count
 
+    def wait(self) -> None:
+        """Until every process has come here."""
+        if self.count > 1:
+            dist.barrier()
+
 
 ALONE = Workers()
 

@@ -16,7 +16,7 @@ TIERS = (
     {"data"},
     {"models"},
     {"attacks", "training"},
-    {"defences", "runs"},
+    {"defences", "runs", "external"},
     {"zoo", "probe"},
     {"service", "trainer", "benchmark", "evaluation", "explain"},
     {"recording", "training_service"},

@@ -1,0 +1,159 @@
+"""`evaluate`: how often a model falls, with an interval, on images that never change."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+
+from tqdm import tqdm
+
+from apr_core.attacks.ladder import STAGES
+from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json
+from apr_core.evaluation.metrics import Rate
+from apr_core.evaluation.protocol import EvalProgress, Subject, evaluate, setting_for
+from apr_core.evaluation.record import Level, Record, save_record
+from apr_core.training.workers import join_workers, worker_device
+from apr_core.types import InputError
+from apr_core.zoo import load_card, load_model
+
+LADDER_NAME = "ladder"
+
+
+def add(subparsers: Subparsers) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="measure how often a model falls to few pixels",
+        description="Attack the first test images of a fixed order. What is interrupted goes on "
+        "where it was when the same command is given again.",
+    )
+    parser.add_argument("--model", required=True, help="a name that `models` lists")
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--attack", default=LADDER_NAME, help=f"{LADDER_NAME}, {', '.join(STAGES)}")
+    parser.add_argument("--pixels", default="1", help="k, or several as in 1,3")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--all", action="store_true", help="try every attack on every image, broken or not"
+    )
+    parser.add_argument("--draws", type=int, default=1, help="answers averaged, of a random model")
+    parser.add_argument("--half", action="store_true", help="search in half precision")
+    parser.add_argument("--workers", type=int, default=1, help="processes; on GPUs, one each")
+    add_device(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and write the record."""
+    if args.workers != 1:
+        return _spread(args)
+    device = worker_device(chosen_device(args))
+    subject = Subject(args.model, load_model(args.model, device), load_card(args.model))
+    setting = setting_for(
+        subject,
+        args.attack,
+        pixels_of(args.pixels),
+        args.images,
+        args.seed,
+        not args.all,
+        args.draws,
+        args.half,
+    )
+    with join_workers(device) as workers:
+        silent = args.json or not workers.first
+        with tqdm(total=setting.images, unit="image", disable=silent) as bar:
+            record = evaluate(subject, setting, lambda progress: _show(bar, progress), workers)
+    if record is not None:
+        path = save_record(record)
+        if args.json:
+            print_json(summary(record))
+        else:
+            print(in_words(record))
+            print(f"The record is {path}.")
+    return 0
+
+
+def pixels_of(text: str) -> tuple[int, ...]:
+    """The numbers in "1" or "1,3".
+
+    Raises:
+        InputError: the text has others.
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--pixels is '{text[:40]}'; write 1, or several as in 1,3.") from None
+
+
+def _spread(args: argparse.Namespace) -> int:
+    """Start as many processes, which share the images."""
+    if not 1 <= args.workers <= 64:
+        raise InputError(f"workers is {args.workers}, but must lie between 1 and 64.")
+    asked = {**vars(args), "workers": 1}
+    words = ["evaluate", *_options(asked)]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    launch += [f"--nproc-per-node={args.workers}", "-m", "apr_core", *words]
+    return subprocess.run(launch, check=False).returncode
+
+
+def _options(asked: dict[str, object]) -> list[str]:
+    """The command line that says the same."""
+    flags = [f"--{name}" for name, value in asked.items() if value is True]
+    values = [
+        f"--{name}={value}"
+        for name, value in asked.items()
+        if isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+    ]
+    return values + flags
+
+
+def summary(record: Record) -> dict[str, object]:
+    """What `evaluate --json` prints: the rates at the most pixels, then the record without what
+    became of each image."""
+    entry = json.loads(record.to_json())
+    del entry["verdicts"]
+    for level in entry["levels"]:
+        del level["curve"]
+    last = record.levels[-1]
+    clean = record.clean_all or record.clean
+    return {
+        "model": record.setting.model,
+        "clean_accuracy": clean.rate,
+        "asr": last.asr.rate,
+        "asr_interval": [last.asr.low, last.asr.high],
+        "robust_accuracy": last.robust.rate,
+        "images": record.setting.images,
+        "attacked": last.asr.total,
+        **entry,
+    }
+
+
+def in_words(record: Record) -> str:
+    """The record as a few lines."""
+    lines = [f"{record.setting.model} against {record.setting.attack}, seed {record.setting.seed}"]
+    if record.clean_all:
+        lines.append(f"clean accuracy        {_rate(record.clean_all)} test images")
+    lines += [line for level in record.levels for line in _level(level)]
+    return "\n".join([*lines, *record.notes])
+
+
+def _level(level: Level) -> list[str]:
+    caught = ", ".join(f"{name} {count}" for name, count in level.caught.items() if count)
+    pixels = "pixel" if level.pixels == 1 else "pixels"
+    return [
+        f"{level.pixels} {pixels}: success rate {_rate(level.asr)} it got right"
+        + (f" ({caught})" if caught else ""),
+        f"         robust       {_rate(level.robust)} images",
+    ]
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%}) of {rate.total:,}"
+
+
+def _show(bar: tqdm, progress: EvalProgress) -> None:  # type: ignore[type-arg]
+    bar.n = progress.done
+    bar.set_postfix(broken=f"{progress.broken}/{progress.attacked}", refresh=False)
+    bar.refresh()

@@ -1,0 +1,1 @@
+"""Rates that hold up: which images, what is counted, and with what interval."""

@@ -1,0 +1,106 @@
+"""Rates with their intervals, and tests between models on shared images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, mean, stdev
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share with its interval.
+
+    Attributes:
+        count, total: what the share is of; of nothing, `rate` is 0 and the interval says nothing.
+        low, high: Wilson's interval at `CONFIDENCE`.
+    """
+
+    count: int
+    total: int
+    rate: float
+    low: float
+    high: float
+
+
+def rate_of(count: int, total: int) -> Rate:
+    """`count` of `total`, with Wilson's score interval (1927)."""
+    if total == 0:
+        return Rate(0, 0, 0.0, 0.0, 1.0)
+    share, z = count / total, NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    spread = 1 + z * z / total
+    middle = (share + z * z / (2 * total)) / spread
+    reach = z / spread * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    low = 0.0 if count == 0 else middle - reach
+    high = 1.0 if count == total else middle + reach
+    return Rate(count, total, share, low, high)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over independent runs, with Student's t interval; none for a single run."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    runs: int
+
+
+def mean_of(values: Sequence[float]) -> Mean:
+    """The mean of independent runs and its interval at `CONFIDENCE`."""
+    middle = mean(values)
+    if len(values) < 2:
+        return Mean(middle, None, None, len(values))
+    from scipy.stats import t  # noqa: PLC0415  slow to import, and needed for tables alone
+
+    reach = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values)
+    reach /= math.sqrt(len(values))
+    return Mean(middle, middle - reach, middle + reach, len(values))
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two models on the images that both classify correctly.
+
+    Attributes:
+        images: how many those are.
+        first_only, second_only: broken for one of them alone.
+        p_value: McNemar's exact test that both are broken equally often, two-sided.
+    """
+
+    images: int
+    first_only: int
+    second_only: int
+    p_value: float
+
+
+def paired(first: dict[int, bool], second: dict[int, bool]) -> Paired:
+    """Compare which images of those attacked on both models (by index) were broken."""
+    shared = first.keys() & second.keys()
+    first_only = sum(first[index] and not second[index] for index in shared)
+    second_only = sum(second[index] and not first[index] for index in shared)
+    return Paired(len(shared), first_only, second_only, mcnemar(first_only, second_only))
+
+
+def mcnemar(first_only: int, second_only: int) -> float:
+    """McNemar's exact p-value from the two discordant counts."""
+    total = first_only + second_only
+    tail = sum(math.comb(total, k) for k in range(min(first_only, second_only) + 1))
+    return min(1.0, float(2 * tail / 2**total))
+
+
+def success_curve(queries: Sequence[int], total: int) -> list[tuple[int, float]]:
+    """Share of `total` images broken within so many queries, at each count where it rises.
+
+    Args:
+        queries: of each image that was broken, up to its flip.
+    """
+    curve: list[tuple[int, float]] = []
+    for broken, spent in enumerate(sorted(queries), start=1):
+        if curve and curve[-1][0] == spent:
+            curve.pop()
+        curve.append((spent, broken / total))
+    return curve

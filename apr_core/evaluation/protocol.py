@@ -1,0 +1,256 @@
+"""An evaluation from its beginning to its record; killed, it goes on where it was.
+
+Images are attacked in groups. What became of a group is appended to a file at once, and a group
+that is in the file is not attacked again. Nothing that is found depends on the groups: every
+random number comes from the seed and an image's index.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from apr_core.attacks.ladder import LADDER, STAGES, LadderConfig, Verdict, climb
+from apr_core.attacks.scoring import Scorer
+from apr_core.evaluation.images import choose_images, indices_sha256
+from apr_core.evaluation.metrics import rate_of
+from apr_core.evaluation.record import (
+    Record,
+    Setting,
+    levels_of,
+    results_folder,
+    verdict_from,
+)
+from apr_core.hardware import describe_hardware
+from apr_core.training.workers import ALONE, Workers
+from apr_core.types import InputError
+from apr_core.version import find_commit, versions
+from apr_core.zoo import Card
+
+GROUP = {"cpu": 20, "cuda": 500}
+"""Images that are attacked together, and lost together in a kill."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to evaluate: its name, itself, and its card if it has one."""
+
+    name: str
+    model: nn.Module
+    card: Card | None = None
+
+
+@dataclass(frozen=True)
+class EvalProgress:
+    """How far an evaluation is; `seconds_left` is None before its first group."""
+
+    done: int
+    total: int
+    broken: int
+    attacked: int
+    seconds: float
+    seconds_left: float | None
+
+
+Report = Callable[[EvalProgress], None]
+
+
+def setting_for(
+    subject: Subject,
+    attack: str = "ladder",
+    pixels: tuple[int, ...] = (1,),
+    images: int = 200,
+    seed: int = 0,
+    leave: bool = True,
+    draws: int = 1,
+    half: bool = False,
+) -> Setting:
+    """A checked setting.
+
+    Raises:
+        InputError: an unknown attack, or numbers that cannot be.
+    """
+    stages = LADDER if attack == "ladder" else (attack,)
+    LadderConfig(stages, pixels, seed, leave)
+    if not 1 <= draws <= 1000:
+        raise InputError(f"draws is {draws}, but must lie between 1 and 1000.")
+    indices = choose_images(images)[2]
+    sha256 = subject.card.sha256 if subject.card else ""
+    return Setting(
+        model=subject.name,
+        sha256=sha256,
+        attack=attack,
+        stages=stages,
+        pixels=pixels,
+        images=images,
+        indices_sha256=indices_sha256(indices),
+        seed=seed,
+        leave=leave,
+        draws=draws,
+        half=half,
+    )
+
+
+def evaluate(
+    subject: Subject,
+    setting: Setting,
+    report: Report = lambda progress: None,
+    workers: Workers = ALONE,
+) -> Record | None:
+    """Evaluate, or go on with what was begun.
+
+    Args:
+        workers: the processes among whom the groups are dealt.
+
+    Returns:
+        The record; None for a worker that is not the first.
+
+    Raises:
+        InputError: the model cannot be attacked, or an unfinished evaluation is damaged.
+    """
+    images, labels, indices = choose_images(setting.images)
+    scorer = Scorer(subject.model, draws=setting.draws, half=setting.half)
+    setting, notes = _without_gradient(setting, subject.model)
+    config = LadderConfig(setting.stages, setting.pixels, setting.seed, setting.leave)
+    journal = _Journal(setting, workers)
+    groups = torch.arange(len(images)).split(GROUP.get(scorer.device.type, 100))  # type: ignore[no-untyped-call]
+    began, before = time.monotonic(), journal.seconds
+    todo = [group for group in groups if int(indices[group[0]]) not in journal.verdicts]
+    for number, group in enumerate(todo[workers.rank :: workers.count], start=1):
+        started = time.monotonic()
+        verdicts = climb(config, scorer, images[group], labels[group], indices[group])
+        journal.add(verdicts, time.monotonic() - started)
+        spent = time.monotonic() - began
+        left = spent / number * (len(todo) / workers.count - number)
+        report(_progress(journal, setting, before + spent, max(0.0, left)))
+    workers.wait()
+    if not workers.first:
+        return None
+    journal.read()
+    everyone = tuple(journal.verdicts[index] for index in indices.tolist())
+    record = _record(subject, setting, everyone, scorer, journal.seconds, notes)
+    journal.delete()
+    return record
+
+
+def _without_gradient(setting: Setting, model: nn.Module) -> tuple[Setting, list[str]]:
+    """Leave out, of a ladder, the stages that need what the model has not."""
+    blind = not getattr(model, "differentiable", True)
+    left_out = [name for name in setting.stages if blind and STAGES.get(name).gradient]
+    if not left_out:
+        return setting, []
+    stages = tuple(name for name in setting.stages if name not in left_out)
+    if not stages:
+        raise InputError(
+            f"{setting.model} gives no gradient, and {setting.attack} needs one; choose another "
+            "attack."
+        )
+    return replace(setting, stages=stages), [f"Without a gradient: {', '.join(left_out)}."]
+
+
+def _progress(
+    journal: _Journal, setting: Setting, seconds: float, left: float | None
+) -> EvalProgress:
+    last = [verdict.rungs[-1].flipped for verdict in journal.verdicts.values() if verdict.rungs]
+    return EvalProgress(len(journal.verdicts), setting.images, sum(last), len(last), seconds, left)
+
+
+def _record(
+    subject: Subject,
+    setting: Setting,
+    verdicts: tuple[Verdict, ...],
+    scorer: Scorer,
+    seconds: float,
+    notes: list[str],
+) -> Record:
+    card = subject.card
+    return Record(
+        setting=setting,
+        clean=rate_of(sum(verdict.correct for verdict in verdicts), len(verdicts)),
+        clean_all=rate_of(card.correct, card.tested) if card else None,
+        levels=levels_of(setting, verdicts),
+        verdicts=verdicts,
+        hardware=describe_hardware(scorer.device),
+        versions=versions(),
+        commit=find_commit(),
+        command=command_of(setting),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(seconds, 1),
+        notes=notes,
+    )
+
+
+def command_of(setting: Setting) -> str:
+    """The command line that makes a setting's record."""
+    words = ["python", "-m", "apr_core", "evaluate", "--model", setting.model]
+    words += ["--attack", setting.attack, "--pixels", ",".join(map(str, setting.pixels))]
+    words += ["--images", str(setting.images), "--seed", str(setting.seed)]
+    words += [] if setting.leave else ["--all"]
+    words += ["--draws", str(setting.draws)] if setting.draws > 1 else []
+    words += ["--half"] if setting.half else []
+    return shlex.join(words)
+
+
+class _Journal:
+    """What is known so far of an evaluation, in a file for each worker."""
+
+    def __init__(self, setting: Setting, workers: Workers) -> None:
+        self._setting = json.loads(json.dumps(asdict(setting)))
+        self._folder = results_folder() / "unfinished" / setting.name
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._mine = self._folder / f"{workers.rank}-of-{workers.count}.jsonl"
+        self.verdicts: dict[int, Verdict] = {}
+        self.seconds = 0.0
+        self.read()
+        workers.wait()
+
+    def read(self) -> None:
+        """Everything that any worker has written.
+
+        Raises:
+            InputError: it is of another setting, though the name is the same.
+        """
+        self.verdicts, self.seconds = {}, 0.0
+        for path in sorted(self._folder.glob("*.jsonl")):
+            for line in path.read_text().splitlines(keepends=True):
+                if line.endswith("\n"):  # a line without its end was being written at a kill
+                    self._take(json.loads(line), path)
+
+    def _take(self, entry: dict, path: Path) -> None:  # type: ignore[type-arg]
+        if entry["setting"] != self._setting:
+            raise InputError(
+                f"{path.parent} holds an unfinished evaluation with other settings or weights; "
+                "delete it to start afresh."
+            )
+        self.seconds += entry["seconds"]
+        for verdict in map(verdict_from, entry["verdicts"]):
+            self.verdicts[verdict.index] = verdict
+
+    def add(self, verdicts: list[Verdict], seconds: float) -> None:
+        """Write a group down."""
+        line = {
+            "setting": self._setting,
+            "seconds": seconds,
+            "verdicts": [asdict(verdict) for verdict in verdicts],
+        }
+        if self._mine.exists() and not self._mine.read_bytes().endswith(b"\n"):
+            text = self._mine.read_text()
+            self._mine.write_text(text[: text.rfind("\n") + 1])
+        with self._mine.open("a") as journal:
+            journal.write(json.dumps(line) + "\n")
+        self.verdicts |= {verdict.index: verdict for verdict in verdicts}
+        self.seconds += seconds
+
+    def delete(self) -> None:
+        """The record has it all."""
+        for path in self._folder.glob("*.jsonl"):
+            path.unlink()
+        self._folder.rmdir()

@@ -1,0 +1,206 @@
+"""The record of an evaluation: all that was found, and all that is needed to find it again."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from apr_core.attacks.ladder import Rung, Verdict
+from apr_core.attacks.result import PixelEdit
+from apr_core.evaluation.metrics import Rate, rate_of, success_curve
+from apr_core.types import InputError
+
+
+def results_folder() -> Path:
+    """Where records lie: `$APR_RESULTS`, or `results/` beside the package."""
+    return Path(os.environ.get("APR_RESULTS", Path(__file__).parents[2] / "results"))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What was evaluated and how: two evaluations with the same setting find the same.
+
+    Attributes:
+        model: its name, or where a user's own came from.
+        sha256: of the weights; "" for a user's own.
+        attack: a stage's name, or "ladder".
+        stages: what that stands for.
+        pixels: the k reported, in order.
+        images: how many, the first of the fixed order.
+        indices_sha256: of those images' indices.
+        draws: answers of the model that are averaged, for one that is random.
+        half: whether the search ran in half precision; flips are confirmed in float32 always.
+    """
+
+    model: str
+    sha256: str
+    attack: str
+    stages: tuple[str, ...]
+    pixels: tuple[int, ...]
+    images: int
+    indices_sha256: str
+    seed: int
+    leave: bool = True
+    draws: int = 1
+    half: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the record's file is called."""
+        model = "".join(c if c.isalnum() or c == "-" else "-" for c in self.model)
+        pixels = "-".join(map(str, self.pixels))
+        tail = "" if self.leave else "-all"
+        return f"{model}-{self.attack}-k{pixels}-n{self.images}-seed{self.seed}{tail}"
+
+
+@dataclass(frozen=True)
+class Level:
+    """What k pixels do to a model.
+
+    Attributes:
+        asr: attack success rate: flipped of those that the model got right.
+        robust: share of all images that it gets right and that withstood.
+        caught: by stage, how many images it was the first to flip.
+        alone: by stage, how many it flips by itself; empty unless every stage tried every image.
+        curve: share broken within so many queries.
+    """
+
+    pixels: int
+    asr: Rate
+    robust: Rate
+    caught: dict[str, int]
+    alone: dict[str, int]
+    curve: list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One evaluation.
+
+    Attributes:
+        clean: on the images of the evaluation.
+        clean_all: correct and tested of the card: all 10,000 test images; None without a card.
+        seconds: of attacking, over all sittings and workers.
+        command: that makes this record.
+    """
+
+    setting: Setting
+    clean: Rate
+    clean_all: Rate | None
+    levels: tuple[Level, ...]
+    verdicts: tuple[Verdict, ...]
+    hardware: str
+    versions: dict[str, str]
+    commit: str
+    command: str
+    date: str
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+
+    def broken(self, pixels: int) -> dict[int, bool]:
+        """By index, whether each attacked image was broken by so many pixels."""
+        return {
+            verdict.index: rung.flipped
+            for verdict in self.verdicts
+            for rung in verdict.rungs
+            if rung.pixels == pixels
+        }
+
+    def level(self, pixels: int) -> Level | None:
+        """What `pixels` pixels did, None if that was not tried."""
+        return next((level for level in self.levels if level.pixels == pixels), None)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self)) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        """Undo `to_json`.
+
+        Raises:
+            InputError: the text is no record of an evaluation.
+        """
+        try:
+            entry = json.loads(text)
+            setting = entry["setting"]
+            for name in ("stages", "pixels"):
+                setting[name] = tuple(setting[name])
+            entry["setting"] = Setting(**setting)
+            entry["clean"] = Rate(**entry["clean"])
+            entry["clean_all"] = Rate(**entry["clean_all"]) if entry["clean_all"] else None
+            entry["levels"] = tuple(map(_level, entry["levels"]))
+            entry["verdicts"] = tuple(map(verdict_from, entry["verdicts"]))
+            return cls(**entry)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"This is no record of an evaluation ({error}); make one with `python -m apr_core "
+                "evaluate`."
+            ) from None
+
+
+def _level(entry: dict[str, Any]) -> Level:
+    curve = [(int(spent), float(share)) for spent, share in entry["curve"]]
+    rates = {"asr": Rate(**entry["asr"]), "robust": Rate(**entry["robust"])}
+    return Level(**{**entry, **rates, "curve": curve})
+
+
+def verdict_from(entry: dict[str, Any]) -> Verdict:
+    """Undo `dataclasses.asdict` and JSON."""
+    rungs = tuple(
+        Rung(
+            **{
+                **rung,
+                "edits": tuple(PixelEdit(e["x"], e["y"], tuple(e["rgb"])) for e in rung["edits"]),
+                "caught": tuple(rung["caught"]),
+            }
+        )
+        for rung in entry["rungs"]
+    )
+    return Verdict(**{**entry, "rungs": rungs})
+
+
+def levels_of(setting: Setting, verdicts: tuple[Verdict, ...]) -> tuple[Level, ...]:
+    """The rates of each k, from what became of every image."""
+    return tuple(
+        _summed_up(setting, pixels, place, verdicts) for place, pixels in enumerate(setting.pixels)
+    )
+
+
+def _summed_up(setting: Setting, pixels: int, place: int, verdicts: tuple[Verdict, ...]) -> Level:
+    rungs = [verdict.rungs[place] for verdict in verdicts if verdict.rungs]
+    flipped = [rung for rung in rungs if rung.flipped]
+    counts = {name: sum(rung.stage == name for rung in flipped) for name in setting.stages}
+    alone = {name: sum(name in rung.caught for rung in rungs) for name in setting.stages}
+    return Level(
+        pixels=pixels,
+        asr=rate_of(len(flipped), len(rungs)),
+        robust=rate_of(len(rungs) - len(flipped), len(verdicts)),
+        caught=counts,
+        alone={} if setting.leave else alone,
+        curve=success_curve([rung.queries for rung in flipped], max(1, len(rungs))),
+    )
+
+
+def save_record(record: Record) -> Path:
+    """Write a record, whole or not at all; returns where."""
+    folder = results_folder() / "evaluations"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{record.setting.name}.json"
+    part = path.with_suffix(".part")
+    part.write_text(record.to_json())
+    part.replace(path)
+    return path
+
+
+def load_records() -> tuple[list[Record], list[str]]:
+    """Every record of an evaluation, by name, and a sentence for each that is damaged."""
+    records, damaged = [], []
+    for path in sorted((results_folder() / "evaluations").glob("*.json")):
+        try:
+            records.append(Record.from_json(path.read_text()))
+        except (InputError, OSError, UnicodeDecodeError) as error:
+            damaged.append(f"{path.name}: {error}")
+    return records, damaged

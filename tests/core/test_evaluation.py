@@ -1,0 +1,386 @@
+"""Which images, what is counted, with what interval, and a record that a kill does not change."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from apr_core import OnePixelAttack, OnePixelConfig
+from apr_core.attacks.ladder import Rung, Verdict
+from apr_core.attacks.scoring import Scorer
+from apr_core.cli import main
+from apr_core.cli.evaluate import pixels_of
+from apr_core.data.cifar10 import Cifar10
+from apr_core.data.sample import load_sample
+from apr_core.evaluation import protocol
+from apr_core.evaluation.images import choose_images, image_order, indices_sha256
+from apr_core.evaluation.metrics import mcnemar, mean_of, paired, rate_of, success_curve
+from apr_core.evaluation.protocol import EvalProgress, Subject, evaluate, setting_for
+from apr_core.evaluation.record import Record, levels_of, load_records, save_record
+from apr_core.models import build_model
+from apr_core.types import InputError
+from apr_core.zoo import Card, save_checkpoint
+from tests.conftest import ROOT, LinearModel, answers
+
+FIRST_FIVE = [415, 248, 628, 267, 809]
+ORDER_SHA256 = "2fd1c2c9c9656d39a81bc850444b9b764e2181b1dffe9e04dcfe2d2d14414403"
+"""Frozen: every record that was ever written names its images by this order."""
+
+# Rates
+
+
+@pytest.mark.parametrize(
+    ("count", "total"), [(0, 1), (1, 1), (0, 40), (40, 40), (3, 10), (284, 1000), (1, 9999)]
+)
+def test_wilsons_interval_is_scipys(count: int, total: int) -> None:
+    rate = rate_of(count, total)
+    interval = stats.binomtest(count, total).proportion_ci(0.95, method="wilson")
+    assert rate.rate == count / total
+    assert rate.low == pytest.approx(interval.low, abs=1e-9)
+    assert rate.high == pytest.approx(interval.high, abs=1e-9)
+
+
+def test_the_interval_of_nothing_says_nothing() -> None:
+    rate = rate_of(0, 0)
+    assert (rate.rate, rate.low, rate.high) == (0.0, 0.0, 1.0)
+
+
+def test_the_mean_of_five_runs_has_students_interval() -> None:
+    values = [0.31, 0.28, 0.35, 0.30, 0.29]
+    low, high = stats.t.interval(0.95, 4, loc=sum(values) / 5, scale=stats.sem(values))
+    found = mean_of(values)
+    assert (found.mean, found.runs) == (pytest.approx(0.306), 5)
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert mean_of([0.4]).low is None
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (5, 5), (3, 17), (40, 12)])
+def test_mcnemars_p_value_is_the_exact_binomial(first: int, second: int) -> None:
+    total = first + second
+    expected = stats.binomtest(first, total, 0.5).pvalue if total else 1.0
+    assert mcnemar(first, second) == pytest.approx(expected)
+
+
+def test_models_are_compared_on_the_images_that_both_get_right() -> None:
+    first = {1: True, 2: True, 3: False, 4: True}
+    second = {2: False, 3: False, 4: True, 5: True}
+    found = paired(first, second)
+    assert (found.images, found.first_only, found.second_only) == (3, 1, 0)
+    assert found.p_value == 1.0
+
+
+def test_the_curve_rises_to_the_rate() -> None:
+    assert success_curve([30, 10, 10, 200], 8) == [(10, 0.25), (30, 0.375), (200, 0.5)]
+    assert success_curve([], 8) == []
+
+
+# Images
+
+
+def test_the_order_of_the_images_is_frozen() -> None:
+    order = image_order()
+    assert order.sort().values.tolist() == list(range(10_000))
+    assert order[:5].tolist() == FIRST_FIVE
+    assert indices_sha256(order) == ORDER_SHA256
+
+
+def test_the_first_thousand_are_the_shipped_sample(monkeypatch) -> None:
+    monkeypatch.setattr("apr_core.evaluation.images.load_cifar10", pytest.fail)
+    images, labels, indices = choose_images(1000)
+    sample = load_sample()
+    assert sorted(indices.tolist()) == sample.indices.tolist()
+    for place in (0, 17, 999):
+        row = sample.row(int(indices[place]))
+        assert torch.equal(images[place], sample.images[row])
+        assert labels[place] == sample.labels[row]
+    assert torch.equal(choose_images(10)[2], indices[:10])
+
+
+def test_more_come_from_the_whole_test_set(monkeypatch) -> None:
+    images = torch.arange(10_000, dtype=torch.int32).view(-1, 1, 1, 1).expand(-1, 3, 2, 2)
+    data = Cifar10(images[:0], torch.zeros(0), images, torch.arange(10_000) % 10)
+    monkeypatch.setattr("apr_core.evaluation.images.load_cifar10", lambda: data)
+    chosen, labels, indices = choose_images(1200)
+    assert torch.equal(chosen[:, 0, 0, 0].long(), indices)
+    assert torch.equal(labels, indices % 10)
+
+
+@pytest.mark.parametrize("count", [0, -1, 10_001])
+def test_as_many_images_as_there_are(count: int) -> None:
+    with pytest.raises(InputError, match=f"images is {count}"):
+        choose_images(count)
+
+
+# The protocol
+
+
+class Pixels(nn.Module):
+    """Ten classes, linear in the corner of the image: quick, and right about most of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        inner = LinearModel(size=4, classes=10, seed=2)
+        self.inner = inner
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.inner(images[:, :, :4, :4])
+
+
+@pytest.fixture(autouse=True)
+def results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("APR_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setitem(protocol.GROUP, "cpu", 4)
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def subject(monkeypatch: pytest.MonkeyPatch) -> Subject:
+    """A model that is right about all but every fifth image."""
+    model = Pixels()
+
+    def chosen(count: int) -> tuple[Tensor, Tensor, Tensor]:
+        images, _, indices = choose_images(count)
+        said = answers(model, images)
+        return images, (said + (torch.arange(count) % 5 == 4)) % 10, indices
+
+    monkeypatch.setattr(protocol, "choose_images", chosen)
+    return Subject("pixels", model)
+
+
+def stable(record: Record) -> dict:
+    """A record without what the clock says."""
+    return asdict(replace(record, date="", seconds=0.0))
+
+
+def test_a_record_counts_what_became_of_each_image(subject: Subject) -> None:
+    setting = setting_for(subject, "corners", (1, 2), images=15)
+    told: list[EvalProgress] = []
+    record = evaluate(subject, setting, told.append)
+    assert [progress.done for progress in told] == [4, 8, 12, 15]
+    assert told[-1].seconds_left == 0
+    assert (record.clean.count, record.clean.total) == (12, 15)
+    one, two = record.levels
+    assert (one.asr.total, two.asr.total) == (12, 12)
+    assert 0 < one.asr.count <= two.asr.count
+    assert one.asr.count == sum(record.broken(1).values()) == one.caught["corners"]
+    assert one.robust.rate == pytest.approx(12 / 15 * (1 - one.asr.rate))
+    assert one.curve[-1][1] == one.asr.rate
+    assert record.level(3) is None
+    assert len(record.verdicts) == 15
+    assert Record.from_json(record.to_json()) == record
+
+
+def test_a_killed_evaluation_goes_on_to_the_same_record(subject: Subject, results: Path) -> None:
+    setting = setting_for(subject, "corners", (1, 3), images=15, seed=3)
+    straight = evaluate(subject, setting)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(progress: EvalProgress) -> None:
+        if progress.done == 8:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        evaluate(subject, setting, kill)
+    (journal,) = (results / "unfinished" / setting.name).iterdir()
+    with journal.open("a") as file:
+        file.write('{"setting": {"mod')  # killed while it wrote
+    told: list[EvalProgress] = []
+    resumed = evaluate(subject, setting, told.append)
+    assert [progress.done for progress in told] == [12, 15]
+    assert stable(resumed) == stable(straight)
+    assert list((results / "unfinished").iterdir()) == []
+
+
+def test_an_unfinished_evaluation_of_other_weights_is_refused(subject: Subject) -> None:
+    setting = setting_for(subject, "corners", images=8)
+
+    def kill(progress: EvalProgress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(subject, setting, kill)
+    with pytest.raises(InputError, match="other settings or weights; delete it"):
+        evaluate(subject, replace(setting, sha256="f" * 64))
+
+
+def test_the_paper_s_attack_gains_with_generations_and_pixels(subject: Subject) -> None:
+    images, labels, indices = protocol.choose_images(12)
+    counts = []
+    for generations in (0, 2, 8):
+        config = OnePixelConfig(population=20, generations=generations)
+        result = OnePixelAttack(subject.model, config).run(images, labels, indices=indices)
+        counts.append(sum(outcome.success for outcome in result.outcomes))
+    assert counts == sorted(counts)
+    assert counts[-1] > counts[0]
+
+
+def test_a_random_model_is_attacked_through_its_mean() -> None:
+    class Noisy(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.randn(len(images), 3) + torch.tensor([1.0, 0.0, 0.0])
+
+    torch.manual_seed(0)
+    images = torch.zeros(50, 3, 2, 2, dtype=torch.uint8)
+    once, often = Scorer(Noisy()).confirm(images), Scorer(Noisy(), draws=300).confirm(images)
+    assert set(once.argmax(1).tolist()) > {0}
+    assert set(often.argmax(1).tolist()) == {0}
+    torch.testing.assert_close(often.exp().sum(1), torch.ones(50))
+
+
+def test_flips_found_in_half_precision_are_the_models_own(subject: Subject) -> None:
+    setting = setting_for(subject, "corners", images=15, half=True)
+    record = evaluate(subject, setting)
+    images, labels, _ = protocol.choose_images(15)
+    for image, label, verdict in zip(images, labels, record.verdicts, strict=True):
+        for rung in verdict.rungs:
+            from apr_core.attacks.result import edit_image
+
+            edited = edit_image(image, rung.edits)
+            assert bool(answers(subject.model, edited[None])[0] != label) == rung.flipped
+
+
+def test_a_ladder_leaves_out_what_needs_a_gradient_that_is_not_there(subject: Subject) -> None:
+    subject.model.differentiable = False
+    setting = setting_for(subject, "ladder", images=8)
+    short = replace(setting, stages=("top-gradient", "corners"))
+    record = evaluate(subject, short)
+    assert record.setting.stages == ("corners",)
+    assert record.notes == ["Without a gradient: top-gradient."]
+    with pytest.raises(InputError, match="gives no gradient, and top-gradient needs one"):
+        evaluate(subject, setting_for(subject, "top-gradient", images=8))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"attack": "magic"}, "no attack 'magic'"), ({"pixels": (3, 1)}, "must rise"),
+     ({"images": 0}, "images is 0"), ({"draws": 0}, "draws is 0")],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_is_refused(settings: dict, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        setting_for(Subject("x", Pixels()), **settings)
+
+
+# Records
+
+
+def test_what_each_stage_caught_is_counted(subject: Subject) -> None:
+    def rung(stage: str, caught: tuple[str, ...]) -> Rung:
+        return Rung(1, bool(stage), stage, 7, (), 0.5, caught)
+
+    verdicts = (
+        Verdict(0, 1, 1, (rung("corners", ("corners", "de")),)),
+        Verdict(1, 1, 1, (rung("de", ("de",)),)),
+        Verdict(2, 1, 1, (rung("", ()),)),
+        Verdict(3, 1, 2, ()),
+    )
+    setting = replace(setting_for(subject, "corners", images=4), stages=("corners", "de"))
+    (level,) = levels_of(replace(setting, leave=False), verdicts)
+    assert (level.asr.count, level.asr.total) == (2, 3)
+    assert (level.robust.count, level.robust.total) == (1, 4)
+    assert level.caught == {"corners": 1, "de": 1}
+    assert level.alone == {"corners": 1, "de": 2}
+    assert levels_of(setting, verdicts)[0].alone == {}
+
+
+def test_records_come_back_and_damaged_ones_are_named(subject: Subject) -> None:
+    record = evaluate(subject, setting_for(subject, "corners", images=5))
+    path = save_record(record)
+    path.with_name("broken.json").write_text('{"setting": 3}')
+    records, damaged = load_records()
+    assert records == [record]
+    assert len(damaged) == 1
+    assert damaged[0].startswith("broken.json: This is no record of an evaluation")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "null", "[1]", '{"setting": {}}'])
+def test_what_is_no_record_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="no record of an evaluation"):
+        Record.from_json(text)
+
+
+# The command
+
+
+@pytest.fixture
+def zoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A network of random weights that always says cat."""
+    monkeypatch.setenv("APR_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    torch.manual_seed(0)
+    model = build_model("resnet20")
+    with torch.no_grad():
+        model.backbone.linear.bias[3] += 50
+    name = "cifar10-resnet20-cat"
+    card = Card(
+        name, "cifar10", "resnet20", "vanilla", {}, 0, 0, "0" * 64, 0.1, 1000, 10_000, "a test",
+        0.0, {},
+    )  # fmt: skip
+    save_checkpoint(model, card)
+    return name
+
+
+def test_the_command_prints_rates_and_writes_the_record(zoo: str, capsys, results: Path) -> None:
+    command = ["evaluate", "--model", zoo, "--images", "25", "--attack", "top-gradient"]
+    assert main([*command, "--json", "--device", "cpu"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    (record,), _ = load_records()
+    assert printed["asr"] == record.levels[0].asr.rate == 0
+    assert printed["clean_accuracy"] == 0.1
+    assert printed["attacked"] == record.clean.count == int((choose_images(25)[1] == 3).sum()) > 0
+    assert "verdicts" not in printed
+    assert main([*command, "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "1 pixel: success rate 0.0%" in said
+    assert record.command in (
+        f"python -m apr_core evaluate --model {zoo} --attack top-gradient --pixels 1 --images 25 "
+        "--seed 0"
+    )
+
+
+def test_two_processes_share_the_images(zoo: str, results: Path, tmp_path: Path) -> None:
+    command = ["evaluate", "--model", zoo, "--images", "45", "--attack", "top-gradient",
+               "--device", "cpu"]  # fmt: skip
+    assert main(command) == 0
+    (alone,), _ = load_records()
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "apr_core", *command, "--workers", "2"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    (together,), _ = load_records()
+    assert together.date >= alone.date
+    expected = stable(replace(alone, hardware="", levels=(), verdicts=()))
+    assert stable(replace(together, hardware="", levels=(), verdicts=())) == expected
+    assert [(v.index, v.label, v.label_before, [r.flipped for r in v.rungs])
+            for v in together.verdicts] == [
+        (v.index, v.label, v.label_before, [r.flipped for r in v.rungs]) for v in alone.verdicts
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--attack", "magic"], "no attack 'magic'"), (["--pixels", "one"], "--pixels is 'one'"),
+     (["--pixels", "0"], "between 1 and 16"), (["--images", "0"], "images is 0"),
+     (["--workers", "0"], "workers is 0"), (["--workers", "99"], "workers is 99")],
+)  # fmt: skip
+def test_bad_arguments_are_one_sentence(zoo: str, arguments, said: str, capsys) -> None:
+    assert main(["evaluate", "--model", zoo, *arguments]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert len(printed.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("text", "pixels"), [("1", (1,)), ("1,3", (1, 3)), (" 1, 5", (1, 5))])
+def test_numbers_of_pixels_are_read(text: str, pixels: tuple[int, ...]) -> None:
+    assert pixels_of(text) == pixels
