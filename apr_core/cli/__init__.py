@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
-from apr_core.cli import attack, bench, data, evaluate, gallery, models, train
+from apr_core.cli import attack, bench, data, evaluate, gallery, models, tables, train
 from apr_core.types import InputError
 
-COMMANDS = (models, data, train, attack, evaluate, bench, gallery)
+COMMANDS = (models, data, train, attack, evaluate, tables, bench, gallery)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 when it did what was asked, 2 for bad input, 130 when interrupted."""
+    """Run one command; 0 when it did what was asked, 2 for bad input, 130 when interrupted.
+
+    Whoever reads the output may stop reading: that is no fault.
+    """
     args = make_parser().parse_args(arguments)
     try:
         return int(args.run(args))
@@ -22,6 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -330,19 +330,19 @@ def zoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
 
 
 def test_the_command_prints_rates_and_writes_the_record(zoo: str, capsys, results: Path) -> None:
-    command = ["evaluate", "--model", zoo, "--images", "25", "--attack", "top-gradient"]
+    command = ["evaluate", "--model", zoo, "--images", "60", "--attack", "top-gradient"]
     assert main([*command, "--json", "--device", "cpu"]) == 0
     printed = json.loads(capsys.readouterr().out)
     (record,), _ = load_records()
     assert printed["asr"] == record.levels[0].asr.rate == 0
     assert printed["clean_accuracy"] == 0.1
-    assert printed["attacked"] == record.clean.count == int((choose_images(25)[1] == 3).sum()) > 0
+    assert printed["attacked"] == record.clean.count == int((choose_images(60)[1] == 3).sum()) > 0
     assert "verdicts" not in printed
     assert main([*command, "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     assert "1 pixel: success rate 0.0%" in said
     assert record.command in (
-        f"python -m apr_core evaluate --model {zoo} --attack top-gradient --pixels 1 --images 25 "
+        f"python -m apr_core evaluate --model {zoo} --attack top-gradient --pixels 1 --images 60 "
         "--seed 0"
     )
 

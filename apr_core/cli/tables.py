@@ -1,0 +1,27 @@
+"""`tables`: the paper's tables beside what was measured."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from apr_core.cli.common import Subparsers, add_json, print_json
+from apr_core.evaluation.tables import STYLES, in_print, make_tables
+
+
+def add(subparsers: Subparsers) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser("tables", help="print the paper's tables beside ours")
+    parser.add_argument("--style", default="text", help=", ".join(STYLES))
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print them."""
+    tables = make_tables()
+    if args.json:
+        print_json([asdict(table) for table in tables])
+    else:
+        print(in_print(tables, args.style))
+    return 0

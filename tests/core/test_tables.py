@@ -1,0 +1,192 @@
+"""The paper's tables beside ours: every figure from a card or a record, and claims put to it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from apr_core.attacks.ladder import Rung, Verdict
+from apr_core.cli import main
+from apr_core.evaluation import paper
+from apr_core.evaluation.metrics import rate_of
+from apr_core.evaluation.record import Record, Setting, levels_of, results_folder, save_record
+from apr_core.evaluation.tables import Holds, find_record, in_print, make_tables
+from apr_core.types import InputError
+from apr_core.zoo import Card, load_card, write_card
+
+SHA = "a" * 64
+
+
+@pytest.fixture(autouse=True)
+def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("APR_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("APR_RESULTS", str(tmp_path / "results"))
+    (tmp_path / "checkpoints").mkdir()
+
+
+def add_model(defence: str, correct: int, architecture: str = "resnet18") -> Card:
+    name = f"cifar10-{architecture}-{defence}"
+    card = Card(
+        name, "cifar10", architecture, defence, {}, 0, 1, "0" * 64, correct / 10_000, correct,
+        10_000, "a test", 0.0, {}, sha256=SHA,
+    )  # fmt: skip
+    write_card(card)
+    return card
+
+
+def add_record(card: Card, broken: set[int], total: int, attack: str = "ladder") -> Record:
+    """A record of `total` images, all classified correctly, of which some were broken."""
+    setting = Setting(card.name, card.sha256, attack, ("corners",), (1,), total, "0" * 64, 0)
+    verdicts = tuple(
+        Verdict(index, 1, 1, (Rung(1, index in broken, "corners" if index in broken else "", 5,
+                                   (), 0.1, ()),))
+        for index in range(total)
+    )  # fmt: skip
+    record = Record(
+        setting, rate_of(total, total), rate_of(card.correct, 10_000), levels_of(setting, verdicts),
+        verdicts, "a test", {}, "", "", "", 1.0,
+    )  # fmt: skip
+    save_record(record)
+    return record
+
+
+def claims(number: int) -> dict[str, tuple[Holds, str]]:
+    table = next(table for table in make_tables() if table.number == number)
+    return {claim.text: (claim.holds, claim.found) for claim in table.claims}
+
+
+def test_an_empty_zoo_has_the_papers_figures_alone() -> None:
+    tables = make_tables()
+    assert [table.number for table in tables] == [1, 2, 3, 4]
+    assert [row.paper for row in tables[0].rows] == list(paper.DEFENCES)
+    assert all(row.cells == () for table in tables[:3] for row in table.rows)
+    assert all(table.claims == () for table in tables)
+
+
+def test_a_model_without_a_record_has_its_clean_accuracy() -> None:
+    add_model("vanilla", 9500)
+    (cell,) = make_tables()[0].rows[0].cells
+    assert (cell.clean.rate, cell.asr) == (0.95, None)
+    assert {holds for holds, _ in claims(1).values()} == {Holds.UNMEASURED}
+
+
+def test_a_claim_that_holds() -> None:
+    vanilla, apr = add_model("vanilla", 9500), add_model("apr", 9300)
+    add_record(vanilla, set(range(60)), 200)
+    add_record(apr, set(range(10)), 200)
+    found = claims(1)
+    holds, said = found["APR lowers the success rate by 69.8% against the undefended model."]
+    assert holds is Holds.YES
+    assert said.startswith("By 83.3%: 30.0% of 200 to 5.0% of 200, p = 1.8e-15 on 200 shared")
+    holds, said = found["APR costs at most 2.4 points of clean accuracy."]
+    assert (holds, said) == (Holds.YES, "It costs 2.0: 95.0% to 93.0%.")
+
+
+def test_claims_that_do_not_hold() -> None:
+    vanilla, apr = add_model("vanilla", 9500), add_model("apr", 9000)
+    add_record(vanilla, set(range(60)), 200)
+    add_record(apr, set(range(55)), 200)
+    found = claims(1)
+    assert (
+        found["APR lowers the success rate by 69.8% against the undefended model."][0] is Holds.NO
+    )
+    assert found["APR costs at most 2.4 points of clean accuracy."][0] is Holds.NO
+    for number, defence in enumerate(("at", "it", "dd")):
+        add_record(add_model(defence, 9000), set(range(20 + number)), 200)
+    holds, said = claims(1)["APR has the lowest success rate of the five."]
+    assert (holds, said) == (Holds.NO, "The lowest is at, 10.0% of 200.")
+
+
+def test_an_ablation_is_settled_by_the_paired_test() -> None:
+    add_record(add_model("apr", 9000), set(range(20)), 200)
+    add_record(add_model("apr-no-attention", 9000), set(range(60)), 200)
+    add_record(add_model("apr-no-adversarial", 9000), set(range(21)), 200)
+    add_record(add_model("apr-no-regularizer", 9000), set(range(2)), 200)
+    holds = [holds for holds, _ in claims(3).values()]
+    assert holds == [Holds.YES, Holds.OPEN, Holds.NO]
+
+
+def test_a_record_of_other_weights_does_not_count() -> None:
+    card = add_model("vanilla", 9500)
+    record = add_record(card, {1}, 10)
+    write_card(replace(card, sha256="b" * 64))
+    assert make_tables()[0].rows[0].cells[0].asr is None
+    assert find_record([record], card) == record
+
+
+def test_the_strongest_attack_on_the_most_images_counts() -> None:
+    card = add_model("vanilla", 9500)
+    add_record(card, {1}, 50, attack="de")
+    add_record(card, {1, 2}, 400, attack="corners")
+    add_record(card, {1, 2, 3}, 20)
+    add_record(card, {1, 2, 3, 4}, 40)
+    cell = make_tables()[0].rows[0].cells[0]
+    assert (cell.attack, cell.asr.count, cell.asr.total) == ("ladder", 4, 40)
+    assert (cell.papers_attack.count, cell.papers_attack.total) == (1, 50)
+
+
+def test_overheads_stand_beside_the_papers() -> None:
+    results_folder().mkdir()
+    record = {
+        "hardware": "a GPU",
+        "training": [
+            {"defence": "vanilla", "overhead": 0.0, "spread": [0.0, 0.0]},
+            {"defence": "apr", "overhead": 0.2, "spread": [0.19, 0.22]},
+            {"defence": "apr-exact", "overhead": 0.8, "spread": [0.7, 0.9]},
+        ],
+        "inference": [
+            {"form": "loaded", "defence": "vanilla", "overhead": 0.0, "spread": [0.0, 0.0]},
+            {"form": "loaded", "defence": "apr", "overhead": 0.1, "spread": [0.09, 0.11]},
+        ],
+    }
+    (results_folder() / "overhead-resnet18.json").write_text(json.dumps(record))
+    table = make_tables()[3]
+    rows = [(row.architecture, row.form, row.training, row.inference) for row in table.rows]
+    assert rows[:2] == [("resnet18", "apr", 0.2, 0.1), ("resnet18", "apr-exact", 0.8, 0.1)]
+    assert [row.paper_training for row in table.rows] == [0.273, 0.273, 0.315, None]
+    verdicts = [claim.holds for claim in table.claims]
+    assert verdicts == [Holds.YES, Holds.NO, Holds.NO, Holds.NO]
+    (results_folder() / "overhead-vgg16.json").write_text("{}")
+    with pytest.raises(InputError, match=r"overhead-vgg16\.json is no record of an overhead"):
+        make_tables()
+
+
+@pytest.mark.parametrize("style", ["text", "markdown", "latex"])
+def test_every_style_has_every_figure(style: str, capsys) -> None:
+    add_record(add_model("vanilla", 9500), set(range(60)), 200)
+    add_record(add_model("apr", 9300), set(range(10)), 200)
+    assert main(["tables", "--style", style]) == 0
+    printed = capsys.readouterr().out.replace("\\%", "%")
+    for figure in ("70.97%", "21.43%", "95.0%", "30.0% [24.1%, 36.7%] of 200", "63.25%", "28.76%",
+                   "+27.3%", "holds", "not measured"):  # fmt: skip
+        assert figure in printed, figure
+    for number in (1, 2, 3, 4):
+        assert f"Table {number}." in printed
+
+
+def test_json_has_the_measured_rows(capsys) -> None:
+    add_record(add_model("vanilla", 9500), set(range(60)), 200)
+    assert main(["tables", "--json"]) == 0
+    tables = json.loads(capsys.readouterr().out)
+    cell = tables[0]["rows"][0]["cells"][0]
+    assert cell["model"] == "cifar10-resnet18-vanilla"
+    assert cell["asr"]["count"] == 60
+    assert tables[0]["rows"][0]["paper"]["asr"] == 0.7097
+
+
+def test_an_unknown_style_is_refused() -> None:
+    with pytest.raises(InputError, match="no style 'word'; the known ones are: text, markdown"):
+        in_print(make_tables(), "word")
+
+
+def test_the_shipped_models_have_their_rows(monkeypatch) -> None:
+    monkeypatch.delenv("APR_CHECKPOINTS")
+    cells = [cell for row in make_tables()[0].rows for cell in row.cells]
+    for cell in cells:
+        card = load_card(cell.model)
+        assert (cell.clean.count, cell.clean.total) == (card.correct, card.tested)
+    assert torch.tensor([cell.architecture == "resnet20" for cell in cells]).any()
