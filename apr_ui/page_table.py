@@ -48,6 +48,15 @@ PAGES = (
         "Attack an image",
     ),
     PageEntry(
+        "results",
+        "Results",
+        "What was measured",
+        "The paper's tables beside ours, every rate with its interval and the number of images "
+        "behind it.",
+        ":material/table_chart:",
+        "See what was measured",
+    ),
+    PageEntry(
         "train",
         "Train",
         "Train a model, and a defence",

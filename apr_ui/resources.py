@@ -13,6 +13,8 @@ from torch import Tensor
 from apr_core.attacks.result import Outcome
 from apr_core.attacks.scoring import Scorer
 from apr_core.data.cifar10 import CLASSES
+from apr_core.evaluation.record import Record, load_records, records_fingerprint
+from apr_core.evaluation.tables import Table, make_tables
 from apr_core.gallery import GalleryEntry, load_gallery
 from apr_core.hardware import default_device
 from apr_core.recording import START_RUN, load_recording
@@ -77,6 +79,26 @@ def model_label(name: str) -> str:
 def gallery() -> tuple[GalleryEntry, ...]:
     """The verified runs."""
     return load_gallery()
+
+
+def evaluations() -> tuple[list[Record], list[str]]:
+    """Every record of an evaluation, and a sentence for each that is damaged."""
+    return _evaluations(records_fingerprint())
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _evaluations(fingerprint: tuple[tuple[str, int], ...]) -> tuple[list[Record], list[str]]:
+    return load_records()
+
+
+def tables() -> list[Table]:
+    """The paper's tables beside ours."""
+    return _tables(records_fingerprint(), zoo_fingerprint())
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _tables(records: tuple[tuple[str, int], ...], zoo: tuple[tuple[str, int], ...]) -> list[Table]:
+    return make_tables()
 
 
 @st.cache_data(show_spinner=False)

@@ -195,6 +195,12 @@ def save_record(record: Record) -> Path:
     return path
 
 
+def records_fingerprint() -> tuple[tuple[str, int], ...]:
+    """Differs whenever a record has come, gone or changed: each file and its time."""
+    paths = sorted(results_folder().glob("**/*.json"))
+    return tuple((str(path), path.stat().st_mtime_ns) for path in paths)
+
+
 def load_records() -> tuple[list[Record], list[str]]:
     """Every record of an evaluation, by name, and a sentence for each that is damaged."""
     records, damaged = [], []

@@ -401,7 +401,13 @@ def _printed(table: Table, kind: str) -> str:
 
 
 def columns(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows, as words."""
+    """Headers and rows, as words, without the columns that have none."""
+    headers, rows = _all_columns(table)
+    kept = [place for place in range(len(headers)) if any(row[place] for row in rows)]
+    return [headers[place] for place in kept], [[row[place] for place in kept] for row in rows]
+
+
+def _all_columns(table: Table) -> tuple[list[str], list[list[str]]]:
     if isinstance(table, OverheadTable):
         headers = ["model", "form", "training, paper", "training, ours", "inference, paper",
                    "inference, ours", "measured on"]  # fmt: skip

@@ -1,0 +1,132 @@
+"""The Results page's parts: the paper's tables beside ours, curves, and what each attack caught."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from apr_core.evaluation.record import Record
+from apr_core.evaluation.tables import Claim, Holds, Table, columns, in_print
+from apr_ui.charts import caught_bars, success_curves
+
+ICONS = {
+    Holds.YES: ":material/check_circle:",
+    Holds.NO: ":material/cancel:",
+    Holds.OPEN: ":material/help:",
+    Holds.UNMEASURED: ":material/pending:",
+}
+MIMES = {"markdown": ("md", "text/markdown"), "latex": ("tex", "text/x-tex")}
+
+
+def show_table(table: Table) -> None:
+    """One of the paper's tables, the claims put to it, and files to take away."""
+    headers, rows = columns(table)
+    st.subheader(f"Table {table.number}. {table.title}", anchor=False)
+    frame = pd.DataFrame(rows, columns=headers)
+    st.dataframe(frame, hide_index=True, key=f"results.table-{table.number}")
+    if table.note:
+        st.caption(table.note)
+    for claim in table.claims:
+        st.markdown(_in_words(claim))
+    with st.container(horizontal=True):
+        _download(f"table-{table.number}.csv", frame.to_csv(index=False), "text/csv")
+        for style, (suffix, mime) in MIMES.items():
+            _download(f"table-{table.number}.{suffix}", in_print([table], style), mime)
+
+
+def _in_words(claim: Claim) -> str:
+    said = f" {claim.found}" if claim.found else ""
+    return f"{ICONS[claim.holds]} **{claim.holds}** · {claim.architecture}: {claim.text}{said}"
+
+
+def _download(name: str, text: str, mime: str) -> None:
+    st.download_button(
+        name.rpartition(".")[2].upper(),
+        text,
+        file_name=name,
+        mime=mime,
+        key=f"results.{name}",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+
+
+def show_definitions() -> None:
+    """What is counted, where a rate is shown."""
+    with st.expander("What is counted, and how", icon=":material/help:"):
+        st.markdown(
+            "- **Clean accuracy**: share of all 10,000 CIFAR-10 test images that a model gets "
+            "right.\n"
+            "- **Success rate** (ASR): of those images of an evaluation that the model gets right, "
+            "the share that some edit flips. Every flip is confirmed in float32 on the 8-bit "
+            "picture.\n"
+            "- **Robust accuracy**: share of all images of an evaluation that are right and "
+            "withstand.\n"
+            "- In brackets, **Wilson's 95 % interval**; beside it, the number of images. Two "
+            "models are compared on the images that both get right, by McNemar's exact test.\n"
+            "- The **ladder** tries attacks from the cheapest to the dearest; an image leaves it "
+            "when it is broken. The paper's own attack, differential evolution alone, stands "
+            "beside it: it finds less.\n"
+            "- A record counts for a model only if it was made with its present weights."
+        )
+
+
+def show_curves(records: Sequence[Record]) -> None:
+    """Success against queries, for the records that a person picks."""
+    names = {record.setting.name: record for record in records}
+    chosen = st.multiselect(
+        "Evaluations",
+        list(names),
+        default=list(names)[:6],
+        key="results.curves",
+        persist_state="session",
+    )
+    picked = [names[name] for name in chosen]
+    if not picked:
+        st.info("Pick an evaluation to see its curve.")
+        return
+    curves, caught = st.columns(2)
+    with curves:
+        st.markdown("**Broken within so many queries**, one pixel or the fewest tried")
+        st.plotly_chart(
+            success_curves(picked),
+            key="results.curve-chart",
+            config={"displayModeBar": False},
+            alt="Share of images broken against queries: " + "; ".join(map(in_a_word, picked)),
+        )
+    with caught:
+        st.markdown("**What each attack was the first to break**")
+        st.plotly_chart(
+            caught_bars(picked),
+            key="results.caught-chart",
+            config={"displayModeBar": False},
+            alt="Images that each attack was the first to break, by model.",
+        )
+
+
+def in_a_word(record: Record) -> str:
+    """A record's rate at its fewest pixels."""
+    rate = record.levels[0].asr
+    return f"{record.setting.model} {rate.rate:.1%} of {rate.total}"
+
+
+def show_records(records: Sequence[Record]) -> None:
+    """Every evaluation, with what makes it again."""
+    for record in records:
+        setting = record.setting
+        with st.expander(f"{setting.name} · {in_a_word(record)}", icon=":material/description:"):
+            lines = [
+                f"- {level.pixels} px: success {level.asr.rate:.1%} [{level.asr.low:.1%}, "
+                f"{level.asr.high:.1%}] of {level.asr.total}; robust {level.robust.rate:.1%} of "
+                f"{level.robust.total}"
+                for level in record.levels
+            ]
+            st.markdown("\n".join(lines))
+            st.caption(
+                f"{record.hardware}, {record.seconds / 60:.0f} min of attacking, {record.date}, "
+                f"torch {record.versions.get('torch', '?')}, commit {record.commit[:12]}."
+            )
+            st.code(record.command, language=None, wrap_lines=True)
+            _download(f"{setting.name}.json", record.to_json(), "application/json")

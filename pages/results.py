@@ -1,0 +1,29 @@
+"""The Results page: the paper's tables beside what was measured, read from the records."""
+
+import streamlit as st
+
+from apr_core.types import InputError
+from apr_ui.frame import begin_page
+from apr_ui.resources import evaluations, tables
+from apr_ui.results import show_curves, show_definitions, show_records, show_table
+
+begin_page("results")
+show_definitions()
+records, damaged = evaluations()
+for sentence in damaged:
+    st.warning(sentence, icon=":material/broken_image:")
+try:
+    for table in tables():
+        show_table(table)
+except InputError as error:
+    st.error(str(error), icon=":material/error:")
+st.subheader("Evaluations", anchor=False)
+if records:
+    show_curves(records)
+    show_records(records)
+else:
+    st.info(
+        "Nothing has been evaluated yet. This makes a first record: `python -m apr_core evaluate "
+        "--model cifar10-resnet20-vanilla --images 50 --attack corners`.",
+        icon=":material/science:",
+    )
