@@ -175,7 +175,7 @@ def caught_bars(records: Sequence[Record]) -> go.Figure:
         barmode="stack",
         height=120 + 44 * len(records),
         margin={"l": 10, "r": 10, "t": 10, "b": 40},
-        legend={"orientation": "h", "y": -0.25, "yanchor": "top", "traceorder": "normal"},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
         xaxis={"title": "images", "fixedrange": True},
         yaxis={"fixedrange": True},
         showlegend=True,

@@ -48,6 +48,7 @@ def jobs(toy: bool) -> list[Job]:
     return [
         *(_training(architecture, defence, toy) for architecture, defence in trainings),
         *(_overhead(architecture, toy) for architecture in ("resnet18", "vgg16")),
+        *(_evaluation(*model, attack, toy) for attack in ("ladder", "de") for model in trainings),
         *(_seeds(defence, toy) for defence in (*FIVE[:4], *ABLATIONS[:3])),
         _gallery(toy),
     ]
@@ -100,6 +101,24 @@ def _overhead(architecture: str, toy: bool) -> Job:
         ]
     arguments = ["bench", "--overhead", "--architecture", architecture, *size]
     return Job(f"overhead {architecture}", [*arguments, "--out", str(record)], record.exists)
+
+
+def _evaluation(architecture: str, defence: str, attack: str, toy: bool) -> Job:
+    """A record counts if it is of the checkpoint's present weights."""
+    name = f"cifar10-{architecture}-{defence}"
+    images, pixels = ("4", "1") if toy else ("1000", "1,3")
+    stem = f"{name}-{attack}-k{pixels.replace(',', '-')}-n{images}-seed0.json"
+    record, card = _results() / "evaluations" / stem, _checkpoints() / f"{name}.json"
+    arguments = ["evaluate", "--model", name, "--attack", "top-gradient" if toy else attack]
+    arguments += ["--images", images, "--pixels", pixels, *([] if toy else ["--half"])]
+
+    def done() -> bool:
+        if toy or not (record.exists() and card.exists()):
+            return False
+        found, wanted = json.loads(record.read_text()), json.loads(card.read_text())
+        return bool(found["setting"]["sha256"] == wanted["sha256"])
+
+    return Job(f"evaluate {name} {attack}", arguments, done)
 
 
 def _gallery(toy: bool) -> Job:
