@@ -6,7 +6,9 @@ import argparse
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
+import torch
 from tqdm import tqdm
 
 from apr_core.attacks.ladder import STAGES
@@ -14,6 +16,7 @@ from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device,
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.protocol import EvalProgress, Subject, evaluate, setting_for
 from apr_core.evaluation.record import Level, Record, save_record
+from apr_core.external import check_images, check_model, is_external, load_external
 from apr_core.training.workers import join_workers, worker_device
 from apr_core.types import InputError
 from apr_core.zoo import load_card, load_model
@@ -29,7 +32,12 @@ def add(subparsers: Subparsers) -> None:
         description="Attack the first test images of a fixed order. What is interrupted goes on "
         "where it was when the same command is given again.",
     )
-    parser.add_argument("--model", required=True, help="a name that `models` lists")
+    parser.add_argument(
+        "--model",
+        required=True,
+        help="a name that `models` lists; or your own, as package.module:factory or a file "
+        "(TorchScript, .pt2, .onnx), which must take images in [0, 1] and return logits",
+    )
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--attack", default=LADDER_NAME, help=f"{LADDER_NAME}, {', '.join(STAGES)}")
     parser.add_argument("--pixels", default="1", help="k, or several as in 1,3")
@@ -50,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if args.workers != 1:
         return _spread(args)
     device = worker_device(chosen_device(args))
-    subject = Subject(args.model, load_model(args.model, device), load_card(args.model))
+    subject, notes = _subject(args, device)
     setting = setting_for(
         subject,
         args.attack,
@@ -66,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
         with tqdm(total=setting.images, unit="image", disable=silent) as bar:
             record = evaluate(subject, setting, lambda progress: _show(bar, progress), workers)
     if record is not None:
+        record = replace(record, notes=[*notes, *record.notes])
         path = save_record(record)
         if args.json:
             print_json(summary(record))
@@ -73,6 +82,19 @@ def run(args: argparse.Namespace) -> int:
             print(in_words(record))
             print(f"The record is {path}.")
     return 0
+
+
+def _subject(args: argparse.Namespace, device: torch.device) -> tuple[Subject, tuple[str, ...]]:
+    """The model, and what a check of a user's own has to say of it.
+
+    Raises:
+        InputError: there is no such model, or it fails the check.
+    """
+    if not is_external(args.model):
+        return Subject(args.model, load_model(args.model, device), load_card(args.model)), ()
+    model = load_external(args.model, device)
+    check = check_model(model, *check_images(), randomised=args.draws > 1)
+    return Subject(args.model, model), check.notes
 
 
 def pixels_of(text: str) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ def test_the_tables_are_those_of_the_command_line(server: Server, page: Page, ca
     page.goto(f"{server.url}/results")
     for table in tables:
         heading = f"Table {table['number']}. {table['title']}"
-        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+        expect(page.get_by_role("heading", name=heading)).to_be_visible(timeout=60_000)
         for claim in table["claims"]:
             expect(page.get_by_text(claim["text"]).first).to_be_visible()
     expect(page.get_by_text("the project has no ImageNet models")).to_be_visible()

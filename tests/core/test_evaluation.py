@@ -368,6 +368,32 @@ def test_two_processes_share_the_images(zoo: str, results: Path, tmp_path: Path)
     ]  # fmt: skip
 
 
+def test_a_users_own_model_is_evaluated_and_checked(tmp_path: Path, monkeypatch, capsys) -> None:
+    source = """
+import torch
+from apr_core.models import build_model
+
+def plain():
+    torch.manual_seed(0)
+    return build_model("resnet20").backbone.eval()
+
+def sure():
+    return torch.nn.Sequential(plain(), torch.nn.Softmax(dim=1)).eval()
+"""
+    (tmp_path / "mine.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    command = ["--attack", "top-gradient", "--images", "30", "--device", "cpu", "--json"]
+    assert main(["evaluate", "--model", "mine:plain", *command]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["model"] == "mine:plain"
+    (record,), _ = load_records()
+    assert record.clean_all is None
+    assert record.setting.sha256 == ""
+    assert len(record.notes) > 0  # at chance, which the check says
+    assert main(["evaluate", "--model", "mine:sure", *command]) == 2
+    assert "probabilities, not logits" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [(["--attack", "magic"], "no attack 'magic'"), (["--pixels", "one"], "--pixels is 'one'"),
