@@ -7,13 +7,11 @@ random number comes from the seed and an image's index.
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -21,14 +19,9 @@ from torch import nn
 from apr_core.attacks.ladder import LADDER, STAGES, LadderConfig, Verdict, climb
 from apr_core.attacks.scoring import Scorer
 from apr_core.evaluation.images import choose_images, indices_sha256
+from apr_core.evaluation.journal import Journal
 from apr_core.evaluation.metrics import rate_of
-from apr_core.evaluation.record import (
-    Record,
-    Setting,
-    levels_of,
-    results_folder,
-    verdict_from,
-)
+from apr_core.evaluation.record import Record, Setting, levels_of, verdict_from
 from apr_core.hardware import describe_hardware
 from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
@@ -120,14 +113,15 @@ def evaluate(
     scorer = Scorer(subject.model, draws=setting.draws, half=setting.half)
     setting, notes = _without_gradient(setting, subject.model)
     config = LadderConfig(setting.stages, setting.pixels, setting.seed, setting.leave)
-    journal = _Journal(setting, workers)
+    journal = Journal(setting.name, asdict(setting), workers)
     groups = torch.arange(len(images)).split(GROUP.get(scorer.device.type, 100))  # type: ignore[no-untyped-call]
     began, before = time.monotonic(), journal.seconds
-    todo = [group for group in groups if int(indices[group[0]]) not in journal.verdicts]
+    todo = [group for group in groups if int(indices[group[0]]) not in journal.entries]
     for number, group in enumerate(todo[workers.rank :: workers.count], start=1):
         started = time.monotonic()
         verdicts = climb(config, scorer, images[group], labels[group], indices[group])
-        journal.add(verdicts, time.monotonic() - started)
+        entries = {verdict.index: asdict(verdict) for verdict in verdicts}
+        journal.add(entries, time.monotonic() - started)
         spent = time.monotonic() - began
         left = spent / number * (len(todo) / workers.count - number)
         report(_progress(journal, setting, before + spent, max(0.0, left)))
@@ -135,7 +129,7 @@ def evaluate(
     if not workers.first:
         return None
     journal.read()
-    everyone = tuple(journal.verdicts[index] for index in indices.tolist())
+    everyone = tuple(verdict_from(journal.entries[index]) for index in indices.tolist())
     record = _record(subject, setting, everyone, scorer, journal.seconds, notes)
     journal.delete()
     return record
@@ -157,10 +151,10 @@ def _without_gradient(setting: Setting, model: nn.Module) -> tuple[Setting, list
 
 
 def _progress(
-    journal: _Journal, setting: Setting, seconds: float, left: float | None
+    journal: Journal, setting: Setting, seconds: float, left: float | None
 ) -> EvalProgress:
-    last = [verdict.rungs[-1].flipped for verdict in journal.verdicts.values() if verdict.rungs]
-    return EvalProgress(len(journal.verdicts), setting.images, sum(last), len(last), seconds, left)
+    last = [entry["rungs"][-1]["flipped"] for entry in journal.entries.values() if entry["rungs"]]
+    return EvalProgress(len(journal.entries), setting.images, sum(last), len(last), seconds, left)
 
 
 def _record(
@@ -197,60 +191,3 @@ def command_of(setting: Setting) -> str:
     words += ["--draws", str(setting.draws)] if setting.draws > 1 else []
     words += ["--half"] if setting.half else []
     return shlex.join(words)
-
-
-class _Journal:
-    """What is known so far of an evaluation, in a file for each worker."""
-
-    def __init__(self, setting: Setting, workers: Workers) -> None:
-        self._setting = json.loads(json.dumps(asdict(setting)))
-        self._folder = results_folder() / "unfinished" / setting.name
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._mine = self._folder / f"{workers.rank}-of-{workers.count}.jsonl"
-        self.verdicts: dict[int, Verdict] = {}
-        self.seconds = 0.0
-        self.read()
-        workers.wait()
-
-    def read(self) -> None:
-        """Everything that any worker has written.
-
-        Raises:
-            InputError: it is of another setting, though the name is the same.
-        """
-        self.verdicts, self.seconds = {}, 0.0
-        for path in sorted(self._folder.glob("*.jsonl")):
-            for line in path.read_text().splitlines(keepends=True):
-                if line.endswith("\n"):  # a line without its end was being written at a kill
-                    self._take(json.loads(line), path)
-
-    def _take(self, entry: dict, path: Path) -> None:  # type: ignore[type-arg]
-        if entry["setting"] != self._setting:
-            raise InputError(
-                f"{path.parent} holds an unfinished evaluation with other settings or weights; "
-                "delete it to start afresh."
-            )
-        self.seconds += entry["seconds"]
-        for verdict in map(verdict_from, entry["verdicts"]):
-            self.verdicts[verdict.index] = verdict
-
-    def add(self, verdicts: list[Verdict], seconds: float) -> None:
-        """Write a group down."""
-        line = {
-            "setting": self._setting,
-            "seconds": seconds,
-            "verdicts": [asdict(verdict) for verdict in verdicts],
-        }
-        if self._mine.exists() and not self._mine.read_bytes().endswith(b"\n"):
-            text = self._mine.read_text()
-            self._mine.write_text(text[: text.rfind("\n") + 1])
-        with self._mine.open("a") as journal:
-            journal.write(json.dumps(line) + "\n")
-        self.verdicts |= {verdict.index: verdict for verdict in verdicts}
-        self.seconds += seconds
-
-    def delete(self) -> None:
-        """The record has it all."""
-        for path in self._folder.glob("*.jsonl"):
-            path.unlink()
-        self._folder.rmdir()

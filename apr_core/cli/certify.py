@@ -1,0 +1,91 @@
+"""`certify`: how many images no edit of one pixel can turn."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from tqdm import tqdm
+
+from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json
+from apr_core.defences.lattice_masking import SPACING
+from apr_core.evaluation.certificates import (
+    CertRecord,
+    cert_setting,
+    certify_model,
+    save_certificates,
+)
+from apr_core.evaluation.metrics import Rate
+from apr_core.evaluation.protocol import EvalProgress, Subject
+from apr_core.zoo import load_card, load_model
+
+
+def add(subparsers: Subparsers) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser(
+        "certify",
+        help="prove which images no single pixel can turn",
+        description="Certify the first test images of a fixed order by lattice double-masking. "
+        "What is interrupted goes on where it was when the same command is given again.",
+    )
+    parser.add_argument("--model", required=True, help="a name that `models` lists")
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--spacing", type=int, default=SPACING, help="of the lattice")
+    add_device(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Certify and write the record."""
+    model = load_model(args.model, chosen_device(args))
+    subject = Subject(args.model, model, load_card(args.model))
+    setting = cert_setting(subject, args.images, args.spacing)
+    with tqdm(total=setting.images, unit="image", disable=args.json) as bar:
+        record = certify_model(subject, setting, lambda progress: _show(bar, progress))
+    path = save_certificates(record)
+    if args.json:
+        print_json(summary(record))
+    else:
+        print(in_words(record))
+        print(f"The record is {path}.")
+    return 0
+
+
+def summary(record: CertRecord) -> dict[str, object]:
+    """What `certify --json` prints: the record without its images, `clean` and `certified` as
+    fractions beside their counts and intervals."""
+    entry = json.loads(record.to_json())
+    del entry["verdicts"]
+    intervals = {"clean_rate": entry.pop("clean"), "certified_rate": entry.pop("certified")}
+    return {
+        "model": record.setting.model,
+        "clean": record.clean.rate,
+        "certified": record.certified.rate,
+        "images": record.setting.images,
+        **intervals,
+        **entry,
+    }
+
+
+def in_words(record: CertRecord) -> str:
+    """The record as a few lines."""
+    return "\n".join(
+        [
+            f"{record.setting.model} behind a lattice of {record.setting.spacing}",
+            f"right      {_rate(record.clean)} images",
+            f"certified  {_rate(record.certified)} images: no edit of one pixel, of any colour, "
+            "changes the answer",
+            f"{record.forwards:.0f} predictions an image, {record.images_per_second:.1f} images/s",
+        ]
+    )
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%}) of {rate.total:,}"
+
+
+def _show(bar: tqdm, progress: EvalProgress) -> None:  # type: ignore[type-arg]
+    bar.n = progress.done
+    bar.set_postfix(uncertified=progress.broken, refresh=False)
+    bar.refresh()

@@ -1,0 +1,224 @@
+"""Lattice double-masking: a certificate against every edit of one pixel, by any colour.
+
+The pixels of an image fall into n^2 groups, (row mod n) n + (column mod n): lattices of spacing n.
+To mask a group is to replace its pixels by a mean of their unmasked neighbours. Every pixel is in
+exactly one group, and a masked image does not depend on the pixels that it masks: masking comes
+before anything that mixes pixels, and the mean reads unmasked pixels only.
+
+Prediction. Take the n^2 one-mask predictions. If all agree, that is the answer. If not, take each
+mask that dissents from the majority and predict with it and every other mask: if all of these agree
+with the dissenter, its label is the answer. If none passes, the majority is.
+
+Theorem (PatchCleanser's of Xiang, Mahloujifar and Mittal, 2022, with a lattice in place of a
+patch). If all one-mask and two-mask predictions of an image are y, then whatever one pixel of it is
+set to, the prediction is y.
+
+Proof. Let the edited pixel be in group g. Every masked image in which g is masked is the same as
+without the edit, and so is its prediction: (1) the one-mask prediction of g is y; (2) every
+two-mask prediction with g in it is y. Let h be a dissenter with a label other than y. Among its
+two-mask predictions is that of h and g, which is y by (2); so h does not pass: whoever passes says
+y. If all agree, they agree on y by (1). If the majority is y, the answer is y, whether someone
+passes or not. If the majority is not y, then g dissents by (1), and passes by (2); so someone
+passes, and says y. In every case the answer is y.
+
+The theorem is of a function. Computed in floating point, a prediction may depend on its company in
+the batch in the last digits of its logits; a certificate therefore asks for a lead of `LEAD`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import combinations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from apr_core.types import InputError
+
+SPACING = 4
+SPACINGS = (2, 16)
+LEAD = 1e-3
+"""By how much the first logit of a certified prediction leads the second, at least."""
+CHUNK = {"cpu": 100, "cuda": 4096}
+"""Masked images that are classified together."""
+
+
+def group_of(height: int, width: int, spacing: int) -> Tensor:
+    """The group of each pixel, (H, W) int64, of spacing^2."""
+    rows, columns = torch.arange(height), torch.arange(width)
+    return (rows % spacing)[:, None] * spacing + columns % spacing
+
+
+def mask_groups(images: Tensor, groups: Tensor, spacing: int) -> Tensor:
+    """Images with some of their groups masked, and filled in from the other pixels beside them.
+
+    Args:
+        images: (B, C, H, W) float.
+        groups: (B, m) int64: the m groups masked in each image; one may stand there twice.
+
+    Returns:
+        (B, C, H, W). Each masked pixel is the mean of its unmasked neighbours, those beside it
+        with weight 1 and those at its corners with 1/2.
+    """
+    lattice = group_of(images.shape[2], images.shape[3], spacing).to(images.device)
+    masked = (lattice == groups[:, :, None, None]).any(1, keepdim=True)  # dim -> (B, 1, H, W)
+    kept = torch.where(masked, 0.0, images)  # what is masked is gone from here on, to the bit
+    total, weight = _around(kept), _around((~masked).to(images.dtype))
+    return torch.where(masked, total / weight.clamp(min=0.25), images)
+
+
+def _around(planes: Tensor) -> Tensor:
+    """Weighted sum of the eight neighbours, (B, C, H, W), nothing beyond the edge."""
+    wide = F.pad(planes, (1, 1, 1, 1))
+    beside = wide[:, :, 1:-1, :-2] + wide[:, :, 1:-1, 2:] + wide[:, :, :-2, 1:-1]
+    beside = beside + wide[:, :, 2:, 1:-1]
+    corners = wide[:, :, :-2, :-2] + wide[:, :, :-2, 2:] + wide[:, :, 2:, :-2] + wide[:, :, 2:, 2:]
+    return beside + corners / 2
+
+
+class LatticeMasking(nn.Module):
+    """A classifier that predicts by lattice double-masking; itself a model.
+
+    Args:
+        model: images (B, C, H, W) in [0, 1] -> logits (B, K).
+        spacing: n; spacing^2 predictions where they agree, at most about spacing^4 / 2.
+
+    Raises:
+        InputError: the spacing is out of range.
+    """
+
+    def __init__(self, model: nn.Module, spacing: int = SPACING) -> None:
+        super().__init__()
+        low, high = SPACINGS
+        if not low <= spacing <= high:
+            raise InputError(f"spacing is {spacing}, but must lie between {low} and {high}.")
+        self.model, self.spacing = model, spacing
+
+    @property
+    def groups(self) -> int:
+        return self.spacing**2
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Mean one-mask logits (B, K), the answer's raised just above the others."""
+        first = self.one_mask_logits(images)
+        answers = self.decide(images, first.argmax(2))
+        logits = first.mean(1)
+        top = logits.max(1).values
+        raised = torch.where(logits.argmax(1) == answers, top, top + LEAD)
+        return logits.scatter(1, answers[:, None], raised[:, None])
+
+    def one_mask_logits(self, images: Tensor) -> Tensor:
+        """Logits with each group masked: (B, C, H, W) -> (B, n^2, K)."""
+        every = torch.arange(self.groups, device=images.device)[:, None]
+        return self.masked_logits(images, every)
+
+    def masked_logits(self, images: Tensor, sets: Tensor) -> Tensor:
+        """Logits of every image under every set of masks: sets (S, m) -> (B, S, K)."""
+        owner = torch.arange(len(images), device=images.device).repeat_interleave(len(sets))
+        chosen = sets.repeat(len(images), 1)
+        chunk = CHUNK.get(images.device.type, 100)
+        logits = [
+            self.model(mask_groups(images[rows], groups, self.spacing))
+            for rows, groups in zip(
+                torch.split(owner, chunk), torch.split(chosen, chunk), strict=True
+            )
+        ]
+        return torch.cat(logits).view(len(images), len(sets), -1)
+
+    def decide(self, images: Tensor, votes: Tensor) -> Tensor:
+        """The answers (B,), given the one-mask predictions (B, n^2)."""
+        answers = votes.mode(1).values
+        for row in (votes != answers[:, None]).any(1).nonzero()[:, 0].tolist():
+            answers[row] = self._settle(images[row : row + 1], votes[row], int(answers[row]))
+        return answers
+
+    def _settle(self, image: Tensor, votes: Tensor, majority: int) -> int:
+        """The answer where the one-mask predictions (n^2,) of an image (1, C, H, W) differ."""
+        for mask in (votes != majority).nonzero()[:, 0].tolist():
+            others = [other for other in range(self.groups) if other != mask]
+            pairs = torch.tensor([(mask, other) for other in others], device=image.device)
+            second = self.masked_logits(image, pairs)[0].argmax(1)
+            if bool((second == votes[mask]).all()):
+                return int(votes[mask])
+        return majority
+
+    def extra_repr(self) -> str:
+        return f"spacing={self.spacing}"
+
+
+class Verdict(StrEnum):
+    """What is known of an image."""
+
+    CERTIFIED = "certified"
+    """No edit of one pixel changes the answer, which is right."""
+    UNCERTIFIED = "not certified"
+    """The answer is right, and some edit may change it."""
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was found of one image.
+
+    Attributes:
+        label: true class.
+        answer: of the wrapper.
+        predictions: one-mask and two-mask ones that were looked at.
+        agreeing: how many of them are the true class, and lead.
+    """
+
+    verdict: Verdict
+    label: int
+    answer: int
+    predictions: int
+    agreeing: int
+
+
+@torch.inference_mode()
+def certify(
+    wrapper: LatticeMasking,
+    images: Tensor,
+    labels: Tensor,
+    report: Callable[[int], None] = lambda done: None,
+) -> list[Certificate]:
+    """Which images no edit of one pixel can turn.
+
+    Args:
+        wrapper: in evaluation mode, on the images' device.
+        images: (B, C, H, W) float in [0, 1].
+        labels: (B,).
+        report: called after each image with how many are done.
+
+    Raises:
+        InputError: the model is in training mode.
+    """
+    if wrapper.training:
+        raise InputError("The model is in training mode; call its eval() before it is certified.")
+    pairs = torch.tensor(list(combinations(range(wrapper.groups), 2)), device=images.device)
+    found = []
+    first = wrapper.one_mask_logits(images)
+    answers = wrapper.decide(images, first.argmax(2))
+    for row, label in enumerate(labels.tolist()):
+        agreeing = _agreeing(first[row], label)
+        looked, whole = wrapper.groups, agreeing == wrapper.groups
+        if whole:
+            second = wrapper.masked_logits(images[row : row + 1], pairs)[0]
+            more = _agreeing(second, label)
+            looked, agreeing, whole = looked + len(pairs), agreeing + more, more == len(pairs)
+        right = int(answers[row]) == label
+        verdict = Verdict.UNCERTIFIED if right else Verdict.WRONG
+        verdict = Verdict.CERTIFIED if whole else verdict
+        found.append(Certificate(verdict, label, int(answers[row]), looked, agreeing))
+        report(row + 1)
+    return found
+
+
+def _agreeing(logits: Tensor, label: int) -> int:
+    """How many of predictions (S, K) are the label, by a lead of `LEAD`."""
+    others = logits.clone()
+    others[:, label] = -math.inf
+    return int((logits[:, label] - others.amax(1) >= LEAD).sum())

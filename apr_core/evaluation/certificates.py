@@ -1,0 +1,156 @@
+"""How many images are certified: no edit of one pixel changes the answer, which is right."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from apr_core.attacks.scoring import as_input
+from apr_core.defences.lattice_masking import SPACING, Certificate, LatticeMasking, Verdict, certify
+from apr_core.evaluation.images import choose_images, indices_sha256
+from apr_core.evaluation.journal import Journal
+from apr_core.evaluation.metrics import Rate, rate_of
+from apr_core.evaluation.protocol import EvalProgress, Subject
+from apr_core.evaluation.record import results_folder
+from apr_core.hardware import describe_hardware
+from apr_core.models.inference import device_of, prepare
+from apr_core.version import find_commit, versions
+
+GROUP = {"cpu": 20, "cuda": 500}
+"""Images that are looked at together, and lost together in a kill."""
+
+
+@dataclass(frozen=True)
+class CertSetting:
+    """What was certified and how: two with the same setting find the same."""
+
+    model: str
+    sha256: str
+    spacing: int
+    images: int
+    indices_sha256: str
+
+    @property
+    def name(self) -> str:
+        """What the record's file is called."""
+        return f"{self.model}-lattice{self.spacing}-n{self.images}"
+
+
+@dataclass(frozen=True)
+class CertRecord:
+    """The certificates of a model's images.
+
+    Attributes:
+        clean: share that the wrapper classifies correctly.
+        certified: share that is certified, of all images.
+        forwards: predictions that were looked at for an image, on average, to certify it.
+        images_per_second: of certifying.
+        verdicts: one an image, in the order of evaluation: its index and what is known of it.
+    """
+
+    setting: CertSetting
+    clean: Rate
+    certified: Rate
+    forwards: float
+    images_per_second: float
+    verdicts: tuple[tuple[int, str], ...]
+    hardware: str
+    versions: dict[str, str]
+    commit: str
+    command: str
+    date: str
+    seconds: float
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self)) + "\n"
+
+
+def cert_setting(subject: Subject, images: int, spacing: int = SPACING) -> CertSetting:
+    """A checked setting.
+
+    Raises:
+        InputError: numbers that cannot be.
+    """
+    LatticeMasking(subject.model, spacing)
+    sha256 = subject.card.sha256 if subject.card else ""
+    return CertSetting(
+        subject.name, sha256, spacing, images, indices_sha256(choose_images(images)[2])
+    )
+
+
+def certify_model(
+    subject: Subject,
+    setting: CertSetting,
+    report: Callable[[EvalProgress], None] = lambda progress: None,
+) -> CertRecord:
+    """Certify the first images of the fixed order, or go on with what was begun.
+
+    Raises:
+        InputError: an unfinished run of the same name has other settings.
+    """
+    images, labels, indices = choose_images(setting.images)
+    device = device_of(subject.model)
+    wrapper = LatticeMasking(prepare(subject.model), setting.spacing).eval()
+    journal = Journal(setting.name, asdict(setting))
+    groups = torch.split(torch.arange(len(images)), GROUP.get(device.type, 100))
+    todo = [group for group in groups if int(indices[group[0]]) not in journal.entries]
+    began, before = time.monotonic(), journal.seconds
+    for number, group in enumerate(todo, start=1):
+        started = time.monotonic()
+        found = certify(wrapper, as_input(images[group].to(device)), labels[group].to(device))
+        entries = dict(zip(indices[group].tolist(), map(asdict, found), strict=True))
+        journal.add(entries, time.monotonic() - started)
+        spent = time.monotonic() - began
+        left = spent / number * (len(todo) - number)
+        report(_progress(journal, setting, before + spent, left))
+    everyone = {index: Certificate(**journal.entries[index]) for index in indices.tolist()}
+    record = _record(setting, everyone, device, journal.seconds)
+    journal.delete()
+    return record
+
+
+def _progress(journal: Journal, setting: CertSetting, seconds: float, left: float) -> EvalProgress:
+    entries = journal.entries.values()
+    uncertified = sum(entry["verdict"] != Verdict.CERTIFIED for entry in entries)
+    return EvalProgress(len(entries), setting.images, uncertified, len(entries), seconds, left)
+
+
+def _record(
+    setting: CertSetting, found: dict[int, Certificate], device: torch.device, seconds: float
+) -> CertRecord:
+    verdicts = [Verdict(one.verdict) for one in found.values()]
+    count = len(verdicts)
+    words = ["python", "-m", "apr_core", "certify", "--model", setting.model]
+    words += ["--images", str(setting.images), "--spacing", str(setting.spacing)]
+    return CertRecord(
+        setting=setting,
+        clean=rate_of(count - verdicts.count(Verdict.WRONG), count),
+        certified=rate_of(verdicts.count(Verdict.CERTIFIED), count),
+        forwards=sum(one.predictions for one in found.values()) / count,
+        images_per_second=count / seconds,
+        verdicts=tuple(zip(found, map(str, verdicts), strict=True)),
+        hardware=describe_hardware(device),
+        versions=versions(),
+        commit=find_commit(),
+        command=shlex.join(words),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(seconds, 1),
+    )
+
+
+def save_certificates(record: CertRecord) -> Path:
+    """Write a record, whole or not at all; returns where."""
+    folder = results_folder() / "certificates"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{record.setting.name}.json"
+    part = path.with_suffix(".part")
+    part.write_text(record.to_json())
+    part.replace(path)
+    return path

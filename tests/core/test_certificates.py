@@ -1,0 +1,111 @@
+"""`certify`: counts and intervals, the same after a kill, and a record to read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from apr_core.cli import main
+from apr_core.defences import lattice_masking
+from apr_core.defences.lattice_masking import LatticeMasking, Verdict, certify
+from apr_core.evaluation import certificates
+from apr_core.evaluation.certificates import CertRecord, cert_setting, certify_model
+from apr_core.evaluation.images import choose_images
+from apr_core.evaluation.metrics import rate_of
+from apr_core.evaluation.protocol import EvalProgress, Subject
+from apr_core.models import build_model
+from apr_core.types import InputError
+from apr_core.zoo import Card, load_card, load_model, save_checkpoint
+
+NAME = "cifar10-resnet20-lenient"
+
+
+@pytest.fixture(autouse=True)
+def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("APR_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("APR_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setitem(certificates.GROUP, "cpu", 4)
+    return tmp_path
+
+
+@pytest.fixture
+def subject() -> Subject:
+    """A network of random weights, which calls images by what it happens to see."""
+    torch.manual_seed(3)
+    model = build_model("resnet20")
+    card = Card(
+        NAME, "cifar10", "resnet20", "vanilla", {}, 0, 0, "0" * 64, 0.1, 1000, 10_000, "a test",
+        0.0, {},
+    )  # fmt: skip
+    save_checkpoint(model, card)
+    return Subject(NAME, load_model(NAME), load_card(NAME))
+
+
+def stable(record: CertRecord) -> dict:
+    return asdict(replace(record, date="", seconds=0.0, images_per_second=0.0))
+
+
+def test_a_record_counts_the_certificates(subject: Subject) -> None:
+    setting = cert_setting(subject, 10, spacing=2)
+    told: list[EvalProgress] = []
+    record = certify_model(subject, setting, told.append)
+    assert [progress.done for progress in told] == [4, 8, 10]
+    images, labels, indices = choose_images(10)
+    wrapper = LatticeMasking(subject.model, 2).eval()
+    found = certify(wrapper, images.float() / 255, labels)
+    assert record.verdicts == tuple(
+        (index, one.verdict) for index, one in zip(indices.tolist(), found, strict=True)
+    )
+    wrong = sum(one.verdict is Verdict.WRONG for one in found)
+    assert record.clean == rate_of(10 - wrong, 10)
+    assert record.certified.count == sum(one.verdict is Verdict.CERTIFIED for one in found)
+    assert 4 <= record.forwards <= 10
+
+
+def test_a_killed_certification_goes_on_to_the_same_record(subject: Subject) -> None:
+    setting = cert_setting(subject, 10, spacing=2)
+    straight = certify_model(subject, setting)
+
+    def kill(progress: EvalProgress) -> None:
+        if progress.done == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        certify_model(subject, setting, kill)
+    told: list[EvalProgress] = []
+    assert stable(certify_model(subject, setting, told.append)) == stable(straight)
+    assert [progress.done for progress in told] == [10]
+
+
+def test_the_command_prints_fractions_and_writes_the_record(
+    subject: Subject, capsys, folders: Path, monkeypatch
+) -> None:
+    command = ["certify", "--model", NAME, "--images", "6", "--spacing", "2", "--device", "cpu"]
+    assert main([*command, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert 0 <= printed["certified"] <= printed["clean"] <= 1
+    assert printed["certified"] == printed["certified_rate"]["count"] / 6
+    path = folders / "results" / "certificates" / f"{NAME}-lattice2-n6.json"
+    assert len(json.loads(path.read_text())["verdicts"]) == 6
+    monkeypatch.setattr(lattice_masking, "LEAD", 1e9)
+    assert main(command) == 0
+    assert "certified  0.0%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--spacing", "1"], "spacing is 1"), (["--images", "0"], "images is 0"),
+     (["--model", "cifar10-no-such"], "no model")],
+)  # fmt: skip
+def test_bad_arguments_are_one_sentence(subject: Subject, arguments, said: str, capsys) -> None:
+    assert main(["certify", "--model", NAME, *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_spacing_that_cannot_be_is_refused(subject: Subject) -> None:
+    with pytest.raises(InputError, match="spacing is 40"):
+        cert_setting(subject, 10, spacing=40)

@@ -1,0 +1,240 @@
+"""The certificate, against brute force, and the masks that it rests on, to the bit."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from apr_core.attacks.enumeration import CORNERS
+from apr_core.attacks.ladder import LadderConfig, climb
+from apr_core.attacks.scoring import Scorer
+from apr_core.defences.lattice_masking import (
+    LatticeMasking,
+    Verdict,
+    certify,
+    group_of,
+    mask_groups,
+)
+from apr_core.types import InputError
+from tests.conftest import LinearModel, noise
+
+
+class SmallNet(nn.Module):
+    """A convolution, a bend and a linear layer, of random weights."""
+
+    def __init__(self, seed: int, strength: float = 1.0, size: int = 6) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.linear = nn.Linear(4 * size * size, 3)
+        self.strength = strength
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.strength * self.linear(torch.relu(self.conv(images)).flatten(1))
+
+
+# Masks
+
+
+@pytest.mark.parametrize(("height", "width", "spacing"), [(6, 6, 2), (8, 5, 3), (7, 9, 4)])
+def test_every_pixel_is_in_one_group(height: int, width: int, spacing: int) -> None:
+    groups = group_of(height, width, spacing)
+    for y, x in ((0, 0), (height - 1, width - 1), (3, 2)):
+        assert groups[y, x] == (y % spacing) * spacing + x % spacing
+    assert set(groups.flatten().tolist()) <= set(range(spacing**2))
+
+
+@pytest.mark.parametrize("spacing", [2, 3, 4, 5])
+def test_a_masked_image_does_not_depend_on_what_is_masked(spacing: int) -> None:
+    """To the bit, for one mask and for two, at edges and corners too."""
+    images, other = noise(1, 3, 7, 9), noise(1, 3, 7, 9, seed=5)
+    lattice = group_of(7, 9, spacing)
+    sets = [(group, group) for group in range(spacing**2)]
+    sets += list(combinations(range(spacing**2), 2))
+    for pair in sets:
+        groups = torch.tensor([pair])
+        masked = (lattice == pair[0]) | (lattice == pair[1])
+        changed = torch.where(masked, other, images)
+        seen = mask_groups(images, groups, spacing)
+        assert torch.equal(seen, mask_groups(changed, groups, spacing))
+        assert torch.equal(seen[..., ~masked], images[..., ~masked])
+        assert seen.min() >= 0
+        assert seen.max() <= 1 + 1e-6
+
+
+def test_a_masked_pixel_is_the_mean_of_its_unmasked_neighbours() -> None:
+    images = noise(1, 3, 5, 5)
+    seen = mask_groups(images, torch.tensor([[0, 1]]), 4)
+    # (0, 0) and (0, 1) are masked: of (0, 0)'s neighbours, (1, 0) counts 1 and (1, 1) one half
+    expected = (images[0, :, 1, 0] + images[0, :, 1, 1] / 2) / 1.5
+    torch.testing.assert_close(seen[0, :, 0, 0], expected)
+    # (4, 4) is masked; its neighbours are (3, 4), (4, 3) and (3, 3)
+    expected = (images[0, :, 3, 4] + images[0, :, 4, 3] + images[0, :, 3, 3] / 2) / 2.5
+    torch.testing.assert_close(seen[0, :, 4, 4], expected)
+
+
+def test_images_may_have_masks_of_their_own() -> None:
+    images, groups = noise(3, 3, 8, 8), torch.tensor([[0, 5], [3, 3], [15, 2]])
+    together = mask_groups(images, groups, 4)
+    for row in range(3):
+        alone = mask_groups(images[row : row + 1], groups[row : row + 1], 4)
+        assert torch.equal(together[row], alone[0])
+
+
+# Prediction
+
+
+def decided(wrapper: LatticeMasking, image: Tensor) -> int:
+    """The prediction as the module's docstring has it, one masked image at a time."""
+
+    def predict(*masks: int) -> int:
+        return int(
+            wrapper.model(mask_groups(image, torch.tensor([masks]), wrapper.spacing)).argmax()
+        )
+
+    votes = [predict(mask) for mask in range(wrapper.groups)]
+    majority = max(sorted(set(votes)), key=votes.count)
+    if len(set(votes)) == 1:
+        return majority
+    for mask, vote in enumerate(votes):
+        if vote != majority and all(
+            predict(mask, other) == vote for other in range(wrapper.groups) if other != mask
+        ):
+            return vote
+    return majority
+
+
+def test_the_prediction_is_that_of_double_masking() -> None:
+    images, differing = noise(40, 3, 6, 6), 0
+    for seed in range(4):
+        wrapper = LatticeMasking(SmallNet(seed), spacing=3).eval()
+        with torch.no_grad():
+            votes = wrapper.one_mask_logits(images).argmax(2)
+            differing += int((votes != votes[:, :1]).any(1).sum())
+            logits = wrapper(images)
+        assert logits.argmax(1).tolist() == [decided(wrapper, image[None]) for image in images]
+    assert differing > 10
+
+
+def test_a_dissenter_that_passes_is_the_answer() -> None:
+    """One bright pixel flips the model: the one mask that hides it dissents, and is right."""
+
+    class Bright(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            most = images.amax((1, 2, 3))
+            return torch.stack([0.9 - most, most - 0.9], dim=1)
+
+    wrapper = LatticeMasking(Bright(), spacing=3).eval()
+    image = torch.full((1, 3, 6, 6), 0.2)
+    image[:, :, 2, 4] = 1.0
+    votes = wrapper.one_mask_logits(image).argmax(2)[0]
+    assert votes.tolist().count(1) == 8  # the majority is wrong
+    assert wrapper(image).argmax() == 0
+    assert Bright()(image).argmax() == 1
+
+
+def test_a_wrapper_is_a_model_that_can_be_attacked() -> None:
+    model = LinearModel(size=6)
+    wrapper = LatticeMasking(model, spacing=3).eval()
+    images = (noise(6, 3, 6, 6) * 255).to(torch.uint8)
+    labels = Scorer(wrapper).confirm(images).argmax(1)
+    config = LadderConfig(("top-gradient", "corners"), (1,))
+    verdicts = climb(config, Scorer(wrapper), images, labels, torch.arange(6))
+    assert all(verdict.correct for verdict in verdicts)
+
+
+@pytest.mark.parametrize("spacing", [0, 1, 17])
+def test_a_spacing_out_of_range_is_refused(spacing: int) -> None:
+    with pytest.raises(InputError, match=f"spacing is {spacing}"):
+        LatticeMasking(SmallNet(0), spacing)
+
+
+# The certificate
+
+
+def test_a_certificate_asks_every_pair() -> None:
+    wrapper = LatticeMasking(SmallNet(1, strength=5), spacing=3).eval()
+    images = noise(30, 3, 6, 6)
+    with torch.no_grad():
+        labels = wrapper(images).argmax(1)
+    labels[0] = (labels[0] + 1) % 3
+    found = certify(wrapper, images, labels)
+    for image, label, one in zip(images, labels.tolist(), found, strict=True):
+        sets = [(mask, mask) for mask in range(9)] + list(combinations(range(9), 2))
+        masked = mask_groups(image.expand(45, -1, -1, -1), torch.tensor(sets), 3)
+        with torch.no_grad():
+            same = bool((wrapper.model(masked).argmax(1) == label).all())
+        assert (one.verdict is Verdict.CERTIFIED) == same
+        if same:
+            assert (one.predictions, one.agreeing) == (45, 45)
+    assert found[0].verdict is Verdict.WRONG
+    assert {one.verdict for one in found} == set(Verdict)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    spacing=st.integers(2, 4),
+    strength=st.sampled_from([0.3, 1.0, 10.0]),
+)
+def test_no_edit_of_a_pixel_turns_a_certified_image(
+    seed: int, spacing: int, strength: float
+) -> None:
+    """Every pixel, in the corner colours and in random ones, of random networks and images."""
+    wrapper = LatticeMasking(SmallNet(seed, strength), spacing).eval()
+    images = noise(8, 3, 6, 6, seed=seed)
+    with torch.no_grad():
+        labels = wrapper(images).argmax(1)
+        found = certify(wrapper, images, labels)
+        colours = torch.cat([CORNERS.float() / 255, noise(8, 3, seed=seed + 1)])
+        for image, label, one in zip(images, labels.tolist(), found, strict=True):
+            if one.verdict is not Verdict.CERTIFIED:
+                continue
+            edits = image.repeat(36 * len(colours), 1, 1, 1)
+            for place in range(36):
+                block = slice(place * len(colours), (place + 1) * len(colours))
+                edits[block, :, place // 6, place % 6] = colours
+            assert (wrapper(edits).argmax(1) == label).all()
+
+
+def test_some_images_are_certified_and_the_bare_model_falls_on_some_of_them() -> None:
+    """The certificate says something: it covers images that the undefended model loses."""
+    certified, broken = 0, 0
+    for seed in range(6):
+        model = SmallNet(seed)
+        wrapper = LatticeMasking(model, spacing=4).eval()
+        images = noise(20, 3, 6, 6, seed=seed)
+        with torch.no_grad():
+            labels = wrapper(images).argmax(1)
+            for image, label, one in zip(
+                images, labels.tolist(), certify(wrapper, images, labels), strict=True
+            ):
+                if one.verdict is Verdict.CERTIFIED:
+                    certified += 1
+                    edits = image.repeat(36 * 8, 1, 1, 1)
+                    for place in range(36):
+                        rows = slice(place * 8, place * 8 + 8)
+                        edits[rows, :, place // 6, place % 6] = CORNERS.float() / 255
+                    broken += bool((model(edits).argmax(1) != label).any())
+    assert certified > 20
+    assert broken > 0
+
+
+def test_a_lead_that_rounding_could_undo_certifies_nothing() -> None:
+    class Even(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.tensor([[1e-5, 0.0]]).expand(len(images), -1)
+
+    (found,) = certify(LatticeMasking(Even(), 2).eval(), noise(1, 3, 4, 4), torch.tensor([0]))
+    assert found.verdict is Verdict.UNCERTIFIED
+
+
+def test_a_model_in_training_mode_is_refused() -> None:
+    with pytest.raises(InputError, match="training mode"):
+        certify(LatticeMasking(SmallNet(0)).train(), noise(1, 3, 6, 6), torch.tensor([0]))
