@@ -187,11 +187,15 @@ def _story(kind: str, outcome: Outcome, other: str) -> str:
     true, after = CLASSES[outcome.label], CLASSES[outcome.label_after]
     left = f"the closest left {outcome.true_after:.0%} {true}"
     return {
-        "flips": f"One pixel turns this {true} into a {after}.",
-        "breaks": f"Even the defended model falls: this {true} becomes a {after}.",
+        "flips": f"One pixel turns this {true} into {_with_article(after)}.",
+        "breaks": f"Even the defended model falls: this {true} becomes {_with_article(after)}.",
         "holds": f"One pixel flips {other}, but here {outcome.queries:,} tries fail: {left}.",
         "survives": f"{outcome.queries:,} tries fail on both models; {left}.",
     }[kind]
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def save_gallery(entries: list[GalleryEntry], path: Path = GALLERY) -> None:
