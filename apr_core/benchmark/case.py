@@ -28,6 +28,7 @@ class BenchConfig:
         population: candidates in a generation; ART's is 400 whatever is said here.
         seconds: about how long one measurement of a bare forward lasts.
         batches: batch sizes of the bare forward; by default what suits the device.
+        sweep: measure the corner sweep of one image too.
     """
 
     images: int = 4
@@ -36,6 +37,7 @@ class BenchConfig:
     population: int = 400
     seconds: float = 1.0
     batches: tuple[int, ...] = ()
+    sweep: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.enumeration import corner_sweep
 from apr_core.attacks.scoring import Scorer
-from apr_core.benchmark.case import BenchConfig, Case, Timed, Work
+from apr_core.benchmark.case import BenchConfig, Case, Timed, Work, synchronise
 from apr_core.benchmark.peers import peer_package, peer_version, peer_work
 from apr_core.benchmark.turns import (
     Report,
@@ -66,6 +67,8 @@ class BenchResult:
         plain_forward_images_per_second: of the model as it was loaded, at its best.
         forwards: every bare forward tried, with images_per_second and its spread.
         spread: least and greatest round of each figure; for the ratio, of the rounds' quotients.
+        sweep_over_forward: time of a corner sweep over that of as many bare forwards, with its
+            spread and queries_per_second; empty if it was not measured.
         peers: each with queries (model evaluations counted in one round), queries_per_second,
             spread, ratio_of_ours (ours over theirs), ratio_spread and version.
         commit: of the working tree, "-dirty" if tracked files differ, "" where it is unknown.
@@ -87,6 +90,7 @@ class BenchResult:
     plain_forward_images_per_second: float
     spread: dict[str, tuple[float, float]]
     forwards: tuple[dict[str, Any], ...]
+    sweep_over_forward: dict[str, Any]
     peers: dict[str, dict[str, Any]]
 
 
@@ -106,6 +110,8 @@ def measure(
     with evaluating(model), ExitStack() as stack:
         case = Case(model, *choose_images(model, config.images), config)
         works: dict[object, Work] = {"attack": attack_work(case), **forward_works(case)}
+        if config.sweep:
+            works["corner sweep"] = sweep_work(case)
         for peer in peers:
             works[peer] = stack.enter_context(peer_work(peer, case))
         rounds = take_turns(works, config.rounds, report)
@@ -141,6 +147,21 @@ def attack_work(case: Case) -> Work:
         began = time.perf_counter()
         queries = attack.run(case.images, case.labels).queries
         return queries, time.perf_counter() - began
+
+    return work
+
+
+def sweep_work(case: Case) -> Work:
+    """Every pixel of one image in every corner colour, each one looked at."""
+    scorer, images = Scorer(case.model), case.images[:1].to(device_of(case.model))
+    labels = case.labels[:1].to(scorer.device)
+
+    def work() -> Timed:
+        began = time.perf_counter()
+        found = corner_sweep(scorer, images, labels, leave=False)
+        synchronise(scorer.device)
+        assert found.margins is not None
+        return found.margins.numel(), time.perf_counter() - began
 
     return work
 
@@ -205,11 +226,22 @@ def _summarise(
             asdict(key) | {"images_per_second": median(rate), "spread": spread(rate)}
             for key, rate in forwards.items()
         ),
+        sweep_over_forward=_sweep_figures(bare, rates.get("corner sweep")),
         peers={
             peer: _peer_figures(ours, rates[peer], rounds[peer]) | {"version": found}
             for peer, found in installed.items()
         },
     )
+
+
+def _sweep_figures(bare: list[float], sweep: list[float] | None) -> dict[str, Any]:
+    if sweep is None:
+        return {}
+    return {
+        "ratio": median(bare) / median(sweep),
+        "spread": spread(quotients(bare, sweep)),
+        "queries_per_second": median(sweep),
+    }
 
 
 def _peer_figures(ours: list[float], theirs: list[float], rounds: list[Timed]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ OPTIONS = {
     "images": DEFAULT.images,
     "generations": DEFAULT.generations,
     "peers": False,
+    "sweep": False,
 }
 """What goes without --overhead only."""
 
@@ -41,6 +42,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("--generations", type=int)
     parser.add_argument("--rounds", type=int, default=DEFAULT.rounds)
     parser.add_argument("--peers", action="store_true", help=f"{', '.join(PEERS)} too")
+    parser.add_argument("--sweep", action="store_true", help="the corner sweep of one image too")
     parser.add_argument("--out", type=Path, help="write the record, as JSON, here")
     overhead.add_options(parser)
     add_device(parser)
@@ -74,7 +76,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _attack(args: argparse.Namespace, report: Report) -> tuple[BenchResult, str]:
-    config = BenchConfig(args.images, args.generations, args.rounds)
+    config = BenchConfig(args.images, args.generations, args.rounds, sweep=args.sweep)
     model = load_model(args.model, chosen_device(args))
     result = measure(model, config, args.model, PEERS.names if args.peers else (), report)
     return result, in_words(result)
@@ -107,6 +109,9 @@ def in_words(result: BenchResult) -> str:
         ),
         "ratio          {:9.3f}   ({:.3f} to {:.3f})".format(result.ratio, *result.spread["ratio"]),
     ]
+    if result.sweep_over_forward:
+        ratio, (least, most) = (result.sweep_over_forward[key] for key in ("ratio", "spread"))
+        lines.append(f"corner sweep   {ratio:.3f} times its forwards ({least:.3f} to {most:.3f})")
     lines += [
         _line(name, peer["queries_per_second"], peer["spread"], "queries")
         + f"; ours is {peer['ratio_of_ours']:.2f} times that"

@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from apr_core import InputError, version
 from apr_core.benchmark import peers as peer_room
 from apr_core.benchmark.case import BenchConfig, Case
-from apr_core.benchmark.measure import BenchResult, attack_work, choose_images, measure
+from apr_core.benchmark.measure import (
+    BenchResult,
+    Forward,
+    attack_work,
+    choose_images,
+    measure,
+    sweep_work,
+)
 from apr_core.benchmark.peers import PEERS, Peer, peer_version, run_peer
 from apr_core.cli import bench, main
 from apr_core.models import Classifier
@@ -225,3 +232,25 @@ def test_command_line_refuses_bad_input(
 ) -> None:
     assert main(["bench", *arguments]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_the_corner_sweep_is_measured_when_asked(monkeypatch, network: Classifier) -> None:
+    monkeypatch.setattr("apr_core.benchmark.measure.forward_works", lambda case: {
+        Forward("prepared", True, 1): lambda: (1000, 1.0),
+        Forward("plain", True, 1): lambda: (900, 1.0),
+    })  # fmt: skip
+    monkeypatch.setattr(
+        "apr_core.benchmark.measure.sweep_work", lambda case: lambda: (8192, 8192 / 950)
+    )
+    config = replace(TINY, sweep=True)
+    figures = measure(network, config).sweep_over_forward
+    assert figures["ratio"] == pytest.approx(1000 / 950)
+    assert figures["spread"] == pytest.approx((1000 / 950, 1000 / 950))
+    assert measure(network, TINY).sweep_over_forward == {}
+
+
+def test_a_sweep_is_timed_over_every_corner_of_every_pixel(network: Classifier) -> None:
+    images = torch.zeros(2, 3, 4, 5, dtype=torch.uint8)
+    count, seconds = sweep_work(Case(network, images, torch.zeros(2).long(), BenchConfig()))()
+    assert count == 4 * 5 * 8
+    assert seconds > 0
