@@ -29,6 +29,19 @@ DEFENCE_WORDS = {
     "apr-no-attention": ("APR without attention", "An ablation: no gate before the network."),
     "apr-no-adversarial": ("APR without examples", "An ablation: trained on clean images alone."),
     "apr-no-regularizer": ("APR without penalty", "An ablation: nothing keeps the network smooth."),
+    "apr-plus": (
+        "APR+",
+        "Clamps each pixel to its neighbours, gates toward them, and trains on masked images, so "
+        "that it can be certified.",
+    ),
+    "apr-plus-no-clamp": ("APR+ without clamp", "An ablation: outliers are let in."),
+    "apr-plus-no-attention": ("APR+ without attention", "An ablation: no gate."),
+    "apr-plus-no-adversarial": (
+        "APR+ without examples",
+        "An ablation: no adversarial images, and so no penalty.",
+    ),
+    "apr-plus-no-regularizer": ("APR+ without penalty", "An ablation: no penalty on steepness."),
+    "apr-plus-no-masks": ("APR+ without masks", "An ablation: never sees a masked image."),
 }
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from apr_core.defences.adversarial_training import AdversarialTraining
 from apr_core.defences.apr import APR, Regularizer
+from apr_core.defences.apr_plus import APRPlus
 from apr_core.defences.distillation import Distillation
 from apr_core.defences.input_transform import InputTransformation
 from apr_core.defences.vanilla import Vanilla
@@ -28,6 +29,12 @@ DEFENCES.add("apr-exact", APR(regularizer=Regularizer.EXACT))
 DEFENCES.add("apr-no-attention", APR(attention=False))
 DEFENCES.add("apr-no-adversarial", APR(adversarial=False))
 DEFENCES.add("apr-no-regularizer", APR(regularizer=Regularizer.NONE))
+DEFENCES.add("apr-plus", APRPlus())
+DEFENCES.add("apr-plus-no-clamp", APRPlus(clamp=False))
+DEFENCES.add("apr-plus-no-attention", APRPlus(attention=False))
+DEFENCES.add("apr-plus-no-adversarial", APRPlus(adversarial=False))
+DEFENCES.add("apr-plus-no-regularizer", APRPlus(beta=0.0))
+DEFENCES.add("apr-plus-no-masks", APRPlus(masked=0.0))
 
 
 def restore_front(name: str, constants: dict[str, Any]) -> nn.Module | None:

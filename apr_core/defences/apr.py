@@ -78,9 +78,22 @@ class APR:
         if self.regularizer == Regularizer.NONE:
             return loss, parts
         if exact:
-            steepness = gradient.square().sum(dim=(1, 2, 3))
+            penalty = gradient.square().sum(dim=(1, 2, 3)).mean()
         else:
-            edit = (examples - images[:share]).square().sum(dim=(1, 2, 3)).clamp(LEAST_EDIT)
-            steepness = (logits[:share] - before.detach().float()).square().sum(1) / edit
-        penalty = steepness.mean()
+            clean = images[:share]
+            penalty = steepness(before.detach(), logits[:share], clean, examples).mean()
         return loss + self.beta * penalty, {**parts, "penalty": penalty}
+
+
+def steepness(before: Tensor, after: Tensor, images: Tensor, edited: Tensor) -> Tensor:
+    """||f(x + d) - f(x)||^2 / ||d||^2 of each edited image.
+
+    Args:
+        before, after: logits (B, K) of `images` and `edited`.
+        images, edited: (B, C, H, W).
+
+    Returns:
+        (B,) float32.
+    """
+    edit = (edited - images).square().sum(dim=(1, 2, 3)).clamp(LEAST_EDIT)
+    return (after.float() - before.float()).square().sum(1) / edit

@@ -23,6 +23,7 @@ from apr_core.data.sample import load_sample
 from apr_core.defences import DEFENCES
 from apr_core.defences.input_transform import InputTransform
 from apr_core.models import ARCHITECTURES, build_model
+from apr_core.models.neighbourhood import NeighbourhoodFront
 from apr_core.models.pixel_attention import PixelAttention
 from apr_core.probe import PROBED, Probe, count_correct
 from apr_core.trainer import TrainRequest, find_finished, seed_requests, train
@@ -94,8 +95,10 @@ def test_every_recipe_makes_a_checkpoint_that_loads(data: Cifar10, defence: str)
     assert json.loads(json.dumps(card.recipe)) == load_card(card.name).recipe
     model = load_model(card.name)
     assert card.correct == int((answers(model, data.test_images) == data.test_labels).sum())
-    gated = defence.startswith("apr") and defence != "apr-no-attention"
+    plus = defence.startswith("apr-plus")
+    gated = defence.startswith("apr") and not plus and defence != "apr-no-attention"
     assert isinstance(model.front, PixelAttention) == gated
+    assert isinstance(model.front, NeighbourhoodFront) == plus
     assert isinstance(model.front, InputTransform) == (defence == "it")
     losses = [line["loss"] for line in card.history]
     assert defence == "it" or losses[-1] < losses[0]

@@ -1,0 +1,76 @@
+"""APR+: the paper's three components in a stronger form, trained to be certified.
+
+- Attention becomes a clamp and a gate toward the neighbourhood (`NeighbourhoodFront`): the paper's
+  gate draws a pixel toward black, which is itself an attacker's colour.
+- Adversarial examples change one to `most` pixels, at places that the gradient names or at random.
+- The regulariser is APR's finite difference, which needs no pass of its own.
+- A share of the clean images has one or two groups of a lattice masked, as the certificate has
+  them (`lattice_masking`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from apr_core.attacks.gradient import loss_gradient
+from apr_core.defences.adversarial_training import adversarial_share, mixed_loss
+from apr_core.defences.apr import steepness
+from apr_core.defences.lattice_masking import SPACING, mask_groups
+from apr_core.defences.one_pixel_examples import worst_pixels_examples
+from apr_core.defences.vanilla import clean_loss
+from apr_core.models.neighbourhood import NeighbourhoodFront
+
+
+@dataclass(frozen=True)
+class APRPlus:
+    """Its components, each of which can be left out."""
+
+    alpha: float = 0.7
+    """Weight of the clean loss, as in the paper."""
+    beta: float = 0.01
+    """Weight of the regulariser, as in the paper; 0 leaves it out."""
+    clamp: bool = True
+    attention: bool = True
+    adversarial: bool = True
+    masked: float = 0.5
+    """Share of the clean images that is masked; 0 leaves masks out."""
+    spacing: int = SPACING
+    most: int = 8
+    """Pixels that an adversarial example changes, at most."""
+
+    def make_front(self) -> nn.Module | None:
+        """See `apr_core.training.recipes.Defence`."""
+        if not (self.clamp or self.attention):
+            return None
+        return NeighbourhoodFront(self.clamp, self.attention)
+
+    def loss(
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `apr_core.training.recipes.Defence`."""
+        if not self.adversarial:
+            return clean_loss(model(self._mask(images, generator)).float(), labels)
+        share = adversarial_share(len(images), self.alpha)
+        clean = images[:share].detach().requires_grad_()
+        before = model(clean)
+        gradient = loss_gradient(before, labels[:share], clean)
+        examples = worst_pixels_examples(images[:share], gradient, generator, self.most)
+        rest = self._mask(images[share:], generator)
+        logits = model(torch.cat([examples, rest])).float()
+        loss, parts = mixed_loss(logits, labels, share)
+        if not self.beta:
+            return loss, parts
+        penalty = steepness(before.detach(), logits[:share], images[:share], examples).mean()
+        return loss + self.beta * penalty, {**parts, "penalty": penalty}
+
+    def _mask(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """The first share of the images under two groups each, which may be the same."""
+        count = round(self.masked * len(images))
+        if not count:
+            return images
+        pairs = torch.randint(0, self.spacing**2, (count, 2), generator=generator)
+        masked = mask_groups(images[:count], pairs.to(images.device), self.spacing)
+        return torch.cat([masked, images[count:]])

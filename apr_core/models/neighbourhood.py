@@ -1,0 +1,102 @@
+"""APR+'s front: each pixel is held against the eight around it, whatever it is itself.
+
+An edited pixel is an outlier among its neighbours. What they say of a place, with their own
+extremes left out, does not depend on the pixel there, and moves little if one of them is edited.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the eight neighbours of each pixel say, by channel; all (B, C, H, W).
+
+    Attributes:
+        low, high: their second smallest and second largest value.
+        mean: of the six that are left when the smallest and the largest are dropped.
+    """
+
+    low: Tensor
+    high: Tensor
+    mean: Tensor
+
+
+def look_around(images: Tensor) -> Surroundings:
+    """The surroundings of every pixel; beyond the edge the image is mirrored, edge left out.
+
+    Mirrored so, a pixel at the edge is none of its own neighbours.
+    """
+    wide = F.pad(images, (1, 1, 1, 1), mode="reflect")
+    height, width = images.shape[2:]
+    around = [
+        wide[:, :, y : y + height, x : x + width]
+        for y in range(3)
+        for x in range(3)
+        if (y, x) != (1, 1)
+    ]
+    first, second = around[:2]
+    lowest, low = torch.minimum(first, second), torch.maximum(first, second)
+    highest, high = low, lowest
+    total = first + second
+    for one in around[2:]:
+        low = torch.minimum(low, torch.maximum(lowest, one))
+        lowest = torch.minimum(lowest, one)
+        high = torch.maximum(high, torch.minimum(highest, one))
+        highest = torch.maximum(highest, one)
+        total = total + one
+    return Surroundings(low, high, (total - lowest - highest) / 6)
+
+
+class NeighbourhoodFront(nn.Module):
+    """Clamp, then gate: images (B, 3, H, W) in [0, 1] -> the same shape and range.
+
+    The clamp brings each channel between `low` and `high` of its surroundings. The gate lets it
+    deviate from their mean m as far as it trusts it: m + A (x - m), with A = sigmoid of a 3x3
+    convolution over x, |x - m| and high - low, one map for all channels. It starts nearly open.
+
+    Args:
+        clamp, attention: whether each is there.
+    """
+
+    def __init__(self, clamp: bool = True, attention: bool = True) -> None:
+        super().__init__()
+        self.clamp = clamp
+        self.conv = nn.Conv2d(9, 1, kernel_size=3, padding=1) if attention else None
+        self.sigmoid = nn.Sigmoid()
+        if self.conv is not None:
+            nn.init.normal_(self.conv.weight, std=0.05)
+            nn.init.constant_(self.conv.bias, 2.0)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor) -> Tensor:
+        around = look_around(images)
+        seen = self._clamped(images, around)
+        if self.conv is None:
+            return seen
+        return around.mean + self._gate(seen, around) * (seen - around.mean)
+
+    def attention(self, images: Tensor) -> Tensor:
+        """The gate A: (B, 3, H, W) -> (B, 1, H, W) in (0, 1); all open where there is none."""
+        around = look_around(images)
+        if self.conv is None:
+            return torch.ones_like(images[:, :1])
+        return self._gate(self._clamped(images, around), around)
+
+    def _clamped(self, images: Tensor, around: Surroundings) -> Tensor:
+        if not self.clamp:
+            return images
+        return torch.minimum(torch.maximum(images, around.low), around.high)
+
+    def _gate(self, seen: Tensor, around: Surroundings) -> Tensor:
+        assert self.conv is not None
+        evidence = [seen, (seen - around.mean).abs(), around.high - around.low]
+        gate: Tensor = self.sigmoid(self.conv(torch.cat(evidence, dim=1)))
+        return gate
+
+    def extra_repr(self) -> str:
+        return f"clamp={self.clamp}"
