@@ -27,6 +27,10 @@ EPOCHS = {"resnet20": 100, "resnet18": 40, "vgg16": 40}
 FIVE = ("vanilla", "apr", "at", "dd", "it")
 """The paper's rows; distillation and input transformation build on the vanilla model."""
 ABLATIONS = ("apr-no-attention", "apr-no-adversarial", "apr-no-regularizer", "apr-exact")
+PLUS = ("apr-plus",)
+PLUS_ABLATIONS = tuple(
+    f"apr-plus-no-{part}" for part in ("clamp", "attention", "adversarial", "regularizer", "masks")
+)
 SEEDS = "0-4"
 """The paper's five independent runs, of the smallest network."""
 
@@ -43,11 +47,14 @@ class Job:
 def jobs(toy: bool) -> list[Job]:
     """What is to be done, the most useful first."""
     architectures = ["resnet20"] if toy else list(EPOCHS)  # the others take minutes to be tested
-    trainings = [(architecture, defence) for architecture in architectures for defence in FIVE]
-    trainings += [("resnet20", defence) for defence in ABLATIONS]
+    rows = (*FIVE, *PLUS)
+    trainings = [(architecture, defence) for architecture in architectures for defence in rows]
+    trainings += [("resnet20", defence) for defence in (*ABLATIONS, *PLUS_ABLATIONS)]
+    certified = [model for model in trainings if model[1] in ("vanilla", "apr", "apr-plus")]
     return [
         *(_training(architecture, defence, toy) for architecture, defence in trainings),
         *(_overhead(architecture, toy) for architecture in ("resnet18", "vgg16")),
+        *(_certification(*model, toy) for model in certified),
         *(_evaluation(*model, attack, toy) for attack in ("ladder", "de") for model in trainings),
         *(_seeds(defence, toy) for defence in (*FIVE[:4], *ABLATIONS[:3])),
         _gallery(toy),
@@ -103,22 +110,34 @@ def _overhead(architecture: str, toy: bool) -> Job:
     return Job(f"overhead {architecture}", [*arguments, "--out", str(record)], record.exists)
 
 
-def _evaluation(architecture: str, defence: str, attack: str, toy: bool) -> Job:
-    """A record counts if it is of the checkpoint's present weights."""
-    name = f"cifar10-{architecture}-{defence}"
-    images, pixels = ("4", "1") if toy else ("1000", "1,3")
-    stem = f"{name}-{attack}-k{pixels.replace(',', '-')}-n{images}-seed0.json"
-    record, card = _results() / "evaluations" / stem, _checkpoints() / f"{name}.json"
-    arguments = ["evaluate", "--model", name, "--attack", "top-gradient" if toy else attack]
-    arguments += ["--images", images, "--pixels", pixels, *([] if toy else ["--half"])]
+def _certification(architecture: str, defence: str, toy: bool) -> Job:
+    name, images = f"cifar10-{architecture}-{defence}", "4" if toy else "10000"
+    record = _results() / "certificates" / f"{name}-lattice4-n{images}.json"
+    arguments = ["certify", "--model", name, "--images", images]
+    return Job(f"certify {name}", arguments, _fresh(record, name))
+
+
+def _fresh(record: Path, name: str) -> Callable[[], bool]:
+    """Whether a record is there, of the checkpoint's present weights."""
+    card = _checkpoints() / f"{name}.json"
 
     def done() -> bool:
-        if toy or not (record.exists() and card.exists()):
+        if not (record.exists() and card.exists()):
             return False
         found, wanted = json.loads(record.read_text()), json.loads(card.read_text())
         return bool(found["setting"]["sha256"] == wanted["sha256"])
 
-    return Job(f"evaluate {name} {attack}", arguments, done)
+    return done
+
+
+def _evaluation(architecture: str, defence: str, attack: str, toy: bool) -> Job:
+    name = f"cifar10-{architecture}-{defence}"
+    images, pixels = ("4", "1") if toy else ("1000", "1,3")
+    stem = f"{name}-{attack}-k{pixels.replace(',', '-')}-n{images}-seed0.json"
+    record = _results() / "evaluations" / stem
+    arguments = ["evaluate", "--model", name, "--attack", "top-gradient" if toy else attack]
+    arguments += ["--images", images, "--pixels", pixels, *([] if toy else ["--half"])]
+    return Job(f"evaluate {name} {attack}", arguments, _fresh(record, name))
 
 
 def _gallery(toy: bool) -> Job:

@@ -584,7 +584,7 @@ def test_a_wrong_scaling_is_named(good: Classifier, before, said: str) -> None:
 
 
 def test_a_scaling_that_is_only_a_little_better_is_noted(good, monkeypatch) -> None:
-    monkeypatch.setattr("apr_core.external.BETTER", 2)  # nothing is that much better
+    monkeypatch.setattr("apr_core.external.check.BETTER", 2)  # nothing is that much better
     normalised = Around(good, lambda x: x * CIFAR.std + CIFAR.mean)
     (note,) = check_model(normalised, *check_images(30)).notes
     assert ONE_SENTENCE.fullmatch(note)
