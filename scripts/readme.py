@@ -10,18 +10,23 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from apr_core.evaluation.record import load_records
 from apr_core.zoo import Card, is_own, list_cards
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-BENCH = ROOT / "results" / "bench-cpu.json"
+RESULTS = ROOT / "results"
+BENCH, OVERHEADS = RESULTS / "bench-cpu.json", "overhead-*.json"
 BEGIN, END = "<!-- numbers -->", "<!-- end of numbers -->"
 
 
 def numbers() -> str:
     """The block of tables."""
     shipped = [card for card in list_cards() if not is_own(card.name)]
-    return "\n\n".join(["", _models(shipped), _bench(json.loads(BENCH.read_text())), ""])
+    parts = ["", _models(shipped), _bench(json.loads(BENCH.read_text()))]
+    parts += [_overhead(json.loads(path.read_text())) for path in sorted(RESULTS.glob(OVERHEADS))]
+    parts += list(filter(None, [_evaluations(), _certificates()]))
+    return "\n\n".join([*parts, ""])
 
 
 def _models(cards: list[Card]) -> str:
@@ -53,6 +58,61 @@ def _bench(record: dict) -> str:  # type: ignore[type-arg]
         f"| {name} {peer['version']}, queries | {peer['queries_per_second']:,.0f} | "
         f"{peer['ratio_of_ours']:.2f} |"
         for name, peer in record.get("peers", {}).items()
+    ]
+    return "\n".join(rows)
+
+
+def _overhead(record: dict) -> str:  # type: ignore[type-arg]
+    rows = [
+        f"What APR costs, {record['architecture']} on {record['hardware']}, batch "
+        f"{record['config']['batch_size']}, {record['config']['rounds']} alternating rounds "
+        "(medians; in brackets the least and the greatest round):",
+        "",
+        "| | over the undefended model |",
+        "|---|---|",
+    ]
+    costs = [(f"a training step, `{cost['defence']}`", cost) for cost in record["training"]]
+    costs += [(f"inference, as {cost['form']}", cost) for cost in record["inference"]]
+    rows += [
+        f"| {what} | {cost['overhead']:+.1%} ({cost['spread'][0]:+.1%} to "
+        f"{cost['spread'][1]:+.1%}) |"
+        for what, cost in costs
+        if cost["defence"] != "vanilla"
+    ]
+    return "\n".join(rows)
+
+
+def _evaluations() -> str:
+    records, _ = load_records()
+    if not records:
+        return ""
+    rows = [
+        "| model | attack | pixels | success rate | 95 % interval | of images |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows += [
+        f"| `{record.setting.model}` | {record.setting.attack} | {level.pixels} | "
+        f"{level.asr.rate:.1%} | {level.asr.low:.1%} to {level.asr.high:.1%} | {level.asr.total} |"
+        for record in records
+        for level in record.levels
+    ]
+    return "\n".join(rows)
+
+
+def _certificates() -> str:
+    records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("certificates/*.json"))]
+    if not records:
+        return ""
+    rows = [
+        "| model | lattice | right | certified | 95 % interval | of images |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows += [
+        f"| `{record['setting']['model']}` | {record['setting']['spacing']} | "
+        f"{record['clean']['rate']:.1%} | {record['certified']['rate']:.1%} | "
+        f"{record['certified']['low']:.1%} to {record['certified']['high']:.1%} | "
+        f"{record['certified']['total']:,} |"
+        for record in records
     ]
     return "\n".join(rows)
 

@@ -64,10 +64,10 @@ class APR:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `apr_core.training.recipes.Defence`."""
         share = adversarial_share(len(images), self.alpha)
-        clean = images[:share].detach().requires_grad_()
-        before = model(clean)
+        probe = images[:share].detach().requires_grad_()
+        before = model(probe)
         exact = self.regularizer == Regularizer.EXACT
-        gradient = loss_gradient(before, labels[:share], clean, differentiable=exact)
+        gradient = loss_gradient(before, labels[:share], probe, differentiable=exact)
         examples = worst_pixel_examples(images[:share], gradient.detach(), generator)
         rest = images[share:] if self.adversarial else images
         logits = model(torch.cat([examples, rest])).float()
@@ -80,8 +80,8 @@ class APR:
         if exact:
             penalty = gradient.square().sum(dim=(1, 2, 3)).mean()
         else:
-            clean = images[:share]
-            penalty = steepness(before.detach(), logits[:share], clean, examples).mean()
+            ends = (images[:share], examples)
+            penalty = steepness(before.detach(), logits[:share], *ends).mean()
         return loss + self.beta * penalty, {**parts, "penalty": penalty}
 
 

@@ -54,9 +54,9 @@ class APRPlus:
         if not self.adversarial:
             return clean_loss(model(self._mask(images, generator)).float(), labels)
         share = adversarial_share(len(images), self.alpha)
-        clean = images[:share].detach().requires_grad_()
-        before = model(clean)
-        gradient = loss_gradient(before, labels[:share], clean)
+        probe = images[:share].detach().requires_grad_()
+        before = model(probe)
+        gradient = loss_gradient(before, labels[:share], probe)
         examples = worst_pixels_examples(images[:share], gradient, generator, self.most)
         rest = self._mask(images[share:], generator)
         logits = model(torch.cat([examples, rest])).float()

@@ -14,7 +14,7 @@ from typing import Any
 from tabulate import tabulate
 
 from apr_core.evaluation import paper
-from apr_core.evaluation.metrics import Paired, Rate, paired, rate_of
+from apr_core.evaluation.metrics import Mean, Paired, Rate, mean_of, paired, rate_of
 from apr_core.evaluation.paper import PaperRow
 from apr_core.evaluation.record import Level, Record, load_records, results_folder
 from apr_core.types import InputError
@@ -57,6 +57,7 @@ class Cell:
         attack, images: which attack that was, and on how many images.
         papers_attack: success rate of the paper's differential evolution alone.
         versus: against the table's first row, on the images that both models get right.
+        clean_runs, asr_runs: over several training seeds, where there are such runs.
     """
 
     model: str
@@ -67,6 +68,8 @@ class Cell:
     images: int = 0
     papers_attack: Rate | None = None
     versus: Paired | None = None
+    clean_runs: Mean | None = None
+    asr_runs: Mean | None = None
 
 
 @dataclass(frozen=True)
@@ -157,10 +160,11 @@ def _defences(
 
 def _cell(name: str, architecture: str, first: str, records: Sequence[Record]) -> Cell:
     card = load_card(name)
-    clean = rate_of(card.correct, card.tested)
+    clean, runs = rate_of(card.correct, card.tested), _read_seeds(card)
+    clean_runs = mean_of([run["clean_accuracy"] for run in runs]) if runs else None
     record = find_record(records, card)
     if record is None:
-        return Cell(name, architecture, clean)
+        return Cell(name, architecture, clean, clean_runs=clean_runs)
     reference = None
     if first != name and first in model_names():
         reference = find_record(records, load_card(first), record.setting.attack)
@@ -177,7 +181,42 @@ def _cell(name: str, architecture: str, first: str, records: Sequence[Record]) -
         images=record.setting.images,
         papers_attack=_one_pixel(theirs).asr if theirs else None,
         versus=versus,
+        clean_runs=clean_runs,
+        asr_runs=_over_runs(runs, records, record),
     )
+
+
+def _read_seeds(card: Card) -> list[dict[str, Any]]:
+    """The runs that `train --seeds` recorded, if the shipped one is the model's.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = results_folder() / f"seeds-{card.name}.json"
+    if not path.exists():
+        return []
+    try:
+        runs: list[dict[str, Any]] = json.loads(path.read_text())["runs"]
+        return runs if any(run["sha256"] == card.sha256 for run in runs) else []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no record of several seeds ({error}); make it again with `python -m "
+            "apr_core train --seeds`."
+        ) from None
+
+
+def _over_runs(runs: list[dict[str, Any]], records: Sequence[Record], like: Record) -> Mean | None:
+    """The success rate over training runs, each evaluated as the shipped one; None if not all."""
+    rates = [
+        _one_pixel(record).asr.rate
+        for run in runs
+        for record in records
+        if record.setting.sha256 == run["sha256"]
+        and record.setting.attack == like.setting.attack
+        and record.setting.images == like.setting.images
+        and record.level(1) is not None
+    ]
+    return mean_of(rates) if runs and len(rates) == len(runs) else None
 
 
 def find_record(records: Sequence[Record], card: Card, attack: str = "") -> Record | None:
@@ -413,14 +452,15 @@ def _all_columns(table: Table) -> tuple[list[str], list[list[str]]]:
                    "inference, ours", "measured on"]  # fmt: skip
         return headers, [_overhead_words(row) for row in table.rows]
     headers = ["defence", "clean, paper", "ASR, paper", "model", "clean, ours", "ASR, ours",
-               "attack", "ASR, DE alone", "against the first row"]  # fmt: skip
+               "attack", "ASR, DE alone", "against the first row", "clean, several seeds",
+               "ASR, several seeds"]  # fmt: skip
     return headers, [line for row in table.rows for line in _row_words(row)]
 
 
 def _row_words(row: Row) -> list[list[str]]:
     theirs = [row.paper.label, f"{row.paper.clean:.1%}", f"{row.paper.asr:.2%}"]
     if not row.cells:
-        return [[*theirs, "", "", "", "", "", ""]]
+        return [[*theirs, *[""] * 8]]
     lines = []
     for number, cell in enumerate(row.cells):
         lead = theirs if number == 0 else ["", "", ""]
@@ -428,7 +468,8 @@ def _row_words(row: Row) -> list[list[str]]:
         versus = f"p = {cell.versus.p_value:.2g}" if cell.versus else ""
         lines.append([
             *lead, cell.architecture, _with_interval(cell.clean), _with_interval(cell.asr),
-            attack, _with_interval(cell.papers_attack), versus,
+            attack, _with_interval(cell.papers_attack), versus, _over_seeds(cell.clean_runs),
+            _over_seeds(cell.asr_runs),
         ])  # fmt: skip
     return lines
 
@@ -437,6 +478,13 @@ def _with_interval(rate: Rate | None) -> str:
     if rate is None:
         return "not measured"
     return f"{rate.rate:.1%} [{rate.low:.1%}, {rate.high:.1%}] of {rate.total:,}"
+
+
+def _over_seeds(runs: Mean | None) -> str:
+    if runs is None:
+        return ""
+    reach = "" if runs.low is None else f" [{runs.low:.1%}, {runs.high:.1%}]"
+    return f"{runs.mean:.1%}{reach} over {runs.runs} runs"
 
 
 def _overhead_words(row: OverheadRow) -> list[str]:

@@ -155,6 +155,29 @@ def test_overheads_stand_beside_the_papers() -> None:
         make_tables()
 
 
+def test_several_seeds_have_a_mean_and_its_interval() -> None:
+    card = add_model("apr", 9300)
+    add_record(card, set(range(10)), 100)
+    runs = [{"name": card.name, "sha256": SHA, "clean_accuracy": 0.93}]
+    for seed, broken in ((1, 12), (2, 17)):
+        sha256 = str(seed) * 64
+        name = f"{card.name}-seed{seed}"
+        add_record(replace(card, name=name, sha256=sha256), set(range(broken)), 100)
+        runs.append({"name": name, "sha256": sha256, "clean_accuracy": 0.93 - 0.01 * seed})
+    path = results_folder() / f"seeds-{card.name}.json"
+    path.write_text(json.dumps({"runs": runs}))
+    cell = make_tables()[0].rows[4].cells[0]
+    assert (cell.clean_runs.mean, cell.clean_runs.runs) == (pytest.approx(0.92), 3)
+    assert cell.asr_runs.mean == pytest.approx(0.13)
+    assert cell.asr_runs.low < 0.13 < cell.asr_runs.high
+    assert "13.0% [4.0%, 22.0%] over 3 runs" in in_print(make_tables(), "text")
+    path.write_text(json.dumps({"runs": runs[1:]}))  # of other weights than the shipped
+    assert make_tables()[0].rows[4].cells[0].clean_runs is None
+    path.write_text("[]")
+    with pytest.raises(InputError, match="no record of several seeds"):
+        make_tables()
+
+
 @pytest.mark.parametrize("style", ["text", "markdown", "latex"])
 def test_every_style_has_every_figure(style: str, capsys) -> None:
     add_record(add_model("vanilla", 9500), set(range(60)), 200)
