@@ -127,7 +127,8 @@ def test_the_downloaded_page_replays_the_run(server: Server, page: Page, tmp_pat
 def test_a_deep_link_is_framed_at_the_very_first_request(
     fresh_server: Server, page: Page, entry
 ) -> None:
-    address = link_to(FLIP) if entry.key == "attack" else "/"
+    address = "/" if entry is PAGES[0] else f"/{entry.key}"
+    address = link_to(FLIP) if entry.key == "attack" else address
     page.goto(fresh_server.url + address)
     expect(page.get_by_role("heading", name=entry.heading)).to_be_visible()
     expect(page.get_by_role("link", name=PAGES[0].title, exact=True)).to_be_visible()

@@ -181,9 +181,9 @@ def test_all_live_runs_of_a_model_are_scored_together(serve, gated, request_for)
     service = serve({"m": gated})
     tickets = [service.submit(request_for(0, LONG))]
     gated.wait()
-    tickets += [service.submit(request_for(row, replace(LONG, population=30))) for row in (1, 2)]
+    tickets += [service.submit(request_for(row, replace(LONG, population=20))) for row in (1, 2)]
     gated.let(1 + 1 + 2)  # a clean image; alone; the two newcomers' clean images
-    assert shown == [1, 8, 1, 1, 8 + 30 + 30]  # one chunk holds all three
+    assert shown == [1, 8, 1, 1, 8 + 20 + 20]  # one chunk holds all three
 
 
 def test_the_first_flip_ends_a_run(serve, linear_model, request_for) -> None:
