@@ -12,13 +12,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json
-from apr_core.data.cifar10 import fetch_cifar10
+from apr_core.data.cifar10 import Cifar10, fetch_cifar10
 from apr_core.defences import DEFENCES
 from apr_core.models import ARCHITECTURES
 from apr_core.trainer import TrainRequest, find_finished, seed_requests, train, write_seeds
 from apr_core.training.fit import Progress
 from apr_core.training.recipes import PRESETS, TrainConfig
-from apr_core.training.workers import join_workers, worker_device
+from apr_core.training.workers import Workers, join_workers, worker_device
 from apr_core.types import InputError
 from apr_core.zoo import Card
 
@@ -67,9 +67,9 @@ def run(args: argparse.Namespace) -> int:
     """Train; a run that was interrupted goes on where it was."""
     requests = _requests(args)
     device = worker_device(chosen_device(args))
-    data = fetch_cifar10(say=lambda sentence: tqdm.write(sentence, file=sys.stderr))
     cards = []
     with join_workers(device) as workers, Reporter(args, silent=not workers.first) as report:
+        data = _fetch(workers)
         for request in requests:
             card = find_finished(request) if args.seeds else None
             report.describe(request)
@@ -79,6 +79,17 @@ def run(args: argparse.Namespace) -> int:
         if workers.first:
             _show(args, cards)
     return 0
+
+
+def _fetch(workers: Workers) -> Cifar10:
+    """The data set, which the first worker fetches while the others wait."""
+
+    def fetch() -> Cifar10:
+        return fetch_cifar10(say=lambda sentence: tqdm.write(sentence, file=sys.stderr))
+
+    fetched = fetch() if workers.first else None
+    workers.wait()
+    return fetched or fetch()
 
 
 def _requests(args: argparse.Namespace) -> list[TrainRequest]:
