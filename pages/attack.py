@@ -10,6 +10,7 @@ import streamlit as st
 from apr_core.data.images import OWN_PICTURE
 from apr_core.runs import AttackRequest, RunView
 from apr_core.types import InputError, Status
+from apr_ui.certificate import offer_certificate
 from apr_ui.controls import choose_config, choose_model, choose_picture, make_request, show_request
 from apr_ui.frame import begin_page
 from apr_ui.permalink import from_params, to_params
@@ -124,4 +125,5 @@ with stage:
                 headline(view)
                 offers(view)
             show_end(view)
+        offer_certificate(run.request.model, run.request.image, run.request.label)
         share(run.request)
