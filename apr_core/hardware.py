@@ -13,7 +13,8 @@ def describe_hardware(device: torch.device) -> str:
     """The accelerator, or the processor with the number of cores that torch uses."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
+    threads = torch.get_num_threads()
+    return f"{_processor()}, {threads} thread{'s' * (threads > 1)} of {os.cpu_count()} cores"
 
 
 def _processor() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +61,11 @@ def worker_device(device: torch.device) -> torch.device:
 
 @contextmanager
 def join_workers(device: torch.device) -> Iterator[Workers]:
-    """Join the processes that `torchrun` started; alone, there is nothing to join."""
+    """Join the processes that `torchrun` started; alone, there is nothing to join.
+
+    They part together, and only when nothing is left that averages gradients: a process that goes
+    while another still talks to it, or that takes the connection from under a model, may abort.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
@@ -69,5 +74,7 @@ def join_workers(device: torch.device) -> Iterator[Workers]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Workers(dist.get_rank(), dist.get_world_size())
+        dist.barrier()
     finally:
+        gc.collect()  # DistributedDataParallel goes round in circles
         dist.destroy_process_group()
