@@ -286,7 +286,8 @@ def _table1_claims(architecture: str, cells: dict[str, Cell]) -> list[Claim]:
         found = f"By {ours:.1%}: {_short(vanilla.asr)} to {_short(apr.asr)}"
         if apr.versus is not None:
             found += f", p = {apr.versus.p_value:.2g} on {apr.versus.images} shared images"
-        holds = Holds.YES if ours >= drop and sure else Holds.NO
+        holds = Holds.YES if ours >= drop else Holds.NO
+        holds = holds if sure else Holds.OPEN
         claims.append(Claim(text, architecture, holds, f"{found}."))
     rates = {name: cell.asr for name, cell in cells.items() if cell.asr}
     text = "APR has the lowest success rate of the five."

@@ -88,12 +88,13 @@ def test_a_claim_that_holds() -> None:
 
 def test_claims_that_do_not_hold() -> None:
     vanilla, apr = add_model("vanilla", 9500), add_model("apr", 9000)
+    text = "APR lowers the success rate by 69.8% against the undefended model."
     add_record(vanilla, set(range(60)), 200)
-    add_record(apr, set(range(55)), 200)
+    add_record(apr, set(range(58)), 200)
+    assert claims(1)[text][0] is Holds.OPEN  # two images are no difference
+    add_record(apr, set(range(40)), 200)
     found = claims(1)
-    assert (
-        found["APR lowers the success rate by 69.8% against the undefended model."][0] is Holds.NO
-    )
+    assert found[text][0] is Holds.NO
     assert found["APR costs at most 2.4 points of clean accuracy."][0] is Holds.NO
     for number, defence in enumerate(("at", "it", "dd")):
         add_record(add_model(defence, 9000), set(range(20 + number)), 200)
