@@ -66,6 +66,22 @@ def known_claim(claims: Iterable[str], token: str) -> str:
     return matches[0] if matches else ""
 
 
+def give_up_claim(claims: dict[str, float], token: str, recent: float) -> bool | None:
+    """Take a claim away; whether nobody else who claims has looked since `recent`.
+
+    Args:
+        claims: tokens, with when each was last seen; changed.
+
+    Returns:
+        None if the token is no claim.
+    """
+    claim = known_claim(claims, token)
+    if not claim:
+        return None
+    del claims[claim]
+    return all(seen < recent for seen in claims.values())
+
+
 @dataclass(frozen=True, eq=False)
 class RunView:
     """A run as its viewers see it; never changed, only replaced.

@@ -19,7 +19,7 @@ import torch
 
 from apr_core.attacks.scoring import Edits, Scorer
 from apr_core.attacks.search import Search
-from apr_core.runs import AttackRequest, Phase, RunView, Ticket, known_claim
+from apr_core.runs import AttackRequest, Phase, RunView, Ticket, give_up_claim, known_claim
 from apr_core.types import InputError
 from apr_core.zoo import load_model
 
@@ -127,13 +127,11 @@ class AttackService:
         """
         with self._changed:
             run = self._runs.get(run_id)
-            claim = known_claim(run.claims, token) if run else ""
-            if run is None or not claim:
-                return False
-            del run.claims[claim]
             recent = time.monotonic() - CLAIM_SECONDS
-            wanted = any(seen >= recent for seen in run.claims.values())
-            run.cancelled = run.cancelled or (run.view.live and not wanted)
+            unwanted = give_up_claim(run.claims, token, recent) if run else None
+            if run is None or unwanted is None:
+                return False
+            run.cancelled = run.cancelled or (run.view.live and unwanted)
             return True
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from apr_core.data.cifar10 import SHA256, Cifar10
 from apr_core.defences import DEFENCES
 from apr_core.defences.distillation import Distillation
 from apr_core.defences.input_transform import InputTransformation
+from apr_core.files import write_whole
 from apr_core.hardware import describe_hardware
 from apr_core.models import ARCHITECTURES, build_model
 from apr_core.probe import Probe, count_correct
@@ -242,5 +243,4 @@ def write_seeds(path: Path, cards: Sequence[Card]) -> None:
             for card in cards
         ],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n")
+    write_whole(path, json.dumps(record, indent=1) + "\n")

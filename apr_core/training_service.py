@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from apr_core.runs import Ticket, known_claim
+from apr_core.runs import Ticket, give_up_claim, known_claim
 from apr_core.trainer import TrainRequest, find_finished, training_folder
 from apr_core.training.fit import Progress
 from apr_core.training.recipes import TrainConfig
@@ -199,15 +199,12 @@ class TrainingService:
         """
         with self._lock:
             run = self._runs.get(name)
-            claim = known_claim(run.claims, token) if run else ""
-            if run is None or not claim:
-                return False
-            del run.claims[claim]
             recent = time.monotonic() - CLAIM_SECONDS
-            wanted = any(seen >= recent for seen in run.claims.values())
-            if not wanted:
-                self._interrupt(run)
-            return not wanted
+            unwanted = give_up_claim(run.claims, token, recent) if run else None
+            if run is None or not unwanted:
+                return False
+            self._interrupt(run)
+            return True
 
     def _interrupt(self, run: _Run) -> None:
         if run.phase is TrainPhase.QUEUED:

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from apr_core.defences import restore_front
+from apr_core.files import write_whole
 from apr_core.models import Classifier, build_model
 from apr_core.registry import unknown_name
 from apr_core.types import InputError
@@ -235,9 +236,7 @@ def half_precision(model: nn.Module) -> dict[str, torch.Tensor]:
 def write_card(card: Card, own: bool = False) -> None:
     """Write or replace a card, whole or not at all."""
     path = checkpoint_folder(own) / f"{card.name}.json"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(card), indent=1) + "\n")
-    part.replace(path)
+    write_whole(path, json.dumps(asdict(card), indent=1) + "\n")
 
 
 def file_sha256(path: Path) -> str:

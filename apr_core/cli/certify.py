@@ -7,7 +7,14 @@ import json
 
 from tqdm import tqdm
 
-from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json
+from apr_core.cli.common import (
+    Subparsers,
+    add_device,
+    add_json,
+    chosen_device,
+    print_json,
+    rate_words,
+)
 from apr_core.defences.lattice_masking import SPACING
 from apr_core.evaluation.certificates import (
     CertRecord,
@@ -15,7 +22,6 @@ from apr_core.evaluation.certificates import (
     certify_model,
     save_certificates,
 )
-from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.protocol import EvalProgress, Subject
 from apr_core.zoo import load_card, load_model
 
@@ -73,16 +79,12 @@ def in_words(record: CertRecord) -> str:
     return "\n".join(
         [
             f"{record.setting.model} behind a lattice of {record.setting.spacing}",
-            f"right      {_rate(record.clean)} images",
-            f"certified  {_rate(record.certified)} images: no edit of one pixel, of any colour, "
-            "changes the answer",
+            f"right      {rate_words(record.clean)} images",
+            f"certified  {rate_words(record.certified)} images: no edit of one pixel, of any "
+            "colour, changes the answer",
             f"{record.forwards:.0f} predictions an image, {record.images_per_second:.1f} images/s",
         ]
     )
-
-
-def _rate(rate: Rate) -> str:
-    return f"{rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%}) of {rate.total:,}"
 
 
 def _show(bar: tqdm, progress: EvalProgress) -> None:  # type: ignore[type-arg]

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from apr_core.evaluation.metrics import Rate
 from apr_core.hardware import default_device
 from apr_core.types import InputError
 
@@ -40,6 +41,11 @@ def chosen_device(args: argparse.Namespace) -> torch.device:
             f"There is no device '{args.device}' here; leave --device out, or use cpu."
         ) from None
     return device
+
+
+def rate_words(rate: Rate) -> str:
+    """A share with its interval and what it is of."""
+    return f"{rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%}) of {rate.total:,}"
 
 
 def print_json(entry: object) -> None:

@@ -12,8 +12,14 @@ import torch
 from tqdm import tqdm
 
 from apr_core.attacks.ladder import STAGES
-from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json
-from apr_core.evaluation.metrics import Rate
+from apr_core.cli.common import (
+    Subparsers,
+    add_device,
+    add_json,
+    chosen_device,
+    print_json,
+    rate_words,
+)
 from apr_core.evaluation.protocol import EvalProgress, Subject, evaluate, setting_for
 from apr_core.evaluation.record import Level, Record, save_record
 from apr_core.external import check_images, check_model, is_external, load_external
@@ -156,7 +162,7 @@ def in_words(record: Record) -> str:
     """The record as a few lines."""
     lines = [f"{record.setting.model} against {record.setting.attack}, seed {record.setting.seed}"]
     if record.clean_all:
-        lines.append(f"clean accuracy        {_rate(record.clean_all)} test images")
+        lines.append(f"clean accuracy        {rate_words(record.clean_all)} test images")
     lines += [line for level in record.levels for line in _level(level)]
     return "\n".join([*lines, *record.notes])
 
@@ -165,14 +171,10 @@ def _level(level: Level) -> list[str]:
     caught = ", ".join(f"{name} {count}" for name, count in level.caught.items() if count)
     pixels = "pixel" if level.pixels == 1 else "pixels"
     return [
-        f"{level.pixels} {pixels}: success rate {_rate(level.asr)} it got right"
+        f"{level.pixels} {pixels}: success rate {rate_words(level.asr)} it got right"
         + (f" ({caught})" if caught else ""),
-        f"         robust       {_rate(level.robust)} images",
+        f"         robust       {rate_words(level.robust)} images",
     ]
-
-
-def _rate(rate: Rate) -> str:
-    return f"{rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%}) of {rate.total:,}"
 
 
 def _show(bar: tqdm, progress: EvalProgress) -> None:  # type: ignore[type-arg]

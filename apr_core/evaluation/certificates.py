@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from apr_core.attacks.scoring import as_input
 from apr_core.defences.lattice_masking import SPACING, Certificate, LatticeMasking, Verdict, certify
-from apr_core.evaluation.images import choose_images, indices_sha256
+from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Journal
 from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.protocol import EvalProgress, Subject
 from apr_core.evaluation.record import results_folder
+from apr_core.files import write_whole
 from apr_core.hardware import describe_hardware
 from apr_core.models.inference import device_of, prepare
 from apr_core.version import find_commit, versions
-
-GROUP = {"cpu": 20, "cuda": 500}
-"""Images that are looked at together, and lost together in a kill."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def cert_setting(subject: Subject, images: int, spacing: int = SPACING) -> CertS
     LatticeMasking(subject.model, spacing)
     sha256 = subject.card.sha256 if subject.card else ""
     return CertSetting(
-        subject.name, sha256, spacing, images, indices_sha256(choose_images(images)[2])
+        subject.name, sha256, spacing, images, indices_sha256(choose_indices(images))
     )
 
 
@@ -99,17 +98,13 @@ def certify_model(
     device = device_of(subject.model)
     wrapper = LatticeMasking(prepare(subject.model), setting.spacing).eval()
     journal = Journal(setting.name, asdict(setting))
-    groups = torch.split(torch.arange(len(images)), GROUP.get(device.type, 100))
-    todo = [group for group in groups if int(indices[group[0]]) not in journal.entries]
-    began, before = time.monotonic(), journal.seconds
-    for number, group in enumerate(todo, start=1):
-        started = time.monotonic()
+
+    def attempt(group: Tensor) -> dict[int, dict[str, Any]]:
         found = certify(wrapper, as_input(images[group].to(device)), labels[group].to(device))
-        entries = dict(zip(indices[group].tolist(), map(asdict, found), strict=True))
-        journal.add(entries, time.monotonic() - started)
-        spent = time.monotonic() - began
-        left = spent / number * (len(todo) - number)
-        report(_progress(journal, setting, before + spent, left))
+        return dict(zip(indices[group].tolist(), map(asdict, found), strict=True))
+
+    for seconds, left in journal.work_through(indices, device, attempt):
+        report(_progress(journal, setting, seconds, left))
     everyone = {index: Certificate(**journal.entries[index]) for index in indices.tolist()}
     record = _record(setting, everyone, device, journal.seconds)
     journal.delete()
@@ -147,10 +142,5 @@ def _record(
 
 def save_certificates(record: CertRecord) -> Path:
     """Write a record, whole or not at all; returns where."""
-    folder = results_folder() / "certificates"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{record.setting.name}.json"
-    part = path.with_suffix(".part")
-    part.write_text(record.to_json())
-    part.replace(path)
-    return path
+    path = results_folder() / "certificates" / f"{record.setting.name}.json"
+    return write_whole(path, record.to_json())

@@ -34,15 +34,24 @@ def _shuffled(indices: Tensor, key: int) -> Tensor:
     return indices[random.uniform(keys, 0, (len(indices),))[0].argsort(stable=True)]
 
 
+def choose_indices(count: int) -> Tensor:
+    """Test-set indices (N,) of the first `count`, without their images.
+
+    Raises:
+        InputError: there are not so many.
+    """
+    if not 1 <= count <= TEST_IMAGES:
+        raise InputError(f"images is {count}, but must lie between 1 and {TEST_IMAGES}.")
+    return image_order()[:count]
+
+
 def choose_images(count: int) -> tuple[Tensor, Tensor, Tensor]:
     """The first `count`: images uint8 (N, 3, 32, 32), labels (N,), test-set indices (N,).
 
     Raises:
         InputError: there are not so many, or they need the full data set and it is not here.
     """
-    if not 1 <= count <= TEST_IMAGES:
-        raise InputError(f"images is {count}, but must lie between 1 and {TEST_IMAGES}.")
-    chosen, sample = image_order()[:count], load_sample()
+    chosen, sample = choose_indices(count), load_sample()
     if count <= len(sample.indices):
         place = {index: row for row, index in enumerate(sample.indices.tolist())}
         rows = torch.tensor([place[index] for index in chosen.tolist()])

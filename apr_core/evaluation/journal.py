@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from apr_core.evaluation.record import results_folder
 from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
+
+GROUP = {"cpu": 20, "cuda": 500}
+"""Images that are looked at together, and lost together in a kill."""
 
 
 class Journal:
@@ -49,6 +57,35 @@ class Journal:
             )
         self.seconds += line["seconds"]
         self.entries |= {int(index): entry for index, entry in line["entries"].items()}
+
+    def work_through(
+        self,
+        indices: Tensor,
+        device: torch.device,
+        attempt: Callable[[Tensor], dict[int, dict[str, Any]]],
+        workers: Workers = ALONE,
+    ) -> Iterator[tuple[float, float]]:
+        """Attempt the groups of images that are not written down yet, and write them down.
+
+        Args:
+            indices: of the images, (N,), in their order.
+            device: where they are looked at, which says how many make a group.
+            attempt: the places (n,) of a group in that order -> its entries.
+            workers: among whom the groups are dealt.
+
+        Yields:
+            After each group, the seconds spent over all sittings and those left.
+        """
+        groups = torch.split(torch.arange(len(indices)), GROUP.get(device.type, 100))
+        todo = [group for group in groups if int(indices[group[0]]) not in self.entries]
+        began, before = time.monotonic(), self.seconds
+        for number, group in enumerate(todo[workers.rank :: workers.count], start=1):
+            started = time.monotonic()
+            entries = attempt(group)
+            self.add(entries, time.monotonic() - started)
+            spent = time.monotonic() - began
+            left = spent / number * (len(todo) / workers.count - number)
+            yield before + spent, max(0.0, left)
 
     def add(self, entries: dict[int, dict[str, Any]], seconds: float) -> None:
         """Write a group down, with how long it took."""

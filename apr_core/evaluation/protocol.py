@@ -8,17 +8,16 @@ random number comes from the seed and an image's index.
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from apr_core.attacks.ladder import LADDER, STAGES, LadderConfig, Verdict, climb
 from apr_core.attacks.scoring import Scorer
-from apr_core.evaluation.images import choose_images, indices_sha256
+from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Journal
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.record import Record, Setting, levels_of, verdict_from
@@ -27,9 +26,6 @@ from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
 from apr_core.version import find_commit, versions
 from apr_core.zoo import Card
-
-GROUP = {"cpu": 20, "cuda": 500}
-"""Images that are attacked together, and lost together in a kill."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ def setting_for(
     LadderConfig(stages, pixels, seed, leave)
     if not 1 <= draws <= 1000:
         raise InputError(f"draws is {draws}, but must lie between 1 and 1000.")
-    indices = choose_images(images)[2]
+    indices = choose_indices(images)
     sha256 = subject.card.sha256 if subject.card else ""
     return Setting(
         model=subject.name,
@@ -114,17 +110,13 @@ def evaluate(
     setting, notes = _without_gradient(setting, subject.model)
     config = LadderConfig(setting.stages, setting.pixels, setting.seed, setting.leave)
     journal = Journal(setting.name, asdict(setting), workers)
-    groups = torch.arange(len(images)).split(GROUP.get(scorer.device.type, 100))  # type: ignore[no-untyped-call]
-    began, before = time.monotonic(), journal.seconds
-    todo = [group for group in groups if int(indices[group[0]]) not in journal.entries]
-    for number, group in enumerate(todo[workers.rank :: workers.count], start=1):
-        started = time.monotonic()
+
+    def attempt(group: Tensor) -> dict[int, dict[str, Any]]:
         verdicts = climb(config, scorer, images[group], labels[group], indices[group])
-        entries = {verdict.index: asdict(verdict) for verdict in verdicts}
-        journal.add(entries, time.monotonic() - started)
-        spent = time.monotonic() - began
-        left = spent / number * (len(todo) / workers.count - number)
-        report(_progress(journal, setting, before + spent, max(0.0, left)))
+        return {verdict.index: asdict(verdict) for verdict in verdicts}
+
+    for seconds, left in journal.work_through(indices, scorer.device, attempt, workers):
+        report(_progress(journal, setting, seconds, left))
     workers.wait()
     if not workers.first:
         return None

@@ -11,6 +11,7 @@ from typing import Any
 from apr_core.attacks.ladder import Rung, Verdict
 from apr_core.attacks.result import PixelEdit
 from apr_core.evaluation.metrics import Rate, rate_of, success_curve
+from apr_core.files import write_whole
 from apr_core.types import InputError
 
 
@@ -186,13 +187,8 @@ def _summed_up(setting: Setting, pixels: int, place: int, verdicts: tuple[Verdic
 
 def save_record(record: Record) -> Path:
     """Write a record, whole or not at all; returns where."""
-    folder = results_folder() / "evaluations"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{record.setting.name}.json"
-    part = path.with_suffix(".part")
-    part.write_text(record.to_json())
-    part.replace(path)
-    return path
+    path = results_folder() / "evaluations" / f"{record.setting.name}.json"
+    return write_whole(path, record.to_json())
 
 
 def records_fingerprint() -> tuple[tuple[str, int], ...]:

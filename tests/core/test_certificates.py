@@ -12,7 +12,7 @@ import torch
 from apr_core.cli import main
 from apr_core.defences import lattice_masking
 from apr_core.defences.lattice_masking import LatticeMasking, Verdict, certify
-from apr_core.evaluation import certificates
+from apr_core.evaluation import journal
 from apr_core.evaluation.certificates import CertRecord, cert_setting, certify_model
 from apr_core.evaluation.images import choose_images
 from apr_core.evaluation.metrics import rate_of
@@ -28,7 +28,7 @@ NAME = "cifar10-resnet20-lenient"
 def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("APR_CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.setenv("APR_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setitem(certificates.GROUP, "cpu", 4)
+    monkeypatch.setitem(journal.GROUP, "cpu", 4)
     return tmp_path
 
 

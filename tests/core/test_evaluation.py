@@ -21,7 +21,7 @@ from apr_core.cli import main
 from apr_core.cli.evaluate import pixels_of
 from apr_core.data.cifar10 import Cifar10
 from apr_core.data.sample import load_sample
-from apr_core.evaluation import protocol
+from apr_core.evaluation import journal, protocol
 from apr_core.evaluation.images import choose_images, image_order, indices_sha256
 from apr_core.evaluation.metrics import mcnemar, mean_of, paired, rate_of, success_curve
 from apr_core.evaluation.protocol import EvalProgress, Subject, evaluate, setting_for
@@ -138,7 +138,7 @@ class Pixels(nn.Module):
 @pytest.fixture(autouse=True)
 def results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("APR_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setitem(protocol.GROUP, "cpu", 4)
+    monkeypatch.setitem(journal.GROUP, "cpu", 4)
     return tmp_path / "results"
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 
 TIERS = (
-    {"types", "version", "random", "hardware"},
+    {"types", "version", "random", "hardware", "files"},
     {"registry"},
     {"data"},
     {"models"},
