@@ -2,8 +2,12 @@
 
 import streamlit as st
 
-from apr_core.types import InputError
-from apr_ui.page_table import PAGES
+from apr_ui.loading import load_engine
+
+load_engine()
+
+from apr_core.types import InputError  # noqa: E402  after the engine is loaded
+from apr_ui.page_table import PAGES  # noqa: E402
 
 st.set_page_config(
     page_title="APR Lab",
