@@ -7,6 +7,7 @@ from apr_ui.loading import load_engine
 load_engine()
 
 from apr_core.types import InputError  # noqa: E402  after the engine is loaded
+from apr_ui.frame import FRAMED  # noqa: E402
 from apr_ui.page_table import PAGES  # noqa: E402
 
 st.set_page_config(
@@ -16,6 +17,7 @@ st.set_page_config(
     menu_items={"About": "APR Lab: one-pixel attacks on image classifiers, and a defence."},
 )
 
+st.session_state[FRAMED] = True
 pages = [
     st.Page(
         entry.script,

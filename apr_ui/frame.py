@@ -7,6 +7,9 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from apr_ui.page_table import page_entry
 
+FRAMED = "app.framed"
+"""What the app notes in each session that it frames."""
+
 
 def begin_page(key: str) -> None:
     """The page's heading and its one sentence.
@@ -15,7 +18,7 @@ def begin_page(key: str) -> None:
     session has called `st.navigation`; the first request after a start, if it goes straight to a
     page, would run that page without the app around it. Such a run is started over.
     """
-    if PagesManager.uses_pages_directory:
+    if not st.session_state.get(FRAMED):
         PagesManager.uses_pages_directory = False
         st.rerun()
     entry = page_entry(key)
