@@ -2,13 +2,10 @@
 
 import streamlit as st
 
-from apr_ui.loading import load_engine
-
-load_engine()
-
-from apr_core.types import InputError  # noqa: E402  after the engine is loaded
-from apr_ui.frame import FRAMED  # noqa: E402
-from apr_ui.page_table import PAGES  # noqa: E402
+import apr_ui.loading  # noqa: F401  before anything else: see there
+from apr_core.types import InputError
+from apr_ui.frame import FRAMED
+from apr_ui.page_table import PAGES
 
 st.set_page_config(
     page_title="APR Lab",

@@ -1,20 +1,17 @@
-"""Everything that pages import, imported once, by one thread.
+"""Importing this imports the whole app: page scripts and `app.py` do so before anything else.
 
 Each session's script runs in a thread of its own. Two that import the engine for the first time, in
-different orders, can wait for each other, which Python ends with an error for one of them.
+different orders, can wait for each other, which Python ends with an error for one of them. Where
+all come in by this one door, the second waits at the door.
 """
 
 from __future__ import annotations
 
-import threading
 from importlib import import_module
+from pkgutil import iter_modules
 
-MODULES = ("apr_core", "apr_ui.certificate", "apr_ui.results", "apr_ui.stage", "apr_ui.training")
-_LOCK = threading.Lock()
+import apr_ui
 
-
-def load_engine() -> None:
-    """Import it all, or wait for the thread that does."""
-    with _LOCK:
-        for name in MODULES:
-            import_module(name)
+for _module in iter_modules(apr_ui.__path__, "apr_ui."):
+    if _module.name != __name__:
+        import_module(_module.name)

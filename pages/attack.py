@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.data.images import OWN_PICTURE
 from apr_core.runs import AttackRequest, RunView
 from apr_core.types import InputError, Status

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.types import InputError
 from apr_ui.frame import begin_page
 from apr_ui.resources import evaluations, tables

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_ui.frame import begin_page
 from apr_ui.page_table import PAGES
 from apr_ui.player import player

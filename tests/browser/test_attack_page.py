@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from apr_core import load_model
 from apr_core.attacks.scoring import as_input
@@ -135,6 +135,21 @@ def test_a_deep_link_is_framed_at_the_very_first_request(
     expect(page.get_by_role("link", name=PAGES[1].title, exact=True)).to_be_visible()
     if entry.key == "attack":
         wait_for_status(page, "flipped")
+
+
+def test_visitors_at_the_same_moment_are_all_framed(
+    fresh_server: Server, chromium: Browser
+) -> None:
+    context = chromium.new_context()
+    tabs = [context.new_page() for _ in PAGES]
+    for tab, entry in zip(tabs, PAGES, strict=True):
+        address = fresh_server.url + ("/" if entry is PAGES[0] else f"/{entry.key}")
+        tab.evaluate("address => { location.href = address }", address)  # does not wait
+    for tab, entry in zip(tabs, PAGES, strict=True):
+        expect(tab.get_by_role("heading", name=entry.heading)).to_be_visible()
+        expect(tab.get_by_role("link", name=PAGES[1].title, exact=True)).to_be_visible()
+        expect(tab.get_by_role("alert")).to_have_count(0)
+    context.close()
 
 
 def test_a_run_can_be_cancelled(server: Server, page: Page) -> None:

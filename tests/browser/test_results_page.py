@@ -16,7 +16,7 @@ def test_the_tables_are_those_of_the_command_line(server: Server, page: Page, ca
     page.goto(f"{server.url}/results")
     for table in tables:
         heading = f"Table {table['number']}. {table['title']}"
-        expect(page.get_by_role("heading", name=heading)).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
         for claim in table["claims"]:
             expect(page.get_by_text(claim["text"]).first).to_be_visible()
     expect(page.get_by_text("the project has no ImageNet models")).to_be_visible()
@@ -24,7 +24,7 @@ def test_the_tables_are_those_of_the_command_line(server: Server, page: Page, ca
 
 def test_a_table_is_taken_away_as_markdown(server: Server, page: Page) -> None:
     page.goto(f"{server.url}/results")
-    expect(page.get_by_role("heading", name="Evaluations")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="Evaluations")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="MD").first.click()
     text = download.value.path().read_text()
@@ -36,5 +36,5 @@ def test_a_table_is_taken_away_as_markdown(server: Server, page: Page) -> None:
 def test_the_page_fits_a_phone(server: Server, page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{server.url}/results")
-    expect(page.get_by_role("heading", name="Evaluations")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="Evaluations")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from apr_ui.page_table import PAGES
 from tests.conftest import ROOT
 
 TIERS = (
@@ -135,3 +136,9 @@ def test_training_and_attacks_do_not_know_defences() -> None:
 )
 def test_every_way_of_importing_is_seen(source: str, rooms: set[str]) -> None:
     assert rooms_of(source, "apr_core.attacks") == rooms
+
+
+@pytest.mark.parametrize("script", ["app.py", *(f"pages/{entry.key}.py" for entry in PAGES)])
+def test_every_script_comes_in_by_the_one_door(script: str) -> None:
+    ours = [name for name in imports_of((ROOT / script).read_text()) if name.startswith("apr_")]
+    assert ours[0] == "apr_ui.loading"
