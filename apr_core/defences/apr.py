@@ -85,15 +85,18 @@ class APR:
         return loss + self.beta * penalty, {**parts, "penalty": penalty}
 
 
-def steepness(before: Tensor, after: Tensor, images: Tensor, edited: Tensor) -> Tensor:
+def steepness(
+    before: Tensor, after: Tensor, images: Tensor, edited: Tensor, least: float = LEAST_EDIT
+) -> Tensor:
     """||f(x + d) - f(x)||^2 / ||d||^2 of each edited image.
 
     Args:
         before, after: logits (B, K) of `images` and `edited`.
         images, edited: (B, C, H, W).
+        least: ||d||^2 that is divided by, at least.
 
     Returns:
         (B,) float32.
     """
-    edit = (edited - images).square().sum(dim=(1, 2, 3)).clamp(LEAST_EDIT)
+    edit = (edited - images).square().sum(dim=(1, 2, 3)).clamp(least)
     return (after.float() - before.float()).square().sum(1) / edit

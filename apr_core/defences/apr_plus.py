@@ -23,6 +23,11 @@ from apr_core.defences.one_pixel_examples import worst_pixels_examples
 from apr_core.defences.vanilla import clean_loss
 from apr_core.models.neighbourhood import NeighbourhoodFront
 
+LEAST_EDIT = 1.0
+"""Squared length that the regulariser divides by, at least: a channel from end to end. A pixel
+drawn anywhere may have its worst colour already; batch norm, which sees other company in the second
+pass, still moves the logits, and their quotient by next to nothing made the training diverge."""
+
 
 @dataclass(frozen=True)
 class APRPlus:
@@ -63,7 +68,8 @@ class APRPlus:
         loss, parts = mixed_loss(logits, labels, share)
         if not self.beta:
             return loss, parts
-        penalty = steepness(before.detach(), logits[:share], images[:share], examples).mean()
+        ends = (images[:share], examples)
+        penalty = steepness(before.detach(), logits[:share], *ends, least=LEAST_EDIT).mean()
         return loss + self.beta * penalty, {**parts, "penalty": penalty}
 
     def _mask(self, images: Tensor, generator: torch.Generator) -> Tensor:
