@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from apr_core.evaluation.claims import Claim, Holds
+from apr_core.evaluation.printing import columns, in_print
 from apr_core.evaluation.record import Record
-from apr_core.evaluation.tables import Claim, Holds, Table, columns, in_print
+from apr_core.evaluation.tables import Table
 from apr_ui.charts import caught_bars, success_curves
 
 ICONS = {

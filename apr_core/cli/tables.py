@@ -6,7 +6,8 @@ import argparse
 from dataclasses import asdict
 
 from apr_core.cli.common import Subparsers, add_json, print_json
-from apr_core.evaluation.tables import STYLES, in_print, make_tables
+from apr_core.evaluation.printing import STYLES, in_print
+from apr_core.evaluation.tables import make_tables
 
 
 def add(subparsers: Subparsers) -> None:

@@ -12,9 +12,12 @@ import torch
 from apr_core.attacks.ladder import Rung, Verdict
 from apr_core.cli import main
 from apr_core.evaluation import paper
+from apr_core.evaluation.cells import find_record
+from apr_core.evaluation.claims import Holds
 from apr_core.evaluation.metrics import rate_of
+from apr_core.evaluation.printing import in_print
 from apr_core.evaluation.record import Record, Setting, levels_of, results_folder, save_record
-from apr_core.evaluation.tables import Holds, find_record, in_print, make_tables
+from apr_core.evaluation.tables import make_tables
 from apr_core.types import InputError
 from apr_core.zoo import Card, load_card, write_card
 

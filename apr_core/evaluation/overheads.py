@@ -1,0 +1,97 @@
+"""Table 4: what APR costs, of the records that `bench --overhead` wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apr_core.evaluation import paper
+from apr_core.evaluation.claims import Claim, settled
+from apr_core.evaluation.record import results_folder
+from apr_core.types import InputError
+
+
+@dataclass(frozen=True)
+class OverheadRow:
+    """Table 4 for one architecture: shares by which APR takes longer; None: not measured."""
+
+    architecture: str
+    form: str
+    paper_training: float | None
+    paper_inference: float | None
+    training: float | None
+    training_spread: tuple[float, float] | None
+    inference: float | None
+    inference_spread: tuple[float, float] | None
+    hardware: str
+
+
+def overhead_claims(rows: Sequence[OverheadRow]) -> list[Claim]:
+    """That APR costs no more than section V.E says."""
+    return [
+        settled(
+            f"{what} takes at most {theirs:.1%} longer with APR.",
+            row.architecture,
+            ours <= theirs,
+            f"{ours:.1%} longer ({row.form}, {row.hardware}).",
+        )
+        for row in rows
+        for what, theirs, ours in (
+            ("An epoch of training", row.paper_training, row.training),
+            ("Inference", row.paper_inference, row.inference),
+        )
+        if theirs is not None and ours is not None
+    ]
+
+
+def overhead_rows(architecture: str) -> list[OverheadRow]:
+    """One row a form of APR that was measured; one without figures where none was."""
+    theirs: tuple[float | None, float | None] = paper.OVERHEAD.get(architecture, (None, None))
+    record = _read_overhead(architecture)
+    if record is None:
+        return [OverheadRow(architecture, "", *theirs, None, None, None, None, "")]
+    inference = next(
+        (
+            cost
+            for cost in record["inference"]
+            if cost["form"] == "loaded" and cost["overhead"] != 0.0
+        ),
+        None,
+    )
+    return [
+        OverheadRow(
+            architecture,
+            cost["defence"],
+            *theirs,
+            cost["overhead"],
+            tuple(cost["spread"]),
+            inference["overhead"] if inference else None,
+            tuple(inference["spread"]) if inference else None,
+            record["hardware"],
+        )
+        for cost in record["training"]
+        if cost["defence"] in ("apr", "apr-exact", "apr-plus")
+    ]
+
+
+def _read_overhead(architecture: str) -> dict[str, Any] | None:
+    """What `bench --overhead` wrote.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = results_folder() / f"overhead-{architecture}.json"
+    if not path.exists():
+        return None
+    try:
+        entry: dict[str, Any] = json.loads(path.read_text())
+        for name in ("training", "inference", "hardware"):
+            entry[name]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no record of an overhead ({error}); make it with `python -m apr_core "
+            f"bench --overhead --architecture {architecture} --out {path}`."
+        ) from None
+    return entry

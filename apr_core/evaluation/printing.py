@@ -1,0 +1,108 @@
+"""Tables in print: as text, Markdown or LaTeX, and as columns of words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from apr_core.evaluation.metrics import Mean, Rate
+from apr_core.evaluation.overheads import OverheadRow
+from apr_core.evaluation.tables import OverheadTable, Row, Table
+from apr_core.types import InputError
+
+STYLES = {"text": "simple", "markdown": "github", "latex": "latex_booktabs"}
+
+
+def in_print(tables: Sequence[Table], style: str) -> str:
+    """The tables as text, Markdown or LaTeX.
+
+    Raises:
+        InputError: there is no such style.
+    """
+    if style not in STYLES:
+        known = ", ".join((*STYLES, "json"))
+        raise InputError(f"There is no style '{style[:40]}'; the known ones are: {known}.")
+    return "\n\n".join(_printed(table, STYLES[style]) for table in tables)
+
+
+def _printed(table: Table, kind: str) -> str:
+    headers, rows = columns(table)
+    heading = f"Table {table.number}. {table.title}"
+    grid = tabulate(rows, headers, tablefmt=kind, disable_numparse=True)
+    parts = [heading, grid, *([table.note] if table.note else [])]
+    said = [
+        f"- {claim.architecture}: {claim.text} **{claim.holds}**. {claim.found}".rstrip()
+        for claim in table.claims
+    ]
+    if kind == STYLES["latex"]:
+        escaped = (line.replace("%", r"\%").replace("**", "") for line in [heading, *said])
+        return "\n".join([f"% {next(escaped)}", grid, *(f"% {line}" for line in escaped)])
+    return "\n\n".join([*parts, "\n".join(said)] if said else parts)
+
+
+def columns(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows, as words, without the columns that have none."""
+    headers, rows = _all_columns(table)
+    kept = [place for place in range(len(headers)) if any(row[place] for row in rows)]
+    return [headers[place] for place in kept], [[row[place] for place in kept] for row in rows]
+
+
+def _all_columns(table: Table) -> tuple[list[str], list[list[str]]]:
+    if isinstance(table, OverheadTable):
+        headers = ["model", "form", "training, paper", "training, ours", "inference, paper",
+                   "inference, ours", "measured on"]  # fmt: skip
+        return headers, [_overhead_words(row) for row in table.rows]
+    headers = ["defence", "clean, paper", "ASR, paper", "model", "clean, ours", "ASR, ours",
+               "attack", "ASR, DE alone", "against the first row", "clean, several seeds",
+               "ASR, several seeds"]  # fmt: skip
+    return headers, [line for row in table.rows for line in _row_words(row)]
+
+
+def _row_words(row: Row) -> list[list[str]]:
+    theirs = [row.paper.label, f"{row.paper.clean:.1%}", f"{row.paper.asr:.2%}"]
+    if not row.cells:
+        return [[*theirs, *[""] * 8]]
+    lines = []
+    for number, cell in enumerate(row.cells):
+        lead = theirs if number == 0 else ["", "", ""]
+        attack = f"{cell.attack}, {cell.images} images" if cell.attack else ""
+        versus = f"p = {cell.versus.p_value:.2g}" if cell.versus else ""
+        lines.append([
+            *lead, cell.architecture, _with_interval(cell.clean), _with_interval(cell.asr),
+            attack, _with_interval(cell.papers_attack), versus, _over_seeds(cell.clean_runs),
+            _over_seeds(cell.asr_runs),
+        ])  # fmt: skip
+    return lines
+
+
+def _with_interval(rate: Rate | None) -> str:
+    if rate is None:
+        return "not measured"
+    return f"{rate.rate:.1%} [{rate.low:.1%}, {rate.high:.1%}] of {rate.total:,}"
+
+
+def _over_seeds(runs: Mean | None) -> str:
+    if runs is None:
+        return ""
+    reach = "" if runs.low is None else f" [{runs.low:.1%}, {runs.high:.1%}]"
+    return f"{runs.mean:.1%}{reach} over {runs.runs} runs"
+
+
+def _overhead_words(row: OverheadRow) -> list[str]:
+    return [
+        row.architecture,
+        row.form,
+        _signed(row.paper_training),
+        _signed(row.training, row.training_spread),
+        _signed(row.paper_inference),
+        _signed(row.inference, row.inference_spread),
+        row.hardware,
+    ]
+
+
+def _signed(share: float | None, spread: tuple[float, float] | None = None) -> str:
+    if share is None:
+        return ""
+    reach = f" ({spread[0]:+.1%} to {spread[1]:+.1%})" if spread else ""
+    return f"{share:+.1%}{reach}"
