@@ -41,6 +41,7 @@ class Cell:
 
 
 def cell_of(name: str, architecture: str, first: str, records: Sequence[Record]) -> Cell:
+    """What was found of the model `name`, and how it compares with the model `first`."""
     card = load_card(name)
     clean, runs = rate_of(card.correct, card.tested), _read_seeds(card)
     clean_runs = mean_of([run["clean_accuracy"] for run in runs]) if runs else None

@@ -92,6 +92,7 @@ def ablation_claims(architecture: str, cells: dict[str, Cell]) -> list[Claim]:
 
 
 def settled(text: str, architecture: str, holds: bool, found: str) -> Claim:
+    """A claim that our figures leave no doubt about."""
     return Claim(text, architecture, Holds.YES if holds else Holds.NO, found)
 
 
