@@ -61,6 +61,10 @@ class Edits:
     def __len__(self) -> int:
         return len(self.owner)
 
+    def take(self, chosen: Tensor) -> Edits:
+        """The edits at `chosen` (n,) alone."""
+        return Edits(self.images, self.owner[chosen], self.positions[chosen], self.colours[chosen])
+
     def draw(self, first: int, last: int) -> Tensor:
         """Edits `first` to `last` as uint8 images (n, C, H, W)."""
         images = self.images[self.owner[first:last]]
@@ -84,6 +88,9 @@ class Scorer:
         draws: how often a model that answers at random is asked; its answer is then the logarithm
             of its mean probabilities, which is what an attacker sees in the long run.
         half: search in half precision (bfloat16 on a CPU). Then too, what matters is confirmed.
+
+    Attributes:
+        repeatable: whether a candidate's logits depend on the candidate alone, to the bit.
     """
 
     def __init__(
@@ -94,7 +101,8 @@ class Scorer:
         self.chunk = chunk or default_chunk(self.device)
         own = isinstance(model, Classifier)
         self.exact = not (own or half)
-        self._padded, self._draws, self._half = own, draws, half
+        self.repeatable = own
+        self._draws, self._half = draws, half
         self._search = prepare(model) if own else model
         if self.device.type == "cpu":
             keep_memory()
@@ -122,7 +130,7 @@ class Scorer:
     def _classify(self, model: nn.Module, images: Tensor, shape: int) -> Tensor:
         """Logits (n, K) of uint8 images (n, C, H, W), n at most `shape`, padded if need be."""
         count = len(images)
-        if self._padded and count < shape:
+        if self.repeatable and count < shape:
             images = torch.cat([images, images.new_zeros(shape - count, *images.shape[1:])])
         seen = as_input(images)
         if self._draws == 1:

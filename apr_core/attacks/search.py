@@ -11,6 +11,7 @@ from torch import Tensor
 
 from apr_core.attacks import one_pixel
 from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.memo import Memo
 from apr_core.attacks.one_pixel import AttackState, Candidates, Readings
 from apr_core.attacks.pixels import apply_edits, decode
 from apr_core.attacks.result import Outcome, Snapshot, Walk, to_edits
@@ -63,6 +64,7 @@ class Search:
         self._candidates: Candidates | None = None
         self._parents: AttackState = self.state
         self._said: Readings | None = None
+        self._memo = Memo() if config.pixels == 1 and scorer.repeatable else None
 
     @property
     def live(self) -> bool:
@@ -75,14 +77,21 @@ class Search:
         return self.state.search.generation
 
     def propose(self) -> Edits:
-        """The edits to score next; call `advance` with their logits."""
+        """The edits to score next, but for those that were scored before.
+
+        Call `advance` with their logits.
+        """
         self._candidates = one_pixel.ask(self.config, self.state)
-        return Edits.of(self.state.images[self._candidates.rows], self._candidates)
+        rows = self._candidates.rows
+        edits = Edits.of(self.state.images[rows], self._candidates)
+        return self._memo.fresh(edits, rows) if self._memo else edits
 
     def advance(self, logits: Tensor) -> None:
         """Take the logits (N, K) of the edits that `propose` gave."""
         candidates = self._candidates
         assert candidates is not None, "propose first"
+        if self._memo:
+            logits = self._memo.complete(logits)
         logits = logits.view(len(candidates.rows), -1, logits.shape[1])
         self._parents = self.state
         self._said = Readings.of(logits, self.state.labels[candidates.rows])

@@ -1,0 +1,90 @@
+"""No one-pixel edit is scored twice, and nothing that is found depends on that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from apr_core import OnePixelConfig, Stop, Strategy
+from apr_core.attacks.memo import COLOURS, SIDE, Memo
+from apr_core.attacks.scoring import Edits, Scorer
+from apr_core.attacks.search import Search
+from tests.conftest import LinearModel, answers
+
+CLOSING_IN = OnePixelConfig(population=24, generations=30, stop=Stop.BUDGET)
+
+
+def run(network, pictures: Tensor, config: OnePixelConfig, remember: bool) -> tuple[Search, int]:
+    """A search to its end, and how many edits were scored."""
+    search = Search(config, Scorer(network), pictures, answers(network, pictures))
+    if not remember:
+        search._memo = None
+    scored = 0
+    while search.live:
+        edits = search.propose()
+        scored += len(edits)
+        search.advance(search.scorer.score(edits))
+    return search, scored
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+def test_a_search_that_remembers_goes_as_one_that_does_not(network, pictures, strategy) -> None:
+    config = replace(CLOSING_IN, strategy=strategy)
+    remembers, few = run(network, pictures, config, remember=True)
+    forgets, many = run(network, pictures, config, remember=False)
+    assert remembers.outcomes() == forgets.outcomes()
+    assert torch.equal(remembers.state.search.genomes, forgets.state.search.genomes)
+    assert torch.equal(remembers.state.search.fitness, forgets.state.search.fitness)
+    assert few < many
+    assert many == int(forgets.state.queries.sum()) == int(remembers.state.queries.sum())
+
+
+def test_no_edit_is_scored_twice(network, pictures) -> None:
+    search = Search(CLOSING_IN, Scorer(network), pictures, answers(network, pictures))
+    seen: set[tuple[int, ...]] = set()
+    while search.live:
+        edits = search.propose()
+        images = search._candidates.rows[edits.owner]
+        columns = (images[:, None], edits.positions.flatten(1), edits.colours.flatten(1))
+        keys = [tuple(row) for row in torch.cat(columns, dim=1).tolist()]
+        assert len(set(keys)) == len(keys)
+        assert len(keys) == 1 or not seen & set(keys)
+        seen |= set(keys)
+        search.advance(search.scorer.score(edits))
+
+
+def test_several_pixels_and_users_models_are_scored_each_time(network, pictures) -> None:
+    labels = answers(network, pictures)
+    several = Search(replace(CLOSING_IN, pixels=2), Scorer(network), pictures, labels)
+    assert several._memo is None
+    theirs = LinearModel(size=32)
+    assert Search(CLOSING_IN, Scorer(theirs), pictures, answers(theirs, pictures))._memo is None
+
+
+def test_edits_that_differ_in_anything_are_kept_apart() -> None:
+    images = torch.zeros(2, 3, SIDE, 1, dtype=torch.uint8)
+    places = [(0, 0, 0), (0, 0, SIDE - 1), (0, 1, 0), (1, 0, 0)]
+    colours = [(0, 0, 0), (0, 0, 255), (0, 255, 0), (255, 0, 0)]
+    edits = Edits(
+        images,
+        torch.tensor([owner for owner, _, _ in places for _ in colours] * 2),
+        torch.tensor([[(x, y)] for _, x, y in places for _ in colours] * 2),
+        torch.tensor([[colour] for _ in places for colour in colours] * 2),
+    )
+    memo = Memo()
+    fresh = memo.fresh(edits, torch.tensor([5, 2**14]))
+    assert len(fresh) == len(places) * len(colours) == len(edits) // 2
+    told = torch.arange(float(len(fresh)))[:, None]
+    every = memo.complete(told)
+    assert torch.equal(every[:16], every[16:])
+    assert torch.equal(every[:16].sort(dim=0).values, told)
+    again = memo.fresh(edits.take(torch.tensor([3, 7])), torch.tensor([5, 2**14]))
+    assert len(again) == 1
+    assert torch.equal(memo.complete(every[:1] * 0 + 99)[:, 0], torch.tensor([99.0, every[7, 0]]))
+
+
+def test_keys_fit_into_63_bits() -> None:
+    assert 2**14 * SIDE * SIDE * COLOURS < 2**63
