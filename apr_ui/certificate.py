@@ -14,10 +14,10 @@ from apr_core.defences.lattice_masking import (
     Certificate,
     LatticeMasking,
     Verdict,
+    behind_lattice,
     certify,
     mask_groups,
 )
-from apr_core.models.inference import prepare
 from apr_ui.pictures import enlarge
 from apr_ui.resources import scorer
 
@@ -27,7 +27,7 @@ MASK_SCALE = 3
 @functools.cache
 def wrapper(model: str) -> LatticeMasking:
     """A model behind lattice masking, made once."""
-    return LatticeMasking(prepare(scorer(model).model)).eval()
+    return behind_lattice(scorer(model).model)
 
 
 def offer_certificate(model: str, image: Tensor, label: int) -> None:

@@ -50,12 +50,12 @@ def jobs(toy: bool) -> list[Job]:
     rows = (*FIVE, *PLUS)
     trainings = [(architecture, defence) for architecture in architectures for defence in rows]
     trainings += [("resnet20", defence) for defence in (*ABLATIONS, *PLUS_ABLATIONS)]
-    certified = [model for model in trainings if model[1] in ("vanilla", "apr", "apr-plus")]
     return [
         *(_training(architecture, defence, toy) for architecture, defence in trainings),
         *(_overhead(architecture, toy) for architecture in ("resnet18", "vgg16")),
-        *(_certification(*model, toy) for model in certified),
+        *(_certification(*model, toy) for model in trainings),
         *(_evaluation(*model, attack, toy) for attack in ("ladder", "de") for model in trainings),
+        *(_masked(architecture, toy) for architecture in architectures),
         *(_seeds(defence, toy) for defence in (*FIVE[:4], *ABLATIONS[:3])),
         _gallery(toy),
     ]
@@ -138,6 +138,16 @@ def _evaluation(architecture: str, defence: str, attack: str, toy: bool) -> Job:
     arguments = ["evaluate", "--model", name, "--attack", "top-gradient" if toy else attack]
     arguments += ["--images", images, "--pixels", pixels, *([] if toy else ["--half"])]
     return Job(f"evaluate {name} {attack}", arguments, _fresh(record, name))
+
+
+def _masked(architecture: str, toy: bool) -> Job:
+    """The ladder against APR+ behind its lattice, end to end: some twenty forwards a query."""
+    name = f"cifar10-{architecture}-{PLUS[0]}"
+    attack, images = ("top-gradient", "2") if toy else ("ladder", "200")
+    record = _results() / "evaluations" / f"{name}-lattice4-{attack}-k1-n{images}-seed0.json"
+    arguments = ["evaluate", "--model", name, "--attack", attack, "--images", images]
+    arguments += ["--lattice", "4", *([] if toy else ["--half"])]
+    return Job(f"evaluate {name} behind its lattice", arguments, _fresh(record, name))
 
 
 def _gallery(toy: bool) -> Job:

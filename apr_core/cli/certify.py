@@ -11,7 +11,9 @@ from apr_core.cli.common import (
     Subparsers,
     add_device,
     add_json,
+    add_subject,
     chosen_device,
+    chosen_subject,
     print_json,
     rate_words,
 )
@@ -22,8 +24,7 @@ from apr_core.evaluation.certificates import (
     certify_model,
     save_certificates,
 )
-from apr_core.evaluation.protocol import EvalProgress, Subject
-from apr_core.zoo import load_card, load_model
+from apr_core.evaluation.protocol import EvalProgress
 
 
 def add(subparsers: Subparsers) -> None:
@@ -34,7 +35,7 @@ def add(subparsers: Subparsers) -> None:
         description="Certify the first test images of a fixed order by lattice double-masking. "
         "What is interrupted goes on where it was when the same command is given again.",
     )
-    parser.add_argument("--model", required=True, help="a name that `models` lists")
+    add_subject(parser)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--spacing", type=int, default=SPACING, help="of the lattice")
     add_device(parser)
@@ -44,8 +45,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Certify and write the record."""
-    model = load_model(args.model, chosen_device(args))
-    subject = Subject(args.model, model, load_card(args.model))
+    subject, _ = chosen_subject(args, chosen_device(args))
     setting = cert_setting(subject, args.images, args.spacing)
     with tqdm(total=setting.images, unit="image", disable=args.json) as bar:
         record = certify_model(subject, setting, lambda progress: _show(bar, progress))

@@ -9,8 +9,11 @@ from typing import Any
 import torch
 
 from apr_core.evaluation.metrics import Rate
+from apr_core.evaluation.protocol import Subject
+from apr_core.external import check_images, check_model, is_external, load_external
 from apr_core.hardware import default_device
 from apr_core.types import InputError
+from apr_core.zoo import load_card, load_model
 
 Subparsers = Any  # argparse has no public name for it
 
@@ -41,6 +44,31 @@ def chosen_device(args: argparse.Namespace) -> torch.device:
             f"There is no device '{args.device}' here; leave --device out, or use cpu."
         ) from None
     return device
+
+
+def add_subject(parser: argparse.ArgumentParser) -> None:
+    """`--model`."""
+    parser.add_argument(
+        "--model",
+        required=True,
+        help="a name that `models` lists; or your own, as package.module:factory or a file "
+        "(TorchScript, .pt2, .onnx), which must take images in [0, 1] and return logits",
+    )
+
+
+def chosen_subject(
+    args: argparse.Namespace, device: torch.device, randomised: bool = False
+) -> tuple[Subject, tuple[str, ...]]:
+    """The model that was asked for, and what a check of a user's own has to say of it.
+
+    Raises:
+        InputError: there is no such model, or it fails the check.
+    """
+    if not is_external(args.model):
+        return Subject(args.model, load_model(args.model, device), load_card(args.model)), ()
+    model = load_external(args.model, device)
+    check = check_model(model, *check_images(), randomised=randomised)
+    return Subject(args.model, model), check.notes
 
 
 def rate_words(rate: Rate) -> str:

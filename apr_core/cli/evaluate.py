@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import torch
 from tqdm import tqdm
 
 from apr_core.attacks.ladder import STAGES
@@ -16,16 +15,16 @@ from apr_core.cli.common import (
     Subparsers,
     add_device,
     add_json,
+    add_subject,
     chosen_device,
+    chosen_subject,
     print_json,
     rate_words,
 )
-from apr_core.evaluation.protocol import EvalProgress, Subject, evaluate, setting_for
+from apr_core.evaluation.protocol import EvalProgress, evaluate, setting_for
 from apr_core.evaluation.record import Level, Record, save_record
-from apr_core.external import check_images, check_model, is_external, load_external
 from apr_core.training.workers import join_workers, worker_device
 from apr_core.types import InputError
-from apr_core.zoo import load_card, load_model
 
 LADDER_NAME = "ladder"
 
@@ -38,12 +37,7 @@ def add(subparsers: Subparsers) -> None:
         description="Attack the first test images of a fixed order. What is interrupted goes on "
         "where it was when the same command is given again.",
     )
-    parser.add_argument(
-        "--model",
-        required=True,
-        help="a name that `models` lists; or your own, as package.module:factory or a file "
-        "(TorchScript, .pt2, .onnx), which must take images in [0, 1] and return logits",
-    )
+    add_subject(parser)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--attack", default=LADDER_NAME, help=f"{LADDER_NAME}, {', '.join(STAGES)}")
     parser.add_argument("--pixels", default="1", help="k, or several as in 1,3")
@@ -53,6 +47,12 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--draws", type=int, default=1, help="answers averaged, of a random model")
     parser.add_argument("--half", action="store_true", help="search in half precision")
+    parser.add_argument(
+        "--lattice",
+        type=int,
+        default=0,
+        help="attack the model behind lattice masking of this spacing, end to end",
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes; on GPUs, one each")
     add_device(parser)
     add_json(parser)
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if args.workers != 1:
         return _spread(args)
     device = worker_device(chosen_device(args))
-    subject, notes = _subject(args, device)
+    subject, notes = chosen_subject(args, device, randomised=args.draws > 1)
     setting = setting_for(
         subject,
         args.attack,
@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
         not args.all,
         args.draws,
         args.half,
+        args.lattice,
     )
     with join_workers(device) as workers:
         silent = args.json or not workers.first
@@ -88,19 +89,6 @@ def run(args: argparse.Namespace) -> int:
             print(in_words(record))
             print(f"The record is {path}.")
     return 0
-
-
-def _subject(args: argparse.Namespace, device: torch.device) -> tuple[Subject, tuple[str, ...]]:
-    """The model, and what a check of a user's own has to say of it.
-
-    Raises:
-        InputError: there is no such model, or it fails the check.
-    """
-    if not is_external(args.model):
-        return Subject(args.model, load_model(args.model, device), load_card(args.model)), ()
-    model = load_external(args.model, device)
-    check = check_model(model, *check_images(), randomised=args.draws > 1)
-    return Subject(args.model, model), check.notes
 
 
 def pixels_of(text: str) -> tuple[int, ...]:
@@ -160,7 +148,9 @@ def summary(record: Record) -> dict[str, object]:
 
 def in_words(record: Record) -> str:
     """The record as a few lines."""
-    lines = [f"{record.setting.model} against {record.setting.attack}, seed {record.setting.seed}"]
+    setting = record.setting
+    masked = f" behind a lattice of {setting.lattice}" if setting.lattice else ""
+    lines = [f"{setting.model}{masked} against {setting.attack}, seed {setting.seed}"]
     if record.clean_all:
         lines.append(f"clean accuracy        {rate_words(record.clean_all)} test images")
     lines += [line for level in record.levels for line in _level(level)]

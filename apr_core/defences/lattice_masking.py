@@ -37,6 +37,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from apr_core.models import Classifier
+from apr_core.models.inference import prepare
 from apr_core.types import InputError
 
 SPACING = 4
@@ -148,6 +150,16 @@ class LatticeMasking(nn.Module):
 
     def extra_repr(self) -> str:
         return f"spacing={self.spacing}"
+
+
+def behind_lattice(model: nn.Module, spacing: int = SPACING) -> LatticeMasking:
+    """A model behind lattice masking, in evaluation mode; this package's own is folded first.
+
+    Raises:
+        InputError: the spacing is out of range.
+    """
+    inner = prepare(model) if isinstance(model, Classifier) else model
+    return LatticeMasking(inner, spacing).eval()
 
 
 class Verdict(StrEnum):

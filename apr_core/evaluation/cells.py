@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from apr_core.defences.lattice_masking import SPACING
+from apr_core.evaluation.certificates import CertRecord, load_certificates
 from apr_core.evaluation.metrics import Mean, Paired, Rate, mean_of, paired, rate_of
-from apr_core.evaluation.record import Level, Record, results_folder
+from apr_core.evaluation.record import Level, Record, load_records, results_folder
 from apr_core.types import InputError
 from apr_core.zoo import Card, load_card, model_names
 
@@ -20,53 +22,93 @@ class Cell:
     """Ours for one row and one architecture; what was not measured is None.
 
     Attributes:
-        clean: on all 10,000 test images.
+        epochs: of training; of the model beneath, for a defence that trains nothing.
+        lattice: spacing, where the model stands behind lattice masking; 0 for the bare model.
+        clean: of the bare model on all 10,000 test images; masked, on those of the certificates.
         asr: with one pixel, of the strongest attack that was tried: the ladder where there is one.
+        asr3: with three pixels, of the same.
         attack, images: which attack that was, and on how many images.
         papers_attack: success rate of the paper's differential evolution alone.
-        versus: against the table's first row, on the images that both models get right.
+        versus: against the row's reference, on the images that both models get right.
+        certified: behind lattice masking.
         clean_runs, asr_runs: over several training seeds, where there are such runs.
     """
 
     model: str
     architecture: str
+    epochs: int
+    lattice: int
     clean: Rate | None
     asr: Rate | None = None
+    asr3: Rate | None = None
     attack: str = ""
     images: int = 0
     papers_attack: Rate | None = None
     versus: Paired | None = None
+    certified: Rate | None = None
     clean_runs: Mean | None = None
     asr_runs: Mean | None = None
 
 
-def cell_of(name: str, architecture: str, first: str, records: Sequence[Record]) -> Cell:
-    """What was found of the model `name`, and how it compares with the model `first`."""
+@dataclass(frozen=True)
+class Records:
+    """All that was measured."""
+
+    evaluations: Sequence[Record]
+    certificates: Sequence[CertRecord]
+
+    @classmethod
+    def read(cls) -> Records:
+        """What lies in the results' folder; what is damaged there is left out."""
+        return cls(load_records()[0], load_certificates()[0])
+
+
+def cell_of(
+    name: str, architecture: str, reference: str, records: Records, lattice: bool = False
+) -> Cell:
+    """What was found of the model `name`, and how it compares with the bare model `reference`.
+
+    Args:
+        lattice: whether the model stands behind lattice masking.
+    """
     card = load_card(name)
-    clean, runs = rate_of(card.correct, card.tested), _read_seeds(card)
-    clean_runs = mean_of([run["clean_accuracy"] for run in runs]) if runs else None
-    record = find_record(records, card)
-    if record is None:
-        return Cell(name, architecture, clean, clean_runs=clean_runs)
-    reference = None
-    if first != name and first in model_names():
-        reference = find_record(records, load_card(first), record.setting.attack)
-    versus = None
-    if reference is not None and reference.setting.images == record.setting.images:
-        versus = paired(reference.broken(1), record.broken(1))
-    theirs = find_record(records, card, PAPERS_ATTACK)
-    return Cell(
+    proven = find_certificates(records.certificates, card)
+    bare = rate_of(card.correct, card.tested)
+    runs = [] if lattice else _read_seeds(card)
+    cell = Cell(
         model=name,
         architecture=architecture,
-        clean=clean,
+        epochs=card.epochs or load_card(card.base).epochs,
+        lattice=SPACING if lattice else 0,
+        clean=bare if not lattice else proven.clean if proven else None,
+        certified=proven.certified if proven else None,
+        clean_runs=mean_of([run["clean_accuracy"] for run in runs]) if runs else None,
+    )
+    record = find_record(records.evaluations, card, lattice=cell.lattice)
+    if record is None:
+        return cell
+    theirs = find_record(records.evaluations, card, PAPERS_ATTACK, cell.lattice)
+    three = record.level(3)
+    return replace(
+        cell,
         asr=_one_pixel(record).asr,
+        asr3=three.asr if three else None,
         attack=record.setting.attack,
         images=record.setting.images,
         papers_attack=_one_pixel(theirs).asr if theirs else None,
-        versus=versus,
-        clean_runs=clean_runs,
-        asr_runs=_over_runs(runs, records, record),
+        versus=_against(reference, name, records.evaluations, record),
+        asr_runs=_over_runs(runs, records.evaluations, record),
     )
+
+
+def _against(reference: str, name: str, records: Sequence[Record], record: Record) -> Paired | None:
+    """A record against the same attack's on the reference; None if there is none to compare."""
+    if reference not in model_names() or (reference == name and not record.setting.lattice):
+        return None
+    other = find_record(records, load_card(reference), record.setting.attack)
+    if other is None or other.setting.indices_sha256 != record.setting.indices_sha256:
+        return None
+    return paired(other.broken(1), record.broken(1))
 
 
 def _read_seeds(card: Card) -> list[dict[str, Any]]:
@@ -97,22 +139,39 @@ def _over_runs(runs: list[dict[str, Any]], records: Sequence[Record], like: Reco
         if record.setting.sha256 == run["sha256"]
         and record.setting.attack == like.setting.attack
         and record.setting.images == like.setting.images
+        and record.setting.lattice == like.setting.lattice
         and record.level(1) is not None
     ]
     return mean_of(rates) if runs and len(rates) == len(runs) else None
 
 
-def find_record(records: Sequence[Record], card: Card, attack: str = "") -> Record | None:
+def find_certificates(records: Sequence[CertRecord], card: Card) -> CertRecord | None:
+    """Those of a model's present weights, of the usual lattice, of the most images."""
+    fitting = [
+        record
+        for record in records
+        if record.setting.model == card.name
+        and record.setting.sha256 == card.sha256
+        and record.setting.spacing == SPACING
+    ]
+    return max(fitting, key=lambda record: record.setting.images, default=None)
+
+
+def find_record(
+    records: Sequence[Record], card: Card, attack: str = "", lattice: int = 0
+) -> Record | None:
     """The record of a model's present weights at one pixel, of the most images.
 
     Args:
         attack: which; by default the ladder, else the corner sweep, else whatever there is.
+        lattice: spacing of the lattice that it stood behind; 0 for none.
     """
     fitting = [
         record
         for record in records
         if record.setting.model == card.name
         and record.setting.sha256 == card.sha256
+        and record.setting.lattice == lattice
         and record.level(1) is not None
         and attack in ("", record.setting.attack)
     ]

@@ -14,15 +14,23 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.scoring import as_input
-from apr_core.defences.lattice_masking import SPACING, Certificate, LatticeMasking, Verdict, certify
+from apr_core.defences.lattice_masking import (
+    SPACING,
+    Certificate,
+    LatticeMasking,
+    Verdict,
+    behind_lattice,
+    certify,
+)
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Journal
 from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.protocol import EvalProgress, Subject
-from apr_core.evaluation.record import results_folder
+from apr_core.evaluation.record import file_name, load_all, results_folder
 from apr_core.files import write_whole
 from apr_core.hardware import describe_hardware
-from apr_core.models.inference import device_of, prepare
+from apr_core.models.inference import device_of
+from apr_core.types import InputError
 from apr_core.version import find_commit, versions
 
 
@@ -39,7 +47,7 @@ class CertSetting:
     @property
     def name(self) -> str:
         """What the record's file is called."""
-        return f"{self.model}-lattice{self.spacing}-n{self.images}"
+        return f"{file_name(self.model)}-lattice{self.spacing}-n{self.images}"
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,26 @@ class CertRecord:
     def to_json(self) -> str:
         return json.dumps(asdict(self)) + "\n"
 
+    @classmethod
+    def from_json(cls, text: str) -> CertRecord:
+        """Undo `to_json`.
+
+        Raises:
+            InputError: the text is no record of certificates.
+        """
+        try:
+            entry = json.loads(text)
+            entry["setting"] = CertSetting(**entry["setting"])
+            for name in ("clean", "certified"):
+                entry[name] = Rate(**entry[name])
+            entry["verdicts"] = tuple((int(index), str(word)) for index, word in entry["verdicts"])
+            return cls(**entry)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"This is no record of certificates ({error}); make one with `python -m apr_core "
+                "certify`."
+            ) from None
+
 
 def cert_setting(subject: Subject, images: int, spacing: int = SPACING) -> CertSetting:
     """A checked setting.
@@ -96,7 +124,7 @@ def certify_model(
     """
     images, labels, indices = choose_images(setting.images)
     device = device_of(subject.model)
-    wrapper = LatticeMasking(prepare(subject.model), setting.spacing).eval()
+    wrapper = behind_lattice(subject.model, setting.spacing)
     journal = Journal(setting.name, asdict(setting))
 
     def attempt(group: Tensor) -> dict[int, dict[str, Any]]:
@@ -144,3 +172,8 @@ def save_certificates(record: CertRecord) -> Path:
     """Write a record, whole or not at all; returns where."""
     path = results_folder() / "certificates" / f"{record.setting.name}.json"
     return write_whole(path, record.to_json())
+
+
+def load_certificates() -> tuple[list[CertRecord], list[str]]:
+    """Every record of certificates, by name, and a sentence for each that is damaged."""
+    return load_all("certificates", CertRecord.from_json)

@@ -51,7 +51,7 @@ def defence_claims(architecture: str, cells: dict[str, Cell]) -> list[Claim]:
         holds = Holds.YES if ours >= drop else Holds.NO
         holds = holds if sure else Holds.OPEN
         claims.append(Claim(text, architecture, holds, f"{found}."))
-    rates = {name: cell.asr for name, cell in cells.items() if cell.asr}
+    rates = {name: cell.asr for name, cell in cells.items() if name in theirs and cell.asr}
     text = "APR has the lowest success rate of the five."
     if len(rates) < len(theirs):
         claims.append(Claim(text, architecture, Holds.UNMEASURED, f"{len(rates)} of 5 measured."))

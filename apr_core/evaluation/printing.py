@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from apr_core.evaluation.cells import Cell
 from apr_core.evaluation.metrics import Mean, Rate
 from apr_core.evaluation.overheads import OverheadRow
 from apr_core.evaluation.tables import OverheadTable, Row, Table
 from apr_core.types import InputError
 
+NOTHING = Cell("", "", 0, 0, None)
 STYLES = {"text": "simple", "markdown": "github", "latex": "latex_booktabs"}
 
 
@@ -53,27 +55,39 @@ def _all_columns(table: Table) -> tuple[list[str], list[list[str]]]:
         headers = ["model", "form", "training, paper", "training, ours", "inference, paper",
                    "inference, ours", "measured on"]  # fmt: skip
         return headers, [_overhead_words(row) for row in table.rows]
-    headers = ["defence", "clean, paper", "ASR, paper", "model", "clean, ours", "ASR, ours",
-               "attack", "ASR, DE alone", "against the first row", "clean, several seeds",
-               "ASR, several seeds"]  # fmt: skip
-    return headers, [line for row in table.rows for line in _row_words(row)]
+    lines = [line for row in table.rows for line in _row_words(row)]
+    headers = list(lines[0])
+    return headers, [list(line.values()) for line in lines]
 
 
-def _row_words(row: Row) -> list[list[str]]:
-    theirs = [row.paper.label, f"{row.paper.clean:.1%}", f"{row.paper.asr:.2%}"]
+def _row_words(row: Row) -> list[dict[str, str]]:
+    """A line an architecture; the row's own words stand in the first."""
+    lead = {
+        "defence": row.label,
+        "clean, paper": f"{row.paper.clean:.1%}" if row.paper else "",
+        "ASR, paper": f"{row.paper.asr:.2%}" if row.paper else "",
+    }
     if not row.cells:
-        return [[*theirs, *[""] * 8]]
-    lines = []
-    for number, cell in enumerate(row.cells):
-        lead = theirs if number == 0 else ["", "", ""]
-        attack = f"{cell.attack}, {cell.images} images" if cell.attack else ""
-        versus = f"p = {cell.versus.p_value:.2g}" if cell.versus else ""
-        lines.append([
-            *lead, cell.architecture, _with_interval(cell.clean), _with_interval(cell.asr),
-            attack, _with_interval(cell.papers_attack), versus, _over_seeds(cell.clean_runs),
-            _over_seeds(cell.asr_runs),
-        ])  # fmt: skip
-    return lines
+        return [lead | dict.fromkeys(_cell_words(NOTHING), "")]
+    first, *rest = row.cells
+    blank = dict.fromkeys(lead, "")
+    return [lead | _cell_words(first), *(blank | _cell_words(cell) for cell in rest)]
+
+
+def _cell_words(cell: Cell) -> dict[str, str]:
+    return {
+        "model": cell.architecture,
+        "epochs": str(cell.epochs),
+        "clean, ours": _with_interval(cell.clean),
+        "ASR, ours": _with_interval(cell.asr),
+        "attack": f"{cell.attack}, {cell.images} images" if cell.attack else "",
+        "ASR, 3 pixels": _with_interval(cell.asr3) if cell.asr3 else "",
+        "ASR, DE alone": _with_interval(cell.papers_attack),
+        "against the reference": f"p = {cell.versus.p_value:.2g}" if cell.versus else "",
+        "certified": _with_interval(cell.certified) if cell.certified else "",
+        "clean, several seeds": _over_seeds(cell.clean_runs),
+        "ASR, several seeds": _over_seeds(cell.asr_runs),
+    }
 
 
 def _with_interval(rate: Rate | None) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from apr_core.attacks.ladder import LADDER, STAGES, LadderConfig, Verdict, climb
 from apr_core.attacks.scoring import Scorer
+from apr_core.defences.lattice_masking import LatticeMasking, behind_lattice
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Journal
 from apr_core.evaluation.metrics import rate_of
@@ -61,12 +62,15 @@ def setting_for(
     leave: bool = True,
     draws: int = 1,
     half: bool = False,
+    lattice: int = 0,
 ) -> Setting:
     """A checked setting.
 
     Raises:
         InputError: an unknown attack, or numbers that cannot be.
     """
+    if lattice:
+        LatticeMasking(subject.model, lattice)
     stages = LADDER if attack == "ladder" else (attack,)
     LadderConfig(stages, pixels, seed, leave)
     if not 1 <= draws <= 1000:
@@ -85,6 +89,7 @@ def setting_for(
         leave=leave,
         draws=draws,
         half=half,
+        lattice=lattice,
     )
 
 
@@ -106,7 +111,8 @@ def evaluate(
         InputError: the model cannot be attacked, or an unfinished evaluation is damaged.
     """
     images, labels, indices = choose_images(setting.images)
-    scorer = Scorer(subject.model, draws=setting.draws, half=setting.half)
+    model = behind_lattice(subject.model, setting.lattice) if setting.lattice else subject.model
+    scorer = Scorer(model, draws=setting.draws, half=setting.half)
     setting, notes = _without_gradient(setting, subject.model)
     config = LadderConfig(setting.stages, setting.pixels, setting.seed, setting.leave)
     journal = Journal(setting.name, asdict(setting), workers)
@@ -157,7 +163,7 @@ def _record(
     seconds: float,
     notes: list[str],
 ) -> Record:
-    card = subject.card
+    card = subject.card if not setting.lattice else None  # the card's figures are of the bare model
     return Record(
         setting=setting,
         clean=rate_of(sum(verdict.correct for verdict in verdicts), len(verdicts)),
@@ -182,4 +188,5 @@ def command_of(setting: Setting) -> str:
     words += [] if setting.leave else ["--all"]
     words += ["--draws", str(setting.draws)] if setting.draws > 1 else []
     words += ["--half"] if setting.half else []
+    words += ["--lattice", str(setting.lattice)] if setting.lattice else []
     return shlex.join(words)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from apr_core.attacks.ladder import Rung, Verdict
 from apr_core.attacks.result import PixelEdit
@@ -18,6 +19,11 @@ from apr_core.types import InputError
 def results_folder() -> Path:
     """Where records lie: `$APR_RESULTS`, or `results/` beside the package."""
     return Path(os.environ.get("APR_RESULTS", Path(__file__).parents[2] / "results"))
+
+
+def file_name(model: str) -> str:
+    """A model's name, or a path, as part of a file's name."""
+    return "".join(c if c.isalnum() or c == "-" else "-" for c in model)
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class Setting:
         indices_sha256: of those images' indices.
         draws: answers of the model that are averaged, for one that is random.
         half: whether the search ran in half precision; flips are confirmed in float32 always.
+        lattice: spacing of the lattice that the model was masked with, end to end; 0 for none.
     """
 
     model: str
@@ -47,11 +54,13 @@ class Setting:
     leave: bool = True
     draws: int = 1
     half: bool = False
+    lattice: int = 0
 
     @property
     def name(self) -> str:
         """What the record's file is called."""
-        model = "".join(c if c.isalnum() or c == "-" else "-" for c in self.model)
+        model = file_name(self.model)
+        model += f"-lattice{self.lattice}" if self.lattice else ""
         pixels = "-".join(map(str, self.pixels))
         tail = "" if self.leave else "-all"
         return f"{model}-{self.attack}-k{pixels}-n{self.images}-seed{self.seed}{tail}"
@@ -199,10 +208,18 @@ def records_fingerprint() -> tuple[tuple[str, int], ...]:
 
 def load_records() -> tuple[list[Record], list[str]]:
     """Every record of an evaluation, by name, and a sentence for each that is damaged."""
+    return load_all("evaluations", Record.from_json)
+
+
+Kind = TypeVar("Kind")
+
+
+def load_all(folder: str, read: Callable[[str], Kind]) -> tuple[list[Kind], list[str]]:
+    """Every record in a folder of the results, by name, and a sentence for each damaged one."""
     records, damaged = [], []
-    for path in sorted((results_folder() / "evaluations").glob("*.json")):
+    for path in sorted((results_folder() / folder).glob("*.json")):
         try:
-            records.append(Record.from_json(path.read_text()))
+            records.append(read(path.read_text()))
         except (InputError, OSError, UnicodeDecodeError) as error:
             damaged.append(f"{path.name}: {error}")
     return records, damaged

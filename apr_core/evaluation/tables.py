@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from apr_core.evaluation import paper
-from apr_core.evaluation.cells import Cell, cell_of
+from apr_core.evaluation.cells import Cell, Records, cell_of
 from apr_core.evaluation.claims import Claim, ablation_claims, defence_claims
 from apr_core.evaluation.overheads import OverheadRow, overhead_claims, overhead_rows
 from apr_core.evaluation.paper import PaperRow
-from apr_core.evaluation.record import Record, load_records
 from apr_core.zoo import model_names
 
+BARE, PLUS = "vanilla", "apr-plus"
+OURS = (("APR+", False), ("APR+ behind lattice masking", True))
+"""Rows that the paper's table 1 does not have."""
+PARTS = {
+    "APR+ w/o clamp": "apr-plus-no-clamp",
+    "APR+ w/o attention": "apr-plus-no-attention",
+    "APR+ w/o adversarial training": "apr-plus-no-adversarial",
+    "APR+ w/o regularisation": "apr-plus-no-regularizer",
+    "APR+ w/o masks in training": "apr-plus-no-masks",
+}
+"""Nor its table 3."""
 ARCHITECTURES = ("resnet18", "vgg16", "resnet20")
 """In the paper's order, and then the small one that it does not have."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the paper's and ours, one cell an architecture that has such a model."""
+    """A row of a table of defences, one cell an architecture that has such a model.
 
-    paper: PaperRow
-    cells: tuple[Cell, ...]
+    Attributes:
+        reference: the defence that this one is compared with.
+        lattice: whether it stands behind lattice masking.
+        paper: the paper's figures; None for a row that is ours alone.
+    """
+
+    label: str
+    defence: str
+    reference: str
+    lattice: bool = False
+    paper: PaperRow | None = None
+    cells: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,44 +74,59 @@ Claims = Callable[[str, dict[str, Cell]], list[Claim]]
 
 def make_tables() -> list[Table]:
     """All four, from what the zoo and the records hold now."""
-    records, _ = load_records()
-    imagenet = tuple(Row(row, ()) for row in paper.IMAGENET)
-    note = "Not measured: the project has no ImageNet models."
+    records = Records.read()
+    table1 = [*_theirs(paper.DEFENCES), *(Row(label, PLUS, BARE, masked) for label, masked in OURS)]
+    table3 = [*_theirs(paper.ABLATION), Row("Full APR+", PLUS, PLUS)]
+    table3 += [Row(label, defence, PLUS) for label, defence in PARTS.items()]
     costs = [row for name in ARCHITECTURES for row in overhead_rows(name)]
     return [
-        _defences(1, "Defences on CIFAR-10", paper.DEFENCES, records, defence_claims),
-        DefenceTable(2, "Defences on a subset of ImageNet", imagenet, (), note),
-        _defences(3, "Ablation of APR on CIFAR-10", paper.ABLATION, records, ablation_claims),
+        _defences(1, "Defences on CIFAR-10", table1, records, defence_claims),
+        DefenceTable(
+            2,
+            "Defences on a subset of ImageNet",
+            tuple(_theirs(paper.IMAGENET)),
+            (),
+            "Not measured: the project has no ImageNet models.",
+        ),
+        _defences(3, "Ablation of APR on CIFAR-10", table3, records, ablation_claims),
         OverheadTable(
             4, "Computational overhead of APR", tuple(costs), tuple(overhead_claims(costs))
         ),
     ]
 
 
+def _theirs(rows: Sequence[PaperRow]) -> list[Row]:
+    """The paper's rows, compared with the first of them."""
+    return [Row(row.label, row.defence, rows[0].defence, paper=row) for row in rows]
+
+
 def _defences(
-    number: int, title: str, rows: Sequence[PaperRow], records: Sequence[Record], claims: Claims
+    number: int, title: str, rows: Sequence[Row], records: Records, claims: Claims
 ) -> DefenceTable:
-    """A table whose every row is measured on every architecture; its first row is the reference."""
-    cells = {
-        (row.defence, architecture): cell_of(name, architecture, first, records)
-        for row in rows
-        for architecture in ARCHITECTURES
-        for name, first in [_names(architecture, row, rows[0])]
-        if name in model_names()
-    }
-    made = tuple(
-        Row(row, tuple(cell for (defence, _), cell in cells.items() if defence == row.defence))
-        for row in rows
-    )
-    said = tuple(
+    """A table with every row measured on every architecture, and what is said of the bare ones."""
+    filled = [replace(row, cells=tuple(_cells(row, records))) for row in rows]
+    said = [
         claim
         for architecture in ARCHITECTURES
-        for ours in [{name: cell for (name, where), cell in cells.items() if where == architecture}]
+        for ours in [_bare(filled, architecture)]
         if ours
         for claim in claims(architecture, ours)
-    )
-    return DefenceTable(number, title, made, said)
+    ]
+    return DefenceTable(number, title, tuple(filled), tuple(said))
 
 
-def _names(architecture: str, *rows: PaperRow) -> list[str]:
-    return [f"cifar10-{architecture}-{row.defence}" for row in rows]
+def _cells(row: Row, records: Records) -> Iterator[Cell]:
+    for architecture in ARCHITECTURES:
+        name = f"cifar10-{architecture}-{row.defence}"
+        if name in model_names():
+            reference = f"cifar10-{architecture}-{row.reference}"
+            yield cell_of(name, architecture, reference, records, row.lattice)
+
+
+def _bare(rows: Sequence[Row], architecture: str) -> dict[str, Cell]:
+    return {
+        row.defence: cell
+        for row in rows
+        for cell in row.cells
+        if cell.architecture == architecture and not row.lattice
+    }

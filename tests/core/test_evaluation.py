@@ -15,12 +15,14 @@ from scipy import stats
 from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig
-from apr_core.attacks.ladder import Rung, Verdict
+from apr_core.attacks import ladder
+from apr_core.attacks.ladder import Rung
 from apr_core.attacks.scoring import Scorer
 from apr_core.cli import main
 from apr_core.cli.evaluate import pixels_of
 from apr_core.data.cifar10 import Cifar10
 from apr_core.data.sample import load_sample
+from apr_core.defences.lattice_masking import Verdict, behind_lattice, certify
 from apr_core.evaluation import journal, protocol
 from apr_core.evaluation.images import choose_images, image_order, indices_sha256
 from apr_core.evaluation.metrics import mcnemar, mean_of, paired, rate_of, success_curve
@@ -179,6 +181,28 @@ def test_a_record_counts_what_became_of_each_image(subject: Subject) -> None:
     assert Record.from_json(record.to_json()) == record
 
 
+def test_behind_a_lattice_no_certified_image_falls(subject: Subject) -> None:
+    setting = setting_for(subject, "top-gradient", images=15, lattice=2)
+    record = evaluate(subject, setting)
+    assert record.setting.name.startswith("pixels-lattice2-top-gradient")
+    assert record.command.endswith("--lattice 2")
+    bare = evaluate(subject, setting_for(subject, "top-gradient", images=15))
+    assert record.verdicts != bare.verdicts
+    images, labels, indices = protocol.choose_images(15)
+    found = certify(behind_lattice(subject.model, 2), images.float() / 255, labels)
+    certified = {
+        index
+        for index, one in zip(indices.tolist(), found, strict=True)
+        if one.verdict is Verdict.CERTIFIED
+    }
+    broken = {index for index, fell in record.broken(1).items() if fell}
+    assert certified
+    assert broken
+    assert not certified & broken
+    with pytest.raises(InputError, match="spacing is 1,"):
+        setting_for(subject, lattice=1)
+
+
 def test_a_killed_evaluation_goes_on_to_the_same_record(subject: Subject, results: Path) -> None:
     setting = setting_for(subject, "corners", (1, 3), images=15, seed=3)
     straight = evaluate(subject, setting)
@@ -279,10 +303,10 @@ def test_what_each_stage_caught_is_counted(subject: Subject) -> None:
         return Rung(1, bool(stage), stage, 7, (), 0.5, caught)
 
     verdicts = (
-        Verdict(0, 1, 1, (rung("corners", ("corners", "de")),)),
-        Verdict(1, 1, 1, (rung("de", ("de",)),)),
-        Verdict(2, 1, 1, (rung("", ()),)),
-        Verdict(3, 1, 2, ()),
+        ladder.Verdict(0, 1, 1, (rung("corners", ("corners", "de")),)),
+        ladder.Verdict(1, 1, 1, (rung("de", ("de",)),)),
+        ladder.Verdict(2, 1, 1, (rung("", ()),)),
+        ladder.Verdict(3, 1, 2, ()),
     )
     setting = replace(setting_for(subject, "corners", images=4), stages=("corners", "de"))
     (level,) = levels_of(replace(setting, leave=False), verdicts)

@@ -11,8 +11,15 @@ import torch
 
 from apr_core.attacks.ladder import Rung, Verdict
 from apr_core.cli import main
+from apr_core.defences.lattice_masking import SPACING
 from apr_core.evaluation import paper
 from apr_core.evaluation.cells import find_record
+from apr_core.evaluation.certificates import (
+    CertRecord,
+    CertSetting,
+    load_certificates,
+    save_certificates,
+)
 from apr_core.evaluation.claims import Holds
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.printing import in_print
@@ -41,12 +48,24 @@ def add_model(defence: str, correct: int, architecture: str = "resnet18") -> Car
     return card
 
 
-def add_record(card: Card, broken: set[int], total: int, attack: str = "ladder") -> Record:
+def add_record(
+    card: Card,
+    broken: set[int],
+    total: int,
+    attack: str = "ladder",
+    lattice: int = 0,
+    pixels: tuple[int, ...] = (1,),
+) -> Record:
     """A record of `total` images, all classified correctly, of which some were broken."""
-    setting = Setting(card.name, card.sha256, attack, ("corners",), (1,), total, "0" * 64, 0)
+    setting = Setting(
+        card.name, card.sha256, attack, ("corners",), pixels, total, f"{total:064}", 0,
+        lattice=lattice,
+    )  # fmt: skip
     verdicts = tuple(
-        Verdict(index, 1, 1, (Rung(1, index in broken, "corners" if index in broken else "", 5,
-                                   (), 0.1, ()),))
+        Verdict(index, 1, 1, tuple(
+            Rung(k, index in broken, "corners" if index in broken else "", 5, (), 0.1, ())
+            for k in pixels
+        ))
         for index in range(total)
     )  # fmt: skip
     record = Record(
@@ -57,6 +76,16 @@ def add_record(card: Card, broken: set[int], total: int, attack: str = "ladder")
     return record
 
 
+def add_certificates(card: Card, right: int, certified: int, total: int, spacing: int) -> None:
+    setting = CertSetting(card.name, card.sha256, spacing, total, f"{total:064}")
+    save_certificates(
+        CertRecord(
+            setting, rate_of(right, total), rate_of(certified, total), 100.0, 5.0, ((1, "wrong"),),
+            "a test", {}, "", "", "", 1.0,
+        )
+    )  # fmt: skip
+
+
 def claims(number: int) -> dict[str, tuple[Holds, str]]:
     table = next(table for table in make_tables() if table.number == number)
     return {claim.text: (claim.holds, claim.found) for claim in table.claims}
@@ -65,7 +94,7 @@ def claims(number: int) -> dict[str, tuple[Holds, str]]:
 def test_an_empty_zoo_has_the_papers_figures_alone() -> None:
     tables = make_tables()
     assert [table.number for table in tables] == [1, 2, 3, 4]
-    assert [row.paper for row in tables[0].rows] == list(paper.DEFENCES)
+    assert [row.paper for row in tables[0].rows] == [*paper.DEFENCES, None, None]
     assert all(row.cells == () for table in tables[:3] for row in table.rows)
     assert all(table.claims == () for table in tables)
 
@@ -131,6 +160,47 @@ def test_the_strongest_attack_on_the_most_images_counts() -> None:
     cell = make_tables()[0].rows[0].cells[0]
     assert (cell.attack, cell.asr.count, cell.asr.total) == ("ladder", 4, 40)
     assert (cell.papers_attack.count, cell.papers_attack.total) == (1, 50)
+
+
+def test_masking_has_a_row_and_every_model_its_certified_share() -> None:
+    vanilla, plus = add_model("vanilla", 9500), add_model("apr-plus", 9000)
+    add_certificates(vanilla, 190, 120, 200, SPACING)
+    add_certificates(vanilla, 90, 80, 100, SPACING)  # fewer images
+    add_certificates(vanilla, 390, 380, 400, SPACING + 1)  # not the usual lattice
+    add_certificates(plus, 180, 170, 200, SPACING)
+    add_record(vanilla, set(range(60)), 200)
+    add_record(plus, set(range(20)), 200, pixels=(1, 3))
+    add_record(plus, set(range(5)), 200, lattice=SPACING)
+    rows = {row.label: row.cells for row in make_tables()[0].rows}
+    (bare,), (plain,) = rows["No defence"], rows["APR+"]
+    (masked,) = rows["APR+ behind lattice masking"]
+    assert bare.certified.count == 120
+    assert (plain.certified.count, masked.certified.count) == (170, 170)
+    assert (plain.clean.rate, masked.clean.rate) == (0.9, 0.9)
+    assert (plain.clean.total, masked.clean.total) == (10_000, 200)
+    assert (plain.asr.count, plain.asr3.count, masked.asr.count) == (20, 20, 5)
+    assert masked.asr3 is None
+    assert plain.versus.first_only == 40
+    assert masked.versus.first_only == 55
+    assert "170" not in in_print(make_tables(), "text")
+    assert "85.0% [79.4%, 89.3%] of 200" in in_print(make_tables(), "text")
+
+
+def test_a_damaged_record_of_certificates_is_left_out_and_named() -> None:
+    card = add_model("vanilla", 9500)
+    add_certificates(card, 190, 120, 200, SPACING)
+    (results_folder() / "certificates" / "x.json").write_text('{"setting": {}}')
+    records, damaged = load_certificates()
+    assert [record.certified.count for record in records] == [120]
+    assert damaged[0].startswith("x.json: This is no record of certificates")
+
+
+def test_a_defence_that_trains_nothing_has_the_epochs_of_what_is_beneath() -> None:
+    vanilla = add_model("vanilla", 9500)
+    write_card(replace(vanilla, epochs=7))
+    write_card(replace(add_model("it", 9000), epochs=0, base=vanilla.name))
+    rows = {row.label: row.cells for row in make_tables()[0].rows}
+    assert rows["IT"][0].epochs == 7
 
 
 def test_overheads_stand_beside_the_papers() -> None:
