@@ -10,13 +10,13 @@ from torch import Tensor
 
 from apr_core.attacks.scoring import as_input
 from apr_core.data.cifar10 import CLASSES
+from apr_core.defences.inpainting import mask_groups
 from apr_core.defences.lattice_masking import (
     Certificate,
     LatticeMasking,
     Verdict,
     behind_lattice,
     certify,
-    mask_groups,
 )
 from apr_ui.pictures import enlarge
 from apr_ui.resources import scorer

@@ -7,6 +7,7 @@ import argparse
 from apr_core.cli.common import Subparsers
 from apr_core.data.cifar10 import fetch_cifar10
 from apr_core.data.sample import PNG, make_sample
+from apr_core.data.variogram import JSON, make_variogram
 
 
 def add(subparsers: Subparsers) -> None:
@@ -19,6 +20,9 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--sample", action="store_true", help="also write the shipped sample of test images anew"
     )
+    parser.add_argument(
+        "--variogram", action="store_true", help="also measure the shipped variogram anew"
+    )
     parser.set_defaults(run=run)
 
 
@@ -28,4 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if args.sample:
         make_sample(data)
         print(f"The sample is at {PNG}.")
+    if args.variogram:
+        make_variogram(data)
+        print(f"The variogram is at {JSON}.")
     return 0

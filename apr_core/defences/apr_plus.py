@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from apr_core.attacks.gradient import loss_gradient
 from apr_core.defences.adversarial_training import adversarial_share, mixed_loss
 from apr_core.defences.apr import steepness
-from apr_core.defences.lattice_masking import SPACING, mask_groups
+from apr_core.defences.inpainting import mask_groups
+from apr_core.defences.lattice_masking import SPACING
 from apr_core.defences.one_pixel_examples import worst_pixels_examples
 from apr_core.defences.vanilla import clean_loss
 from apr_core.models.neighbourhood import NeighbourhoodFront

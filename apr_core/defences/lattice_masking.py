@@ -1,9 +1,9 @@
 """Lattice double-masking: a certificate against every edit of one pixel, by any colour.
 
 The pixels of an image fall into n^2 groups, (row mod n) n + (column mod n): lattices of spacing n.
-To mask a group is to replace its pixels by a mean of their unmasked neighbours. Every pixel is in
+To mask a group is to fill its pixels in from unmasked ones (`inpainting`). Every pixel is in
 exactly one group, and a masked image does not depend on the pixels that it masks: masking comes
-before anything that mixes pixels, and the mean reads unmasked pixels only.
+before anything that mixes pixels, and what is filled in reads unmasked pixels only.
 
 Prediction. Take the n^2 one-mask predictions. If all agree, that is the answer. If not, take each
 mask that dissents from the majority and predict with it and every other mask: if all of these agree
@@ -34,9 +34,9 @@ from enum import StrEnum
 from itertools import combinations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from apr_core.defences.inpainting import mask_groups
 from apr_core.models import Classifier
 from apr_core.models.inference import prepare
 from apr_core.types import InputError
@@ -47,39 +47,6 @@ LEAD = 1e-3
 """By how much the first logit of a certified prediction leads the second, at least."""
 CHUNK = {"cpu": 100, "cuda": 4096}
 """Masked images that are classified together."""
-
-
-def group_of(height: int, width: int, spacing: int) -> Tensor:
-    """The group of each pixel, (H, W) int64, of spacing^2."""
-    rows, columns = torch.arange(height), torch.arange(width)
-    return (rows % spacing)[:, None] * spacing + columns % spacing
-
-
-def mask_groups(images: Tensor, groups: Tensor, spacing: int) -> Tensor:
-    """Images with some of their groups masked, and filled in from the other pixels beside them.
-
-    Args:
-        images: (B, C, H, W) float.
-        groups: (B, m) int64: the m groups masked in each image; one may stand there twice.
-
-    Returns:
-        (B, C, H, W). Each masked pixel is the mean of its unmasked neighbours, those beside it
-        with weight 1 and those at its corners with 1/2.
-    """
-    lattice = group_of(images.shape[2], images.shape[3], spacing).to(images.device)
-    masked = (lattice == groups[:, :, None, None]).any(1, keepdim=True)  # dim -> (B, 1, H, W)
-    kept = torch.where(masked, 0.0, images)  # what is masked is gone from here on, to the bit
-    total, weight = _around(kept), _around((~masked).to(images.dtype))
-    return torch.where(masked, total / weight.clamp(min=0.25), images)
-
-
-def _around(planes: Tensor) -> Tensor:
-    """Weighted sum of the eight neighbours, (B, C, H, W), nothing beyond the edge."""
-    wide = F.pad(planes, (1, 1, 1, 1))
-    beside = wide[:, :, 1:-1, :-2] + wide[:, :, 1:-1, 2:] + wide[:, :, :-2, 1:-1]
-    beside = beside + wide[:, :, 2:, 1:-1]
-    corners = wide[:, :, :-2, :-2] + wide[:, :, :-2, 2:] + wide[:, :, 2:, :-2] + wide[:, :, 2:, 2:]
-    return beside + corners / 2
 
 
 class LatticeMasking(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor
 from apr_core.defences import DEFENCES, one_pixel_examples
 from apr_core.defences.apr import APR, steepness
 from apr_core.defences.apr_plus import APRPlus
-from apr_core.defences.lattice_masking import mask_groups
+from apr_core.defences.inpainting import mask_groups
 from apr_core.defences.one_pixel_examples import worst_pixels_examples
 from apr_core.models.neighbourhood import NeighbourhoodFront, look_around
 from tests.conftest import LinearModel, noise

@@ -1,4 +1,4 @@
-"""The certificate, against brute force, and the masks that it rests on, to the bit."""
+"""The certificate, against brute force."""
 
 from __future__ import annotations
 
@@ -13,13 +13,8 @@ from torch import Tensor, nn
 from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.ladder import LadderConfig, climb
 from apr_core.attacks.scoring import Scorer
-from apr_core.defences.lattice_masking import (
-    LatticeMasking,
-    Verdict,
-    certify,
-    group_of,
-    mask_groups,
-)
+from apr_core.defences.inpainting import mask_groups
+from apr_core.defences.lattice_masking import LatticeMasking, Verdict, certify
 from apr_core.types import InputError
 from tests.conftest import LinearModel, noise
 
@@ -37,54 +32,6 @@ class SmallNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.strength * self.linear(torch.relu(self.conv(images)).flatten(1))
-
-
-# Masks
-
-
-@pytest.mark.parametrize(("height", "width", "spacing"), [(6, 6, 2), (8, 5, 3), (7, 9, 4)])
-def test_every_pixel_is_in_one_group(height: int, width: int, spacing: int) -> None:
-    groups = group_of(height, width, spacing)
-    for y, x in ((0, 0), (height - 1, width - 1), (3, 2)):
-        assert groups[y, x] == (y % spacing) * spacing + x % spacing
-    assert set(groups.flatten().tolist()) <= set(range(spacing**2))
-
-
-@pytest.mark.parametrize("spacing", [2, 3, 4, 5])
-def test_a_masked_image_does_not_depend_on_what_is_masked(spacing: int) -> None:
-    """To the bit, for one mask and for two, at edges and corners too."""
-    images, other = noise(1, 3, 7, 9), noise(1, 3, 7, 9, seed=5)
-    lattice = group_of(7, 9, spacing)
-    sets = [(group, group) for group in range(spacing**2)]
-    sets += list(combinations(range(spacing**2), 2))
-    for pair in sets:
-        groups = torch.tensor([pair])
-        masked = (lattice == pair[0]) | (lattice == pair[1])
-        changed = torch.where(masked, other, images)
-        seen = mask_groups(images, groups, spacing)
-        assert torch.equal(seen, mask_groups(changed, groups, spacing))
-        assert torch.equal(seen[..., ~masked], images[..., ~masked])
-        assert seen.min() >= 0
-        assert seen.max() <= 1 + 1e-6
-
-
-def test_a_masked_pixel_is_the_mean_of_its_unmasked_neighbours() -> None:
-    images = noise(1, 3, 5, 5)
-    seen = mask_groups(images, torch.tensor([[0, 1]]), 4)
-    # (0, 0) and (0, 1) are masked: of (0, 0)'s neighbours, (1, 0) counts 1 and (1, 1) one half
-    expected = (images[0, :, 1, 0] + images[0, :, 1, 1] / 2) / 1.5
-    torch.testing.assert_close(seen[0, :, 0, 0], expected)
-    # (4, 4) is masked; its neighbours are (3, 4), (4, 3) and (3, 3)
-    expected = (images[0, :, 3, 4] + images[0, :, 4, 3] + images[0, :, 3, 3] / 2) / 2.5
-    torch.testing.assert_close(seen[0, :, 4, 4], expected)
-
-
-def test_images_may_have_masks_of_their_own() -> None:
-    images, groups = noise(3, 3, 8, 8), torch.tensor([[0, 5], [3, 3], [15, 2]])
-    together = mask_groups(images, groups, 4)
-    for row in range(3):
-        alone = mask_groups(images[row : row + 1], groups[row : row + 1], 4)
-        assert torch.equal(together[row], alone[0])
 
 
 # Prediction
