@@ -21,6 +21,9 @@ y. If all agree, they agree on y by (1). If the majority is y, the answer is y, 
 passes or not. If the majority is not y, then g dissents by (1), and passes by (2); so someone
 passes, and says y. In every case the answer is y.
 
+Of one group alone: if the one-mask prediction of g, and every two-mask prediction with g in it, are
+y, then no edit of a pixel in g turns the prediction from y: the proof asks for nothing more.
+
 The theorem is of a function. Computed in floating point, a prediction may depend on its company in
 the batch in the last digits of its logits; a certificate therefore asks for a lead of `LEAD`.
 """
@@ -96,7 +99,7 @@ class LatticeMasking(nn.Module):
                 torch.split(owner, chunk), torch.split(chosen, chunk), strict=True
             )
         ]
-        return torch.cat(logits).view(len(images), len(sets), -1)
+        return torch.cat(logits).unflatten(0, (len(images), len(sets)))
 
     def decide(self, images: Tensor, votes: Tensor) -> Tensor:
         """The answers (B,), given the one-mask predictions (B, n^2)."""
@@ -196,8 +199,34 @@ def certify(
     return found
 
 
+@torch.inference_mode()
+def certified_groups(wrapper: LatticeMasking, images: Tensor, labels: Tensor) -> Tensor:
+    """In which groups of an image no edit of one pixel can turn its answer.
+
+    Args:
+        wrapper, images, labels: as for `certify`.
+
+    Returns:
+        (B, spacing^2) bool.
+    """
+    groups = wrapper.groups
+    pairs = torch.tensor(list(combinations(range(groups), 2)), device=images.device)
+    sure = _lead(wrapper.one_mask_logits(images), labels) >= LEAD  # (B, G)
+    for row in range(len(images)):
+        second = wrapper.masked_logits(images[row : row + 1], pairs)
+        doubtful = pairs[_lead(second, labels[row : row + 1])[0] < LEAD]
+        sure[row, doubtful.flatten()] = False
+    return sure
+
+
 def _agreeing(logits: Tensor, label: int) -> int:
     """How many of predictions (S, K) are the label, by a lead of `LEAD`."""
-    others = logits.clone()
-    others[:, label] = -math.inf
-    return int((logits[:, label] - others.amax(1) >= LEAD).sum())
+    labels = torch.tensor([label], device=logits.device)
+    return int((_lead(logits[None], labels) >= LEAD).sum())
+
+
+def _lead(logits: Tensor, labels: Tensor) -> Tensor:
+    """By how much predictions (B, S, K) favour the labels (B,), (B, S)."""
+    truth = labels[:, None, None].expand(-1, logits.shape[1], 1)
+    others = logits.scatter(2, truth, -math.inf).amax(2)
+    return logits.gather(2, truth)[..., 0] - others

@@ -13,8 +13,13 @@ from torch import Tensor, nn
 from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.ladder import LadderConfig, climb
 from apr_core.attacks.scoring import Scorer
-from apr_core.defences.inpainting import mask_groups
-from apr_core.defences.lattice_masking import LatticeMasking, Verdict, certify
+from apr_core.defences.inpainting import group_of, mask_groups
+from apr_core.defences.lattice_masking import (
+    LatticeMasking,
+    Verdict,
+    certified_groups,
+    certify,
+)
 from apr_core.types import InputError
 from tests.conftest import LinearModel, noise
 
@@ -130,24 +135,38 @@ def test_a_certificate_asks_every_pair() -> None:
     spacing=st.integers(2, 4),
     strength=st.sampled_from([0.3, 1.0, 10.0]),
 )
-def test_no_edit_of_a_pixel_turns_a_certified_image(
+def test_no_edit_of_a_pixel_turns_a_certified_image_or_group(
     seed: int, spacing: int, strength: float
 ) -> None:
-    """Every pixel, in the corner colours and in random ones, of random networks and images."""
+    """Every pixel of each certified group, in the corner colours and others, of random networks."""
     wrapper = LatticeMasking(SmallNet(seed, strength), spacing).eval()
     images = noise(8, 3, 6, 6, seed=seed)
     with torch.no_grad():
         labels = wrapper(images).argmax(1)
         found = certify(wrapper, images, labels)
+        groups = certified_groups(wrapper, images, labels)
         colours = torch.cat([CORNERS.float() / 255, noise(8, 3, seed=seed + 1)])
-        for image, label, one in zip(images, labels.tolist(), found, strict=True):
-            if one.verdict is not Verdict.CERTIFIED:
-                continue
-            edits = image.repeat(36 * len(colours), 1, 1, 1)
-            for place in range(36):
-                block = slice(place * len(colours), (place + 1) * len(colours))
+        lattice = group_of(6, 6, spacing).flatten()
+        for row, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+            assert bool(groups[row].all()) == (found[row].verdict is Verdict.CERTIFIED)
+            places = groups[row][lattice].nonzero()[:, 0].tolist()
+            edits = image.repeat(len(places) * len(colours), 1, 1, 1)
+            for number, place in enumerate(places):
+                block = slice(number * len(colours), (number + 1) * len(colours))
                 edits[block, :, place // 6, place % 6] = colours
             assert (wrapper(edits).argmax(1) == label).all()
+
+
+def test_groups_are_certified_where_the_image_is_not() -> None:
+    """Of groups alone, too: what the last test holds must be about something."""
+    partly = 0
+    for seed in range(6):
+        wrapper = LatticeMasking(SmallNet(seed, 10.0), spacing=3).eval()
+        images = noise(8, 3, 6, 6, seed=seed)
+        with torch.no_grad():
+            groups = certified_groups(wrapper, images, wrapper(images).argmax(1))
+        partly += int((groups.any(1) & ~groups.all(1)).sum())
+    assert partly > 3
 
 
 def test_some_images_are_certified_and_the_bare_model_falls_on_some_of_them() -> None:

@@ -1,0 +1,163 @@
+"""The truth map: for every pixel of an image, the worst that the eight corner colours do to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from apr_core import random
+from apr_core.attacks.enumeration import CORNERS
+from apr_core.attacks.found import margins_of
+from apr_core.attacks.pixels import apply_edits
+from apr_core.attacks.result import PixelEdit
+from apr_core.attacks.scoring import Edits, Scorer
+from apr_core.types import InputError
+
+PIXELS_A_STEP = 50
+"""Pixels whose eight colours are scored together: as many candidates as a generation has."""
+
+
+@dataclass(frozen=True, eq=False)
+class TruthMap:
+    """What is known of every pixel of an image.
+
+    Attributes:
+        margins: least logit of the true class minus the best other, over the corner colours, (H, W)
+            float32; infinite where none was tried.
+        colours: the corner colour that does it, (H, W, 3) uint8.
+        broken: whether that colour flips the model, in float32, (H, W) bool.
+        certified: whether it is proven that no colour does, (H, W) bool.
+        done: share of the pixels that were looked at, in [0, 1].
+    """
+
+    margins: Tensor
+    colours: Tensor
+    broken: Tensor
+    certified: Tensor
+    done: float
+
+    def flips(self) -> list[PixelEdit]:
+        """An edit for each broken pixel, the surest first."""
+        y, x = self.broken.nonzero().unbind(1)
+        order = self.margins[y, x].argsort(stable=True)
+        rgb = self.colours[y, x].tolist()
+        places = list(zip(x.tolist(), y.tolist(), rgb, strict=True))
+        return [
+            PixelEdit(column, row, (colour[0], colour[1], colour[2]))
+            for column, row, colour in (places[place] for place in order.tolist())
+        ]
+
+
+class Survey:
+    """A truth map in the making: ask `propose`, have its edits scored, tell `advance`.
+
+    Args:
+        scorer: of the model.
+        image: uint8 (3, H, W).
+        label: its true class.
+        certified: pixels that need not be tried, (H, W) bool; by default none.
+        seed: of the order in which pixels are tried.
+
+    Raises:
+        InputError: the model gets the image wrong, or the label is no class of its.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        image: Tensor,
+        label: int,
+        certified: Tensor | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.scorer = scorer
+        self._image = image[None].to(scorer.device)
+        logits = scorer.confirm(self._image)[0]
+        if not 0 <= label < len(logits):
+            raise InputError(
+                f"The label {label} is not a class of this model; its classes are 0 to "
+                f"{len(logits) - 1}."
+            )
+        said = int(logits.argmax())
+        if said != label:
+            raise InputError(
+                f"The model takes this image for class {said} already, not {label}; a map is of an "
+                "image that it gets right."
+            )
+        height, width = image.shape[1:]
+        self._label, self._width = label, width
+        self._certified = torch.zeros(height, width, dtype=torch.bool)
+        if certified is not None:
+            self._certified = certified.cpu()
+        key = random.keys_for(seed, torch.zeros(1, dtype=torch.int64))
+        shuffled = random.uniform(key, 0, (height * width,))[0].argsort(stable=True)
+        self._todo = shuffled[~self._certified.flatten()[shuffled]]
+        self._tried = 0
+        self._margins = torch.full((height * width,), float("inf"))
+        self._worst = torch.zeros(height * width, dtype=torch.int64)
+        self._broken = torch.zeros(height * width, dtype=torch.bool)
+        self.cancelled = False
+
+    @property
+    def steps(self) -> int:
+        """How many steps it takes."""
+        return -(-len(self._todo) // PIXELS_A_STEP)
+
+    @property
+    def step(self) -> int:
+        """How many it took."""
+        return -(-self._tried // PIXELS_A_STEP)
+
+    @property
+    def live(self) -> bool:
+        """Whether any pixel is still to be tried."""
+        return self._tried < len(self._todo) and not self.cancelled
+
+    def propose(self) -> Edits:
+        """The eight colours at each of the next pixels."""
+        pixels = self._next().to(self.scorer.device).repeat_interleave(len(CORNERS))
+        positions = torch.stack([pixels % self._width, pixels // self._width], dim=1)[:, None]
+        colours = CORNERS.to(pixels.device).repeat(len(pixels) // len(CORNERS), 1)[:, None]
+        return Edits(self._image, torch.zeros_like(pixels), positions, colours)
+
+    def advance(self, logits: Tensor) -> None:
+        """Take the logits (N, K) of what was proposed."""
+        pixels = self._next()
+        truth = torch.full((len(logits),), self._label, device=logits.device)
+        margins = margins_of(logits, truth).view(len(pixels), len(CORNERS)).cpu()
+        least, worst = margins.min(1)
+        self._margins[pixels], self._worst[pixels] = least, worst
+        self._tried += len(pixels)
+        self._confirm(pixels[least <= 0])
+
+    def _next(self) -> Tensor:
+        return self._todo[self._tried : self._tried + PIXELS_A_STEP]
+
+    def _confirm(self, pixels: Tensor) -> None:
+        """Hold flips against the model itself."""
+        if not len(pixels):
+            return
+        places = pixels.to(self.scorer.device)
+        positions = torch.stack([places % self._width, places // self._width], dim=1)[:, None]
+        colours = CORNERS[self._worst[pixels]].to(places.device)[:, None]
+        images = self._image.expand(len(pixels), -1, -1, -1)
+        logits = self.scorer.confirm(apply_edits(images, positions, colours))
+        self._broken[pixels] = (logits.argmax(1) != self._label).cpu()
+
+    def cancel(self) -> None:
+        """End it where it is."""
+        self.cancelled = True
+
+    def snapshot(self) -> TruthMap:
+        """The map as it stands."""
+        shape = self._certified.shape
+        known = self._tried + int(self._certified.sum())
+        return TruthMap(
+            margins=self._margins.view(shape).clone(),
+            colours=CORNERS[self._worst].to(torch.uint8).view(*shape, 3),
+            broken=self._broken.view(shape).clone(),
+            certified=self._certified,
+            done=known / self._certified.numel(),
+        )
