@@ -9,11 +9,21 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome, Snapshot
+from apr_core.attacks.scoring import Edits, Scorer, as_input
+from apr_core.attacks.search import Search
+from apr_core.attacks.truth_map import Survey, TruthMap
+from apr_core.defences.inpainting import group_of
+from apr_core.defences.lattice_masking import LatticeMasking, certified_groups
+
+BEHIND_LATTICE = "+lattice"
+"""What a model's name ends with if it is asked for behind lattice masking."""
 
 
 class Phase(StrEnum):
@@ -23,6 +33,48 @@ class Phase(StrEnum):
     RUNNING = "running"
     ENDED = "ended"
     FAILED = "failed"
+
+
+class Work(Protocol):
+    """What the service does for a request, a step at a time; `Search` and `Survey` are such."""
+
+    @property
+    def live(self) -> bool: ...
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    def propose(self) -> Edits: ...
+
+    def advance(self, logits: Tensor) -> None: ...
+
+    def cancel(self) -> None: ...
+
+    def snapshot(self) -> Any: ...
+
+    def result(self) -> Any: ...
+
+
+class Request(Protocol):
+    """What a caller asks of the service."""
+
+    @property
+    def model(self) -> str:
+        """A name that the service can load."""
+
+    @property
+    def run_id(self) -> str:
+        """Equal for equal requests."""
+
+    def begin(self, scorer: Scorer) -> Work:
+        """Start on it.
+
+        Raises:
+            InputError: it cannot be done.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +98,43 @@ class AttackRequest:
     @cached_property
     def run_id(self) -> str:
         """Sixteen hexadecimal digits that equal requests share."""
-        settings = [self.model, self.label, self.index, asdict(self.config)]
-        digest = hashlib.sha256(json.dumps(settings).encode())
-        digest.update(self.image.contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return _digest([self.model, self.label, self.index, asdict(self.config)], self.image)
+
+    def begin(self, scorer: Scorer) -> Search:
+        """See `Request`."""
+        labels, indices = torch.tensor([self.label]), torch.tensor([self.index])
+        return Search(self.config, scorer, self.image[None], labels, indices=indices)
+
+
+@dataclass(frozen=True, eq=False)
+class MapRequest:
+    """One image to map (`apr_core.attacks.truth_map`); the attributes are an `AttackRequest`'s."""
+
+    model: str
+    image: Tensor
+    label: int
+
+    @cached_property
+    def run_id(self) -> str:
+        """Sixteen hexadecimal digits that equal requests share."""
+        return _digest(["truth map", self.model, self.label], self.image)
+
+    def begin(self, scorer: Scorer) -> Survey:
+        """See `Request`. What lattice masking proves harmless is not tried."""
+        model, certified = scorer.model, None
+        if isinstance(model, LatticeMasking):
+            seen = as_input(self.image[None].to(scorer.device))
+            labels = torch.tensor([self.label], device=scorer.device)
+            height, width = self.image.shape[1:]
+            lattice = group_of(height, width, model.spacing)
+            certified = certified_groups(model, seen, labels)[0].cpu()[lattice]
+        return Survey(scorer, self.image, self.label, certified)
+
+
+def _digest(settings: list[Any], image: Tensor) -> str:
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    digest.update(image.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -82,23 +167,28 @@ def give_up_claim(claims: dict[str, float], token: str, recent: float) -> bool |
     return all(seen < recent for seen in claims.values())
 
 
+Asked = TypeVar("Asked", bound=Request)
+Seen = TypeVar("Seen")
+Came = TypeVar("Came")
+
+
 @dataclass(frozen=True, eq=False)
-class RunView:
+class View(Generic[Asked, Seen, Came]):
     """A run as its viewers see it; never changed, only replaced.
 
     Attributes:
-        snapshots: one a generation so far.
-        outcome: how it ended, None before that, or if it failed.
+        snapshots: one a step so far.
+        outcome: what came of it, None before that, or if it failed.
         error: a sentence, "" unless it failed.
         queue_place: 1 for the next to start; 0 once started.
         seconds: of searching so far.
         seconds_left: at the pace so far, to the end of the budget; None while unknown.
     """
 
-    request: AttackRequest
+    request: Asked
     phase: Phase
-    snapshots: tuple[Snapshot, ...] = ()
-    outcome: Outcome | None = None
+    snapshots: tuple[Seen, ...] = ()
+    outcome: Came | None = None
     error: str = ""
     queue_place: int = 0
     seconds: float = 0.0
@@ -107,3 +197,7 @@ class RunView:
     @property
     def live(self) -> bool:
         return self.phase in (Phase.QUEUED, Phase.RUNNING)
+
+
+RunView = View[AttackRequest, Snapshot, Outcome]
+MapView = View[MapRequest, TruthMap, TruthMap]

@@ -14,12 +14,22 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
 from apr_core.attacks.scoring import Edits, Scorer
-from apr_core.attacks.search import Search
-from apr_core.runs import AttackRequest, Phase, RunView, Ticket, give_up_claim, known_claim
+from apr_core.defences.lattice_masking import behind_lattice
+from apr_core.runs import (
+    BEHIND_LATTICE,
+    Phase,
+    Request,
+    Ticket,
+    View,
+    Work,
+    give_up_claim,
+    known_claim,
+)
 from apr_core.types import InputError
 from apr_core.zoo import load_model
 
@@ -39,11 +49,11 @@ CLAIM_SECONDS = 10.0
 class _Run:
     """A run as the service holds it; `claims` are tokens, with when each was last seen."""
 
-    view: RunView
+    view: View[Any, Any, Any]
     claims: dict[str, float] = field(default_factory=dict)
     seen: float = field(default_factory=time.monotonic)
     began: float = 0.0
-    search: Search | None = None
+    work: Work | None = None
     cancelled: bool = False
 
 
@@ -64,7 +74,7 @@ class AttackService:
         max_queued: int = MAX_QUEUED,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
-        self._load = load or (lambda name: Scorer(load_model(name)))
+        self._load = load or load_scorer
         self._max_live, self._max_queued = max_live, max_queued
         self._idle_seconds = idle_seconds
         self._scorers: dict[str, Scorer] = {}
@@ -74,7 +84,7 @@ class AttackService:
         self._thread = threading.Thread(target=self._work, name="attack-service", daemon=True)
         self._thread.start()
 
-    def submit(self, request: AttackRequest) -> Ticket:
+    def submit(self, request: Request) -> Ticket:
         """Start, or join, the run of a request.
 
         Raises:
@@ -89,17 +99,17 @@ class AttackService:
             self._changed.notify_all()
             return ticket
 
-    def _enqueue(self, request: AttackRequest) -> _Run:
+    def _enqueue(self, request: Request) -> _Run:
         queued = sum(run.view.phase is Phase.QUEUED for run in self._runs.values())
         if queued >= self._max_queued:
             raise InputError(f"{queued} attacks are waiting already; try again in a minute or two.")
-        run = _Run(RunView(request, Phase.QUEUED, queue_place=queued + 1))
+        run = _Run(View(request, Phase.QUEUED, queue_place=queued + 1))
         self._runs[request.run_id] = run
         self._runs.move_to_end(request.run_id)
         self._forget()
         return run
 
-    def view(self, run_id: str, token: str = "", wait: float = 0.0) -> RunView | None:
+    def view(self, run_id: str, token: str = "", wait: float = 0.0) -> View[Any, Any, Any] | None:
         """The run as it stands, None if it is not known (any more). Looking keeps it going.
 
         Args:
@@ -175,13 +185,13 @@ class AttackService:
         return live[: self._max_live]
 
     def _step(self, runs: list[_Run]) -> None:
-        """One generation of every run."""
+        """One step of every run."""
         groups: dict[str, list[_Run]] = {}
         for run in runs:
             self._begin(run)
-            if run.cancelled and run.search is not None:
-                run.search.cancel()
-            if run.search is not None and run.search.live:
+            if run.cancelled and run.work is not None:
+                run.work.cancel()
+            if run.work is not None and run.work.live:
                 groups.setdefault(run.view.request.model, []).append(run)
         for model, members in groups.items():
             self._advance(self._scorers[model], members)
@@ -192,20 +202,13 @@ class AttackService:
                 self._fail(run, error)
 
     def _begin(self, run: _Run) -> None:
-        """Load the model and look at the clean image, at a run's first step."""
-        if run.search is not None:
+        """Load the model and look at the clean image, before a run's first step."""
+        if run.work is not None:
             return
         request = run.view.request
         run.began = time.monotonic()
         try:
-            scorer = self._scorer(request.model)
-            run.search = Search(
-                request.config,
-                scorer,
-                request.image[None],
-                torch.tensor([request.label]),
-                indices=torch.tensor([request.index]),
-            )
+            run.work = request.begin(self._scorer(request.model))
         except Exception as error:
             self._fail(run, error)
             return
@@ -221,7 +224,7 @@ class AttackService:
 
         Should scoring them together fail, each is scored alone, to find out whose fault it is.
         """
-        parts = [(run, run.search, run.search.propose()) for run in runs if run.search is not None]
+        parts = [(run, run.work, run.work.propose()) for run in runs if run.work is not None]
         try:
             merged = scorer.score(Edits.merge([edits for _, _, edits in parts]))
             logits = list(torch.split(merged, [len(edits) for _, _, edits in parts]))
@@ -232,9 +235,9 @@ class AttackService:
             for run in runs:
                 self._advance(scorer, [run])
             return
-        for (run, search, _), part in zip(parts, logits, strict=True):
+        for (run, work, _), part in zip(parts, logits, strict=True):
             try:
-                search.advance(part)
+                work.advance(part)
             except Exception as error:
                 self._fail(run, error)
 
@@ -246,27 +249,37 @@ class AttackService:
             kind = type(error).__name__
             sentence = f"The attack broke off ({kind}); start it again, or choose another model."
             LOG.error("run %s broke off", run.view.request.run_id, exc_info=error)
-        run.search = None
+        run.work = None
         with self._changed:
             run.view = replace(run.view, phase=Phase.FAILED, error=sentence, seconds_left=None)
 
     def _publish(self, run: _Run) -> None:
         """Swap in a new view."""
-        search, view = run.search, run.view
-        if search is None or not view.live:
+        work, view = run.work, run.view
+        if work is None or not view.live:
             return
         snapshots = view.snapshots
-        if search.generation > len(snapshots):
-            snapshots = (*snapshots, search.snapshot())
+        if work.step > len(snapshots):
+            snapshots = (*snapshots, work.snapshot())
         seconds = time.monotonic() - run.began
-        budget = view.request.config.generations + 1
-        left = seconds / len(snapshots) * (budget - len(snapshots)) if snapshots else None
+        done = len(snapshots)
+        left = seconds / done * (work.steps - done) if done else None
         view = replace(view, snapshots=snapshots, seconds=seconds, seconds_left=left)
-        if not search.live:
-            outcome = search.outcomes()[0]
-            view = replace(view, phase=Phase.ENDED, outcome=outcome, seconds_left=None)
+        if not work.live:
+            view = replace(view, phase=Phase.ENDED, outcome=work.result(), seconds_left=None)
         with self._changed:
             run.view = view
             if not view.live:
-                run.search = None
+                run.work = None
             self._changed.notify_all()
+
+
+def load_scorer(name: str, device: str | torch.device = "cpu") -> Scorer:
+    """The model of a name, which may end with `BEHIND_LATTICE`, ready to be attacked.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    bare = name.removesuffix(BEHIND_LATTICE)
+    model = load_model(bare, device)
+    return Scorer(model if bare == name else behind_lattice(model))

@@ -18,10 +18,10 @@ from apr_core.evaluation.tables import Table, make_tables
 from apr_core.gallery import GalleryEntry, load_gallery
 from apr_core.hardware import default_device
 from apr_core.recording import START_RUN, load_recording
-from apr_core.service import AttackService
+from apr_core.service import AttackService, load_scorer
 from apr_core.training_service import TrainingService
 from apr_core.types import InputError
-from apr_core.zoo import Card, is_own, load_card, load_model, model_names, zoo_fingerprint
+from apr_core.zoo import Card, is_own, load_card, model_names, zoo_fingerprint
 from apr_ui.player.data import player_data
 
 
@@ -44,7 +44,7 @@ def scorer(name: str) -> Scorer:
 
     Streamlit's own cache will not do: the service's thread belongs to no session.
     """
-    return Scorer(load_model(name, default_device()))
+    return load_scorer(name, default_device())
 
 
 def probabilities(model: str, images: list[Tensor]) -> Tensor:

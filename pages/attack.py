@@ -39,7 +39,7 @@ def _asked_for(params: dict[str, str]) -> AttackRequest | None:
     if "run" not in params:
         return from_params(params)
     view = service().view(params["run"])
-    if view is None:
+    if view is None or not isinstance(view.request, AttackRequest):
         raise InputError(
             f"The run {params['run'][:16]} is no longer in memory, and pictures that people bring "
             "are kept nowhere else; choose a picture and start again."

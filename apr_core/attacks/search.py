@@ -72,9 +72,14 @@ class Search:
         return not bool(self.state.done.all())
 
     @property
-    def generation(self) -> int:
+    def step(self) -> int:
         """Generations told so far; the initial population is the first."""
         return self.state.search.generation
+
+    @property
+    def steps(self) -> int:
+        """As many as the budget has."""
+        return self.config.generations + 1
 
     def propose(self) -> Edits:
         """The edits to score next, but for those that were scored before.
@@ -156,6 +161,10 @@ class Search:
             return Status.FLIPPED
         spent = int(self.state.queries[row]) >= self.config.max_queries
         return Status.SURVIVED if spent else Status.CANCELLED
+
+    def result(self) -> Outcome:
+        """How the first image ended."""
+        return self.outcomes()[0]
 
     def snapshot(self) -> Snapshot:
         """The first image's search as it stands after a generation."""

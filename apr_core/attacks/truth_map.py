@@ -150,6 +150,10 @@ class Survey:
         """End it where it is."""
         self.cancelled = True
 
+    def result(self) -> TruthMap:
+        """The map at the end."""
+        return self.snapshot()
+
     def snapshot(self) -> TruthMap:
         """The map as it stands."""
         shape = self._certified.shape

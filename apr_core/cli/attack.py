@@ -175,5 +175,5 @@ def _write(path: Path, data: bytes) -> None:
 
 def _show(bar: tqdm, search: Search) -> None:  # type: ignore[type-arg]
     bar.n = int(search.state.queries[0])
-    bar.set_postfix(generation=search.generation - 1, refresh=False)
+    bar.set_postfix(generation=search.step - 1, refresh=False)
     bar.refresh()

@@ -99,7 +99,8 @@ class LatticeMasking(nn.Module):
                 torch.split(owner, chunk), torch.split(chosen, chunk), strict=True
             )
         ]
-        return torch.cat(logits).unflatten(0, (len(images), len(sets)))
+        every = torch.cat(logits)
+        return every.view(len(images), len(sets), every.shape[1])
 
     def decide(self, images: Tensor, votes: Tensor) -> Tensor:
         """The answers (B,), given the one-mask predictions (B, n^2)."""

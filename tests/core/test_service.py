@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig, Snapshot, Status, Stop, Strategy
 from apr_core.attacks.scoring import Scorer
-from apr_core.runs import AttackRequest, Phase, RunView
-from apr_core.service import CLAIM_SECONDS, AttackService
+from apr_core.attacks.truth_map import TruthMap
+from apr_core.defences.lattice_masking import LatticeMasking, behind_lattice
+from apr_core.runs import BEHIND_LATTICE, AttackRequest, MapRequest, Phase, RunView
+from apr_core.service import CLAIM_SECONDS, AttackService, load_scorer
 from apr_core.types import InputError
 from tests.conftest import ConstantModel, LinearModel, answers
 
@@ -609,3 +611,74 @@ def test_close_ends_the_thread_though_runs_are_live(serve, gated, request_for) -
     assert not closing.is_alive()
     assert not thread.is_alive()
     assert service.view(ticket.run_id).phase is Phase.RUNNING
+
+
+# Truth maps, and models behind their lattice
+
+
+def alone(model: nn.Module, request: MapRequest) -> TruthMap:
+    """The map as nobody else has it made."""
+    survey = request.begin(Scorer(model))
+    while survey.live:
+        survey.advance(survey.scorer.score(survey.propose()))
+    return survey.result()
+
+
+def test_a_map_is_made_beside_an_attack_as_it_is_alone(serve, request_for, linear_model) -> None:
+    service = serve({"m": linear_model})
+    attack = service.submit(request_for(0, replace(SHORT, generations=40)))
+    wanted = MapRequest("m", request_for(1).image, request_for(1).label)
+    view = end_of(service, service.submit(wanted).run_id)
+    expected = alone(linear_model, wanted)
+    assert view.phase is Phase.ENDED
+    assert view.outcome.done == view.snapshots[-1].done == 1
+    for name in ("margins", "colours", "broken", "certified"):
+        assert torch.equal(getattr(view.outcome, name), getattr(expected, name))
+    assert end_of(service, attack.run_id).outcome is not None
+
+
+def test_a_map_of_a_misread_image_is_a_sentence(serve, request_for, linear_model) -> None:
+    asked = request_for(0)
+    wrong = MapRequest("m", asked.image, (asked.label + 1) % 3)
+    service = serve({"m": linear_model})
+    view = end_of(service, service.submit(wrong).run_id)
+    assert view.phase is Phase.FAILED
+    assert "a map is of an image that it gets right" in view.error
+
+
+def test_what_a_lattice_proves_is_not_tried(serve) -> None:
+    class Timid(nn.Module):
+        """Bright images are class 1, and no pixel or two change that."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            bright = images.mean((1, 2, 3)) * 100
+            return torch.stack([50 - bright, bright - 50], dim=1)
+
+    model = behind_lattice(Timid(), 2)
+    wanted = MapRequest("m", torch.full((3, 6, 6), 250, dtype=torch.uint8), 1)
+    service = serve({"m": model})
+    view = end_of(service, service.submit(wanted).run_id)
+    assert view.outcome.certified.all()
+    assert view.snapshots == ()
+    assert not view.outcome.broken.any()
+
+
+def test_maps_and_attacks_do_not_share_a_run(request_for) -> None:
+    attack = request_for(0)
+    first = MapRequest("m", attack.image, attack.label)
+    assert first.run_id == MapRequest("m", attack.image.clone(), attack.label).run_id
+    others = [attack, MapRequest("n", attack.image, attack.label)]
+    others += [
+        MapRequest("m", attack.image, attack.label + 1),
+        replace(first, image=attack.image + 1),
+    ]
+    assert len({first.run_id, *(other.run_id for other in others)}) == 5
+
+
+def test_a_name_may_ask_for_the_lattice() -> None:
+    bare = load_scorer("cifar10-resnet20-vanilla")
+    masked = load_scorer("cifar10-resnet20-vanilla" + BEHIND_LATTICE)
+    assert isinstance(masked.model, LatticeMasking)
+    assert not isinstance(bare.model, LatticeMasking)
+    with pytest.raises(InputError, match="no model"):
+        load_scorer("cifar10-no-such" + BEHIND_LATTICE)
