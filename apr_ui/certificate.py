@@ -49,6 +49,10 @@ def offer_certificate(model: str, image: Tensor, label: int) -> None:
             st.session_state["attack.certificate"] = asked
         if st.session_state.get("attack.certificate") == asked:
             show_certificate(model, image, label)
+            st.caption(
+                "To see it attacked all the same, tick **Behind lattice masking** and hunt for the "
+                "pixel."
+            )
 
 
 def show_certificate(model: str, image: Tensor, label: int) -> None:

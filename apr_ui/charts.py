@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
+import torch
 from torch import Tensor
 
+from apr_core.attacks.truth_map import TruthMap
 from apr_core.evaluation.record import Record
 from apr_core.training.fit import Progress
 
@@ -55,6 +57,71 @@ def confidence_bars(
         yaxis={"fixedrange": True},
     )
     return figure
+
+
+def truth_map(found: TruthMap) -> go.Figure:
+    """How far the worst corner colour leaves each pixel from breaking the model; hover for values.
+
+    A cross is on what breaks it, a dot on what is proven harmless.
+    """
+    tried = found.margins.isfinite()
+    shown = torch.where(tried, found.margins, torch.nan)
+    height, width = shown.shape
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=shown.tolist(),
+        text=[[_pixel_words(found, x, y) for x in range(width)] for y in range(height)],
+        hovertemplate="(%{x}, %{y}): %{text}<extra></extra>",
+        colorscale="Viridis",
+        colorbar={
+            "title": {"text": "logits left to the true class", "side": "bottom"},
+            "orientation": "h",
+            "thickness": 10,
+            "y": -0.08,
+            "yanchor": "top",
+        },
+    )
+    marks = (
+        ("breaks it", found.broken, {"symbol": "x", "color": AFTER, "size": 8}),
+        ("proven harmless", found.certified, {"symbol": "circle", "color": BEFORE, "size": 4}),
+    )
+    for name, where, marker in marks:
+        rows, columns = where.nonzero().unbind(1)
+        if len(rows):
+            figure.add_scatter(
+                x=columns.tolist(),
+                y=rows.tolist(),
+                mode="markers",
+                name=name,
+                marker=marker | {"line": {"width": 1, "color": "white"}},
+                hoverinfo="skip",
+            )
+    figure.update_layout(
+        height=400,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        xaxis={"fixedrange": True, "constrain": "domain", "side": "top", "showgrid": False},
+        yaxis={
+            "autorange": "reversed",
+            "scaleanchor": "x",
+            "constrain": "domain",
+            "fixedrange": True,
+            "showgrid": False,
+        },
+    )
+    return figure
+
+
+def _pixel_words(found: TruthMap, x: int, y: int) -> str:
+    if bool(found.certified[y, x]):
+        return "proven harmless"
+    margin = float(found.margins[y, x])
+    if margin == float("inf"):
+        return "not tried"
+    colour = "rgb(" + ", ".join(map(str, found.colours[y, x].tolist())) + ")"
+    if bool(found.broken[y, x]):
+        return f"{colour} breaks it"
+    return f"{colour} does most, and leaves {margin:.2f}"
 
 
 def describe_bars(classes: tuple[str, ...], before: Tensor, after: Tensor) -> str:

@@ -15,7 +15,7 @@ from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE, Picture, read_picture, to_png
 from apr_core.data.sample import PER_CLASS, load_sample, load_test_image
 from apr_core.gallery import GalleryEntry
-from apr_core.runs import AttackRequest
+from apr_core.runs import BEHIND_LATTICE, AttackRequest
 from apr_core.types import Fitness, InputError, Stop, Strategy
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import cards, gallery, model_label, probabilities
@@ -165,7 +165,14 @@ def choose_model() -> str:
         help="“Clean” is the share of the 10,000 CIFAR-10 test images that it gets right. “Yours” "
         "was trained here, on the Train page or by the command line.",
     )
-    return name
+    masked = st.checkbox(
+        "Behind lattice masking",
+        key="attack.masked",
+        **KEEP,
+        help="The model answers from sixteen or more masked pictures instead of one, which a "
+        "single pixel can hardly fool: the search takes some twenty times as long.",
+    )
+    return name + (BEHIND_LATTICE if masked else "")
 
 
 def choose_config() -> OnePixelConfig:
@@ -220,7 +227,8 @@ def show_request(request: AttackRequest) -> None:
     """Set the controls to what a link asked for; call before they are drawn."""
     config = request.config
     values: dict[str, object] = {
-        "model": request.model,
+        "model": request.model.removesuffix(BEHIND_LATTICE),
+        "masked": request.model.endswith(BEHIND_LATTICE),
         "target": ANY if config.target is None else CLASSES[config.target],
     }
     for name in (

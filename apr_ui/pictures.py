@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 
+import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, edit_image, to_edits
+from apr_core.attacks.truth_map import TruthMap
 from apr_core.data.images import to_pil
 from apr_core.runs import RunView
 
@@ -15,6 +17,7 @@ SCALE = 12
 """Screen pixels for one pixel of the picture."""
 RING = (255, 255, 255), (20, 20, 20)
 GIF_SCALE = 8
+PROVEN = (94, 234, 212)
 SURE, FOOLED = (14, 38, 104), (255, 226, 66)
 """Colours of a candidate that left the model sure of the true class, and of one that did not."""
 
@@ -75,6 +78,28 @@ def _candidates(image: Tensor, snapshot: Snapshot) -> Image.Image:
         for x, y in places:
             centre = ((x + 0.5) * GIF_SCALE, (y + 0.5) * GIF_SCALE)
             draw.circle(centre, 1.5 + 1.5 * (1 - true), fill=colour)
+    return picture
+
+
+def mapped(image: Tensor, found: TruthMap, scale: int = SCALE) -> Image.Image:
+    """The picture with its truth map: what breaks the model stands in the colour that does it.
+
+    Around it the picture is dim; darker still is what was not looked at, and a proven pixel has a
+    dot.
+    """
+    known = found.certified | found.margins.isfinite()
+    light = torch.where(known, 0.55, 0.2)
+    picture = enlarge((image * light).to(torch.uint8), scale)
+    draw = ImageDraw.Draw(picture)
+    for y, x in found.certified.nonzero().tolist():
+        centre = ((x + 0.5) * scale, (y + 0.5) * scale)
+        draw.circle(centre, scale / 8, fill=PROVEN)
+    for edit in found.flips():
+        left, top = edit.x * scale, edit.y * scale
+        draw.rectangle(
+            (left, top, left + scale - 1, top + scale - 1), fill=edit.rgb, outline=RING[0]
+        )
+        draw.rectangle((left + 1, top + 1, left + scale - 2, top + scale - 2), outline=RING[1])
     return picture
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.data.images import OWN_PICTURE
-from apr_core.runs import AttackRequest, RunView
+from apr_core.runs import BEHIND_LATTICE, AttackRequest, RunView
 from apr_core.types import InputError, Status
 from apr_ui.certificate import offer_certificate
 from apr_ui.controls import choose_config, choose_model, choose_picture, make_request, show_request
@@ -18,6 +18,7 @@ from apr_ui.permalink import from_params, to_params
 from apr_ui.resources import cards, service
 from apr_ui.stage import headline, preview, show_end, watch
 from apr_ui.state import CurrentRun, current_run, start_run
+from apr_ui.truth import offer_map
 
 
 def open_link() -> None:
@@ -126,5 +127,7 @@ with stage:
                 headline(view)
                 offers(view)
             show_end(view)
-        offer_certificate(run.request.model, run.request.image, run.request.label)
+        bare = run.request.model.removesuffix(BEHIND_LATTICE)
+        offer_certificate(bare, run.request.image, run.request.label)
+        offer_map(bare, run.request.image, run.request.label)
         share(run.request)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import shutil
+import time
+from dataclasses import replace
 
 import pytest
 import streamlit as st
@@ -17,14 +19,15 @@ from apr_core.data.sample import load_test_image
 from apr_core.defences.lattice_masking import LatticeMasking, Verdict, certify
 from apr_core.gallery import load_gallery
 from apr_core.recording import START_RUN, load_recording
-from apr_core.runs import AttackRequest
+from apr_core.runs import BEHIND_LATTICE, AttackRequest
 from apr_core.types import InputError, Stop, Strategy
 from apr_core.zoo import checkpoint_folder, load_model
 from apr_ui.page_table import PAGES, PageEntry
 from apr_ui.permalink import from_params, to_params
-from apr_ui.pictures import magnified, ringed
+from apr_ui.pictures import magnified, mapped, ringed
 from apr_ui.player.data import player_data
-from apr_ui.resources import scorer
+from apr_ui.resources import scorer, service
+from apr_ui.truth import BARE, MASKED, as_table, in_words
 from tests.conftest import ROOT
 
 
@@ -73,6 +76,38 @@ def test_the_page_says_of_a_picture_what_the_certificate_says(index: int) -> Non
         assert f"{found.agreeing} of {found.predictions} predictions" in app.warning[0].value
 
 
+@pytest.mark.parametrize("behind", [BARE, MASKED])
+def test_a_map_is_drawn_on_request(behind: str) -> None:
+    def script() -> None:
+        from apr_core.data.sample import load_test_image
+        from apr_ui.truth import offer_map
+
+        offer_map("cifar10-resnet20-vanilla", *load_test_image(0))
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    assert not any("pixels break it" in text.value for text in app.markdown)
+    app.segmented_control(key="attack.map-of").set_value(behind).run()
+    app.button(key="attack.map-draw").click().run()
+    ticket = app.session_state["attack.map-ticket"]
+    deadline = time.monotonic() + 60
+    while service().view(ticket.run_id).live and time.monotonic() < deadline:
+        time.sleep(0.05)
+    app.run()
+    assert not app.exception
+    found = service().view(ticket.run_id).outcome
+    assert any(text.value == f"**{in_words(found)}**" for text in app.markdown)
+    assert f"{int(found.broken.sum()):,} of 1,024 pixels break it" in in_words(found)
+    assert bool(found.certified.any()) == (behind == MASKED)
+    table = as_table(found)
+    assert table["known"].value_counts().to_dict().get("broken", 0) == int(found.broken.sum())
+    assert len(table) == 1024
+    picture = mapped(load_test_image(0)[0], found, 12)
+    for flip in found.flips():
+        assert picture.getpixel((flip.x * 12 + 6, flip.y * 12 + 6)) == flip.rgb
+    app.segmented_control(key="attack.map-of").set_value(MASKED if behind == BARE else BARE).run()
+    assert not any("pixels break it" in text.value for text in app.markdown)
+
+
 def request(index: int = 0, **settings) -> AttackRequest:
     image, label = load_test_image(0)
     model = "cifar10-resnet20-vanilla"
@@ -86,8 +121,9 @@ def request(index: int = 0, **settings) -> AttackRequest:
         request(seed=7, pixels=3, population=50, generations=9, l2_penalty=0.25),
         request(target=5, strategy="best1bin", fitness="margin", stop=Stop.BUDGET),
         request(OWN_PICTURE, seed=1),
+        replace(request(), model=f"cifar10-resnet20-vanilla{BEHIND_LATTICE}"),
     ],
-    ids=["defaults", "numbers", "names", "picture"],
+    ids=["defaults", "numbers", "names", "picture", "lattice"],
 )
 def test_a_link_makes_the_same_run_again(asked: AttackRequest) -> None:
     again = from_params(to_params(asked))

@@ -1,0 +1,142 @@
+"""The truth map on the page: every pixel of the picture, tried in the eight corner colours."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+from torch import Tensor
+
+from apr_core.attacks.truth_map import TruthMap
+from apr_core.runs import BEHIND_LATTICE, MapRequest, MapView, Ticket
+from apr_core.types import InputError
+from apr_ui.charts import truth_map
+from apr_ui.pictures import mapped
+from apr_ui.resources import service
+
+BARE, MASKED = "the model", "the model behind lattice masking"
+POLL_SECONDS = 0.25
+FIRST_SECONDS = 0.4
+SCALE = 11
+_TICKET = "attack.map-ticket"
+
+
+def offer_map(model: str, image: Tensor, label: int) -> None:
+    """The map of a picture, for those who ask.
+
+    Args:
+        model: its bare name.
+        image: uint8 (3, 32, 32).
+        label: its true class.
+    """
+    with st.expander("Truth map: what could every pixel do?", icon=":material/grid_on:"):
+        st.markdown(
+            "Each of the 1,024 pixels is set to the eight corners of the colour cube in turn: "
+            "8,192 pictures, which leave nothing to luck as a search does. Behind lattice masking, "
+            "what is proven harmless need not be tried; the rest takes sixteen answers a picture."
+        )
+        behind = st.segmented_control(
+            "Map of", [BARE, MASKED], default=BARE, required=True, key="attack.map-of"
+        )
+        name = model + (BEHIND_LATTICE if behind == MASKED else "")
+        request = MapRequest(name, image, label)
+        if st.button("Draw the map", key="attack.map-draw"):
+            try:
+                st.session_state[_TICKET] = service().submit(request)
+            except InputError as error:
+                st.error(str(error), icon=":material/error:")
+        ticket: Ticket | None = st.session_state.get(_TICKET)
+        if ticket is not None and ticket.run_id == request.run_id:
+            _watch(ticket)
+
+
+def _watch(ticket: Ticket) -> None:
+    view = service().view(ticket.run_id, ticket.token, wait=FIRST_SECONDS)
+    if view is None:
+        st.info("The map is no longer in memory; draw it again.")
+    elif view.live:
+        st.fragment(_poll, run_every=POLL_SECONDS)(ticket)
+    elif view.outcome is None:
+        st.error(view.error, icon=":material/error:")
+    else:
+        _show(view, view.outcome)
+
+
+def _poll(ticket: Ticket) -> None:
+    view = service().view(ticket.run_id, ticket.token)
+    if view is None or not view.live:
+        st.rerun()
+    done, left = 0.0, view.seconds_left
+    if view.snapshots:
+        done = view.snapshots[-1].done
+        _picture(view, view.snapshots[-1])
+    words = f"place {view.queue_place} in the queue" if view.queue_place else f"{done:.0%}"
+    st.progress(done, words if left is None else f"{words}, {left:.0f} s left")
+    if st.button("Stop", key="attack.map-stop"):
+        service().cancel(ticket.run_id, ticket.token)
+
+
+def _picture(view: MapView, found: TruthMap) -> None:
+    picture = mapped(view.request.image, found, SCALE)
+    st.image(picture, width=picture.width, alt=in_words(found))
+
+
+def in_words(found: TruthMap) -> str:
+    """The map in a sentence or two."""
+    pixels = found.broken.numel()
+    broken, proven = int(found.broken.sum()), int(found.certified.sum())
+    untried = int((found.margins.isinf() & ~found.certified).sum())
+    parts = [f"{broken:,} of {pixels:,} pixels break it in a corner colour"]
+    if proven:
+        parts.append(f"{proven:,} are proven harmless in any colour")
+    if untried:
+        parts.append(f"{untried:,} were not tried")
+    unknown = pixels - broken - proven - untried
+    if unknown:
+        parts.append(f"{unknown:,} withstand the corner colours, and are otherwise unknown")
+    return "; ".join(parts) + "."
+
+
+def _show(view: MapView, found: TruthMap) -> None:
+    st.markdown(f"**{in_words(found)}**")
+    picture, chart = st.columns(2, gap="medium")
+    with picture:
+        _picture(view, found)
+        st.caption("What breaks it stands in its colour. A dot: proven harmless.")
+    if found.margins.isfinite().any():
+        chart.plotly_chart(
+            truth_map(found),
+            key="attack.map-chart",
+            config={"displayModeBar": False},
+            alt="For each pixel, how far its worst corner colour leaves it from breaking the "
+            f"model. {in_words(found)}",
+        )
+    st.download_button(
+        "CSV",
+        as_table(found).to_csv(index=False),
+        file_name=f"truth-map-{view.request.run_id}.csv",
+        mime="text/csv",
+        key="attack.map-csv",
+        help="A line a pixel",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+
+
+def as_table(found: TruthMap) -> pd.DataFrame:
+    """A line a pixel: where, its worst colour, the logits that it leaves, and what is known."""
+    height, width = found.broken.shape
+    rows = []
+    for y in range(height):
+        for x in range(width):
+            tried = bool(found.margins[y, x].isfinite())
+            known = "certified" if found.certified[y, x] else "unknown"
+            rows.append(
+                {
+                    "x": x,
+                    "y": y,
+                    "colour": " ".join(map(str, found.colours[y, x].tolist())) if tried else "",
+                    "logits left": float(found.margins[y, x]) if tried else None,
+                    "known": "broken" if found.broken[y, x] else known,
+                }
+            )
+    return pd.DataFrame(rows)
