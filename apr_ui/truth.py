@@ -13,7 +13,7 @@ from apr_ui.charts import truth_map
 from apr_ui.pictures import mapped
 from apr_ui.resources import service
 
-BARE, MASKED = "the model", "the model behind lattice masking"
+BARE, MASKED = "bare model", "behind lattice masking"
 POLL_SECONDS = 0.25
 FIRST_SECONDS = 0.4
 SCALE = 11
