@@ -9,14 +9,10 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.truth_map import TruthMap
-from apr_core.evaluation.record import Record
 from apr_core.training.fit import Progress
 
 BEFORE, AFTER = "#7a869a", "#d1495b"
 """Grey-blue and red: told apart by lightness too, and named in the legend."""
-COLOURS = ("#d1495b", "#00798c", "#edae49", "#30638e", "#7a5195", "#5c946e", "#8c564b", "#7a869a")
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-"""Of many lines: no two that stand together share both."""
 
 
 def confidence_bars(
@@ -191,60 +187,5 @@ def _over_epochs(
         showlegend=True,
         xaxis={"title": "epoch", "range": [0, progress[-1].epochs], "fixedrange": True},
         yaxis={"fixedrange": True, **yaxis},
-    )
-    return figure
-
-
-def success_curves(records: Sequence[Record]) -> go.Figure:
-    """Share of images broken against queries, on a logarithmic axis; one line a record."""
-    figure = go.Figure()
-    for number, record in enumerate(records):
-        level = record.levels[0]
-        figure.add_scatter(
-            x=[1, *(spent for spent, _ in level.curve)],
-            y=[0.0, *(share for _, share in level.curve)],
-            name=f"{record.setting.model}, {record.setting.attack}, {level.pixels} px",
-            line={
-                "shape": "hv",
-                "color": COLOURS[number % len(COLOURS)],
-                "dash": DASHES[number % len(DASHES)],
-            },
-            hovertemplate="%{x:,} queries: %{y:.1%}<extra>%{fullData.name}</extra>",
-        )
-    figure.update_layout(
-        height=380,
-        margin={"l": 10, "r": 10, "t": 10, "b": 40},
-        legend={"orientation": "h", "y": -0.25, "yanchor": "top"},
-        xaxis={"type": "log", "title": "queries", "fixedrange": True},
-        yaxis={"tickformat": ".0%", "rangemode": "tozero", "fixedrange": True},
-        showlegend=True,
-    )
-    return figure
-
-
-def caught_bars(records: Sequence[Record]) -> go.Figure:
-    """How many images each attack was the first to break, stacked, a bar a record."""
-    stages = list(dict.fromkeys(name for record in records for name in record.setting.stages))
-    names = [f"{record.setting.model}<br>{record.setting.attack}" for record in records]
-    figure = go.Figure()
-    for number, stage in enumerate(stages):
-        counts = [record.levels[0].caught.get(stage, 0) for record in records]
-        figure.add_bar(
-            y=names,
-            x=counts,
-            name=stage,
-            orientation="h",
-            marker={"color": COLOURS[number % len(COLOURS)]},
-            text=[str(count) if count else "" for count in counts],
-            hovertemplate="%{y}: %{x} first broken by " + stage + "<extra></extra>",
-        )
-    figure.update_layout(
-        barmode="stack",
-        height=120 + 44 * len(records),
-        margin={"l": 10, "r": 10, "t": 10, "b": 40},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
-        xaxis={"title": "images", "fixedrange": True},
-        yaxis={"fixedrange": True},
-        showlegend=True,
     )
     return figure

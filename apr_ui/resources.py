@@ -13,6 +13,7 @@ from torch import Tensor
 from apr_core.attacks.result import Outcome
 from apr_core.attacks.scoring import Scorer
 from apr_core.data.cifar10 import CLASSES
+from apr_core.evaluation.certificates import CertRecord, load_certificates
 from apr_core.evaluation.record import Record, load_records, records_fingerprint
 from apr_core.evaluation.tables import Table, make_tables
 from apr_core.gallery import GalleryEntry, load_gallery
@@ -89,6 +90,16 @@ def evaluations() -> tuple[list[Record], list[str]]:
 @st.cache_resource(show_spinner=False, max_entries=2)
 def _evaluations(fingerprint: tuple[tuple[str, int], ...]) -> tuple[list[Record], list[str]]:
     return load_records()
+
+
+def certificates() -> tuple[list[CertRecord], list[str]]:
+    """Every record of certificates, and a sentence for each that is damaged."""
+    return _certificates(records_fingerprint())
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _certificates(fingerprint: tuple[tuple[str, int], ...]) -> tuple[list[CertRecord], list[str]]:
+    return load_certificates()
 
 
 def tables() -> list[Table]:

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from apr_core.evaluation.cells import Cell, lattices_of
+from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.claims import Claim, Holds
 from apr_core.evaluation.printing import columns, in_print
 from apr_core.evaluation.record import Record
-from apr_core.evaluation.tables import Table
-from apr_ui.charts import caught_bars, success_curves
+from apr_core.evaluation.tables import DefenceTable, Table
+from apr_ui.resources import cards
+from apr_ui.result_charts import caught_bars, lattice_costs, success_curves, trade_off
 
 ICONS = {
     Holds.YES: ":material/check_circle:",
@@ -109,6 +112,51 @@ def show_curves(records: Sequence[Record]) -> None:
             config={"displayModeBar": False},
             alt="Images that each attack was the first to break, by model.",
         )
+
+
+def show_trade_offs(tables: Sequence[Table], certificates: Sequence[CertRecord]) -> None:
+    """What robustness costs: in clean accuracy, by defence, and in forwards, by lattice."""
+    cells = {
+        cell.model: cell
+        for table in tables
+        if isinstance(table, DefenceTable)
+        for row in table.rows
+        for cell in row.cells
+        if not row.lattice and (cell.certified or cell.asr)
+    }
+    certificates = lattices_of(certificates, cards()[0].values())
+    defences, lattices = st.columns(2)
+    if cells:
+        with defences:
+            st.markdown("**What a defence costs, and what it buys**")
+            st.plotly_chart(
+                trade_off(list(cells.values())),
+                key="results.trade-off",
+                config={"displayModeBar": False},
+                alt="Clean accuracy against the certified share: "
+                + "; ".join(map(_trade_off_words, cells.values())),
+            )
+    if certificates:
+        with lattices:
+            st.markdown("**What the lattice costs, and what it certifies**")
+            st.plotly_chart(
+                lattice_costs(certificates),
+                key="results.lattices",
+                config={"displayModeBar": False},
+                alt="Certified share by the lattice's spacing: "
+                + "; ".join(
+                    f"{record.setting.model}, spacing {record.setting.spacing}: "
+                    f"{record.certified.rate:.1%} of {record.certified.total:,}"
+                    for record in certificates
+                ),
+            )
+
+
+def _trade_off_words(cell: Cell) -> str:
+    parts = [f"{cell.model} {cell.clean.rate:.1%} clean" if cell.clean else cell.model]
+    parts += [f"{cell.certified.rate:.1%} certified"] if cell.certified else []
+    parts += [f"{cell.asr.rate:.1%} broken"] if cell.asr else []
+    return ", ".join(parts)
 
 
 def in_a_word(record: Record) -> str:

@@ -5,17 +5,19 @@ import streamlit as st
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.types import InputError
 from apr_ui.frame import begin_page
-from apr_ui.resources import evaluations, tables
-from apr_ui.results import show_curves, show_definitions, show_records, show_table
+from apr_ui.resources import certificates, evaluations, tables
+from apr_ui.results import show_curves, show_definitions, show_records, show_table, show_trade_offs
 
 begin_page("results")
 show_definitions()
 records, damaged = evaluations()
-for sentence in damaged:
+proofs, damaged_proofs = certificates()
+for sentence in (*damaged, *damaged_proofs):
     st.warning(sentence, icon=":material/broken_image:")
 try:
     for table in tables():
         show_table(table)
+    show_trade_offs(tables(), proofs)
 except InputError as error:
     st.error(str(error), icon=":material/error:")
 st.subheader("Evaluations", anchor=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -145,16 +145,29 @@ def _over_runs(runs: list[dict[str, Any]], records: Sequence[Record], like: Reco
     return mean_of(rates) if runs and len(rates) == len(runs) else None
 
 
-def find_certificates(records: Sequence[CertRecord], card: Card) -> CertRecord | None:
-    """Those of a model's present weights, of the usual lattice, of the most images."""
+def find_certificates(
+    records: Sequence[CertRecord], card: Card, spacing: int = SPACING
+) -> CertRecord | None:
+    """Those of a model's present weights behind one lattice, of the most images."""
     fitting = [
         record
         for record in records
         if record.setting.model == card.name
         and record.setting.sha256 == card.sha256
-        and record.setting.spacing == SPACING
+        and record.setting.spacing == spacing
     ]
     return max(fitting, key=lambda record: record.setting.images, default=None)
+
+
+def lattices_of(records: Sequence[CertRecord], cards: Iterable[Card]) -> list[CertRecord]:
+    """For each model and each lattice that its present weights were certified behind, the record
+    of the most images."""
+    found = [
+        find_certificates(records, card, spacing)
+        for card in cards
+        for spacing in sorted({record.setting.spacing for record in records})
+    ]
+    return [record for record in found if record is not None]
 
 
 def find_record(

@@ -100,7 +100,7 @@ def test_nothing_imports_what_stands_above_it(folder: str) -> None:
 
 
 def test_charts_and_links_know_no_streamlit() -> None:
-    for name in ("charts.py", "permalink.py", "page_table.py"):
+    for name in ("charts.py", "result_charts.py", "pictures.py", "permalink.py", "page_table.py"):
         path = ROOT / "apr_ui" / name
         if path.exists():
             tops = {imported.split(".")[0] for imported in imports_of(path.read_text(), "apr_ui")}

@@ -13,7 +13,7 @@ from apr_core.attacks.ladder import Rung, Verdict
 from apr_core.cli import main
 from apr_core.defences.lattice_masking import SPACING
 from apr_core.evaluation import paper
-from apr_core.evaluation.cells import find_record
+from apr_core.evaluation.cells import find_record, lattices_of
 from apr_core.evaluation.certificates import (
     CertRecord,
     CertSetting,
@@ -184,6 +184,18 @@ def test_masking_has_a_row_and_every_model_its_certified_share() -> None:
     assert masked.versus.first_only == 55
     assert "170" not in in_print(make_tables(), "text")
     assert "85.0% [79.4%, 89.3%] of 200" in in_print(make_tables(), "text")
+
+
+def test_each_lattice_of_the_present_weights_is_listed_once() -> None:
+    vanilla, plus = add_model("vanilla", 9500), add_model("apr-plus", 9000)
+    add_certificates(vanilla, 190, 120, 200, 4)
+    add_certificates(vanilla, 90, 80, 100, 4)
+    add_certificates(vanilla, 90, 81, 100, 3)
+    add_certificates(replace(plus, sha256="b" * 64), 90, 82, 100, 3)
+    found = lattices_of(load_certificates()[0], [vanilla, plus])
+    places = [(record.setting.model, record.setting.spacing) for record in found]
+    assert places == [(vanilla.name, 3), (vanilla.name, 4)]
+    assert [record.certified.count for record in found] == [81, 120]
 
 
 def test_a_damaged_record_of_certificates_is_left_out_and_named() -> None:
