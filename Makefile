@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench records clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-ready  ## serve the app on http://127.0.0.1:8501
@@ -20,6 +20,10 @@ check: $(VENV)/.test-ready  ## ruff and mypy
 
 bench: .venv-bench/.ready  ## this engine beside torchattacks and ART
 	.venv-bench/bin/python -m apr_core bench --peers --out results/bench-cpu.json
+
+records: $(VENV)/.run-ready  ## what the records say, into the cards and the README
+	$(BIN)/python -m scripts.cards
+	$(BIN)/python -m scripts.readme
 
 clean:
 	rm -rf $(VENV) .venv-bench

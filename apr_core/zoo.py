@@ -41,6 +41,7 @@ class Card:
         recipe: the defence and its constants, and every training setting.
         data_sha256: of the training images.
         attack: attack success rates measured so far, each with n, interval and command.
+        certificates: certified shares measured so far, likewise.
         wall_time: seconds of training.
         sha256: of the weights' file.
         base: the checkpoint whose weights these are, where a defence has none of its own.
@@ -64,6 +65,7 @@ class Card:
     base: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
     attack: list[dict[str, Any]] = field(default_factory=list)
+    certificates: list[dict[str, Any]] = field(default_factory=list)
     notes: str = ""
 
     def _check_types(self) -> None:
