@@ -19,7 +19,7 @@ check: $(VENV)/.test-ready  ## ruff and mypy
 	$(BIN)/mypy
 
 bench: .venv-bench/.ready  ## this engine beside torchattacks and ART
-	.venv-bench/bin/python -m apr_core bench --peers --out results/bench-cpu.json
+	.venv-bench/bin/python -m apr_core bench --peers --sweep --out results/bench-cpu.json
 
 records: $(VENV)/.run-ready  ## what the records say, into the cards and the README
 	$(BIN)/python -m scripts.cards

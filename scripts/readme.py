@@ -54,6 +54,14 @@ def _bench(record: dict) -> str:  # type: ignore[type-arg]
         f"| the folded model's own forward, images | {record['forward_images_per_second']:,.0f} | "
         f"{record['ratio']:.2f} |",
     ]
+    sweep = record.get("sweep_over_forward")
+    if sweep:
+        low, high = sweep["spread"]
+        rows.append(
+            f"| the corner sweep of one image, queries | {sweep['queries_per_second']:,.0f} | "
+            f"{1 / sweep['ratio']:.2f} (it takes {sweep['ratio']:.2f} times as long as as many "
+            f"forwards; {low:.2f} to {high:.2f}) |"
+        )
     rows += [
         f"| {name} {peer['version']}, queries | {peer['queries_per_second']:,.0f} | "
         f"{peer['ratio_of_ours']:.2f} |"
