@@ -4,8 +4,8 @@
   gate draws a pixel toward black, which is itself an attacker's colour.
 - Adversarial examples change one to `most` pixels, at places that the gradient names or at random.
 - The regulariser is APR's finite difference, which needs no pass of its own.
-- A share of the clean images has one or two groups of a lattice masked, as the certificate has
-  them (`lattice_masking`).
+- The clean images have one or two groups of a lattice masked, as the certificate has them
+  (`lattice_masking`): what is certified is how the network reads such images.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class APRPlus:
     clamp: bool = True
     attention: bool = True
     adversarial: bool = True
-    masked: float = 0.5
+    masked: float = 1.0
     """Share of the clean images that is masked; 0 leaves masks out."""
     spacing: int = SPACING
     most: int = 8
