@@ -15,13 +15,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from apr_core.attacks.ladder import LADDER, STAGES, LadderConfig, Verdict, climb
+from apr_core.attacks.ladder import LADDER, STAGES, LadderConfig, Rung, Verdict, climb
 from apr_core.attacks.scoring import Scorer
 from apr_core.defences.lattice_masking import LatticeMasking, behind_lattice
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Journal
 from apr_core.evaluation.metrics import rate_of
-from apr_core.evaluation.record import Record, Setting, levels_of, verdict_from
+from apr_core.evaluation.record import Record, Setting, levels_of, load_records, verdict_from
 from apr_core.hardware import describe_hardware
 from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
@@ -115,10 +115,12 @@ def evaluate(
     scorer = Scorer(model, draws=setting.draws, half=setting.half)
     setting, notes = _without_gradient(setting, subject.model)
     config = LadderConfig(setting.stages, setting.pixels, setting.seed, setting.leave)
+    known, sources = known_to(setting)
+    notes += sources
     journal = Journal(setting.name, asdict(setting), workers)
 
     def attempt(group: Tensor) -> dict[int, dict[str, Any]]:
-        verdicts = climb(config, scorer, images[group], labels[group], indices[group])
+        verdicts = climb(config, scorer, images[group], labels[group], indices[group], known)
         return {verdict.index: asdict(verdict) for verdict in verdicts}
 
     for seconds, left in journal.work_through(indices, scorer.device, attempt, workers):
@@ -131,6 +133,31 @@ def evaluate(
     record = _record(subject, setting, everyone, scorer, journal.seconds, notes)
     journal.delete()
     return record
+
+
+def known_to(setting: Setting) -> tuple[dict[str, dict[tuple[int, int], Rung]], list[str]]:
+    """What records of single stages say that an evaluation of several would find again.
+
+    Returns:
+        By stage, and by image and pixels; and a sentence for each record that was used.
+    """
+    known: dict[str, dict[tuple[int, int], Rung]] = {}
+    sources = []
+    for record in load_records()[0] if len(setting.stages) > 1 else []:
+        name = record.setting.attack
+        if name not in setting.stages or not STAGES.get(name).afresh:
+            continue
+        same = replace(setting, attack=name, stages=(name,), leave=record.setting.leave)
+        same = replace(same, images=record.setting.images, pixels=record.setting.pixels)
+        same = replace(same, indices_sha256=record.setting.indices_sha256)
+        if record.setting == same:
+            known[name] = {
+                (verdict.index, rung.pixels): rung
+                for verdict in record.verdicts
+                for rung in verdict.rungs
+            } | known.get(name, {})
+            sources.append(f"{name}: from the record {record.setting.name}.")
+    return known, sources
 
 
 def _without_gradient(setting: Setting, model: nn.Module) -> tuple[Setting, list[str]]:

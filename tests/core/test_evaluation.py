@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -247,6 +248,27 @@ def test_the_paper_s_attack_gains_with_generations_and_pixels(subject: Subject) 
         counts.append(sum(outcome.success for outcome in result.outcomes))
     assert counts == sorted(counts)
     assert counts[-1] > counts[0]
+
+
+def test_a_ladder_takes_the_papers_attack_from_its_record(subject: Subject, monkeypatch) -> None:
+    monkeypatch.setattr(protocol, "LADDER", ("top-gradient", "de"))
+    quick = partial(OnePixelConfig, population=20, generations=4)
+    monkeypatch.setattr(ladder, "OnePixelConfig", quick)
+    settings = {"pixels": (1, 2), "images": 8}
+    straight = evaluate(subject, setting_for(subject, "ladder", **settings))
+    assert straight.notes == []
+    alone = evaluate(subject, setting_for(subject, "de", **settings))
+    for other in (
+        replace(alone, setting=replace(alone.setting, seed=1)),
+        replace(alone, setting=replace(alone.setting, half=True)),
+        replace(alone, setting=replace(alone.setting, sha256="b" * 64)),
+    ):
+        save_record(other)
+    assert protocol.known_to(straight.setting) == ({}, [])
+    save_record(alone)
+    spared = evaluate(subject, setting_for(subject, "ladder", **settings))
+    assert spared.verdicts == straight.verdicts
+    assert spared.notes == [f"de: from the record {alone.setting.name}."]
 
 
 def test_a_random_model_is_attacked_through_its_mean() -> None:

@@ -339,3 +339,25 @@ def test_a_ladder_that_cannot_be_climbed_is_refused(settings: dict, said: str) -
 
 def test_every_stage_of_the_ladder_is_known() -> None:
     assert set(LADDER) < set(STAGES)
+
+
+def test_what_is_known_is_not_searched_again(case) -> None:
+    """With the verdicts of differential evolution at hand, the ladder ends as it does without."""
+    model, images, labels = case
+    stages, pixels = ("top-gradient", "de"), (1, 2)
+    alone = climbed(model, images, labels, pixels, ("de",))
+    known = {"de": {(one.index, rung.pixels): rung for one in alone for rung in one.rungs}}
+    straight = climbed(model, images, labels, pixels, stages)
+    counting = CountingModel(model)
+    config = LadderConfig(stages, pixels)
+    indices = torch.arange(len(images))
+    spared = climb(config, Scorer(counting), images, labels, indices, known)
+    assert [[rung.flipped for rung in one.rungs] for one in spared] == [
+        [rung.flipped for rung in one.rungs] for one in straight
+    ]
+    assert spared == straight
+    some = {"de": dict(list(known["de"].items())[:5])}  # of too few images: searched after all
+    assert climb(config, Scorer(model), images, labels, indices, some) == straight
+    searched = CountingModel(model)
+    climb(config, Scorer(searched), images, labels, indices)
+    assert counting.count < searched.count / 2
