@@ -358,6 +358,6 @@ def test_what_is_known_is_not_searched_again(case) -> None:
     assert spared == straight
     some = {"de": dict(list(known["de"].items())[:5])}  # of too few images: searched after all
     assert climb(config, Scorer(model), images, labels, indices, some) == straight
-    searched = CountingModel(model)
-    climb(config, Scorer(searched), images, labels, indices)
-    assert counting.count < searched.count / 2
+    cheap = CountingModel(model)
+    climb(replace(config, stages=stages[:1]), Scorer(cheap), images, labels, indices)
+    assert counting.count <= cheap.count
