@@ -6,10 +6,21 @@ import argparse
 import os
 import sys
 
-from apr_core.cli import attack, bench, certify, data, evaluate, gallery, models, tables, train
+from apr_core.cli import (
+    attack,
+    bench,
+    certify,
+    data,
+    evaluate,
+    explain,
+    gallery,
+    models,
+    tables,
+    train,
+)
 from apr_core.types import InputError
 
-COMMANDS = (models, data, train, attack, evaluate, certify, tables, bench, gallery)
+COMMANDS = (models, data, train, attack, evaluate, certify, explain, tables, bench, gallery)
 
 
 def main(arguments: list[str] | None = None) -> int:

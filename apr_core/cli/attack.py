@@ -17,7 +17,15 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import AttackResult, Outcome
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.search import Search
-from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json
+from apr_core.cli.common import (
+    Subparsers,
+    add_device,
+    add_json,
+    check_out,
+    chosen_device,
+    print_json,
+    write_out,
+)
 from apr_core.data.cifar10 import CLASSES, class_number
 from apr_core.data.images import OWN_PICTURE, read_picture_file, to_png
 from apr_core.data.sample import load_test_image
@@ -53,7 +61,7 @@ def add(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Attack; an image that survives is an answer, not an error."""
     config = _config(args)
-    _check_out(args.out)
+    check_out(args.out)
     model = load_model(args.model, chosen_device(args))
     attack = OnePixelAttack(model, config, name=args.model)
     image, label, index = _image(args, attack.scorer)
@@ -67,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         )
     outcome = result.outcomes[0]
     if args.out and outcome.success:
-        _write(args.out, to_png(outcome.apply(image)))
+        write_out(args.out, to_png(outcome.apply(image)))
     if args.json:
         print_json(describe(result))
     else:
@@ -157,20 +165,6 @@ def _check_target(label: int, target: int | None) -> None:
         raise InputError(
             f"The target {target} is already the image's class; choose another target."
         )
-
-
-def _check_out(path: Path | None) -> None:
-    if path is not None and (path.is_dir() or not path.parent.is_dir()):
-        raise InputError(f"{path} is no place for a file; give --out another place.")
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}); give --out another place."
-        ) from None
 
 
 def _show(bar: tqdm, search: Search) -> None:  # type: ignore[type-arg]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -69,6 +70,26 @@ def chosen_subject(
     model = load_external(args.model, device)
     check = check_model(model, *check_images(), randomised=randomised)
     return Subject(args.model, model), check.notes
+
+
+def check_out(path: Path | None) -> None:
+    """Raise InputError if `--out` names no place for a file."""
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        raise InputError(f"{path} is no place for a file; give --out another place.")
+
+
+def write_out(path: Path, data: bytes) -> None:
+    """Write what `--out` asked for.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); give --out another place."
+        ) from None
 
 
 def rate_words(rate: Rate) -> str:

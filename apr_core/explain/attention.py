@@ -1,0 +1,116 @@
+"""A model's own attention: the gate that a forward pass used, watched as it passes.
+
+What is returned is not computed beside the forward but taken out of it, by a hook on the gate.
+Hooks belong to an instance, and others may be using that instance; so whoever wants a map gets it
+from a copy.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from apr_core.attacks.scoring import default_chunk
+from apr_core.models.inference import device_of
+from apr_core.models.neighbourhood import NeighbourhoodFront
+from apr_core.models.pixel_attention import PixelAttention
+from apr_core.types import InputError
+
+
+def has_attention(model: nn.Module) -> bool:
+    """Whether the model has a gate to look at: that of APR, or of APR+."""
+    return _gate(model) is not None
+
+
+def attention_of(model: nn.Module, images: Tensor) -> Tensor:
+    """How open the gate is at every pixel, in a forward pass of a copy of the model.
+
+    Args:
+        model: with `PixelAttention` or a gated `NeighbourhoodFront` before it; left alone.
+        images: (B, 3, H, W) float in [0, 1].
+
+    Returns:
+        (B, H, W) float32 in (0, 1), on the CPU.
+
+    Raises:
+        InputError: the model has no attention, or the images are no such images.
+    """
+    check_images(images)
+    watched = own_copy(model)
+    device = device_of(watched)
+    with torch.inference_mode(False), torch.no_grad(), watching_attention(watched) as seen:
+        for part in torch.split(images, default_chunk(device)):
+            watched(part.to(device).float())
+    return torch.cat(seen)[:, 0].float().cpu()
+
+
+@contextmanager
+def watching_attention(model: nn.Module) -> Iterator[list[Tensor]]:
+    """A list to which each forward pass of this instance adds its gate, (B, 1, H, W), detached.
+
+    The hook is gone when the block ends, however it ends. It sees every thread's passes: give it
+    an instance that is the caller's own.
+
+    Raises:
+        InputError: the model has no attention.
+    """
+    gate = _gate(model)
+    if gate is None:
+        raise InputError(
+            "This model has no attention to show; choose one with a gate, such as "
+            "cifar10-resnet20-apr, or an attribution method."
+        )
+    seen: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.append(output.detach())
+
+    handle = gate.register_forward_hook(keep)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def own_copy(model: nn.Module) -> nn.Module:
+    """A copy in evaluation mode, its weights frozen, that may be hooked; the model is left alone.
+
+    Raises:
+        InputError: the model cannot be copied.
+    """
+    try:
+        with torch.inference_mode(False):  # or the copy's weights could have no part in a gradient
+            return copy.deepcopy(model).eval().requires_grad_(False)
+    except (TypeError, RuntimeError) as error:
+        raise InputError(
+            f"The model cannot be copied ({error}), and only a copy is ever explained; choose a "
+            "PyTorch model that `copy.deepcopy` takes."
+        ) from None
+
+
+def check_images(images: Tensor) -> None:
+    """Raise InputError unless the images are (B, 3, H, W) floats in [0, 1], at least one."""
+    shaped = images.ndim == 4 and images.shape[1] == 3 and images.numel() > 0
+    if not shaped or not images.is_floating_point():
+        raise InputError(
+            f"Images to explain cannot be {images.dtype} of shape {tuple(images.shape)}; give "
+            "floats in [0, 1] of shape (B, 3, H, W), as in images.float() / 255."
+        )
+    low, high = (float(value) for value in images.detach().aminmax())
+    if not 0 <= low <= high <= 1:
+        raise InputError(
+            f"The images' values go from {low:g} to {high:g}, but must lie between 0 and 1; "
+            "divide 8-bit images by 255."
+        )
+
+
+def _gate(model: nn.Module) -> nn.Module | None:
+    """The module whose output is the gate; None where there is none."""
+    front = getattr(model, "front", None)
+    if isinstance(front, NeighbourhoodFront) and front.conv is None:
+        return None
+    return front.sigmoid if isinstance(front, NeighbourhoodFront | PixelAttention) else None
