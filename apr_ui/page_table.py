@@ -48,6 +48,15 @@ PAGES = (
         "Attack an image",
     ),
     PageEntry(
+        "attention",
+        "Attention",
+        "Where the model looks",
+        "The model's own attention beside what seven attribution methods say, before the attack "
+        "and after it, and how far they agree.",
+        ":material/visibility:",
+        "See where it looks",
+    ),
+    PageEntry(
         "results",
         "Results",
         "What was measured",

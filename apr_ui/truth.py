@@ -17,7 +17,6 @@ BARE, MASKED = "bare model", "behind lattice masking"
 POLL_SECONDS = 0.25
 FIRST_SECONDS = 0.4
 SCALE = 11
-_TICKET = "attack.map-ticket"
 
 
 def offer_map(model: str, image: Tensor, label: int) -> None:
@@ -38,30 +37,40 @@ def offer_map(model: str, image: Tensor, label: int) -> None:
             "Map of", [BARE, MASKED], default=BARE, required=True, key="attack.map-of"
         )
         name = model + (BEHIND_LATTICE if behind == MASKED else "")
-        request = MapRequest(name, image, label)
-        if st.button("Draw the map", key="attack.map-draw"):
-            try:
-                st.session_state[_TICKET] = service().submit(request)
-            except InputError as error:
-                st.error(str(error), icon=":material/error:")
-        ticket: Ticket | None = st.session_state.get(_TICKET)
-        if ticket is not None and ticket.run_id == request.run_id:
-            _watch(ticket)
+        view = ask_for_map(MapRequest(name, image, label), "attack", "Draw the map")
+        if view is not None and view.outcome is not None:
+            _show(view, view.outcome)
 
 
-def _watch(ticket: Ticket) -> None:
+def ask_for_map(request: MapRequest, page: str, words: str) -> MapView | None:
+    """A button to have a map made, what is seen of it meanwhile, and the map once it is there.
+
+    Args:
+        page: what the keys begin with.
+        words: on the button.
+    """
+    place = f"{page}.map-ticket"
+    if st.button(words, key=f"{page}.map-draw"):
+        try:
+            st.session_state[place] = service().submit(request)
+        except InputError as error:
+            st.error(str(error), icon=":material/error:")
+    ticket: Ticket | None = st.session_state.get(place)
+    if ticket is None or ticket.run_id != request.run_id:
+        return None
     view = service().view(ticket.run_id, ticket.token, wait=FIRST_SECONDS)
     if view is None:
-        st.info("The map is no longer in memory; draw it again.")
+        st.info("The map is no longer in memory; have it made again.")
     elif view.live:
-        st.fragment(_poll, run_every=POLL_SECONDS)(ticket)
+        st.fragment(_poll, run_every=POLL_SECONDS)(ticket, page)
     elif view.outcome is None:
         st.error(view.error, icon=":material/error:")
     else:
-        _show(view, view.outcome)
+        return view
+    return None
 
 
-def _poll(ticket: Ticket) -> None:
+def _poll(ticket: Ticket, page: str) -> None:
     view = service().view(ticket.run_id, ticket.token)
     if view is None or not view.live:
         st.rerun()
@@ -71,7 +80,7 @@ def _poll(ticket: Ticket) -> None:
         _picture(view, view.snapshots[-1])
     words = f"place {view.queue_place} in the queue" if view.queue_place else f"{done:.0%}"
     st.progress(done, words if left is None else f"{words}, {left:.0f} s left")
-    if st.button("Stop", key="attack.map-stop"):
+    if st.button("Stop", key=f"{page}.map-stop"):
         service().cancel(ticket.run_id, ticket.token)
 
 
