@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 from torch import Tensor
 
 from apr_core.attacks.result import PixelEdit
+from apr_core.evaluation.metrics import Mean
 
 SIDE = 250
 """Screen pixels of a picture's side."""
@@ -67,5 +68,58 @@ def overlay(
             "autorange": "reversed",
             "scaleanchor": "x",
         },
+    )
+    return figure
+
+
+def flips(matrix: Tensor, classes: Sequence[str]) -> go.Figure:
+    """How many images of each class (down) fell to each other (across), (K, K)."""
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=matrix.tolist(),
+        x=list(classes),
+        y=list(classes),
+        text=[[str(count) if count else "" for count in row] for row in matrix.tolist()],
+        texttemplate="%{text}",
+        colorscale="Blues",
+        showscale=False,
+        xgap=1,
+        ygap=1,
+        hovertemplate="%{y} → %{x}: %{z}<extra></extra>",
+    )
+    figure.update_layout(
+        height=420,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        xaxis={"title": "read as, after the edit", "fixedrange": True},
+        yaxis={"autorange": "reversed", "fixedrange": True},
+    )
+    return figure
+
+
+def ratios(means: Mapping[str, Mean | None]) -> go.Figure:
+    """How much attention prefers the object, class by class; the line at 1 is no preference."""
+    known = {name: mean for name, mean in means.items() if mean is not None}
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[mean.mean for mean in known.values()],
+        y=list(known),
+        mode="markers",
+        marker={"size": 10, "color": "#00798c"},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [(mean.high or mean.mean) - mean.mean for mean in known.values()],
+            "arrayminus": [mean.mean - (mean.low or mean.mean) for mean in known.values()],
+        },
+        customdata=[mean.runs for mean in known.values()],
+        hovertemplate="%{y}: %{x:.3f} over %{customdata} pictures<extra></extra>",
+    )
+    figure.add_vline(x=1, line={"dash": "dash", "color": "#7a869a"})
+    figure.update_layout(
+        height=340,
+        margin={"l": 10, "r": 10, "t": 10, "b": 40},
+        showlegend=False,
+        xaxis={"title": "attention on the object ÷ its share of the picture", "fixedrange": True},
+        yaxis={"autorange": "reversed", "fixedrange": True},
     )
     return figure

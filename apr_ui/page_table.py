@@ -57,6 +57,15 @@ PAGES = (
         "See where it looks",
     ),
     PageEntry(
+        "classes",
+        "Classes",
+        "Class by class",
+        "What a model does with each of the ten classes, where it looks in them, and which class "
+        "falls to which.",
+        ":material/category:",
+        "Browse the classes",
+    ),
+    PageEntry(
         "results",
         "Results",
         "What was measured",

@@ -120,6 +120,12 @@ class Scorer:
             )
 
     @torch.inference_mode()
+    def look(self, images: Tensor) -> Tensor:
+        """Logits of many images as a search sees them, fast: uint8 (N, C, H, W) -> (N, K)."""
+        parts = torch.split(images, self.chunk)
+        return torch.cat([self._classify(self._search, part, self.chunk) for part in parts])
+
+    @torch.inference_mode()
     def confirm(self, images: Tensor) -> Tensor:
         """The model's own logits, in float32: uint8 (N, C, H, W) -> (N, K)."""
         chunk = CONFIRM_CHUNK.get(self.device.type, 64)

@@ -20,6 +20,11 @@ from apr_core.models.neighbourhood import NeighbourhoodFront
 from apr_core.models.pixel_attention import PixelAttention
 from apr_core.types import InputError
 
+NO_ATTENTION = (
+    "This model has no attention to show; choose one with a gate, such as cifar10-resnet20-apr, or "
+    "an attribution method."
+)
+
 
 def has_attention(model: nn.Module) -> bool:
     """Whether the model has a gate to look at: that of APR, or of APR+."""
@@ -48,6 +53,23 @@ def attention_of(model: nn.Module, images: Tensor) -> Tensor:
     return torch.cat(seen)[:, 0].float().cpu()
 
 
+@torch.inference_mode()
+def gate_of(model: nn.Module, images: Tensor) -> Tensor:
+    """The same as `attention_of`, of the gate alone, without the rest of the pass: for many images.
+
+    The gate keeps no state, and nothing is hooked: the model may be in use elsewhere.
+
+    Raises:
+        InputError: the model has no attention.
+    """
+    if _gate(model) is None:
+        raise InputError(NO_ATTENTION)
+    front = model.front
+    assert isinstance(front, NeighbourhoodFront | PixelAttention)
+    parts = torch.split(images, default_chunk(device_of(model)))
+    return torch.cat([front.attention(part.to(device_of(model)))[:, 0].cpu() for part in parts])
+
+
 @contextmanager
 def watching_attention(model: nn.Module) -> Iterator[list[Tensor]]:
     """A list to which each forward pass of this instance adds its gate, (B, 1, H, W), detached.
@@ -60,10 +82,7 @@ def watching_attention(model: nn.Module) -> Iterator[list[Tensor]]:
     """
     gate = _gate(model)
     if gate is None:
-        raise InputError(
-            "This model has no attention to show; choose one with a gate, such as "
-            "cifar10-resnet20-apr, or an attribution method."
-        )
+        raise InputError(NO_ATTENTION)
     seen: list[Tensor] = []
 
     def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:

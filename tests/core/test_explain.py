@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig, cli, random
 from apr_core.cli import explain
-from apr_core.explain.attention import attention_of, has_attention, watching_attention
+from apr_core.explain.attention import attention_of, gate_of, has_attention, watching_attention
 from apr_core.explain.attributions import Cancelled, attribute
 from apr_core.explain.methods import METHODS, RANGES, AttributionConfig, Figure
 from apr_core.models import Classifier, build_model
@@ -532,3 +532,12 @@ def test_the_command_has_a_help() -> None:
     explain.add(parser.add_subparsers())
     args = parser.parse_args(["explain", "--model", "m", "--index", "1", "--out", "a.png"])
     assert (args.index, args.out, args.run) == (1, Path("a.png"), explain.run)
+
+
+@pytest.mark.parametrize("front", [PixelAttention(), NeighbourhoodFront()])
+def test_the_gate_alone_is_what_the_pass_uses(front: nn.Module) -> None:
+    model = build_model("resnet20", front).eval()
+    images = noise(5, 3, 32, 32)
+    torch.testing.assert_close(gate_of(model, images), attention_of(model, images))
+    with pytest.raises(InputError, match="no attention to show"):
+        gate_of(build_model("resnet20").eval(), images)

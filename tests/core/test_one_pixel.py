@@ -22,6 +22,7 @@ from apr_core import (
     Strategy,
 )
 from apr_core.attacks.pixels import apply_edits, decode, edit_norms, initial_genomes
+from apr_core.attacks.scoring import Scorer
 from apr_core.data.images import to_png
 from apr_core.random import keys_for
 from tests.conftest import ConstantModel, CountingModel, LinearModel, answers
@@ -330,3 +331,10 @@ def test_a_model_that_answers_badly_is_named(model, said: str) -> None:
         OnePixelAttack(model, QUICK).run(
             torch.zeros(1, 3, 6, 6, dtype=torch.uint8), torch.tensor([0])
         )
+
+
+def test_looking_at_many_images_says_what_the_model_says(network, pictures: Tensor) -> None:
+    scorer = Scorer(network)
+    torch.testing.assert_close(
+        scorer.look(pictures), scorer.confirm(pictures), rtol=1e-4, atol=1e-4
+    )

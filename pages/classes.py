@@ -1,0 +1,52 @@
+"""The Classes page: what a model does with each class, and where it looks in it."""
+
+import streamlit as st
+
+import apr_ui.loading  # noqa: F401  before anything else: see there
+from apr_core.data.cifar10 import CLASSES
+from apr_ui.attention import choose_explained_model
+from apr_ui.classes import (
+    ALL,
+    FLIPPED,
+    ORDERS,
+    RIGHT,
+    SURVIVED,
+    WRONG,
+    record_of,
+    rows_of,
+    show_claims,
+    show_examples,
+    show_flips,
+    show_mean,
+    show_rates,
+    view_of,
+)
+from apr_ui.frame import begin_page
+
+begin_page("classes")
+model = choose_explained_model()
+view, record = view_of(model), record_of(model)
+st.session_state.setdefault("classes.class", CLASSES[0])
+picked = st.pills("Class", CLASSES, required=True, key="classes.class", persist_state="session")
+name = picked or CLASSES[0]
+looks, examples = st.columns([2, 3], gap="large")
+with looks:
+    show_rates(name, view, record)
+    show_mean(name, view)
+with examples:
+    kinds = [ALL, RIGHT, WRONG, *([FLIPPED, SURVIVED] if record else [])]
+    left, right = st.columns([3, 2])
+    with left:
+        kind = st.segmented_control(
+            "Examples", kinds, default=ALL, required=True, key="classes.kind"
+        )
+    with right:
+        order = st.selectbox("Sorted by", ORDERS, key="classes.order", persist_state="session")
+    show_examples(name, view, rows_of(name, view, record, kind, order))
+st.subheader("Does attention lie on the object?", anchor=False)
+show_claims(view)
+st.subheader("What became of what fell", anchor=False)
+if record is None:
+    st.info("This model has not been evaluated: `python -m apr_core evaluate` makes the record.")
+else:
+    show_flips(record, model)

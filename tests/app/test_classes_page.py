@@ -1,0 +1,107 @@
+"""The Classes page: what it shows is what the engine and the records say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.sample import load_sample
+from apr_core.evaluation.classes import rates_by_class
+from apr_core.evaluation.metrics import Mean
+from apr_core.explain.attention import attention_of
+from apr_core.explain.regions import mass_inside, object_region
+from apr_core.zoo import load_model
+from apr_ui.classes import (
+    ALL,
+    FLIPPED,
+    ORDERS,
+    RIGHT,
+    SURVIVED,
+    WRONG,
+    _verdict,
+    ratio_of,
+    record_of,
+    rows_of,
+    view_of,
+)
+from tests.conftest import ROOT
+
+APR, VANILLA = "cifar10-resnet20-apr", "cifar10-resnet20-vanilla"
+
+
+def open_page(**state: object) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    for name, value in state.items():
+        app.session_state[name.replace("_", ".")] = value
+    app.switch_page("pages/classes.py")
+    return app.run()
+
+
+def test_the_view_is_the_models() -> None:
+    view, sample = view_of(APR), load_sample()
+    model, images = load_model(APR), sample.images[:20].float() / 255
+    with torch.no_grad():
+        torch.testing.assert_close(
+            view.answers[:20], model(images).softmax(1), rtol=1e-3, atol=1e-4
+        )
+    gate = attention_of(model, images)
+    torch.testing.assert_close(view.attention[:20], gate)
+    region = object_region(sample.images[0])
+    assert view.ratios[0].item() == pytest.approx(mass_inside(gate[0], region).ratio, rel=1e-4)
+    assert view_of(VANILLA).attention is None
+
+
+def test_examples_are_of_their_kind_and_in_their_order() -> None:
+    view, sample, record = view_of(VANILLA), load_sample(), record_of(VANILLA)
+    every = rows_of("cat", view, record, ALL, ORDERS[0])
+    assert len(every) == 100
+    assert {int(sample.labels[row]) for row in every} == {CLASSES.index("cat")}
+    right = rows_of("cat", view, record, RIGHT, ORDERS[0])
+    wrong = rows_of("cat", view, record, WRONG, ORDERS[0])
+    assert sorted(right + wrong) == every
+    assert all(view.answers[row].argmax() == CLASSES.index("cat") for row in right)
+    flipped = rows_of("cat", view, record, FLIPPED, ORDERS[0])
+    survived = rows_of("cat", view, record, SURVIVED, ORDERS[0])
+    rate = rates_by_class(record, 1)[CLASSES.index("cat")]
+    assert (len(flipped), len(flipped) + len(survived)) == (rate.count, rate.total)
+    sure = [float(view.answers[row, 3]) for row in rows_of("cat", view, record, ALL, ORDERS[1])]
+    assert sure == sorted(sure, reverse=True)
+    seen = view_of(APR)
+    spread = [
+        float(seen.attention[row].std()) for row in rows_of("cat", seen, None, ALL, ORDERS[2])
+    ]
+    assert spread == pytest.approx(sorted(spread, reverse=True))
+
+
+def test_the_page_says_the_rates_of_the_record() -> None:
+    app = open_page(attention_model=VANILLA, classes_class="cat")
+    assert not app.exception
+    rate = rates_by_class(record_of(VANILLA), 1)[CLASSES.index("cat")]
+    words = [text.value for text in app.markdown]
+    assert any(f"{rate.rate:.0%} [{rate.low:.0%}, {rate.high:.0%}] of {rate.total}" in one
+               for one in words)  # fmt: skip
+    assert any("no attention of its own" in one.value for one in app.info)
+
+
+def test_the_papers_claims_have_a_verdict_each() -> None:
+    app = open_page(attention_model=APR)
+    assert not app.exception
+    claims = [text.value for text in app.markdown if "The paper finds the attention" in text.value]
+    assert len(claims) == 3
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(1.1, 1.3, "On the object"), (0.7, 0.9, "Beside"), (0.99, 1.01, "No preference"),
+     (0.9, 1.2, "Not settled"), (1.01, 1.2, "Not settled")],
+)  # fmt: skip
+def test_a_preference_must_be_worth_the_name(low: float, high: float, said: str) -> None:
+    assert said in _verdict(Mean((low + high) / 2, low, high, 10))
+
+
+def test_pictures_without_an_object_are_left_out_of_the_mean() -> None:
+    mean = ratio_of(torch.tensor([1.0, float("nan"), 3.0]))
+    assert (mean.mean, mean.runs) == (2.0, 2)
+    assert ratio_of(torch.tensor([float("nan"), 1.0])) is None
