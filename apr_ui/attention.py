@@ -93,8 +93,10 @@ def methods_of(model: str) -> list[str]:
 
 def scenes_of(image: Tensor, edits: tuple[PixelEdit, ...]) -> list[Scene]:
     """The picture, and the attacked one if there is one."""
-    before = Scene("Before the attack", image)
-    return [before, Scene("After it", edit_image(image, edits), edits)] if edits else [before]
+    if not edits:
+        return [Scene("The picture", image)]
+    after = Scene("After it", edit_image(image, edits), edits)
+    return [Scene("Before the attack", image), after]
 
 
 def map_of(model: str, scene: Scene, target: int, method: str) -> Map:
