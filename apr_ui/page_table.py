@@ -48,6 +48,15 @@ PAGES = (
         "Attack an image",
     ),
     PageEntry(
+        "compare",
+        "Compare",
+        "Race the defences",
+        "One picture, one seed and one budget on several models side by side: who falls, after how "
+        "many queries, and whether the pixel that broke one breaks the others.",
+        ":material/compare:",
+        "Compare defences",
+    ),
+    PageEntry(
         "attention",
         "Attention",
         "Where the model looks",

@@ -143,6 +143,13 @@ const HEADLINES = {
   misclassified: (player) => `Nothing to attack: the model already takes this ${trueName(player)} for something else`,
 };
 
+// The compact mode's one line: the generation, or why there is none.
+const NO_FRAME = { queued: "Waiting", running: "Starting", cancelled: "Cancelled", misclassified: "Not attacked" };
+
+function compactText({ data }, frame) {
+  return frame ? `Generation ${frame.generation} of ${data.generations}` : (NO_FRAME[data.status] ?? data.status);
+}
+
 function headline(player) {
   const ended = !player.playing || player.shown === lastGeneration(player);
   const status = ended || player.data.status === "queued" ? player.data.status : "running";

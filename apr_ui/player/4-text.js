@@ -41,7 +41,7 @@ function renderMarker(player, { x, y, span }, frame) {
 
 function renderChart(player) {
   const { figure, chart, chartTitle, lineAll, lineShown, area } = player.parts;
-  const frame = shownFrame(player);
+  const frame = player.data.compact ? undefined : shownFrame(player);
   figure.hidden = !frame;
   if (!frame || !player.chartSize) return;
   const scale = chartScale(player);
@@ -70,7 +70,8 @@ function renderScale(player) {
 
 function renderText(player, frame) {
   const { data, parts } = player;
-  put(parts.headline, headline(player));
+  put(parts.headline, data.compact ? compactText(player, frame) : headline(player));
+  if (data.compact) return;
   put(parts.timeLeft, data.live && frame ? timeText(data.seconds_left) : "");
   put(parts.progress, frame ? progressText(player, frame) : "");
   const aim = data.target === null ? "" : ` (target ${className(player, data.target)})`;
@@ -120,7 +121,7 @@ function render(player) {
   renderControls(player);
   reflect(player, frame);
   player.parts.canvas.setAttribute("aria-label", canvasText(player, frame));
-  announce(player, player.slow ? player.parts.walkCaption.textContent : spoken(player, frame));
+  if (!player.data.compact) announce(player, player.slow ? player.parts.walkCaption.textContent : spoken(player, frame));
 }
 
 const spoken = (player, frame) =>

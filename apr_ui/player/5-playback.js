@@ -169,16 +169,25 @@ function startRun(player, data) {
   player.picture = decodePicture(data);
 }
 
+// One of many, side by side: the picture and a line; nothing to press, nothing said aloud.
+function makeCompact({ root }, title) {
+  root.dataset.compact = "true";
+  for (const name of ["tabindex", "aria-keyshortcuts"]) root.removeAttribute(name);
+  if (title) root.setAttribute("aria-label", title);
+}
+
 function update(player, data) {
   player.data = data;
+  if (data.compact) makeCompact(player, data.title);
   player.store = runStore(data.run);
   merge(player.store, data.frames ?? []);
-  const fresh = player.run !== data.run;
+  // A compact player has no Play to press: it follows a run that was ended and starts anew.
+  const fresh = player.run !== data.run || Boolean(data.compact && data.live && !player.playing);
   if (fresh) startRun(player, data);
   if (fresh) resize(player);
   const { order } = player.store;
   if (player.shown === null && order.length) show(player, data.live ? order[0] : order.at(-1));
-  if (fresh && data.autoplay && order.length && !still()) play(player);
+  if ((fresh || data.compact) && data.autoplay && order.length && !still()) play(player);
   render(player);
   wake(player);
 }

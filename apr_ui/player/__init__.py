@@ -68,6 +68,8 @@ class PlayerData(TypedDict):
     queue_place: int
     seconds_left: float | None
     autoplay: NotRequired[bool]  # an ended run plays by itself at the mount
+    compact: NotRequired[bool]  # the picture and a line only: one of many, side by side
+    title: NotRequired[str]  # what a compact player is called by screen readers
     frames: Sequence[PlayerFrame]
 
 

@@ -1,0 +1,114 @@
+"""Transfer: does the edit that was found on one model break the others?
+
+Every edit is put on the image and shown to every model, in its own float32. The diagonal of the
+matrix is what each attack found for its own model: the same question, optimised again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from apr_core.attacks.result import PixelEdit, edit_image
+from apr_core.attacks.scoring import Scorer
+from apr_core.types import InputError
+
+
+class Effect(StrEnum):
+    """What an edit does to a model."""
+
+    BREAKS = "breaks"
+    """The model was right about the clean image, and is wrong about the edited one."""
+    HOLDS = "holds"
+    MISREAD = "misread already"
+    """The model is wrong about the clean image: there is nothing to break."""
+    NO_EDIT = "no edit"
+    """The row has no edit, so this is the answer to the clean image."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model's answer to one edit.
+
+    Attributes:
+        label: class that the model reads in the edited image.
+        confidence: its probability.
+        true: probability of the true class.
+        effect: what the edit did.
+    """
+
+    label: int
+    confidence: float
+    true: float
+    effect: Effect
+
+
+def transfer_matrix(
+    scorers: Sequence[Scorer],
+    image: Tensor,
+    label: int,
+    edits: Sequence[tuple[PixelEdit, ...]],
+) -> list[list[Cell]]:
+    """What each edit does to each model.
+
+    Args:
+        scorers: of the M models; the columns.
+        image: uint8 (3, H, W).
+        label: its true class.
+        edits: R of them, the rows; () where an attack found none.
+
+    Returns:
+        R rows of M cells.
+
+    Raises:
+        InputError: an edit lies outside the image, or the label is no class of a model.
+    """
+    _check_places(image, edits)
+    pictures = torch.stack([image, *(edit_image(image, edit) for edit in edits)])
+    columns = [_column(scorer, pictures, label, edits) for scorer in scorers]
+    return [[column[row] for column in columns] for row in range(len(edits))]
+
+
+def _column(
+    scorer: Scorer, pictures: Tensor, label: int, edits: Sequence[tuple[PixelEdit, ...]]
+) -> list[Cell]:
+    """A model's answers to the edited ones of `pictures` (1 + R, 3, H, W); the first is clean."""
+    answers = scorer.confirm(pictures.to(scorer.device)).softmax(dim=-1).cpu()
+    if not 0 <= label < answers.shape[1]:
+        raise InputError(
+            f"The label {label} is not a class of this model; its classes are 0 to "
+            f"{answers.shape[1] - 1}."
+        )
+    confidences, leading = answers.max(dim=1)
+    right = int(leading[0]) == label
+    return [
+        Cell(
+            label=int(leading[row]),
+            confidence=float(confidences[row]),
+            true=float(answers[row, label]),
+            effect=_effect(bool(edit), right, int(leading[row]) == label),
+        )
+        for row, edit in enumerate(edits, start=1)
+    ]
+
+
+def _effect(edited: bool, right_before: bool, right_after: bool) -> Effect:
+    if not right_before:
+        return Effect.MISREAD
+    if not edited:
+        return Effect.NO_EDIT
+    return Effect.HOLDS if right_after else Effect.BREAKS
+
+
+def _check_places(image: Tensor, edits: Sequence[tuple[PixelEdit, ...]]) -> None:
+    height, width = image.shape[1:]
+    for edit in (edit for row in edits for edit in row):
+        if not (0 <= edit.x < width and 0 <= edit.y < height):
+            raise InputError(
+                f"The pixel ({edit.x}, {edit.y}) lies outside the image of {width} × {height} "
+                "pixels; use an edit that was found on this image."
+            )

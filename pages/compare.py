@@ -1,0 +1,138 @@
+"""The Compare page: one picture, one seed, one budget, raced on every defence side by side."""
+
+from collections.abc import Callable
+from functools import partial
+from urllib.parse import urlencode
+
+import streamlit as st
+
+import apr_ui.loading  # noqa: F401  before anything else: see there
+from apr_core.data.images import OWN_PICTURE
+from apr_core.registry import unknown_name
+from apr_core.runs import AttackRequest
+from apr_core.types import InputError
+from apr_ui.controls import choose_config, choose_picture, show_request
+from apr_ui.frame import begin_page
+from apr_ui.pictures import enlarge
+from apr_ui.race import (
+    Race,
+    any_race,
+    cancel_race,
+    choose_models,
+    current_race,
+    offer_seals,
+    requests_for,
+    requests_of,
+    show_end,
+    start_race,
+    watch_race,
+)
+from apr_ui.race_link import join_names, race_from_params, race_to_params, split_names
+from apr_ui.race_report import about, news
+from apr_ui.resources import cards
+
+PREVIEW_SCALE = 6
+
+
+def open_link() -> None:
+    """Start the race that the address asks for, once."""
+    params = st.query_params.to_dict()
+    if not params or params == st.session_state.get("compare.address"):
+        return
+    st.session_state["compare.address"] = params
+    try:
+        requests = _asked_for(params)
+        if requests:
+            show_request(requests[0])
+            st.session_state["compare.models"] = [request.model for request in requests]
+            start_race(requests)
+    except InputError as error:
+        st.error(str(error), icon=":material/link_off:")
+
+
+def _asked_for(params: dict[str, str]) -> tuple[AttackRequest, ...] | None:
+    if "runs" in params:
+        return requests_of(split_names(params["runs"]))
+    requests = race_from_params(params)
+    known = cards()[0]
+    for request in requests or ():
+        if request.model not in known:
+            raise InputError(unknown_name("model", request.model[:60], tuple(known)))
+    return requests
+
+
+def keep_address(race: Race) -> None:
+    """Let the address name the race, so that a reload finds it again."""
+    own = race.requests[0].index == OWN_PICTURE
+    runs = join_names([ticket.run_id for ticket in race.tickets])
+    params = {"runs": runs} if own else race_to_params(race.requests)
+    st.session_state["compare.address"] = params
+    if st.query_params.to_dict() != params:
+        st.query_params.from_dict(params)
+
+
+def begin(make: Callable[[], tuple[AttackRequest, ...]]) -> None:
+    """Start a race and draw the page anew."""
+    try:
+        start_race(make(), replay=True)
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    st.rerun()
+
+
+def link_to(race: Race) -> str:
+    """The address that starts this race again."""
+    base = (st.context.url or "").partition("?")[0]
+    return f"{base}?{urlencode(race_to_params(race.requests), safe=',')}"
+
+
+def share(race: Race) -> None:
+    """The link, to copy."""
+    with st.expander("A link to this race", icon=":material/link:"):
+        if race.requests[0].index == OWN_PICTURE:
+            st.caption("The picture itself is in the link: share it only if you may.")
+        st.code(link_to(race), language=None, wrap_lines=True)
+
+
+begin_page("compare")
+open_link()
+buttons = st.container(horizontal=True)
+with st.expander("Picture, models and settings", expanded=not any_race(), icon=":material/tune:"):
+    left, right = st.columns(2, gap="large")
+    with left:
+        choice = choose_picture()
+    with right:
+        if choice is not None:
+            seen = enlarge(choice.image, PREVIEW_SCALE)
+            st.image(seen, width=seen.width, caption=choice.caption, alt=choice.caption)
+        models = choose_models()
+        config = choose_config()
+race = current_race(choice.key if choice else "")
+ending = st.container()
+runners = watch_race(race) if race else []
+live = any(runner.view.live for runner in runners)
+with buttons:
+    go = st.button(
+        "Race",
+        type="primary",
+        key="compare.go",
+        icon=":material/flag:",
+        disabled=choice is None or not models,
+    )
+    if race and live and st.button("Cancel", key="compare.cancel"):
+        cancel_race(race)
+if go and choice is not None:
+    begin(partial(requests_for, choice, models, config))
+if race is None and any_race():
+    st.info(
+        "This picture has not raced: press **Race**. The last race comes back with its picture."
+    )
+if race and runners:
+    keep_address(race)
+    ending.caption(about(race.requests[0]))
+    if not live:
+        ending.info(news(runners), icon=":material/flag:")
+        show_end(race, runners, link_to(race))
+        offer_seals(race, runners)
+    share(race)

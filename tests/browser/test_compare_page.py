@@ -1,0 +1,153 @@
+"""The Compare page as a person meets it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from apr_core.gallery import load_gallery
+from tests.browser.conftest import Server
+
+FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
+FLIP_NUMBER = load_gallery().index(FLIP)
+MODELS = "cifar10-resnet20-vanilla,cifar10-resnet20-apr"
+FINISHED = "Who fell, and when"
+
+
+def link(**settings: object) -> str:
+    asked = {"models": MODELS, "index": FLIP.index} | settings
+    return "/compare?" + "&".join(f"{name}={value}" for name, value in asked.items())
+
+
+QUICK = link(generations=FLIP.outcome.generations)
+
+
+def race(page: Page) -> None:
+    page.get_by_role("button", name="Race", exact=True).click()
+
+
+def statuses(page: Page) -> list[str]:
+    return [player.get_attribute("data-status") for player in page.get_by_test_id("player").all()]
+
+
+def expect_statuses(page: Page, wanted: list[str]) -> None:
+    players = page.get_by_test_id("player")
+    expect(players).to_have_count(len(wanted))
+    for number, status in enumerate(wanted):
+        expect(players.nth(number)).to_have_attribute("data-status", status)
+
+
+def test_a_gallery_image_is_raced_watched_and_found_again(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/compare")
+    page.get_by_test_id(f"picker-{FLIP_NUMBER}").click()
+    chosen = page.get_by_test_id("stMultiSelect").locator("[data-baseweb=tag], [data-tag]")
+    models = page.get_by_role("combobox", name="Models that race")
+    for left in range(chosen.count() - 1, 1, -1):
+        models.press("Backspace")
+        expect(chosen).to_have_count(left)
+    page.get_by_text("Settings of the search").click()
+    budget = page.get_by_label("Generations", exact=True)
+    budget.fill(str(FLIP.outcome.generations))
+    budget.press("Enter")
+    expect(page.get_by_text(f"At most {FLIP.outcome.queries:,} queries")).to_be_visible()
+    race(page)
+    players = page.get_by_test_id("player")
+    expect(players).to_have_count(2)
+    for player in players.all():
+        expect(player).not_to_have_attribute("data-generation", "")
+    expect(page.get_by_text(FINISHED)).to_be_visible(timeout=120_000)
+    expect(players.first).to_have_attribute("data-playing", "false")
+    ended = statuses(page)
+    assert ended[0] == "flipped"
+    assert set(ended) <= {"flipped", "survived", "misclassified"}
+    told = page.get_by_text(f"after {FLIP.outcome.queries:,} queries").first
+    expect(told).to_be_visible()
+    expect(players.first).to_have_attribute("aria-label", "No defence, the search")
+    page.reload()
+    expect(page.get_by_text(FINISHED)).to_be_visible()
+    expect(told).to_be_visible()
+    expect_statuses(page, ended)
+    page.get_by_role("link", name="Results", exact=True).click()
+    expect(page.get_by_role("heading", name="What was measured")).to_be_visible()
+    page.get_by_role("link", name="Compare", exact=True).click()
+    expect(page.get_by_text(FINISHED)).to_be_visible()
+    expect(players.first).to_have_attribute("data-generation", str(FLIP.outcome.generations))
+
+
+def test_a_race_that_was_run_before_is_played_from_its_beginning(
+    server: Server, page: Page
+) -> None:
+    page.goto(server.url + QUICK)
+    expect(page.get_by_text(FINISHED)).to_be_visible(timeout=120_000)
+    last = str(FLIP.outcome.generations)
+    player = page.get_by_test_id("player").first
+    expect(player).to_have_attribute("data-generation", last)
+    race(page)
+    expect(player).to_have_attribute("data-playing", "true")
+    expect(player).to_have_attribute("data-playing", "false")
+    expect(player).to_have_attribute("data-generation", last)
+
+
+def test_the_files_arrive(server: Server, page: Page, tmp_path: Path) -> None:
+    page.goto(server.url + QUICK)
+    expect(page.get_by_text(FINISHED)).to_be_visible(timeout=120_000)
+    files = {}
+    for kind in ("PNG", "CSV", "HTML"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=kind, exact=True).click()
+        files[kind] = Path(download.value.path()).read_bytes()
+    assert Image.open(io.BytesIO(files["PNG"])).width > 500
+    first = next(csv.DictReader(io.StringIO(files["CSV"].decode())))
+    assert (first["Model"], int(first["Queries"])) == ("No defence", FLIP.outcome.queries)
+    page.set_content(files["HTML"].decode())
+    expect(page.get_by_role("table")).to_have_count(2)
+    expect(page.get_by_role("cell", name="No defence", exact=True).first).to_be_visible()
+    address = page.get_by_role("link", name="This link").get_attribute("href")
+    assert address == server.url + QUICK
+
+
+def test_a_race_can_be_cancelled(server: Server, page: Page) -> None:
+    page.goto(server.url + link(generations=1000, seed=77, stop="budget"))
+    expect(page.get_by_test_id("player").first).not_to_have_attribute("data-frames", "0")
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.get_by_text("Cancelled: No defence, APR.")).to_be_visible()
+    expect_statuses(page, ["cancelled", "cancelled"])
+    expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
+    player = page.get_by_test_id("player").first
+    reached = player.get_attribute("data-generation")
+    race(page)
+    expect(player).to_have_attribute("data-playing", "true")
+    expect(player).not_to_have_attribute("data-generation", reached)
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect_statuses(page, ["cancelled", "cancelled"])
+
+
+def test_an_unknown_model_is_answered_plainly(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/compare?models=resnet50&index=3")
+    expect(page.get_by_text("There is no model 'resnet50'")).to_be_visible()
+    expect(page.get_by_role("button", name="Race", exact=True)).to_be_enabled()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wider_than_a_phone(server: Server, page: Page, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(server.url + QUICK)
+    expect(page.get_by_text(FINISHED)).to_be_visible(timeout=120_000)
+    expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    canvases = page.get_by_test_id("player-canvas").all()
+    tops = {round(canvas.bounding_box()["y"]) for canvas in canvases}
+    assert len(canvases) == 2
+    assert len(tops) == 1, "two small pictures stand side by side"
+    width = page.evaluate(
+        "Math.max(...[...document.querySelectorAll('[data-testid=stMain] :is(canvas, p, h1, h3)')]"
+        ".filter(e => !e.closest('[data-testid=stDataFrame]'))"
+        ".map(e => e.getBoundingClientRect().right))"
+    )
+    assert width <= 391
