@@ -193,8 +193,14 @@ class AttackService:
                 run.work.cancel()
             if run.work is not None and run.work.live:
                 groups.setdefault(run.view.request.model, []).append(run)
+        scored = {id(run) for members in groups.values() for run in members}
+        self._publish_all([run for run in runs if id(run) not in scored])
         for model, members in groups.items():
             self._advance(self._scorers[model], members)
+            self._publish_all(members)
+
+    def _publish_all(self, runs: list[_Run]) -> None:
+        """Show what became of runs at once: others' models may take a while."""
         for run in runs:
             try:
                 self._publish(run)
