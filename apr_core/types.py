@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -11,6 +12,25 @@ class InputError(ValueError):
     The message is one plain sentence: what was wrong, with which value, and what to do.
     The command line prints it and exits with code 2; the app shows it and keeps the page as it was.
     """
+
+
+def check_ranges(config: object, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Hold a configuration's numbers against what each may be, ends included.
+
+    Args:
+        ranges: by field; one that begins with an int asks for a whole number.
+
+    Raises:
+        InputError: the first field that is out of its range, or no such number.
+    """
+    for name, (low, high) in ranges.items():
+        value = getattr(config, name)
+        whole = isinstance(low, int)
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            kind = "a whole number" if whole else "a number"
+            raise InputError(f"{name} must be {kind}, not {value!r}; try {low} to {high}.")
+        if not low <= value <= high:
+            raise InputError(f"{name} is {value}, but must lie between {low} and {high}.")
 
 
 class Strategy(StrEnum):

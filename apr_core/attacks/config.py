@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from apr_core.types import Fitness, InputError, Stop, Strategy
+from apr_core.types import Fitness, InputError, Stop, Strategy, check_ranges
 
 RANGES: dict[str, tuple[float, float]] = {
     "pixels": (1, 16),
@@ -50,14 +50,7 @@ class OnePixelConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            whole = isinstance(low, int)
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-                kind = "a whole number" if whole else "a number"
-                raise InputError(f"{name} must be {kind}, not {value!r}; try {low} to {high}.")
-            if not low <= value <= high:
-                raise InputError(f"{name} is {value}, but must lie between {low} and {high}.")
+        check_ranges(self, RANGES)
         kinds: dict[str, type[StrEnum]] = {
             "strategy": Strategy,
             "fitness": Fitness,

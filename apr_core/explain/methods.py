@@ -15,7 +15,7 @@ from apr_core import random
 from apr_core.models.resnet import ResNet
 from apr_core.models.vgg import VGG
 from apr_core.registry import Registry
-from apr_core.types import InputError
+from apr_core.types import InputError, check_ranges
 
 ROWS = {"cpu": 32, "cuda": 1024}
 """Images that go through the model together, with a gradient kept for each."""
@@ -69,14 +69,7 @@ class AttributionConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            whole = isinstance(low, int)
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-                kind = "a whole number" if whole else "a number"
-                raise InputError(f"{name} must be {kind}, not {value!r}; try {low} to {high}.")
-            if not low <= value <= high:
-                raise InputError(f"{name} is {value}, but must lie between {low} and {high}.")
+        check_ranges(self, RANGES)
         if self.stride > self.window:
             raise InputError(
                 f"stride is {self.stride}, over the window's {self.window}, which would leave "
