@@ -54,7 +54,7 @@ def jobs(toy: bool) -> list[Job]:
         *(_training(architecture, defence, toy) for architecture, defence in trainings),
         *(_overhead(architecture, toy) for architecture in ("resnet18", "vgg16")),
         *(_certification(*model, toy) for model in trainings),
-        *(_evaluation(*model, attack, toy) for attack in ("ladder", "de") for model in trainings),
+        *(_evaluation(*model, attack, toy) for attack in ("de", "ladder") for model in trainings),
         *(_masked(architecture, toy) for architecture in architectures),
         *(_seeds(defence, toy) for defence in (*FIVE[:4], *ABLATIONS[:3])),
         _gallery(toy),
