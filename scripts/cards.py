@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from apr_core.evaluation.cells import Records
+from apr_core.evaluation.cells import Records, is_of
 from apr_core.zoo import Card, is_own, list_cards, write_card
 
 
@@ -28,7 +28,7 @@ def with_records(card: Card, records: Records) -> Card:
                 "command": record.command,
             }
             for record in records.evaluations
-            if (record.setting.model, record.setting.sha256) == (card.name, card.sha256)
+            if is_of(record, card)
             for level in record.levels
         ],
         certificates=[
@@ -40,7 +40,7 @@ def with_records(card: Card, records: Records) -> Card:
                 "command": record.command,
             }
             for record in records.certificates
-            if (record.setting.model, record.setting.sha256) == (card.name, card.sha256)
+            if is_of(record, card)
         ],
     )
 

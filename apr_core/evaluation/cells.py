@@ -145,16 +145,17 @@ def _over_runs(runs: list[dict[str, Any]], records: Sequence[Record], like: Reco
     return mean_of(rates) if runs and len(rates) == len(runs) else None
 
 
+def is_of(record: Record | CertRecord, card: Card) -> bool:
+    """Whether a record was made with the model's present weights."""
+    return (record.setting.model, record.setting.sha256) == (card.name, card.sha256)
+
+
 def find_certificates(
     records: Sequence[CertRecord], card: Card, spacing: int = SPACING
 ) -> CertRecord | None:
     """Those of a model's present weights behind one lattice, of the most images."""
     fitting = [
-        record
-        for record in records
-        if record.setting.model == card.name
-        and record.setting.sha256 == card.sha256
-        and record.setting.spacing == spacing
+        record for record in records if is_of(record, card) and record.setting.spacing == spacing
     ]
     return max(fitting, key=lambda record: record.setting.images, default=None)
 
@@ -182,8 +183,7 @@ def find_record(
     fitting = [
         record
         for record in records
-        if record.setting.model == card.name
-        and record.setting.sha256 == card.sha256
+        if is_of(record, card)
         and record.setting.lattice == lattice
         and record.level(1) is not None
         and attack in ("", record.setting.attack)
