@@ -22,6 +22,7 @@ from apr_core.zoo import Card
 from apr_ui.certificate import wrapper
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.controls import KEEP, Choice, make_request
+from apr_ui.downloads import offer_files
 from apr_ui.player import player
 from apr_ui.player.data import player_data
 from apr_ui.race_link import MOST_MODELS
@@ -341,18 +342,7 @@ def _downloads(runners: Sequence[Runner], matrix: list[list[Cell]], link: str) -
         ("CSV", lambda: as_table(runners).to_csv(index=False), "text/csv", "The table"),
         ("HTML", lambda: report_page(runners, matrix, link), "text/html", "All of it as one page"),
     )
-    with st.container(horizontal=True):
-        for kind, make, mime, described in files:
-            st.download_button(
-                kind,
-                make,
-                file_name=f"{name}.{kind.lower()}",
-                mime=mime,
-                key=f"compare.{kind.lower()}",
-                help=described,
-                on_click="ignore",
-                icon=":material/download:",
-            )
+    offer_files("compare", name, files)
 
 
 def offer_seals(race: Race, runners: Sequence[Runner]) -> None:

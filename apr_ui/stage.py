@@ -12,6 +12,7 @@ from apr_core.runs import RunView
 from apr_core.types import InputError, Status
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.controls import Choice
+from apr_ui.downloads import offer_files
 from apr_ui.pictures import alt_text, animation, enlarge, magnified, ringed
 from apr_ui.player import player
 from apr_ui.player.data import player_data
@@ -153,15 +154,4 @@ def exports(view: RunView, outcome: Outcome) -> None:
         ("JSON", lambda: to_json(record(view)), "application/json", "The whole run"),
         ("HTML", lambda: standalone_page(record(view)), "text/html", "A page that replays it"),
     )
-    with st.container(horizontal=True):
-        for kind, make, mime, described in files:
-            st.download_button(
-                kind,
-                make,
-                file_name=f"{name}.{kind.lower()}",
-                mime=mime,
-                key=f"attack.{kind.lower()}",
-                help=described,
-                on_click="ignore",
-                icon=":material/download:",
-            )
+    offer_files("attack", name, files)

@@ -8,7 +8,7 @@ import streamlit as st
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import PixelEdit
-from apr_core.runs import MapRequest
+from apr_core.runs import MapRequest, RunView
 from apr_core.types import InputError
 from apr_ui.attention import (
     AGREEMENT_WORDS,
@@ -53,10 +53,17 @@ def open_link() -> None:
         st.error(str(error), icon=":material/link_off:")
 
 
+def run_on(choice: Choice, model: str) -> tuple[CurrentRun | None, RunView | None]:
+    """The session's attack on this picture and model, as it stands."""
+    run = current_run(choice.key)
+    if run is None or run.request.model != model:
+        return None, None
+    return run, service().view(run.ticket.run_id)
+
+
 def edits_of(choice: Choice, model: str) -> tuple[PixelEdit, ...]:
     """What an attack changed: this session's own, else the gallery's."""
-    run = current_run(choice.key)
-    view = service().view(run.ticket.run_id) if run and run.request.model == model else None
+    _, view = run_on(choice, model)
     if view is not None and view.outcome is not None:
         return tuple(view.outcome.edits)
     known = (entry for entry in gallery() if (entry.index, entry.model) == (choice.index, model))
@@ -65,8 +72,7 @@ def edits_of(choice: Choice, model: str) -> tuple[PixelEdit, ...]:
 
 def attack(choice: Choice, model: str) -> None:
     """Offer the attack, and wait for it where it runs."""
-    run = current_run(choice.key)
-    view = service().view(run.ticket.run_id) if run and run.request.model == model else None
+    run, view = run_on(choice, model)
     if run is not None and view is not None and view.live:
         st.fragment(partial(_wait, run), run_every=0.5)()
     elif st.button("Attack this picture", key="attention.attack", icon=":material/target:"):
