@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """Write a text where a reader finds either all of it or what was there before.
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write a text, or bytes, where a reader finds either all of it or what was there before.
 
     Folders are made as needed.
 
@@ -15,6 +15,6 @@ def write_whole(path: Path, text: str) -> Path:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(text)
+    part.write_bytes(content.encode() if isinstance(content, str) else content)
     part.replace(path)
     return path

@@ -11,10 +11,10 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from apr_core import strict
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome
@@ -57,12 +57,6 @@ class GalleryEntry:
             return f"{before} → {CLASSES[self.outcome.label_after]}"
         return f"{before} holds"
 
-    @classmethod
-    def from_dict(cls, entry: dict[str, Any]) -> GalleryEntry:
-        """Undo `dataclasses.asdict` and JSON."""
-        config = OnePixelConfig(**entry["config"])
-        return cls(**{**entry, "config": config, "outcome": Outcome.from_dict(entry["outcome"])})
-
 
 def load_gallery(path: Path = GALLERY) -> tuple[GalleryEntry, ...]:
     """The shipped gallery.
@@ -71,11 +65,11 @@ def load_gallery(path: Path = GALLERY) -> tuple[GalleryEntry, ...]:
         InputError: the file is missing or damaged.
     """
     try:
-        entries = json.loads(path.read_text())
-        if not isinstance(entries, list) or not entries:
-            raise TypeError("not a list of runs")
-        return tuple(GalleryEntry.from_dict(entry) for entry in entries)
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        entries = strict.build(tuple[GalleryEntry, ...], strict.read(path))
+        if not entries:
+            raise ValueError("it has no runs")
+        return entries
+    except (OSError, ValueError) as error:
         raise InputError(
             f"The gallery cannot be read ({error}); make it with `python -m apr_core gallery`."
         ) from None

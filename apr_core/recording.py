@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apr_core.attacks.result import PixelEdit, Snapshot, Walk, to_edits
+from apr_core import strict
+from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, Walk, to_edits
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.sample import ASSETS
 from apr_core.runs import AttackRequest, Phase, RunView
@@ -31,8 +33,66 @@ START_RUN = ASSETS / "start-run.json"
 """The run that plays on the Start page."""
 
 
-def record(view: RunView) -> dict[str, Any]:
-    """A run as JSON values; `frames` grows by one a generation."""
+@dataclass(frozen=True)
+class _Pixels:
+    xy: tuple[tuple[int, int], ...]
+    rgb: tuple[tuple[int, int, int], ...]
+    p: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Walk:
+    slot: int
+    parent: _Pixels
+    donors: tuple[_Pixels, ...]
+    weight: float
+    child: _Pixels
+    kept: bool
+
+
+@dataclass(frozen=True)
+class _Frame:
+    generation: int
+    queries: int
+    pixels: int
+    xy: str
+    rgb: str
+    p: str
+    moved: str
+    best: int
+    best_true: float
+    best_label: int
+    best_confidence: float
+    walk: _Walk | None
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """What `record` makes, to hold a file against."""
+
+    format: int
+    run: str
+    model: str
+    index: int
+    label: int
+    config: OnePixelConfig
+    classes: tuple[str, ...]
+    width: int
+    height: int
+    image: str
+    status: str
+    outcome: Outcome | None
+    seconds: float
+    versions: dict[str, str]
+    frames: tuple[_Frame, ...]
+
+
+def record(view: RunView, first: int = 0) -> dict[str, Any]:
+    """A run as JSON values; `frames` grows by one a generation.
+
+    Args:
+        first: the first frame to make; whoever looks often asks for the newest alone.
+    """
     request = view.request
     _, height, width = request.image.shape
     return {
@@ -50,7 +110,7 @@ def record(view: RunView) -> dict[str, Any]:
         "outcome": asdict(view.outcome) if view.outcome else None,
         "seconds": view.seconds,
         "versions": versions(),
-        "frames": [frame(snapshot) for snapshot in view.snapshots],
+        "frames": [frame(snapshot) for snapshot in view.snapshots[first:]],
     }
 
 
@@ -127,10 +187,11 @@ def load_recording(path: Path) -> dict[str, Any]:
         InputError: the file is missing, damaged or of another format.
     """
     try:
-        recording: dict[str, Any] = json.loads(path.read_text())
+        recording: dict[str, Any] = strict.build(dict[str, Any], strict.read(path))
+        strict.build(_Recording, recording)
         if recording["format"] != FORMAT:
-            raise KeyError(recording["format"])
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"it is of format {recording['format']}")
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{path.name} is not a recording of a run ({error}); make it with "
             "`python -m apr_core gallery`."

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Generic, TypeVar
 
-from apr_core.types import InputError
+from apr_core.types import InputError, shown
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class Registry(Generic[T]):
 
 def unknown_name(kind: str, name: str, known: tuple[str, ...]) -> str:
     """The sentence for a name that is not among `known`."""
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(shown(name), known, n=1)
     hint = f" (did you mean '{near[0]}'?)" if near else ""
     listing = ", ".join(known) if known else "none so far"
-    return f"There is no {kind} '{name}'{hint}; the known ones are: {listing}."
+    return f"There is no {kind} '{shown(name)}'{hint}; the known ones are: {listing}."

@@ -21,7 +21,12 @@ from apr_core.attacks.search import Search
 from apr_core.attacks.truth_map import Survey, TruthMap
 from apr_core.defences.inpainting import group_of
 from apr_core.defences.lattice_masking import LatticeMasking, certified_groups
+from apr_core.types import InputError
 
+SERVED: dict[str, tuple[int, int]] = {"population": (4, 2000), "generations": (0, 1000)}
+"""What a caller over the network may ask, ends included: a generation holds up everyone's."""
+MOST_HISTORY = 32 * 2**20
+"""Bytes that a run's snapshots may take: what two million one-pixel candidates do."""
 BEHIND_LATTICE = "+lattice"
 """What a model's name ends with if it is asked for behind lattice masking."""
 
@@ -102,8 +107,24 @@ class AttackRequest:
 
     def begin(self, scorer: Scorer) -> Search:
         """See `Request`."""
+        check_size(self.config)
         labels, indices = torch.tensor([self.label]), torch.tensor([self.index])
         return Search(self.config, scorer, self.image[None], labels, indices=indices)
+
+
+def history_bytes(config: OnePixelConfig) -> int:
+    """What the snapshots of a run that uses up its budget take."""
+    return config.max_queries * (7 * config.pixels + 9)
+
+
+def check_size(config: OnePixelConfig) -> None:
+    """Raise InputError if a run is too long to be shown."""
+    if history_bytes(config) > MOST_HISTORY:
+        raise InputError(
+            f"A run of up to {config.max_queries:,} queries with {config.pixels} pixels each would "
+            f"take {history_bytes(config) / 2**20:,.0f} MB of memory to be shown, over the limit "
+            f"of {MOST_HISTORY // 2**20}; ask for fewer candidates, generations or pixels."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +168,8 @@ class Ticket:
 
 def known_claim(claims: Iterable[str], token: str) -> str:
     """The one of `claims` that `token` is, compared in constant time; "" if it is none."""
-    matches = [known for known in claims if hmac.compare_digest(known.encode(), token.encode())]
+    offered = token.encode(errors="surrogatepass")
+    matches = [known for known in claims if hmac.compare_digest(known.encode(), offered)]
     return matches[0] if matches else ""
 
 
@@ -181,6 +203,7 @@ class View(Generic[Asked, Seen, Came]):
         outcome: what came of it, None before that, or if it failed.
         error: a sentence, "" unless it failed.
         queue_place: 1 for the next to start; 0 once started.
+        wait: seconds until it starts, by how long runs took of late; None while unknown.
         seconds: of searching so far.
         seconds_left: at the pace so far, to the end of the budget; None while unknown.
     """
@@ -191,6 +214,7 @@ class View(Generic[Asked, Seen, Came]):
     outcome: Came | None = None
     error: str = ""
     queue_place: int = 0
+    wait: float | None = None
     seconds: float = 0.0
     seconds_left: float | None = None
 

@@ -12,24 +12,29 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from apr_core.attacks.scoring import Edits, Scorer
+from apr_core.archive.lines import Head
+from apr_core.archive.store import Archive
+from apr_core.attacks.scoring import Scorer, out_of_memory
 from apr_core.defences.lattice_masking import behind_lattice
+from apr_core.pace import Pace, in_words
 from apr_core.runs import (
     BEHIND_LATTICE,
+    AttackRequest,
     Phase,
     Request,
     Ticket,
     View,
-    Work,
     give_up_claim,
+    history_bytes,
     known_claim,
 )
+from apr_core.stepping import TROUBLE, Run, advance
 from apr_core.types import InputError
 from apr_core.zoo import load_model
 
@@ -39,22 +44,12 @@ MAX_LIVE = 32
 MAX_QUEUED = 200
 MAX_KEPT = 300
 """Ended runs that stay in memory, the most recently seen ones."""
+MAX_BYTES = 128 * 2**20
+"""Of the snapshots of ended runs together, and again of those of live ones once they are done."""
 IDLE_SECONDS = 120.0
 """A run that nobody looked at for this long is ended: its caller is gone."""
 CLAIM_SECONDS = 10.0
 """A claim whose holder did not look for this long no longer keeps a run from being cancelled."""
-
-
-@dataclass
-class _Run:
-    """A run as the service holds it; `claims` are tokens, with when each was last seen."""
-
-    view: View[Any, Any, Any]
-    claims: dict[str, float] = field(default_factory=dict)
-    seen: float = field(default_factory=time.monotonic)
-    began: float = 0.0
-    work: Work | None = None
-    cancelled: bool = False
 
 
 class AttackService:
@@ -65,6 +60,7 @@ class AttackService:
         max_live: runs that are searched at once.
         max_queued: runs that may wait.
         idle_seconds: how long a run that nobody views goes on.
+        archive: where runs are kept that have ended, and found after a restart; by default nowhere.
     """
 
     def __init__(
@@ -73,23 +69,27 @@ class AttackService:
         max_live: int = MAX_LIVE,
         max_queued: int = MAX_QUEUED,
         idle_seconds: float = IDLE_SECONDS,
+        archive: Archive | None = None,
     ) -> None:
         self._load = load or load_scorer
         self._max_live, self._max_queued = max_live, max_queued
         self._idle_seconds = idle_seconds
+        self._archive = archive
+        self._pace = Pace(max_live)
         self._scorers: dict[str, Scorer] = {}
-        self._runs: OrderedDict[str, _Run] = OrderedDict()
+        self._runs: OrderedDict[str, Run] = OrderedDict()
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="attack-service", daemon=True)
         self._thread.start()
 
     def submit(self, request: Request) -> Ticket:
-        """Start, or join, the run of a request.
+        """Start, or join, the run of a request; one that is kept on disk has ended already.
 
         Raises:
             InputError: too many runs wait already.
         """
+        self._recall(request.run_id)
         with self._changed:
             run = self._runs.get(request.run_id)
             if run is None or run.cancelled or run.view.phase is Phase.FAILED:
@@ -99,22 +99,41 @@ class AttackService:
             self._changed.notify_all()
             return ticket
 
-    def _enqueue(self, request: Request) -> _Run:
-        queued = sum(run.view.phase is Phase.QUEUED for run in self._runs.values())
-        if queued >= self._max_queued:
-            raise InputError(f"{queued} attacks are waiting already; try again in a minute or two.")
-        run = _Run(View(request, Phase.QUEUED, queue_place=queued + 1))
+    def _enqueue(self, request: Request) -> Run:
+        place = 1 + sum(run.view.phase is Phase.QUEUED for run in self._runs.values())
+        wait = self._pace.wait(place, [run.view for run in self._runs.values() if run.view.live])
+        if place > self._max_queued:
+            raise InputError(
+                f"{place - 1} attacks are waiting already, and place {place} would start"
+                f"{in_words(wait) or ' after all of them'}; try again in a minute or two."
+            )
+        run = Run(View(request, Phase.QUEUED, queue_place=place, wait=wait))
         self._runs[request.run_id] = run
         self._runs.move_to_end(request.run_id)
         self._forget()
+        if self._archive:
+            self._archive.begin(request)
         return run
+
+    def _recall(self, run_id: str) -> None:
+        """Take a run that is not in memory from the archive, if it is there."""
+        if self._archive is None or run_id in self._runs:
+            return
+        view = self._archive.view(run_id)
+        with self._changed:
+            if view is not None and run_id not in self._runs:
+                self._runs[run_id] = Run(view)
+                self._forget()
 
     def view(self, run_id: str, token: str = "", wait: float = 0.0) -> View[Any, Any, Any] | None:
         """The run as it stands, None if it is not known (any more). Looking keeps it going.
 
+        A run that an earlier service left unfinished has failed, with a sentence that says so.
+
         Args:
             wait: seconds to wait, at most, for a run's first snapshot.
         """
+        self._recall(run_id)
         with self._changed:
             run = self._runs.get(run_id)
             if run is None:
@@ -122,7 +141,7 @@ class AttackService:
             first = run  # for the closure: never None
             self._changed.wait_for(lambda: first.view.snapshots or not first.view.live, wait)
             run.seen = time.monotonic()
-            if not run.view.live:
+            if not run.view.live and run_id in self._runs:
                 self._runs.move_to_end(run_id)
             claim = known_claim(run.claims, token)
             if claim:
@@ -144,17 +163,35 @@ class AttackService:
             run.cancelled = run.cancelled or (run.view.live and unwanted)
             return True
 
+    def lost(self, run_id: str) -> Head | None:
+        """What was asked of a run on a person's own picture, which is no longer in memory."""
+        if self._archive is None or run_id in self._runs:
+            return None
+        return self._archive.lost(run_id)
+
+    def count_live(self, run_ids: Iterable[str]) -> int:
+        """How many of some runs have not ended; to count is not to look."""
+        with self._changed:
+            known = [self._runs[run_id] for run_id in run_ids if run_id in self._runs]
+            return sum(run.view.live and not run.cancelled for run in known)
+
     def close(self) -> None:
         """Stop the thread; what is live stays as it is."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         self._thread.join()
+        if self._archive:
+            self._archive.close()
 
     def _forget(self) -> None:
-        ended = [run_id for run_id, run in self._runs.items() if not run.view.live]
-        for run_id in ended[: max(0, len(ended) - MAX_KEPT)]:
-            del self._runs[run_id]
+        """Let go of ended runs, the longest unseen first, where they are too many or too big."""
+        ended = [(run_id, run.view) for run_id, run in self._runs.items() if not run.view.live]
+        room = MAX_BYTES
+        for place, (run_id, view) in enumerate(reversed(ended)):
+            room -= _size(view)
+            if place >= MAX_KEPT or room < 0:
+                del self._runs[run_id]
 
     def _work(self) -> None:
         while True:
@@ -164,7 +201,11 @@ class AttackService:
                     return
                 self._reap()
                 live = self._admit()
-            self._step(live)
+            try:
+                self._step(live)
+            except TROUBLE as error:
+                for run in live:
+                    self._fail(run, error)
 
     def _any_live(self) -> bool:
         return any(run.view.live for run in self._runs.values())
@@ -176,17 +217,29 @@ class AttackService:
             if run.view.live and run.seen < oldest:
                 run.cancelled = True
 
-    def _admit(self) -> list[_Run]:
+    def _admit(self) -> list[Run]:
         """The runs to step, those that waited longest first, and a place for each that waits."""
         live = [run for run in self._runs.values() if run.view.live]
         live.sort(key=lambda run: (not run.cancelled, run.view.phase is Phase.QUEUED))
-        for place, run in enumerate(live[self._max_live :], start=1):
-            run.view = replace(run.view, queue_place=place)
-        return live[: self._max_live]
+        count = self._fitting(live)
+        started, views = live[:count], [run.view for run in live[:count]]
+        for place, run in enumerate(live[count:], start=1):
+            wait = self._pace.wait(place, views)
+            run.view = replace(run.view, queue_place=place, wait=wait)
+        return started
 
-    def _step(self, runs: list[_Run]) -> None:
+    def _fitting(self, live: list[Run]) -> int:
+        """How many runs, from the first, may go on at once: their number and memory are bounded."""
+        room = MAX_BYTES
+        for place, run in enumerate(live[: self._max_live]):
+            room -= _planned(run.view)
+            if room < 0 and place and run.work is None:
+                return place
+        return min(len(live), self._max_live)
+
+    def _step(self, runs: list[Run]) -> None:
         """One step of every run."""
-        groups: dict[str, list[_Run]] = {}
+        groups: dict[str, list[Run]] = {}
         for run in runs:
             self._begin(run)
             if run.cancelled and run.work is not None:
@@ -196,18 +249,18 @@ class AttackService:
         scored = {id(run) for members in groups.values() for run in members}
         self._publish_all([run for run in runs if id(run) not in scored])
         for model, members in groups.items():
-            self._advance(self._scorers[model], members)
+            advance(self._scorers[model], members, self._fail)
             self._publish_all(members)
 
-    def _publish_all(self, runs: list[_Run]) -> None:
+    def _publish_all(self, runs: list[Run]) -> None:
         """Show what became of runs at once: others' models may take a while."""
         for run in runs:
             try:
                 self._publish(run)
-            except Exception as error:
+            except TROUBLE as error:
                 self._fail(run, error)
 
-    def _begin(self, run: _Run) -> None:
+    def _begin(self, run: Run) -> None:
         """Load the model and look at the clean image, before a run's first step."""
         if run.work is not None:
             return
@@ -215,51 +268,43 @@ class AttackService:
         run.began = time.monotonic()
         try:
             run.work = request.begin(self._scorer(request.model))
-        except Exception as error:
+        except TROUBLE as error:
             self._fail(run, error)
             return
-        run.view = replace(run.view, phase=Phase.RUNNING, queue_place=0)
+        run.view = replace(run.view, phase=Phase.RUNNING, queue_place=0, wait=None)
 
     def _scorer(self, name: str) -> Scorer:
         if name not in self._scorers:
             self._scorers[name] = self._load(name)
         return self._scorers[name]
 
-    def _advance(self, scorer: Scorer, runs: list[_Run]) -> None:
-        """Score the runs' candidates together, and let each take its part.
-
-        Should scoring them together fail, each is scored alone, to find out whose fault it is.
-        """
-        parts = [(run, run.work, run.work.propose()) for run in runs if run.work is not None]
-        try:
-            merged = scorer.score(Edits.merge([edits for _, _, edits in parts]))
-            logits = list(torch.split(merged, [len(edits) for _, _, edits in parts]))
-        except Exception as error:
-            if len(runs) == 1:
-                self._fail(runs[0], error)
-                return
-            for run in runs:
-                self._advance(scorer, [run])
-            return
-        for (run, work, _), part in zip(parts, logits, strict=True):
-            try:
-                work.advance(part)
-            except Exception as error:
-                self._fail(run, error)
-
-    def _fail(self, run: _Run, error: Exception) -> None:
+    def _fail(self, run: Run, error: BaseException) -> None:
         """End a run with a sentence for its viewers; what nobody foresaw is logged as well."""
         if isinstance(error, InputError):
             sentence = str(error)
+        elif out_of_memory(error):
+            sentence = (
+                "There is not enough memory for this run; ask for fewer candidates or pixels."
+            )
         else:
             kind = type(error).__name__
             sentence = f"The attack broke off ({kind}); start it again, or choose another model."
             LOG.error("run %s broke off", run.view.request.run_id, exc_info=error)
         run.work = None
+        if not run.view.live:
+            return
         with self._changed:
             run.view = replace(run.view, phase=Phase.FAILED, error=sentence, seconds_left=None)
+        self._keep(run)
 
-    def _publish(self, run: _Run) -> None:
+    def _keep(self, run: Run) -> None:
+        """Note the pace, and leave an ended run to the archive."""
+        if run.view.phase is Phase.ENDED:
+            self._pace.note(run.view)
+        if self._archive:
+            self._archive.end(run.view)
+
+    def _publish(self, run: Run) -> None:
         """Swap in a new view."""
         work, view = run.work, run.view
         if work is None or not view.live:
@@ -278,6 +323,21 @@ class AttackService:
             if not view.live:
                 run.work = None
             self._changed.notify_all()
+        if not view.live:
+            self._keep(run)
+
+
+def _planned(view: View[Any, Any, Any]) -> int:
+    """Bytes that a run's snapshots take if it uses up its budget, about."""
+    request = view.request
+    return history_bytes(request.config) if isinstance(request, AttackRequest) else 0
+
+
+def _size(view: View[Any, Any, Any]) -> int:
+    """Bytes of a run's snapshots, about."""
+    if not isinstance(view.request, AttackRequest):
+        return 0
+    return _planned(view) * len(view.snapshots) // (view.request.config.generations + 1)
 
 
 def load_scorer(name: str, device: str | torch.device = "cpu") -> Scorer:

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from apr_core import strict
 from apr_core.runs import Ticket, give_up_claim, known_claim
 from apr_core.trainer import TrainRequest, find_finished, training_folder
 from apr_core.training.fit import Progress
@@ -97,7 +98,11 @@ class _Run:
                 if not line.endswith(b"\n"):
                     return
                 self.read += len(line)
-                report = Progress(**json.loads(line))
+                try:
+                    report = strict.build(Progress, strict.parse(line, finite=False))
+                except ValueError as error:
+                    LOG.warning("a line of %s is no report (%s)", self.path(".log"), error)
+                    continue
                 place = (report.epoch, report.step)
                 while self.progress and (self.progress[-1].epoch, self.progress[-1].step) >= place:
                     self.progress.pop()
@@ -229,11 +234,10 @@ class TrainingService:
             training_folder().glob("*.order"), key=lambda path: path.stat().st_mtime
         ):
             try:
-                order = json.loads(path.read_text())
-                request = TrainRequest(**{**order, "config": TrainConfig(**order["config"])})
+                request = strict.build(TrainRequest, strict.read(path))
                 run = _Run(request, TrainPhase.INTERRUPTED)
                 run.catch_up()
-            except (OSError, ValueError, TypeError, KeyError) as error:
+            except (OSError, ValueError) as error:
                 LOG.warning("%s is no order for a training (%s)", path, error)
                 continue
             if holder_of(request):
@@ -364,5 +368,6 @@ def holder_of(request: TrainRequest) -> int:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return int(lock.read() or 0)
+            held = lock.read().strip()
+            return int(held) if held.isascii() and held.isdecimal() and len(held) < 10 else 0
     return 0

@@ -5,13 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+LONGEST_MESSAGE = 1200
+
 
 class InputError(ValueError):
     """Something a person gave us cannot be used.
 
     The message is one plain sentence: what was wrong, with which value, and what to do.
     The command line prints it and exits with code 2; the app shows it and keeps the page as it was.
+    It may repeat what a file or a link said, and is made one printable line of bounded length.
     """
+
+    def __init__(self, message: str = "") -> None:
+        line = shown(str(message), -1)
+        if len(line) > LONGEST_MESSAGE:  # the remedy stands at the end
+            line = f"{line[: LONGEST_MESSAGE - 300]} … {line[-290:]}"
+        super().__init__(line)
+
+
+def shown(text: str, most: int = 60) -> str:
+    """A text from outside, fit to stand in a sentence: one short printable line.
+
+    Args:
+        most: characters; -1 for all.
+    """
+    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    line = " ".join(line.split())
+    return line if most < 0 else line[:most]
 
 
 def check_ranges(config: object, ranges: Mapping[str, tuple[float, float]]) -> None:
@@ -28,9 +48,9 @@ def check_ranges(config: object, ranges: Mapping[str, tuple[float, float]]) -> N
         whole = isinstance(low, int)
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             kind = "a whole number" if whole else "a number"
-            raise InputError(f"{name} must be {kind}, not {value!r}; try {low} to {high}.")
+            raise InputError(f"{name} must be {kind}, not {value!r:.40}; try {low} to {high}.")
         if not low <= value <= high:
-            raise InputError(f"{name} is {value}, but must lie between {low} and {high}.")
+            raise InputError(f"{name} is {value!s:.40}, but must lie between {low} and {high}.")
 
 
 class Strategy(StrEnum):

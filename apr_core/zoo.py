@@ -13,21 +13,24 @@ import os
 import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from apr_core import strict
 from apr_core.defences import restore_front
 from apr_core.files import write_whole
 from apr_core.models import Classifier, build_model
 from apr_core.registry import unknown_name
-from apr_core.types import InputError
+from apr_core.types import InputError, shown
 
 NAME_PATTERN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 """Names are dataset-architecture-defence, and so can never lead out of the folder."""
+MOST_CARD_BYTES = 2**20
+"""Of a card, and of the names and shapes in a file of weights."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,6 @@ class Card:
     certificates: list[dict[str, Any]] = field(default_factory=list)
     notes: str = ""
 
-    def _check_types(self) -> None:
-        for name, kind in get_type_hints(Card).items():
-            kinds = (int, float) if kind is float else get_origin(kind) or kind
-            if not isinstance(getattr(self, name), kinds):
-                raise TypeError(f"{name} is {getattr(self, name)!r}")
-
     @classmethod
     def read(cls, path: Path) -> Card:
         """The card in a file.
@@ -82,15 +79,16 @@ class Card:
             InputError: the file is not a card.
         """
         try:
-            card = cls(**json.loads(path.read_text()))
-            card._check_types()
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
+            card = strict.build(cls, strict.read(path, MOST_CARD_BYTES))
+            if not (0 <= card.correct <= card.tested and 0 <= card.clean_accuracy <= 1):
+                raise ValueError(f"{card.correct} of {card.tested} is no accuracy")
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"{path.name} is not a model card ({error}); restore it or delete it."
             ) from None
         if card.name != path.stem:
             raise InputError(
-                f"{path.name} says that it is of '{card.name}'; rename it or restore it."
+                f"{path.name} says that it is of '{shown(card.name)}'; rename it or restore it."
             )
         return card
 
@@ -176,6 +174,12 @@ def load_model(name: str, device: str | torch.device = "cpu") -> Classifier:
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:
+    most = sum(4 * tensor.numel() for tensor in model.state_dict().values()) + MOST_CARD_BYTES
+    if path.stat().st_size > most:
+        raise InputError(
+            f"{path.name} has {path.stat().st_size:,} bytes, and its card's architecture at most "
+            f"{most:,}; restore both files."
+        )
     try:
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
         model.load_state_dict(tensors, strict=False)
@@ -200,7 +204,7 @@ def check_name(name: str) -> None:
     """Raise InputError unless `name` can name a checkpoint."""
     if not NAME_PATTERN.fullmatch(name):
         raise InputError(
-            f"'{name}' cannot name a model; use small letters, digits and hyphens, as in "
+            f"'{shown(name)}' cannot name a model; use small letters, digits and hyphens, as in "
             "cifar10-resnet20-vanilla."
         )
 
@@ -243,4 +247,5 @@ def write_card(card: Card, own: bool = False) -> None:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ from apr_core.models import Classifier, build_model
 from apr_core.models.pixel_attention import PixelAttention
 
 ROOT = Path(__file__).parents[1]
+KEPT_APART = {"APR_CLASSROOM": "classroom", "APR_RUNS": "runs"}
+"""Where the app keeps what people do; tests have folders of their own."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests do is not found by the app, nor by other tests' servers."""
+    for variable, name in KEPT_APART.items():
+        os.environ[variable] = str(tmp_path_factory.mktemp(name))
 
 
 class LinearModel(nn.Module):

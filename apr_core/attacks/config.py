@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from apr_core.types import Fitness, InputError, Stop, Strategy, check_ranges
+from apr_core.types import Fitness, InputError, Stop, Strategy, check_ranges, shown
 
 RANGES: dict[str, tuple[float, float]] = {
     "pixels": (1, 16),
@@ -62,7 +62,7 @@ class OnePixelConfig:
             isinstance(self.target, bool) or not isinstance(self.target, int) or self.target < 0
         ):
             raise InputError(
-                f"target must be a class number from 0, not {self.target!r}; leave it out for "
+                f"target must be a class number from 0, not {self.target!r:.40}; leave it out for "
                 "an untargeted attack."
             )
 
@@ -77,4 +77,6 @@ def _member(kind: type[StrEnum], name: str, value: str) -> StrEnum:
         return kind(value)
     except ValueError:
         known = ", ".join(kind)
-        raise InputError(f"There is no {name} '{value}'; the known ones are: {known}.") from None
+        raise InputError(
+            f"There is no {name} '{shown(str(value))}'; the known ones are: {known}."
+        ) from None

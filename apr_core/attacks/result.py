@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from apr_core import strict
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.pixels import apply_edits
 from apr_core.types import InputError, Status
@@ -32,9 +33,17 @@ def to_edits(positions: Tensor, colours: Tensor) -> tuple[PixelEdit, ...]:
 
 
 def edit_image(image: Tensor, edits: tuple[PixelEdit, ...]) -> Tensor:
-    """A copy of one image, uint8 (C, H, W), with its pixels set."""
+    """A copy of one image, uint8 (C, H, W), with its pixels set.
+
+    Raises:
+        InputError: one of them is not in the picture.
+    """
     if not edits:
         return image.clone()
+    height, width = image.shape[1:]
+    for edit in edits:
+        if not (0 <= edit.x < width and 0 <= edit.y < height and min(edit.rgb) >= 0):
+            raise InputError(f"{edit} is no edit of a picture of {width} × {height} pixels.")
     positions = torch.tensor([[(edit.x, edit.y) for edit in edits]])
     colours = torch.tensor([[edit.rgb for edit in edits]])
     return apply_edits(image[None].cpu(), positions, colours)[0]
@@ -144,11 +153,8 @@ class AttackResult:
             InputError: the text is not a result.
         """
         try:
-            entry = json.loads(text)
-            config = OnePixelConfig(**entry.pop("config"))
-            outcomes = tuple(Outcome.from_dict(outcome) for outcome in entry.pop("outcomes"))
-            return cls(config=config, outcomes=outcomes, **entry)
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            return strict.build(cls, strict.parse(text))
+        except ValueError as error:
             raise InputError(
                 f"This is not an attack result ({error}); use one that `attack --json` wrote."
             ) from None
@@ -184,8 +190,8 @@ class Snapshot:
     Attributes:
         generation: 0 for the initial population.
         queries: candidates scored so far.
-        positions: of the population, (P, k, 2) int64 as x, y.
-        colours: (P, k, 3) int64.
+        positions: of the population, (P, k, 2) int16 as x, y.
+        colours: (P, k, 3) uint8.
         fitness: (P,) float32, lower is better.
         true: probability of the true class for each member, (P,) float32.
         moved: members that are new in this generation, (P,) bool.

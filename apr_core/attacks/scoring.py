@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,10 @@ CPU_CHUNK, CUDA_CHUNK = 50, 4096
 """Images in a chunk: for each thread of a CPU what its cache holds, on a GPU what fills it."""
 CONFIRM_CHUNK = {"cpu": 8, "cuda": 256}
 """Images in a chunk where few are looked at: they too are padded to one shape."""
+_NO_MEMORY = (
+    "out of memory", "allocate memory", "not enough memory", "alloc_failed", "bad allocation",
+)  # fmt: skip
+"""What an allocator says that has none left, in PyTorch, CUDA's libraries and onnxruntime."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class Scorer:
     This package's own models are scored through a folded copy, in chunks padded to one shape, so
     that a candidate's logits do not depend on its company; what matters is then confirmed on the
     model itself (`exact` is False). A user's model is called as it is, on exactly the candidates.
+    Where memory does not suffice for a chunk, it is halved for good, and the work goes on.
 
     Args:
         model: images (B, C, H, W) float in [0, 1] -> logits (B, K).
@@ -90,6 +96,7 @@ class Scorer:
         half: search in half precision (bfloat16 on a CPU). Then too, what matters is confirmed.
 
     Attributes:
+        chunk: images in one call of the model, as it stands.
         repeatable: whether a candidate's logits depend on the candidate alone, to the bit.
     """
 
@@ -99,6 +106,7 @@ class Scorer:
         self.model = model
         self.device = device_of(model)
         self.chunk = chunk or default_chunk(self.device)
+        self._few = CONFIRM_CHUNK.get(self.device.type, 64)
         own = isinstance(model, Classifier)
         self.exact = not (own or half)
         self.repeatable = own
@@ -109,29 +117,64 @@ class Scorer:
 
     @torch.inference_mode()
     def score(self, edits: Edits) -> Tensor:
-        """Logits of every edit, (N, K) float32."""
+        """Logits of every edit, (N, K) float32.
+
+        Raises:
+            InputError: the model answers with no logits, or memory lacks for a single image.
+        """
         kind = torch.bfloat16 if self.device.type == "cpu" else torch.float16
         with torch.autocast(self.device.type, kind, enabled=self._half):
-            return torch.cat(
-                [
-                    self._classify(self._search, edits.draw(first, first + self.chunk), self.chunk)
-                    for first in range(0, len(edits), self.chunk)
-                ]
-            )
+            return self._search_on(edits.draw, len(edits))
 
     @torch.inference_mode()
     def look(self, images: Tensor) -> Tensor:
         """Logits of many images as a search sees them, fast: uint8 (N, C, H, W) -> (N, K)."""
-        parts = torch.split(images, self.chunk)
-        return torch.cat([self._classify(self._search, part, self.chunk) for part in parts])
+        return self._search_on(_slices(images), len(images))
 
     @torch.inference_mode()
     def confirm(self, images: Tensor) -> Tensor:
         """The model's own logits, in float32: uint8 (N, C, H, W) -> (N, K)."""
-        chunk = CONFIRM_CHUNK.get(self.device.type, 64)
-        return torch.cat(
-            [self._classify(self.model, part, chunk) for part in torch.split(images, chunk)]
-        )
+        logits, few = self._in_chunks(self.model, _slices(images), len(images), self._few)
+        self._few = min(few, self._few)
+        return logits
+
+    def _search_on(self, draw: Callable[[int, int], Tensor], count: int) -> Tensor:
+        logits, chunk = self._in_chunks(self._search, draw, count, self.chunk)
+        self.chunk = min(chunk, self.chunk)
+        return logits
+
+    def _in_chunks(
+        self, model: nn.Module, draw: Callable[[int, int], Tensor], count: int, chunk: int
+    ) -> tuple[Tensor, int]:
+        """Logits (count, K) of what `draw(first, last)` draws, and the chunk that memory bore."""
+        parts: list[Tensor] = []
+        first = 0
+        while not parts or first < count:
+            part = self._unless_full(model, draw, first, chunk)
+            if part is not None:
+                parts.append(part)
+                first += chunk
+            elif chunk > 1:
+                chunk //= 2
+            else:
+                raise InputError(
+                    "The model ran out of memory with a single picture; close what else uses the "
+                    "device, or choose a smaller model."
+                )
+        return torch.cat(parts), chunk
+
+    def _unless_full(
+        self, model: nn.Module, draw: Callable[[int, int], Tensor], first: int, chunk: int
+    ) -> Tensor | None:
+        """One chunk's logits; None where memory does not suffice for it."""
+        try:
+            return self._classify(model, draw(first, first + chunk), chunk)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        if self.device.type == "cuda":  # by now the attempt's own tensors are gone
+            torch.cuda.empty_cache()
+        return None
 
     def _classify(self, model: nn.Module, images: Tensor, shape: int) -> Tensor:
         """Logits (n, K) of uint8 images (n, C, H, W), n at most `shape`, padded if need be."""
@@ -145,9 +188,21 @@ class Scorer:
         return torch.stack(answers).softmax(-1).mean(0).log()[:count]
 
 
+def _slices(images: Tensor) -> Callable[[int, int], Tensor]:
+    return lambda first, last: images[first:last]
+
+
 def default_chunk(device: torch.device) -> int:
     """Images in one call of a model where nobody said otherwise; `bench` tries others."""
     return CPU_CHUNK * torch.get_num_threads() if device.type == "cpu" else CUDA_CHUNK
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an allocator, the system's or a device's, gave up."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
+    )
 
 
 def as_input(images: Tensor) -> Tensor:

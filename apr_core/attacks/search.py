@@ -176,8 +176,8 @@ class Search:
         return Snapshot(
             generation=state.search.generation - 1,
             queries=int(state.queries[0]),
-            positions=positions.cpu(),
-            colours=colours.cpu(),
+            positions=positions.to("cpu", torch.int16),
+            colours=colours.to("cpu", torch.uint8),
             fitness=state.search.fitness[0].cpu(),
             true=state.readings.true[0].cpu(),
             moved=state.search.moved[0].cpu(),

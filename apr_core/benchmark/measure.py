@@ -123,6 +123,16 @@ def choose_images(model: nn.Module, count: int) -> tuple[Tensor, Tensor]:
 
     They survive most often, so that peers, which stop at success, spend their budget too.
     """
+    sample, rows = load_sample(), surest_rows(model, count)
+    return sample.images[rows], sample.labels[rows]
+
+
+def surest_rows(model: nn.Module, count: int) -> Tensor:
+    """Rows of the sample, (B,), that the model gets right with the greatest margin.
+
+    Raises:
+        InputError: it gets too few right.
+    """
     sample = load_sample()
     logits = Scorer(model).confirm(sample.images.to(device_of(model))).cpu()
     true = sample.labels[:, None]
@@ -134,7 +144,7 @@ def choose_images(model: nn.Module, count: int) -> tuple[Tensor, Tensor]:
             f"The model classifies {right} of the sample's images correctly; to bench it, ask for "
             f"fewer images than {count} or train it first."
         )
-    return sample.images[rows], sample.labels[rows]
+    return rows
 
 
 def attack_work(case: Case) -> Work:

@@ -166,6 +166,8 @@ class Store:
                 f"The classes' folder cannot be used ({error.strerror}); ask your teacher to see "
                 "to it on the machine that runs the lab."
             ) from None
+        except UnicodeDecodeError:  # of SQLite's own words on a file that is damaged
+            raise InputError(_DAMAGED.format(file=self._path.name)) from None
         except sqlite3.Error as error:
             sentence = self._sentence(error)
             if not sentence:
@@ -175,7 +177,7 @@ class Store:
     def _sentence(self, error: sqlite3.Error) -> str:
         """What an error means to a person; "" for one that is the program's own fault."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if str(error).startswith(("no such", "Could not decode")):
+        if str(error).startswith(("no such", "Could not decode", "unsupported", "malformed")):
             code = sqlite3.SQLITE_CORRUPT
         return _SENTENCES.get(code, "").format(file=self._path.name)
 

@@ -13,7 +13,7 @@ from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.protocol import Subject
 from apr_core.external import check_images, check_model, is_external, load_external
 from apr_core.hardware import default_device
-from apr_core.types import InputError
+from apr_core.types import InputError, shown
 from apr_core.zoo import load_card, load_model
 
 Subparsers = Any  # argparse has no public name for it
@@ -74,8 +74,16 @@ def chosen_subject(
 
 def check_out(path: Path | None) -> None:
     """Raise InputError if `--out` names no place for a file."""
-    if path is not None and (path.is_dir() or not path.parent.is_dir()):
-        raise InputError(f"{path} is no place for a file; give --out another place.")
+    if path is None:
+        return
+    try:
+        fit = path.parent.is_dir() and not path.is_dir()
+    except OSError:  # a name too long, a folder that may not be looked into
+        fit = False
+    if not fit:
+        raise InputError(
+            f"{shown(str(path), 200)} is no place for a file; give --out another place."
+        )
 
 
 def write_out(path: Path, data: bytes) -> None:

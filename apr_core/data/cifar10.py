@@ -68,10 +68,10 @@ def class_number(name: str) -> int:
     Raises:
         InputError: there is no such class.
     """
-    if name.isdecimal() and name.isascii() and int(name) < len(CLASSES):
+    if name in map(str, range(len(CLASSES))):
         return int(name)
     if name not in CLASSES:
-        raise InputError(unknown_name("class", name[:40], CLASSES))
+        raise InputError(unknown_name("class", name, CLASSES))
     return CLASSES.index(name)
 
 

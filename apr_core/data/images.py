@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -16,12 +15,21 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from apr_core.types import InputError
+from apr_core.types import InputError, shown
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_BYTES = 5 * 2**20
 MAX_PIXELS = 25_000_000
-"""Room for a phone's 24 megapixels; decoding so many takes up to 0.4 GB for a moment."""
+"""Room for a phone's 24 megapixels. With the limits below, no picture takes 300 MB to decode."""
+MAX_VALUES = 75_000_000
+"""Pixels times bands, of which a picture may have four."""
+MAX_WEBP_PIXELS = 16_000_000
+"""The decoder of WebP holds each pixel in four places."""
+MAX_SCANS = 50
+"""Scans of a progressive JPEG, of which encoders make a dozen. Each costs a pass over all pixels,
+and may be twelve bytes long."""
+STRIP = 2**20
+"""Pixels that are brought to RGB at a time."""
 SIZE = 32
 """Side in pixels of what the model sees."""
 OWN_PICTURE = -1
@@ -39,12 +47,6 @@ DETAIL_RANGE = (0.009, 0.115)
 """Mean absolute step in grey between neighbours, across and down."""
 MAX_GREY_SPREAD = 4
 """Largest difference between a pixel's channels, of 255, that passes for grey: room for JPEG."""
-
-_DAMAGE = (
-    OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, EOFError,
-    OverflowError, struct.error,
-)  # fmt: skip
-"""What Pillow's readers raise on damaged files."""
 
 # One picture at a time bounds the memory, and `catch_warnings` is not safe between threads.
 _READING = threading.Lock()
@@ -69,7 +71,7 @@ def read_picture(data: bytes, name: str = "the picture") -> Picture:
     Raises:
         InputError: it is empty, too big, of another format, animated or damaged.
     """
-    name = _speakable(name)
+    name = shown(name, 80) or "the picture"
     rgb, see_through = _decode(data, name, FORMATS)
     image = _to_tensor(_reduce(rgb))
     notes = (*_shape_warnings(rgb.size, see_through), *content_warnings(image))
@@ -117,9 +119,13 @@ def to_png(image: Tensor) -> bytes:
     return file.getvalue()
 
 
-def from_png(data: bytes) -> Tensor:
-    """The uint8 image (3, H, W) in a PNG file's bytes; raises InputError as `read_picture`."""
-    return _to_tensor(_decode(data, "the PNG file", ("PNG",))[0])
+def from_png(data: bytes, most: int = MAX_PIXELS) -> Tensor:
+    """The uint8 image (3, H, W) in a PNG file's bytes; raises InputError as `read_picture`.
+
+    Args:
+        most: pixels that it may have.
+    """
+    return _to_tensor(_decode(data, "the PNG file", ("PNG",), most)[0])
 
 
 def content_warnings(image: Tensor) -> tuple[str, ...]:
@@ -160,11 +166,14 @@ def _shape_warnings(size: tuple[int, int], see_through: bool) -> Iterator[str]:
         )
 
 
-def _decode(data: bytes, name: str, formats: tuple[str, ...]) -> tuple[Image.Image, bool]:
+def _decode(
+    data: bytes, name: str, formats: tuple[str, ...], most: int = MAX_PIXELS
+) -> tuple[Image.Image, bool]:
     """The upright RGB picture in a file's bytes, and whether any white shows through it."""
     _check_bytes(len(data), name)
     with _reading(name, formats), Image.open(io.BytesIO(data), formats=formats) as file:
-        _check_header(file, name)
+        _check_header(file, name, most)
+        _check_scans(data, file, name)
         file.load()
         _set_upright(file)
         rgb, see_through = _to_rgb(file)
@@ -182,13 +191,13 @@ def _reading(name: str, formats: tuple[str, ...]) -> Iterator[None]:
         except InputError:  # itself a ValueError
             raise
         except (Image.DecompressionBombError, MemoryError) as error:
-            raise InputError(_too_many_pixels("too many", name)) from error
+            raise InputError(_too_many_pixels("too many", name, MAX_PIXELS)) from error
         except UnidentifiedImageError as error:
             raise InputError(
                 f"There is no {' or '.join(formats)} picture in {name}; "
                 "save it in such a format and try again."
             ) from error
-        except _DAMAGE as error:
+        except Exception as error:  # Pillow's readers raise nearly anything on damaged files
             raise InputError(
                 f"Only part of {name} can be read because the file is damaged or cut short; "
                 "save or download it again."
@@ -205,11 +214,13 @@ def _check_bytes(count: int, name: str) -> None:
         )
 
 
-def _check_header(file: Image.Image, name: str) -> None:
+def _check_header(file: Image.Image, name: str, most: int) -> None:
     """Refuse before decoding, which is what a small file of many pixels makes costly."""
     width, height = file.size
-    if width * height > MAX_PIXELS:
-        raise InputError(_too_many_pixels(f"{width} × {height}", name))
+    most = min(most, MAX_VALUES // len(file.getbands()))
+    most = min(most, MAX_WEBP_PIXELS) if file.format == "WEBP" else most
+    if width * height > most:
+        raise InputError(_too_many_pixels(f"{width} × {height}", name, most))
     frames = int(getattr(file, "n_frames", 1))
     # A phone's JPEG may carry a depth or brightness map as a second frame (MPO): no animation.
     if frames > 1 and file.format != "MPO":
@@ -219,9 +230,19 @@ def _check_header(file: Image.Image, name: str) -> None:
         )
 
 
-def _too_many_pixels(count: str, name: str) -> str:
-    limit = MAX_PIXELS // 10**6
-    return f"There are {count} pixels in {name}; scale it down to under {limit} million in all."
+def _too_many_pixels(count: str, name: str, most: int) -> str:
+    limit = f"{most // 10**6} million" if most >= 10**6 else f"{most + 1:,}"
+    return f"There are {count} pixels in {name}; scale it down to under {limit} in all."
+
+
+def _check_scans(data: bytes, file: Image.Image, name: str) -> None:
+    """Refuse a JPEG that says the same too often: in its data, the marker is nothing else."""
+    scans = data.count(b"\xff\xda") if file.format in ("JPEG", "MPO") else 0
+    if scans > MAX_SCANS:
+        raise InputError(
+            f"There are {scans:,} scans in {name}, and a progressive JPEG has at most {MAX_SCANS}; "
+            "open it and save it again."
+        )
 
 
 def _set_upright(image: Image.Image) -> None:
@@ -229,12 +250,28 @@ def _set_upright(image: Image.Image) -> None:
 
     In place, Pillow turns the pixels before it rewrites the data, which is where it may stumble.
     """
-    with suppress(*_DAMAGE):
+    with suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
 
 
 def _to_rgb(image: Image.Image) -> tuple[Image.Image, bool]:
-    """A picture of any mode as RGB on white, and whether any of the white shows."""
+    """A picture of any mode as RGB on white, and whether any of the white shows.
+
+    It goes in strips: brought over whole, a picture would be in memory five times.
+    """
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image.convert("RGB"), False
+    rgb, see_through = Image.new("RGB", image.size), False
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        part, clear = _strip_to_rgb(strip)
+        rgb.paste(part, (0, top))
+        see_through |= clear
+    return rgb, see_through
+
+
+def _strip_to_rgb(image: Image.Image) -> tuple[Image.Image, bool]:
     if image.mode.startswith(("I", "F")):
         image = _to_eight_bits(image)
     if not image.has_transparency_data:
@@ -270,9 +307,3 @@ def _reduce(rgb: Image.Image) -> Image.Image:
 def _to_tensor(rgb: Image.Image) -> Tensor:
     """An RGB picture of H rows as uint8 (3, H, W)."""
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
-
-
-def _speakable(name: str) -> str:
-    """A name fit for a sentence: one short printable line."""
-    line = "".join(letter if letter.isprintable() else " " for letter in name)
-    return " ".join(line.split())[:80] or "the picture"

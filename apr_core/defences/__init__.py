@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_type_hints
 
 from torch import nn
 
+from apr_core import strict
 from apr_core.defences.adversarial_training import AdversarialTraining
 from apr_core.defences.apr import APR, Regularizer
 from apr_core.defences.apr_plus import APRPlus
@@ -43,9 +44,15 @@ def restore_front(name: str, constants: dict[str, Any]) -> nn.Module | None:
     Raises:
         InputError: the name is unknown, or a constant is, or makes no sense.
     """
+    defence = DEFENCES.get(name)
+    kinds = get_type_hints(type(defence))
     try:
-        return replace(DEFENCES.get(name), **constants).make_front()  # type: ignore[type-var]
-    except TypeError as error:
+        given = strict.build(dict[str, Any], constants)
+        known = {key: strict.build(kinds.get(key, Any), value) for key, value in given.items()}
+        return replace(defence, **known).make_front()  # type: ignore[type-var]
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
         raise InputError(
             f"The card's constants do not fit the defence {name} ({error}); restore the card."
         ) from None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
+from apr_core import strict
 from apr_core.defences.lattice_masking import SPACING
 from apr_core.evaluation.certificates import CertRecord, load_certificates
 from apr_core.evaluation.metrics import Mean, Paired, Rate, mean_of, paired, rate_of
@@ -121,7 +121,9 @@ def _read_seeds(card: Card) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        runs: list[dict[str, Any]] = json.loads(path.read_text())["runs"]
+        runs = strict.build(list[dict[str, Any]], strict.read(path)["runs"])
+        for run in runs:
+            strict.build(float, run["clean_accuracy"])
         return runs if any(run["sha256"] == card.sha256 for run in runs) else []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -145,7 +147,24 @@ def _over_runs(runs: list[dict[str, Any]], records: Sequence[Record], like: Reco
     return mean_of(rates) if runs and len(rates) == len(runs) else None
 
 
-def is_of(record: Record | CertRecord, card: Card) -> bool:
+class _Measured(Protocol):
+    """A setting that says of which weights."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+
+class Measurement(Protocol):
+    """A record of any kind."""
+
+    @property
+    def setting(self) -> _Measured: ...
+
+
+def is_of(record: Measurement, card: Card) -> bool:
     """Whether a record was made with the model's present weights."""
     return (record.setting.model, record.setting.sha256) == (card.name, card.sha256)
 

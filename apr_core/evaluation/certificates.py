@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from apr_core import strict
 from apr_core.attacks.scoring import as_input
 from apr_core.defences.lattice_masking import (
     SPACING,
@@ -26,7 +27,7 @@ from apr_core.evaluation.images import choose_images, choose_indices, indices_sh
 from apr_core.evaluation.journal import Journal
 from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.protocol import EvalProgress, Subject
-from apr_core.evaluation.record import file_name, load_all, results_folder
+from apr_core.evaluation.record import check_rate, file_name, load_all, results_folder
 from apr_core.files import write_whole
 from apr_core.hardware import describe_hardware
 from apr_core.models.inference import device_of
@@ -86,13 +87,11 @@ class CertRecord:
             InputError: the text is no record of certificates.
         """
         try:
-            entry = json.loads(text)
-            entry["setting"] = CertSetting(**entry["setting"])
-            for name in ("clean", "certified"):
-                entry[name] = Rate(**entry[name])
-            entry["verdicts"] = tuple((int(index), str(word)) for index, word in entry["verdicts"])
-            return cls(**entry)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            record = strict.build(cls, strict.parse(text))
+            for rate in (record.clean, record.certified):
+                check_rate(rate)
+            return record
+        except ValueError as error:
             raise InputError(
                 f"This is no record of certificates ({error}); make one with `python -m apr_core "
                 "certify`."

@@ -5,18 +5,44 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from apr_core import strict
 from apr_core.evaluation.record import results_folder
 from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
 
 GROUP = {"cpu": 20, "cuda": 500}
 """Images that are looked at together, and lost together in a kill."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    setting: dict[str, Any]
+    seconds: float
+    entries: dict[str, dict[str, Any]]
+
+
+def _read_line(line: bytes, path: Path) -> _Line:
+    """A line that was written whole.
+
+    Raises:
+        InputError: it is damaged all the same.
+    """
+    try:
+        found = strict.build(_Line, strict.parse(line))
+        if not all(index.isascii() and index.isdecimal() for index in found.entries):
+            raise ValueError("an entry is of no image")
+    except ValueError as error:
+        raise InputError(
+            f"A line of {path} is damaged ({error}); delete the file: its work is done again."
+        ) from None
+    return found
 
 
 class Journal:
@@ -45,18 +71,18 @@ class Journal:
         """Everything that any worker has written."""
         self.entries, self.seconds = {}, 0.0
         for path in sorted(self._folder.glob("*.jsonl")):
-            for line in path.read_text().splitlines(keepends=True):
-                if line.endswith("\n"):  # a line without its end was being written at a kill
-                    self._take(json.loads(line), path)
+            for line in path.read_bytes().splitlines(keepends=True):
+                if line.endswith(b"\n"):  # a line without its end was being written at a kill
+                    self._take(_read_line(line, path), path)
 
-    def _take(self, line: dict[str, Any], path: Path) -> None:
-        if line["setting"] != self._setting:
+    def _take(self, line: _Line, path: Path) -> None:
+        if line.setting != self._setting:
             raise InputError(
                 f"{path.parent} holds unfinished work with other settings or weights; delete it to "
                 "start afresh."
             )
-        self.seconds += line["seconds"]
-        self.entries |= {int(index): entry for index, entry in line["entries"].items()}
+        self.seconds += line.seconds
+        self.entries |= {int(index): entry for index, entry in line.entries.items()}
 
     def work_through(
         self,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apr_core import strict
 from apr_core.evaluation import paper
 from apr_core.evaluation.claims import Claim, settled
 from apr_core.evaluation.record import results_folder
@@ -53,30 +53,43 @@ def overhead_rows(architecture: str) -> list[OverheadRow]:
     if record is None:
         return [OverheadRow(architecture, "", *theirs, None, None, None, None, "")]
     inference = next(
-        (
-            cost
-            for cost in record["inference"]
-            if cost["form"] == "loaded" and cost["overhead"] != 0.0
-        ),
+        (cost for cost in record.inference if cost.form == "loaded" and cost.overhead != 0.0),
         None,
     )
     return [
         OverheadRow(
             architecture,
-            cost["defence"],
+            cost.defence,
             *theirs,
-            cost["overhead"],
-            tuple(cost["spread"]),
-            inference["overhead"] if inference else None,
-            tuple(inference["spread"]) if inference else None,
-            record["hardware"],
+            cost.overhead,
+            cost.spread,
+            inference.overhead if inference else None,
+            inference.spread if inference else None,
+            record.hardware,
         )
-        for cost in record["training"]
-        if cost["defence"] in ("apr", "apr-exact", "apr-plus")
+        for cost in record.training
+        if cost.defence in ("apr", "apr-exact", "apr-plus")
     ]
 
 
-def _read_overhead(architecture: str) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class _Cost:
+    """A share by which something takes longer than without a defence; `form` is of inference."""
+
+    defence: str
+    overhead: float
+    spread: tuple[float, float]
+    form: str = ""
+
+
+@dataclass(frozen=True)
+class _Costs:
+    hardware: str
+    training: tuple[_Cost, ...]
+    inference: tuple[_Cost, ...]
+
+
+def _read_overhead(architecture: str) -> _Costs | None:
     """What `bench --overhead` wrote.
 
     Raises:
@@ -86,12 +99,19 @@ def _read_overhead(architecture: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        entry: dict[str, Any] = json.loads(path.read_text())
-        for name in ("training", "inference", "hardware"):
-            entry[name]
+        entry = strict.build(dict[str, Any], strict.read(path))
+        costs = (tuple(map(_cost, entry[name])) for name in ("training", "inference"))
+        return _Costs(strict.build(str, entry["hardware"]), *costs)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is no record of an overhead ({error}); make it with `python -m apr_core "
             f"bench --overhead --architecture {architecture} --out {path}`."
         ) from None
-    return entry
+
+
+def _cost(entry: dict[str, Any]) -> _Cost:
+    """One line of the record; what else it holds is not asked for here."""
+    told = {
+        name: entry[name] for name in ("defence", "form", "overhead", "spread") if name in entry
+    }
+    return strict.build(_Cost, told)

@@ -9,11 +9,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from apr_core.attacks.ladder import Rung, Verdict
-from apr_core.attacks.result import PixelEdit
+from apr_core import strict
+from apr_core.attacks.ladder import Verdict
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.sample import SIDE, TEST_IMAGES
 from apr_core.evaluation.metrics import Rate, rate_of, success_curve
 from apr_core.files import write_whole
 from apr_core.types import InputError
+
+_SHADES = frozenset(range(256))
 
 
 def results_folder() -> Path:
@@ -134,42 +138,55 @@ class Record:
             InputError: the text is no record of an evaluation.
         """
         try:
-            entry = json.loads(text)
-            setting = entry["setting"]
-            for name in ("stages", "pixels"):
-                setting[name] = tuple(setting[name])
-            entry["setting"] = Setting(**setting)
-            entry["clean"] = Rate(**entry["clean"])
-            entry["clean_all"] = Rate(**entry["clean_all"]) if entry["clean_all"] else None
-            entry["levels"] = tuple(map(_level, entry["levels"]))
-            entry["verdicts"] = tuple(map(verdict_from, entry["verdicts"]))
-            return cls(**entry)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            record = strict.build(cls, strict.parse(text))
+            _check(record)
+            return record
+        except ValueError as error:
             raise InputError(
                 f"This is no record of an evaluation ({error}); make one with `python -m apr_core "
                 "evaluate`."
             ) from None
 
 
-def _level(entry: dict[str, Any]) -> Level:
-    curve = [(int(spent), float(share)) for spent, share in entry["curve"]]
-    rates = {"asr": Rate(**entry["asr"]), "robust": Rate(**entry["robust"])}
-    return Level(**{**entry, **rates, "curve": curve})
-
-
 def verdict_from(entry: dict[str, Any]) -> Verdict:
-    """Undo `dataclasses.asdict` and JSON."""
-    rungs = tuple(
-        Rung(
-            **{
-                **rung,
-                "edits": tuple(PixelEdit(e["x"], e["y"], tuple(e["rgb"])) for e in rung["edits"]),
-                "caught": tuple(rung["caught"]),
-            }
-        )
-        for rung in entry["rungs"]
-    )
-    return Verdict(**{**entry, "rungs": rungs})
+    """Undo `dataclasses.asdict` and JSON.
+
+    Raises:
+        InputError: it is no verdict.
+    """
+    try:
+        return strict.build(Verdict, entry)
+    except ValueError as error:
+        raise InputError(
+            f"An entry of an unfinished evaluation is damaged ({error}); delete it from "
+            f"{results_folder() / 'unfinished'}."
+        ) from None
+
+
+def check_rate(rate: Rate) -> None:
+    """Raise ValueError unless the shares are shares."""
+    if not 0 <= rate.count <= rate.total:
+        raise ValueError(f"{rate.count} of {rate.total} is no share")
+    if not all(0 <= share <= 1 for share in (rate.rate, rate.low, rate.high)):
+        raise ValueError(f"a rate of {rate.rate} ({rate.low} to {rate.high}) is no share")
+
+
+def _check(record: Record) -> None:
+    """Raise ValueError where a record says what cannot be."""
+    if not record.levels or [level.pixels for level in record.levels] != list(
+        record.setting.pixels
+    ):
+        raise ValueError("its levels are not those of its setting")
+    for rate in (record.clean, record.clean_all, *(level.asr for level in record.levels)):
+        if rate is not None:
+            check_rate(rate)
+    for verdict in record.verdicts:
+        edits = [edit for rung in verdict.rungs for edit in rung.edits]
+        if not (0 <= verdict.index < TEST_IMAGES and 0 <= verdict.label < len(CLASSES)):
+            raise ValueError(f"no test image {verdict.index} is of class {verdict.label}")
+        for edit in edits:
+            if not (0 <= edit.x < SIDE and 0 <= edit.y < SIDE and set(edit.rgb) <= _SHADES):
+                raise ValueError(f"{edit} is no edit of a picture")
 
 
 def levels_of(setting: Setting, verdicts: tuple[Verdict, ...]) -> tuple[Level, ...]:
@@ -219,7 +236,7 @@ def load_all(folder: str, read: Callable[[str], Kind]) -> tuple[list[Kind], list
     records, damaged = [], []
     for path in sorted((results_folder() / folder).glob("*.json")):
         try:
-            records.append(read(path.read_text()))
-        except (InputError, OSError, UnicodeDecodeError) as error:
+            records.append(read(strict.text(path)))
+        except (OSError, ValueError) as error:
             damaged.append(f"{path.name}: {error}")
     return records, damaged

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from apr_core import strict
 from apr_core.models.inference import keep_memory
 from apr_core.training.batches import AugmentedBatches
 from apr_core.training.recipes import Defence, TrainConfig, learning_rate, make_optimizer
@@ -48,6 +49,15 @@ class Progress:
     seconds: float
     seconds_left: float
     found: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """How far a run was that was written down."""
+
+    epoch: int
+    seconds: float
+    history: list[dict[str, float]]
 
 
 Report = Callable[[Progress], None]
@@ -236,30 +246,45 @@ class Run:
         """Go on from a file that `save` wrote.
 
         Raises:
-            InputError: the file is of a run with another configuration.
+            InputError: the file is damaged, or of a run with another configuration.
         """
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
+                self._check_identity(path, metadata)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise InputError(f"{path} is damaged ({error}); delete it to start afresh.") from None
+            self._take_up(tensors, strict.build(_Kept, strict.parse(metadata["progress"], False)))
+        except InputError:
+            raise
+        except (SafetensorError, OSError, RuntimeError, ValueError, LookupError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[-1].strip().rstrip(".")
+            raise InputError(
+                f"{path} is damaged ({reason:.200}); delete it to start afresh."
+            ) from None
+
+    def _check_identity(self, path: Path, metadata: dict[str, str]) -> None:
         for name, value in self._identity().items():
             if metadata.get(name) != value:
                 raise InputError(
                     f"{path} holds a run with another {name}; delete it to start afresh, "
                     "or train again with the settings it was started with."
                 )
+
+    def _take_up(self, tensors: dict[str, Tensor], kept: _Kept) -> None:
+        """Be where the run was; what cannot be is a ValueError."""
+        if not 0 <= kept.epoch <= self.config.epochs:
+            raise ValueError(f"it stands at epoch {kept.epoch}")
         self.model.load_state_dict(
             {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
         )
+        trained = [value for group in self.optimizer.param_groups for value in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith("optimizer."):
                 _, index, name = key.split(".")
+                if value.shape not in ((), trained[int(index)].shape):
+                    raise ValueError(f"{key} has shape {tuple(value.shape)}")
                 slots.setdefault(int(index), {})[name] = value
         state = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**state, "state": slots})
-        progress = json.loads(metadata["progress"])
-        self.epoch, self.seconds = progress["epoch"], progress["seconds"]
-        self.history = progress["history"]
+        self.epoch, self.seconds, self.history = kept.epoch, kept.seconds, kept.history

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -32,7 +33,10 @@ expect.set_options(timeout=60_000)  # a busy machine is no failure
 
 
 class Server:
-    """`streamlit run app.py` on a free port of the loopback; `environment` is added to this one."""
+    """`streamlit run app.py` on a free port of the loopback; `environment` is added to this one.
+
+    Runs that other servers kept are none of its own, unless `environment` names their folder.
+    """
 
     def __init__(self, environment: dict[str, str] | None = None) -> None:
         with socket.socket() as probe:
@@ -40,10 +44,11 @@ class Server:
             port = probe.getsockname()[1]
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
         self.url = f"http://127.0.0.1:{port}"
+        apart = {"APR_RUNS": tempfile.mkdtemp(prefix="apr-runs-")}
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | (environment or {}),
+            env=os.environ | apart | (environment or {}),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,0 +1,51 @@
+"""What one session may ask of the attack service, so that nobody crowds out the others."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from apr_core.runs import Request, Ticket
+from apr_core.service import AttackService
+from apr_core.types import InputError
+
+MOST_LIVE = 16
+"""Runs of a session that go on or wait; two races of six, and some."""
+MOST_A_MINUTE = 60
+_ASKED = "app.asked"
+
+
+class SessionService(AttackService):
+    """The service as the pages call it. Outside a session, as in a test, it has no limits."""
+
+    def submit(self, request: Request) -> Ticket:
+        """See `AttackService`.
+
+        Raises:
+            InputError: too many runs wait already, or the session has or asks for too many.
+        """
+        if get_script_run_ctx() is None:
+            return super().submit(request)
+        asked: deque[tuple[float, str]] = st.session_state.setdefault(
+            _ASKED, deque(maxlen=MOST_A_MINUTE)
+        )
+        now = time.monotonic()
+        if len(asked) == MOST_A_MINUTE and now - asked[0][0] < 60:
+            wait = math.ceil(60 - (now - asked[0][0]))
+            raise InputError(
+                f"You asked for {MOST_A_MINUTE} runs within a minute; wait {wait} s and try again."
+            )
+        others = {run_id for _, run_id in asked} - {request.run_id}
+        live = self.count_live(others)
+        if live >= MOST_LIVE:
+            raise InputError(
+                f"{live} of your runs go on or wait already; let one end, or cancel one, and try "
+                "again."
+            )
+        ticket = super().submit(request)
+        asked.append((now, request.run_id))
+        return ticket

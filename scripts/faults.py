@@ -1,0 +1,358 @@
+"""Break the attack service in every way it is to survive, and record what came of it.
+
+    python -m scripts.faults --out results/faults.json
+
+Each fault is injected into a real service on a model of the zoo. A fault that is not borne as it
+should be ends the script with exit code 1; the tests run the same faults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from apr_core.archive.store import INTERRUPTED, Archive, runs_folder
+from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.scoring import Scorer
+from apr_core.data.images import OWN_PICTURE
+from apr_core.data.sample import load_test_image
+from apr_core.files import write_whole
+from apr_core.hardware import describe_hardware
+from apr_core.runs import AttackRequest, Phase, RunView
+from apr_core.service import AttackService
+from apr_core.types import InputError, Stop
+from apr_core.version import find_commit, versions
+from apr_core.zoo import load_model
+
+ROOT = Path(__file__).parents[1]
+MODEL = "cifar10-resnet20-vanilla"
+QUICK = OnePixelConfig(population=40, generations=3, stop=Stop.BUDGET)
+ENDLESS = OnePixelConfig(population=40, generations=1000, stop=Stop.BUDGET)
+MAGIC = (1, 254, 3)
+"""The top left pixel of the picture that a model cannot bear."""
+PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class Borne:
+    """A fault that was injected, and borne.
+
+    Attributes:
+        found: what the people concerned see.
+        seconds: from the fault to its end, as far as that can be told.
+    """
+
+    fault: str
+    found: str
+    seconds: float
+
+
+class UnborneError(Exception):
+    """A fault had consequences that it should not have."""
+
+
+def expect(held: bool, what: str) -> None:
+    """Raise unless something held."""
+    if not held:
+        raise UnborneError(what)
+
+
+class Touchy(nn.Module):
+    """A model in trouble whenever the magic picture is among those it is shown."""
+
+    def __init__(self, trouble: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model, self.trouble = load_model(MODEL), trouble
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(images)
+        magic = torch.tensor(MAGIC, device=images.device) / 255
+        touched = (images[:, :, 0, 0] == magic).all(1)
+        return self.trouble(logits) if len(images) > 1 and bool(touched.any()) else logits
+
+
+class Narrow(nn.Module):
+    """A model on a device that holds so many pictures."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.model, self.room = load_model(MODEL), room
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(images) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        logits: Tensor = self.model(images)
+        return logits
+
+
+def request(index: int, config: OnePixelConfig = QUICK, model: str = MODEL) -> AttackRequest:
+    """An attack on a test image that the model gets right."""
+    image, label = load_test_image(index)
+    return AttackRequest(model, image, label, index, config)
+
+
+def magic_request(config: OnePixelConfig = QUICK) -> AttackRequest:
+    """An attack on the picture that `Touchy` cannot bear."""
+    usual = request(0, config)
+    image = usual.image.clone()
+    image[:, 0, 0] = torch.tensor(MAGIC, dtype=torch.uint8)
+    return replace(usual, image=image, index=OWN_PICTURE)
+
+
+@contextmanager
+def serving(model: nn.Module | None = None, **settings: object) -> Iterator[AttackService]:
+    """A service on a model, or on the zoo; closed at the end."""
+    other = load_model(MODEL)
+    load = None if model is None else lambda name: Scorer(model if name == MODEL else other)
+    service = AttackService(load, **settings)  # type: ignore[arg-type]
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+def end_of(service: AttackService, run_id: str) -> RunView:
+    """Wait for a run's end."""
+    deadline = time.monotonic() + PATIENCE
+    while (view := service.view(run_id)) is not None and view.live:
+        expect(time.monotonic() < deadline, f"run {run_id} never ended")
+        time.sleep(0.01)
+    expect(view is not None, f"run {run_id} was lost")
+    assert view is not None
+    return view
+
+
+def killed() -> Borne:
+    """A server is killed with a run ended, one under way, and one on a person's own picture."""
+    ended, running, own = request(0), request(2, ENDLESS), magic_request(ENDLESS)
+    child = subprocess.Popen([sys.executable, "-m", "scripts.faults", "--victim"], cwd=ROOT)
+    names = [runs_folder() / f"{one.run_id}.json.gz" for one in (ended, running, own)]
+    archive = Archive()
+    deadline = time.monotonic() + PATIENCE
+    while not (all(name.exists() for name in names) and _has_ended(archive, ended)):
+        expect(time.monotonic() < deadline, "the server never got so far")
+        time.sleep(0.05)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    began = time.monotonic()
+    with serving(archive=archive) as service:
+        found = service.view(ended.run_id)
+        seconds = time.monotonic() - began
+        expect(found is not None and found.phase is Phase.ENDED, "an ended run was lost")
+        cut = service.view(running.run_id)
+        expect(cut is not None and cut.error == INTERRUPTED, "no word of the interruption")
+        head = service.lost(own.run_id)
+        expect(head is not None and head.config == own.config, "the own picture's settings")
+        expect(service.view(own.run_id) is None, "an own picture was kept")
+        ticket = service.submit(running)
+        expect(service.view(ticket.run_id) is not cut, "it was not run again")
+        service.cancel(ticket.run_id, ticket.token)
+        end_of(service, ticket.run_id)
+    return Borne(
+        "killed with SIGKILL and restarted", f"ended run back whole; {INTERRUPTED}", seconds
+    )
+
+
+def _has_ended(archive: Archive, asked: AttackRequest) -> bool:
+    view = archive.view(asked.run_id)
+    return view is not None and view.phase is Phase.ENDED
+
+
+def victim() -> None:
+    """The server that `killed` kills."""
+    service = AttackService(archive=Archive())
+    asked = [request(0), request(2, ENDLESS), magic_request(ENDLESS)]
+    tickets = [service.submit(one) for one in asked]
+    while True:
+        for ticket in tickets:
+            service.view(ticket.run_id, ticket.token)
+        time.sleep(0.1)
+
+
+def _raise(error: BaseException) -> Callable[[Tensor], Tensor]:
+    def trouble(logits: Tensor) -> Tensor:
+        raise error
+
+    return trouble
+
+
+def _in_trouble(fault: str, trouble: Callable[[Tensor], Tensor]) -> Borne:
+    """One run's model comes to grief, beside two that must go as they go alone."""
+    with serving(Touchy(trouble)) as service:
+        usual = request(2)
+        others = [usual, replace(usual, model="another")]
+        began = time.monotonic()
+        tickets = [service.submit(one) for one in (magic_request(), *others)]
+        touched = end_of(service, tickets[0].run_id)
+        seconds = time.monotonic() - began
+        sound = [end_of(service, ticket.run_id) for ticket in tickets[1:]]
+    expect(touched.phase is Phase.FAILED and touched.error.endswith("."), "no plain sentence")
+    for view in sound:
+        expect(view.phase is Phase.ENDED, "another run failed as well")
+        expect(view.outcome == sound[0].outcome, "another run went another way")
+    return Borne(fault, touched.error, seconds)
+
+
+def out_of_memory() -> Borne:
+    """The device holds fewer pictures than a chunk; then the run goes as it would have gone."""
+    began = time.monotonic()
+    with serving(Narrow(5)) as service:
+        view = end_of(service, service.submit(request(0)).run_id)
+        chunk = service._scorers[MODEL].chunk
+    with serving(load_model(MODEL)) as service:
+        wanted = end_of(service, service.submit(request(0)).run_id)
+    assert view.outcome is not None
+    assert wanted.outcome is not None
+    expect(view.outcome.edits == wanted.outcome.edits, "the search went another way")
+    expect(1 <= chunk <= 5, f"the chunk is {chunk}")
+    found = f"went on in chunks of {chunk}, to the same end"
+    return Borne("memory for five pictures", found, time.monotonic() - began)
+
+
+def no_memory() -> Borne:
+    """The device holds not a single picture."""
+    with serving(Narrow(0)) as service:
+        began = time.monotonic()
+        view = end_of(service, service.submit(request(0)).run_id)
+        seconds = time.monotonic() - began
+        other = end_of(service, service.submit(request(0, model="another")).run_id)
+    expect(view.phase is Phase.FAILED and "ran out of memory" in view.error, "no plain sentence")
+    expect(other.phase is Phase.ENDED, "another run failed as well")
+    return Borne("memory for no picture", view.error, seconds)
+
+
+def vanished() -> Borne:
+    """A viewer closes the browser."""
+    with serving(idle_seconds=0.5) as service:
+        ticket = service.submit(request(0, ENDLESS))
+        while not service.view(ticket.run_id).snapshots:  # type: ignore[union-attr]
+            time.sleep(0.01)
+        began = time.monotonic()
+        while service.count_live([ticket.run_id]):
+            expect(time.monotonic() < began + PATIENCE, "it went on for nobody")
+            time.sleep(0.01)
+        seconds = time.monotonic() - began
+        view = end_of(service, ticket.run_id)
+    spent = view.outcome.queries if view.outcome else ENDLESS.max_queries
+    expect(spent < ENDLESS.max_queries, "not reaped")
+    return Borne("a viewer who vanished, reaped after 0.5 s", "reaped", seconds)
+
+
+def crowded() -> Borne:
+    """More runs are asked for than may wait."""
+    with serving(max_live=1, max_queued=2) as service:
+        end_of(service, service.submit(request(3)).run_id)  # so that the pace is known
+        for index in (0, 2, 4):
+            ticket = service.submit(request(index, ENDLESS))
+            while index == 0 and service.view(ticket.run_id).queue_place:  # type: ignore[union-attr]
+                time.sleep(0.01)
+        began = time.monotonic()
+        try:
+            service.submit(request(5))
+        except InputError as error:
+            said = str(error)
+        else:
+            raise UnborneError("it was let in")
+        seconds = time.monotonic() - began
+    expect("place 3" in said and "in about" in said, f"no place and wait: {said}")
+    return Borne("a full queue", said, seconds)
+
+
+def unwritable() -> Borne:
+    """There is no room for what is to be kept."""
+    folder = Path(tempfile.mkdtemp())
+    (folder / "runs").write_text("a file where the folder should be")
+    before, os.environ["APR_RUNS"] = os.environ["APR_RUNS"], str(folder / "runs")
+    try:
+        with serving(archive=Archive()) as service:
+            view = end_of(service, service.submit(request(0)).run_id)
+    finally:
+        os.environ["APR_RUNS"] = before
+    expect(view.phase is Phase.ENDED, "a run was lost")
+    return Borne("a disk that takes nothing", "the run ended and is in memory", view.seconds)
+
+
+def damaged() -> Borne:
+    """Kept runs are overwritten with noise."""
+    with serving(archive=Archive()) as service:
+        asked = request(5)
+        before = end_of(service, service.submit(asked).run_id)
+    path = runs_folder() / f"{asked.run_id}.json.gz"
+    path.write_bytes(bytes(range(256)) * 8)
+    began = time.monotonic()
+    with serving(archive=Archive()) as service:
+        expect(service.view(asked.run_id) is None, "noise was shown")
+        seconds = time.monotonic() - began
+        again = end_of(service, service.submit(asked).run_id)
+    expect(again.outcome == before.outcome, "the run went another way")
+    return Borne("a kept run damaged", "it was run again, to the same end", seconds)
+
+
+FAULTS: dict[str, Callable[[], Borne]] = {
+    "killed": killed,
+    "raises": lambda: _in_trouble("a model that raises", _raise(ValueError("bad shape"))),
+    "exits": lambda: _in_trouble("a model that exits", _raise(SystemExit(1))),
+    "nan": lambda: _in_trouble("a model that returns NaN", lambda logits: logits * float("nan")),
+    "out of memory": out_of_memory,
+    "no memory": no_memory,
+    "vanished": vanished,
+    "crowded": crowded,
+    "unwritable": unwritable,
+    "damaged": damaged,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Inject every fault; 1 if one was not borne."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, help="write the record here")
+    parser.add_argument("--victim", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args(arguments)
+    if args.victim:
+        victim()
+    logging.disable(logging.ERROR)  # what is told here is foreseen
+    borne, failed = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["APR_RUNS"] = folder
+        for name, inject in FAULTS.items():
+            try:
+                borne.append(inject())
+                print(f"{name}: {borne[-1].found} ({borne[-1].seconds:.2f} s)", flush=True)
+            except UnborneError as error:
+                failed.append(f"{name}: {error}")
+                print(f"{name}: NOT BORNE: {error}", flush=True)
+    if args.out:
+        write_whole(args.out, json.dumps(_record(borne, failed), indent=1) + "\n")
+    return int(bool(failed))
+
+
+def _record(borne: list[Borne], failed: list[str]) -> dict[str, object]:
+    return {
+        "command": "python -m scripts.faults --out results/faults.json",
+        "model": MODEL,
+        "faults": [asdict(one) for one in borne],
+        "not_borne": failed,
+        "hardware": describe_hardware(torch.device("cpu")),
+        "versions": versions(),
+        "commit": find_commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""Links that mean harm, links to runs that a restart cut short, and what a session may ask."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from apr_core import OnePixelConfig, Stop
+from apr_core.archive.store import INTERRUPTED, Archive
+from apr_core.data.images import OWN_PICTURE
+from apr_core.data.sample import load_test_image
+from apr_core.runs import SERVED, AttackRequest
+from apr_ui import limits
+from apr_ui.permalink import from_params, to_params
+from apr_ui.resources import service
+from tests.conftest import ROOT
+
+MODEL = "cifar10-resnet20-vanilla"
+QUICK = OnePixelConfig(population=8, generations=1, stop=Stop.BUDGET, seed=77)
+LINK = {"model": MODEL, "index": "9", "population": "8", "generations": "1"}
+MARKUP = "![x](http://evil.example/x.png)"
+
+
+def open_page(page: str, params: dict[str, str]) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.run()
+    app.switch_page(f"pages/{page}.py")
+    for name, value in params.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def request(index: int = 9, **changes: int) -> AttackRequest:
+    image, label = load_test_image(index)
+    return AttackRequest(MODEL, image, label, index, replace(QUICK, **changes))
+
+
+def wait_for(run_id: str) -> None:
+    deadline = time.monotonic() + 60
+    while service().view(run_id).live:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+HOSTILE = {
+    "a population beyond the page's": {**LINK, "population": "2001"},
+    "generations beyond the page's": {**LINK, "generations": "10000"},
+    "too long to be shown": {**LINK, "population": "2000", "generations": "1000", "pixels": "16"},
+    "a model that is markup": {**LINK, "model": MARKUP},
+    "a class that is markup": {**LINK, "target": MARKUP},
+    "an index that is markup": {**LINK, "index": MARKUP},
+    "a run that is markup": {"run": MARKUP},
+    "a run outside": {"run": "../" * 9 + "etc/passwd"},
+    "digits without end": {**LINK, "seed": "9" * 5000},
+    "letters without end": {**LINK, "strategy": "x" * 15_000},
+    "control characters": {**LINK, "fitness": "\x00\x1b[31m\u202e"},
+    "a picture that is none": {"model": MODEL, "picture": "A" * 16_000, "label": "cat"},
+    "nothing": {"model": "", "index": ""},
+}
+
+
+@pytest.mark.parametrize("page", ["attack", "attention", "compare"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_link_is_a_plain_sentence_or_nothing(page: str, name: str) -> None:
+    params = dict(HOSTILE[name])
+    if page == "compare":
+        params = {"models" if key == "model" else key: value for key, value in params.items()}
+    app = open_page(page, params)
+    assert not app.exception
+    for error in (*app.error, *app.warning):
+        assert not re.search(r"(?<!\\)[\[\]<]|http:", error.value)
+        assert len(error.value) < 1500
+        assert error.value.isprintable() or "\u2060" in error.value
+
+
+@pytest.mark.parametrize("page", ["attack", "compare"])
+def test_a_link_beyond_the_pages_settings_says_so(page: str) -> None:
+    model = "model" if page == "attack" else "models"
+    params = {**LINK, "population": "2001"} | {model: MODEL}
+    app = open_page(page, params)
+    assert "population is 2001, but must lie between 4 and 2000" in app.error[0].value
+    assert SERVED["population"] == (4, 2000)
+
+
+# After a restart
+
+
+def test_an_interrupted_run_waits_to_be_asked_for_again() -> None:
+    cut = request(seed=78)
+    archive = Archive()  # as the server before had it
+    archive.begin(cut)
+    archive.close()
+    app = open_page("attack", to_params(cut))
+    assert not app.exception
+    assert app.error[0].value == INTERRUPTED
+    assert app.number_input(key="attack.seed").value == 78
+    app.button(key="attack.again").click().run()
+    assert not app.exception
+    wait_for(cut.run_id)
+    assert service().view(cut.run_id).outcome is not None
+
+
+def test_an_ended_run_is_there_at_once() -> None:
+    ended = request(seed=79)
+    ticket = service().submit(ended)
+    wait_for(ticket.run_id)
+    service()._archive.flush()
+    with service()._changed:
+        del service()._runs[ended.run_id]  # as after a restart
+    app = open_page("attack", to_params(ended))
+    assert not app.exception
+    assert any("queries" in one.value for one in (*app.success, *app.info))
+    assert service().view(ended.run_id).snapshots
+
+
+def test_a_run_on_an_own_picture_says_that_it_was_not_kept() -> None:
+    image = torch.full((3, 32, 32), 7, dtype=torch.uint8)
+    own = AttackRequest(MODEL, image, 3, OWN_PICTURE, replace(QUICK, pixels=5))
+    archive = Archive()
+    archive.begin(own)
+    archive.close()
+    app = open_page("attack", {"run": own.run_id})
+    assert not app.exception
+    assert "never written to disk" in app.error[0].value
+    assert app.number_input(key="attack.pixels").value == 5
+    assert app.session_state["attack.source"] == "Your picture"
+
+
+def test_an_unknown_run_says_so() -> None:
+    app = open_page("attack", {"run": "0" * 16})
+    assert "is not known here any more" in app.error[0].value
+
+
+# What a session may ask
+
+
+def ask(seeds: int) -> AppTest:
+    def script(seeds: int) -> None:
+        import streamlit as st
+
+        from apr_core.types import InputError
+        from apr_ui.resources import service
+        from tests.app.test_links import request
+
+        for seed in range(seeds):
+            try:
+                service().submit(request(2, seed=1000 + seed, generations=900))
+            except InputError as error:
+                st.error(str(error))
+                break
+        st.text(str(seed))
+
+    return AppTest.from_function(script, kwargs={"seeds": seeds}, default_timeout=60).run()
+
+
+@pytest.fixture
+def tidy():
+    yield
+    with service()._changed:
+        for run in service()._runs.values():
+            run.cancelled = True
+
+
+def test_a_session_has_so_many_runs_going(tidy, monkeypatch) -> None:
+    monkeypatch.setattr(limits, "MOST_LIVE", 4)
+    app = ask(10)
+    assert not app.exception
+    assert app.error[0].value.startswith("4 of your runs go on or wait already;")
+    assert app.text[0].value == "4"
+    assert not ask(3).error  # another session has room of its own
+
+
+def test_a_session_asks_so_often_a_minute(tidy, monkeypatch) -> None:
+    monkeypatch.setattr(limits, "MOST_A_MINUTE", 5)
+    app = ask(10)
+    assert not app.exception
+    assert app.error[0].value.startswith("You asked for 5 runs within a minute; wait ")
+    assert app.text[0].value == "5"
+
+
+def test_a_link_of_a_link_stays_the_same() -> None:
+    asked = request(seed=5)
+    assert from_params(to_params(asked)).run_id == asked.run_id
