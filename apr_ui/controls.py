@@ -10,15 +10,17 @@ import streamlit as st
 from PIL import Image
 from torch import Tensor
 
+from apr_core.archive.lines import Head
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.data.cifar10 import CLASSES
-from apr_core.data.images import OWN_PICTURE, Picture, read_picture, to_png
+from apr_core.data.images import OWN_PICTURE, Picture, read_picture, to_pil, to_png
 from apr_core.data.sample import PER_CLASS, load_sample, load_test_image
 from apr_core.gallery import GalleryEntry
-from apr_core.runs import BEHIND_LATTICE, AttackRequest
+from apr_core.runs import BEHIND_LATTICE, SERVED, AttackRequest
 from apr_core.types import Fitness, InputError, Stop, Strategy
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import cards, gallery, model_label, probabilities
+from apr_ui.words import plain
 
 GALLERY, CLASS, UPLOAD = "Gallery", "CIFAR-10", "Your picture"
 ANY, ASK = "any other class", "whatever the model says"
@@ -126,7 +128,7 @@ def _from_upload() -> Choice | None:
         try:
             st.session_state["attack.picture"] = read_picture(file.getvalue(), file.name)
         except InputError as error:
-            st.error(str(error), icon=":material/broken_image:")
+            st.error(plain(error), icon=":material/broken_image:")
     picture: Picture | None = st.session_state.get("attack.picture")
     if picture is None:
         st.info("Choose a picture; an aeroplane, a car, a ship or an animal works best.")
@@ -148,7 +150,7 @@ def choose_model() -> str:
     """The model picker."""
     known, damaged = cards()
     for sentence in damaged:
-        st.warning(sentence, icon=":material/broken_image:")
+        st.warning(plain(sentence), icon=":material/broken_image:")
     if not known:
         raise InputError(
             "There are no trained models; restore checkpoints/, or make one with "
@@ -182,8 +184,8 @@ def choose_config() -> OnePixelConfig:
         left, right = st.columns(2)
         with left:
             pixels = _number("Pixels", "pixels", 1, 16)
-            population = _number("Population", "population", 4, 2000)
-            generations = _number("Generations", "generations", 0, 1000)
+            population = _number("Population", "population", *SERVED["population"])
+            generations = _number("Generations", "generations", *SERVED["generations"])
             seed = _number("Seed", "seed", 0, 2**31 - 1)
         with right:
             strategy = st.selectbox("Strategy", list(Strategy), key="attack.strategy", **KEEP)
@@ -223,7 +225,7 @@ def make_request(choice: Choice, model: str, config: OnePixelConfig) -> AttackRe
     return AttackRequest(model, choice.image, label, choice.index, config)
 
 
-def show_request(request: AttackRequest) -> None:
+def show_request(request: AttackRequest | Head) -> None:
     """Set the controls to what a link asked for; call before they are drawn."""
     config = request.config
     values: dict[str, object] = {
@@ -241,7 +243,19 @@ def show_request(request: AttackRequest) -> None:
         st.session_state[f"attack.{name}"] = value
 
 
-def _place(request: AttackRequest) -> dict[str, object]:
+def show_own_picture(image: Tensor, label: int) -> None:
+    """Set the controls to a person's own picture that a link brought; call before they are drawn.
+
+    Args:
+        image: uint8 (3, 32, 32).
+        label: its true class.
+    """
+    st.session_state["attack.source"] = UPLOAD
+    st.session_state["attack.picture"] = Picture(image, to_pil(image), "the picture", ())
+    st.session_state["attack.truth"] = CLASSES[label]
+
+
+def _place(request: AttackRequest | Head) -> dict[str, object]:
     """Where the chooser finds a test image: in the gallery, else among its class."""
     for number, entry in enumerate(gallery()):
         if entry.index == request.index and entry.model == request.model:

@@ -48,6 +48,15 @@ PAGES = (
         "Attack an image",
     ),
     PageEntry(
+        "hand",
+        "By hand",
+        "Be the attacker",
+        "Choose a pixel and a colour yourself, and watch the bars move; then the search gets as "
+        "many tries from the same picture.",
+        ":material/touch_app:",
+        "Try it by hand",
+    ),
+    PageEntry(
         "compare",
         "Compare",
         "Race the defences",
@@ -91,6 +100,24 @@ PAGES = (
         "tries it after every epoch.",
         ":material/model_training:",
         "Train a model",
+    ),
+    PageEntry(
+        "classroom",
+        "Classroom",
+        "Ten minutes on one pixel",
+        "A lesson in nine steps, alone or with a class whose phones follow: bet, try, watch, and "
+        "see a defence fail.",
+        ":material/school:",
+        "Teach a class",
+    ),
+    PageEntry(
+        "responsible",
+        "Responsible use",
+        "What this is for, and what not",
+        "Attacks are shown here so that they can be measured and mended; what the figures say, and "
+        "what they do not.",
+        ":material/balance:",
+        "Read before you use it",
     ),
 )
 

@@ -15,9 +15,9 @@ from typing import Any, get_type_hints
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.data.cifar10 import CLASSES, class_number
 from apr_core.data.images import OWN_PICTURE, from_png, to_png
-from apr_core.data.sample import load_test_image
-from apr_core.runs import AttackRequest
-from apr_core.types import InputError
+from apr_core.data.sample import SIDE, load_test_image
+from apr_core.runs import SERVED, AttackRequest
+from apr_core.types import InputError, check_ranges, shown
 
 LONGEST = 16_000
 """Characters of a picture in a link; a 32 x 32 PNG needs about 4,300 at most."""
@@ -51,12 +51,13 @@ def from_params(params: Mapping[str, str]) -> AttackRequest | None:
     config = OnePixelConfig(
         **{name: _value(name, params[name]) for name in _KINDS if name in params}
     )
+    check_ranges(config, SERVED)
     if "picture" in params:
         image, label = _picture(params["picture"]), class_number(params.get("label", ""))
         return AttackRequest(params["model"], image, label, OWN_PICTURE, config)
     if not params["index"].isdecimal():
         raise InputError(
-            f"The link's index is '{params['index'][:40]}', which is no test image; indices go "
+            f"The link's index is '{shown(params['index'])}', which is no test image; indices go "
             "from 0 to 9999."
         )
     index = int(params["index"][:9])
@@ -81,8 +82,8 @@ def _picture(text: str) -> Any:
     try:
         if len(text) > LONGEST:
             raise ValueError("too long")
-        image = from_png(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if tuple(image.shape) != (3, 32, 32):
+        image = from_png(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), SIDE * SIDE)
+        if tuple(image.shape) != (3, SIDE, SIDE):
             raise ValueError("not 32 x 32")
     except (ValueError, binascii.Error, InputError):
         raise InputError(

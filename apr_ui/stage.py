@@ -19,14 +19,15 @@ from apr_ui.player.data import player_data
 from apr_ui.player.standalone import standalone_page
 from apr_ui.resources import probabilities, service
 from apr_ui.state import CurrentRun, take_replay
+from apr_ui.watchers import look
+from apr_ui.words import plain
 
-POLL_SECONDS = 0.25
 FIRST_FRAME_SECONDS = 0.4
 """How long the page waits for a first frame, rather than for the next poll."""
 PREVIEW_SCALE = 11
 """Screen pixels for one of the picture's: 352 in all, which a phone of 390 has room for."""
-OVERLAP_POLLS = 8
-"""A browser may skip a poll, so each sends again what the last eight sent."""
+OVERLAP_SECONDS, LEAST_OVERLAP = 2.0, 3
+"""A browser may skip a poll, so each sends again what those of the last seconds sent."""
 
 
 def preview(choice: Choice | None, model: str) -> None:
@@ -36,7 +37,7 @@ def preview(choice: Choice | None, model: str) -> None:
     try:
         answer = probabilities(model, [choice.image])[0]
     except InputError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
     else:
         leading = int(answer.argmax())
         st.markdown(f"The model says **{CLASSES[leading]}**, {float(answer[leading]):.0%} sure.")
@@ -49,27 +50,34 @@ def preview(choice: Choice | None, model: str) -> None:
         st.image(choice.original, width=200, caption="Your picture")
 
 
-def watch(run: CurrentRun) -> RunView | None:
-    """The player, redrawn while the run is live; returns the run as it stands."""
+def watch(run: CurrentRun, page: str = "attack") -> RunView | None:
+    """The player, redrawn while the run is live; returns the run as it stands.
+
+    Args:
+        page: what the keys begin with.
+    """
     view = service().view(run.ticket.run_id, run.ticket.token, wait=FIRST_FRAME_SECONDS)
     if view is None:
         return None
-    st.session_state["attack.sent"] = []
-    redraw = st.fragment(_poll, run_every=POLL_SECONDS if view.live else None)
-    redraw(run, view.live)
+    st.session_state[f"{page}.sent"] = []
+    pause = look()
+    redraw = st.fragment(_poll, run_every=pause if view.live else None)
+    redraw(run, view.live, page, pause)
     return view
 
 
-def _poll(run: CurrentRun, was_live: bool) -> None:
+def _poll(run: CurrentRun, was_live: bool, page: str, pause: float) -> None:
     view = service().view(run.ticket.run_id, run.ticket.token)
     if view is None:
         return
-    sent: list[int] = st.session_state.setdefault("attack.sent", [])
-    first = sent[-OVERLAP_POLLS] if was_live and len(sent) >= OVERLAP_POLLS else 0
+    sent: list[int] = st.session_state.setdefault(f"{page}.sent", [])
+    overlap = max(LEAST_OVERLAP, round(OVERLAP_SECONDS / pause))
+    first = sent[-overlap] if was_live and len(sent) >= overlap else 0
     sent.append(len(view.snapshots))
-    data = player_data(record(view), view, first)
-    player({**data, "autoplay": not view.live and take_replay()}, key="attack.player")
-    if was_live and not view.live:
+    data = player_data(record(view, first), view)
+    player({**data, "autoplay": not view.live and take_replay(page)}, key=f"{page}.player")
+    crowded = look() >= 2 * pause  # since the page was drawn; a new timer needs a new page
+    if was_live and (crowded or not view.live):
         st.rerun()
 
 
@@ -77,7 +85,7 @@ def headline(view: RunView) -> None:
     """How the run ended, in a sentence."""
     outcome = view.outcome
     if outcome is None:
-        st.error(view.error, icon=":material/error:")
+        st.error(plain(view.error), icon=":material/error:")
         return
     true, after = CLASSES[outcome.label], CLASSES[outcome.label_after]
     spent = f"{outcome.queries:,} queries in {view.seconds:.1f} s"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from apr_core.runs import AttackRequest, Ticket
+from apr_core.runs import AttackRequest, Phase, Ticket
 from apr_ui.resources import service
 
 
@@ -18,7 +18,7 @@ class CurrentRun:
     ticket: Ticket
 
 
-_RUN, _PICTURE, _REPLAY = "attack.current-run", "attack.run-picture", "attack.replay"
+_RUN, _PICTURE = "attack.current-run", "attack.run-picture"
 
 
 def current_run(picture: str) -> CurrentRun | None:
@@ -41,10 +41,30 @@ def start_run(request: AttackRequest, replay: bool = False) -> CurrentRun:
     run = CurrentRun(request, service().submit(request))
     st.session_state[_RUN] = run
     st.session_state.pop(_PICTURE, None)
-    st.session_state[_REPLAY] = replay
+    set_replay(replay)
     return run
 
 
-def take_replay() -> bool:
+def open_run(request: AttackRequest) -> CurrentRun:
+    """Take up the run that an address names: join it, or start it.
+
+    One that broke off, or was interrupted when the server stopped, is shown as it is: it is for the
+    person to say whether it is run again.
+    """
+    view = service().view(request.run_id)
+    if view is None or view.phase is not Phase.FAILED:
+        return start_run(request)
+    run = CurrentRun(request, Ticket(request.run_id, ""))
+    st.session_state[_RUN] = run
+    st.session_state.pop(_PICTURE, None)
+    return run
+
+
+def set_replay(replay: bool, page: str = "attack") -> None:
+    """Whether a page's run, if it had ended before it is seen, is played from its beginning."""
+    st.session_state[f"{page}.replay"] = replay
+
+
+def take_replay(page: str = "attack") -> bool:
     """Whether an ended run is to be played from its beginning: true once."""
-    return bool(st.session_state.pop(_REPLAY, False))
+    return bool(st.session_state.pop(f"{page}.replay", False))

@@ -17,7 +17,7 @@ from apr_core.training.recipes import PRESETS
 from apr_core.training_service import TrainPhase, TrainView
 from apr_ui.charts import learning_curves, loss_curve
 from apr_ui.resources import training
-from apr_ui.words import DEFENCE_WORDS, defence_title
+from apr_ui.words import DEFENCE_WORDS, defence_title, plain
 
 POLL_SECONDS = 1.0
 TRAINABLE = tuple(name for name in DEFENCES if name != "it")
@@ -178,7 +178,7 @@ def headline(view: TrainView) -> None:
             icon=":material/pause_circle:",
         )
     elif view.phase is TrainPhase.FAILED:
-        st.error(view.error, icon=":material/error:")
+        st.error(plain(view.error), icon=":material/error:")
 
 
 def begin(request: TrainRequest) -> None:

@@ -12,6 +12,7 @@ from apr_core.types import InputError
 from apr_ui.charts import truth_map
 from apr_ui.pictures import mapped
 from apr_ui.resources import service
+from apr_ui.words import plain
 
 BARE, MASKED = "bare model", "behind lattice masking"
 POLL_SECONDS = 0.25
@@ -54,30 +55,41 @@ def ask_for_map(request: MapRequest, page: str, words: str) -> MapView | None:
         try:
             st.session_state[place] = service().submit(request)
         except InputError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(plain(error), icon=":material/error:")
     ticket: Ticket | None = st.session_state.get(place)
     if ticket is None or ticket.run_id != request.run_id:
         return None
-    view = service().view(ticket.run_id, ticket.token, wait=FIRST_SECONDS)
+    return follow_map(ticket, page)
+
+
+def follow_map(ticket: Ticket, page: str, shown: bool = True) -> MapView | None:
+    """What is seen of a map that was asked for, and the map once it is there.
+
+    Args:
+        page: what the keys begin with.
+        shown: whether the map is drawn while it is made; it gives away much.
+    """
+    view: MapView | None = service().view(ticket.run_id, ticket.token, wait=FIRST_SECONDS)
     if view is None:
         st.info("The map is no longer in memory; have it made again.")
     elif view.live:
-        st.fragment(_poll, run_every=POLL_SECONDS)(ticket, page)
+        st.fragment(_poll, run_every=POLL_SECONDS)(ticket, page, shown)
     elif view.outcome is None:
-        st.error(view.error, icon=":material/error:")
+        st.error(plain(view.error), icon=":material/error:")
     else:
         return view
     return None
 
 
-def _poll(ticket: Ticket, page: str) -> None:
+def _poll(ticket: Ticket, page: str, shown: bool) -> None:
     view = service().view(ticket.run_id, ticket.token)
     if view is None or not view.live:
         st.rerun()
     done, left = 0.0, view.seconds_left
     if view.snapshots:
         done = view.snapshots[-1].done
-        _picture(view, view.snapshots[-1])
+        if shown:
+            _picture(view, view.snapshots[-1])
     words = f"place {view.queue_place} in the queue" if view.queue_place else f"{done:.0%}"
     st.progress(done, words if left is None else f"{words}, {left:.0f} s left")
     if st.button("Stop", key=f"{page}.map-stop"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 DEFENCE_WORDS = {
     "vanilla": ("No defence", "Cross-entropy on clean images: what every defence is measured by."),
     "at": (
@@ -43,6 +45,38 @@ DEFENCE_WORDS = {
     "apr-plus-no-regularizer": ("APR+ without penalty", "An ablation: no penalty on steepness."),
     "apr-plus-no-masks": ("APR+ without masks", "An ablation: never sees a masked image."),
 }
+
+
+_CODE = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
+_MARK = re.compile(r"([\\`*\[\]<>$~&]|:(?=\S))")
+_ADDRESS = re.compile(r"(?i)(?<=http)(?=s?:)|(?<=https)(?=:)|(?<=www)(?=\.)|(?=@)")
+
+
+def plain(text: object) -> str:
+    """A sentence for a place that reads Markdown, to be read as it stands.
+
+    Sentences on what was wrong repeat what people, links and files said: no picture is to be
+    fetched because of that, nor a link made. What stands in backticks is left as code.
+    """
+    said, parts, end = str(text), [], 0
+    for code in _CODE.finditer(said):
+        parts += [_escaped(said[end : code.start()]), code[0]]
+        end = code.end()
+    return "".join([*parts, _escaped(said[end:])])
+
+
+def _escaped(text: str) -> str:
+    """Marks lose their meaning; addresses, which have no mark, are parted by no visible sign."""
+    return _MARK.sub(r"\\\1", _ADDRESS.sub("\u2060", " ".join(text.split("\n"))))
+
+
+def percent(share: float) -> str:
+    """A probability in [0, 1] in words; near the ends, where most edits move it, to a tenth."""
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    if 0.9995 <= share < 1:
+        return ">99.9%"
+    return f"{share:.1%}" if share < 0.02 or share > 0.98 else f"{share:.0%}"
 
 
 def defence_title(name: str) -> str:

@@ -14,11 +14,13 @@ from apr_core.types import InputError, Status
 from apr_ui.certificate import offer_certificate
 from apr_ui.controls import choose_config, choose_model, choose_picture, make_request, show_request
 from apr_ui.frame import begin_page
+from apr_ui.lost import lost_run
 from apr_ui.permalink import from_params, to_params
 from apr_ui.resources import cards, service
 from apr_ui.stage import headline, preview, show_end, watch
-from apr_ui.state import CurrentRun, current_run, start_run
+from apr_ui.state import CurrentRun, current_run, open_run, start_run
 from apr_ui.truth import offer_map
+from apr_ui.words import plain
 
 
 def open_link() -> None:
@@ -31,9 +33,9 @@ def open_link() -> None:
         request = _asked_for(params)
         if request is not None:
             show_request(request)
-            start_run(request)
+            open_run(request)
     except InputError as error:
-        st.error(str(error), icon=":material/link_off:")
+        st.error(plain(error), icon=":material/link_off:")
 
 
 def _asked_for(params: dict[str, str]) -> AttackRequest | None:
@@ -41,10 +43,7 @@ def _asked_for(params: dict[str, str]) -> AttackRequest | None:
         return from_params(params)
     view = service().view(params["run"])
     if view is None or not isinstance(view.request, AttackRequest):
-        raise InputError(
-            f"The run {params['run'][:16]} is no longer in memory, and pictures that people bring "
-            "are kept nowhere else; choose a picture and start again."
-        )
+        raise lost_run(params["run"])
     return view.request
 
 
@@ -63,7 +62,7 @@ def begin(make: Callable[[], AttackRequest]) -> None:
     try:
         start_run(make(), replay=True)
     except InputError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     st.rerun()
 
@@ -72,6 +71,8 @@ def offers(view: RunView) -> None:
     """What to try next, by how the run ended."""
     request, outcome = view.request, view.outcome
     if outcome is None:
+        if st.button("Run it again, same seed", key="attack.again", icon=":material/replay:"):
+            begin(partial(replace, request))
         return
     with st.container(horizontal=True):
         if outcome.status is Status.SURVIVED:

@@ -7,19 +7,20 @@ from apr_core.types import InputError
 from apr_ui.frame import begin_page
 from apr_ui.resources import certificates, evaluations, tables
 from apr_ui.results import show_curves, show_definitions, show_records, show_table, show_trade_offs
+from apr_ui.words import plain
 
 begin_page("results")
 show_definitions()
 records, damaged = evaluations()
 proofs, damaged_proofs = certificates()
 for sentence in (*damaged, *damaged_proofs):
-    st.warning(sentence, icon=":material/broken_image:")
+    st.warning(plain(sentence), icon=":material/broken_image:")
 try:
     for table in tables():
         show_table(table)
     show_trade_offs(tables(), proofs)
 except InputError as error:
-    st.error(str(error), icon=":material/error:")
+    st.error(plain(error), icon=":material/error:")
 st.subheader("Evaluations", anchor=False)
 if records:
     show_curves(records)

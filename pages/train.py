@@ -7,6 +7,7 @@ from apr_core.trainer import TrainRequest
 from apr_core.types import InputError
 from apr_ui.frame import begin_page
 from apr_ui.training import begin, cancel, choose_training, follow, headline, others
+from apr_ui.words import plain
 
 begin_page("train")
 name = st.query_params.get("run", "")
@@ -16,7 +17,7 @@ with panel:
     try:
         request = choose_training()
     except InputError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
     start = st.button(
         "Start training",
         type="primary",

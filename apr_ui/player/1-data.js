@@ -114,6 +114,11 @@ function timeText(seconds) {
   return seconds < 90 ? `about ${Math.ceil(seconds)} s left` : `about ${Math.round(seconds / 60)} min left`;
 }
 
+function waitText({ queue_place: place, wait }) {
+  if (!(place > 0)) return "Starting the search";
+  return `Waiting: place ${place} in the queue${wait ? `, ${timeText(wait).replace(" left", "")}` : ""}`;
+}
+
 function bestText(player, frame) {
   const leading = className(player, frame.best_label);
   const truth = `true class ${trueName(player)} ${percent(frame.best_true)}`;
@@ -132,7 +137,7 @@ function closestText(player) {
 }
 
 const HEADLINES = {
-  queued: ({ data }) => (data.queue_place > 0 ? `Waiting: place ${data.queue_place} in the queue` : "Starting the search"),
+  queued: ({ data }) => waitText(data),
   running: ({ data, following }) => (data.live || following ? "Searching" : "Replay"),
   flipped: (player) => {
     const last = player.store.frames.get(lastGeneration(player));

@@ -66,6 +66,7 @@ class PlayerData(TypedDict):
     max_queries: int
     status: Status
     queue_place: int
+    wait: float | None
     seconds_left: float | None
     autoplay: NotRequired[bool]  # an ended run plays by itself at the mount
     compact: NotRequired[bool]  # the picture and a line only: one of many, side by side

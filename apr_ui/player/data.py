@@ -27,6 +27,7 @@ def player_data(
         "generations": config.generations,
         "max_queries": config.max_queries,
         "queue_place": view.queue_place if view else 0,
+        "wait": view.wait if view else None,
         "seconds_left": view.seconds_left if view else None,
         "frames": recording["frames"][first:],
     }

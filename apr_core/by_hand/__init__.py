@@ -1,0 +1,1 @@
+"""Playing by hand: a person in the search's place."""

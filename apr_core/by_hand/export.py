@@ -1,0 +1,105 @@
+"""A game on paper: JSON that is read again, and a table of the tries."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from dataclasses import asdict
+from typing import Any
+
+from apr_core.attacks.result import PixelEdit
+from apr_core.by_hand.game import PIXELS, Answer, Game, Heat, Hint, Try, check_edit
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.images import from_png, to_png
+from apr_core.types import InputError
+from apr_core.version import versions
+
+FORMAT = 1
+_PLAIN = ("model", "label", "pixels", "line", "earlier", "earlier_best")
+
+
+def to_json(game: Game) -> str:
+    """The whole game, with its picture as a PNG."""
+    entry = {name: getattr(game, name) for name in _PLAIN} | {
+        "format": FORMAT,
+        "image": base64.b64encode(to_png(game.image)).decode(),
+        "clean": asdict(game.clean),
+        "tries": [asdict(tried) for tried in game.tries],
+        "hints": [asdict(hint) for hint in game.hints],
+        "versions": versions(),
+    }
+    return json.dumps(entry)
+
+
+def from_json(text: str) -> Game:
+    """Undo `to_json`; what it says of the model's answers is taken on trust.
+
+    Raises:
+        InputError: the text is no game.
+    """
+    try:
+        entry = json.loads(text)
+        if entry["format"] != FORMAT:
+            raise ValueError(f"format {entry['format']!r}")
+        game = Game(**{name: entry[name] for name in _PLAIN} | _values(entry))
+        _check(game)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"This is not a game ({error}); use a file that the page By hand wrote."
+        ) from None
+    return game
+
+
+def _values(entry: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "image": from_png(base64.b64decode(entry["image"])),
+        "clean": _answer(entry["clean"]),
+        "tries": tuple(
+            Try(tuple(map(_edit, tried["edits"])), _answer(tried["answer"]))
+            for tried in entry["tries"]
+        ),
+        "line": tuple(entry["line"]),
+        "hints": tuple(Hint(**hint | {"heat": Heat(hint["heat"])}) for hint in entry["hints"]),
+    }
+
+
+def _edit(entry: dict[str, Any]) -> PixelEdit:
+    red, green, blue = entry["rgb"]
+    return PixelEdit(entry["x"], entry["y"], (red, green, blue))
+
+
+def _answer(entry: dict[str, Any]) -> Answer:
+    return Answer(entry["label"], tuple(map(float, entry["probabilities"])))
+
+
+def _check(game: Game) -> None:
+    answers = [game.clean, *(tried.answer for tried in game.tries)]
+    if len({len(answer.probabilities) for answer in answers}) > 1:
+        raise ValueError("answers of several lengths")
+    classes = range(len(game.clean.probabilities))
+    if not all(label in classes for label in (game.label, *(answer.label for answer in answers))):
+        raise ValueError("a class that is none")
+    if game.pixels not in PIXELS or any(len(tried.edits) > game.pixels for tried in game.tries):
+        raise ValueError("more pixels than may be changed")
+    if not all(number in range(game.queries) for number in game.line):
+        raise ValueError("a try that is none")
+    for tried in game.tries:
+        for edit in tried.edits:
+            check_edit(game, edit)
+
+
+def to_csv(game: Game) -> str:
+    """A line a try: the edits in the picture, what the model said, and whether it flipped."""
+    file = io.StringIO()
+    lines = csv.writer(file)
+    lines.writerow(["try", "pixels", "true_probability", "leading_class", "confidence", "flipped"])
+    for number, tried in enumerate(game.tries, 1):
+        pixels = "; ".join(
+            f"({edit.x} {edit.y}) rgb({' '.join(map(str, edit.rgb))})" for edit in tried.edits
+        )
+        said = [CLASSES[tried.answer.label], f"{tried.answer.confidence:.6f}"]
+        flipped = "yes" if game.broke(tried) else "no"
+        lines.writerow([number, pixels, f"{game.true(tried):.6f}", *said, flipped])
+    return file.getvalue()

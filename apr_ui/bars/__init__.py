@@ -1,0 +1,34 @@
+"""The bars: a model's answer, class by class, which move at once when it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+import streamlit as st
+
+from apr_ui.player.assets import asset
+
+
+class BarsData(TypedDict):
+    """Probabilities in [0, 1], a class each."""
+
+    classes: Sequence[str]
+    values: Sequence[float]
+    clean: Sequence[float]  # what they were before any edit
+    label: int  # the true class
+    leading: int  # the one that the model names
+    number: int  # of the answer: it changes with it
+    said: str  # the answer in a sentence, for screen readers
+
+
+_FOLDER = Path(__file__).parent
+_mount = st.components.v2.component(
+    "apr_bars", html=asset("html", _FOLDER), css=asset("css", _FOLDER), js=asset("js", _FOLDER)
+)
+
+
+def bars(data: BarsData, key: str) -> None:
+    """Draw the bars under a key that stays the same for as long as they stand."""
+    _mount(key=key, data=data)

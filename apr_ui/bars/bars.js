@@ -1,0 +1,44 @@
+// The bars: how sure a model is of each class, now and before, moved in place at each change.
+
+// Near the ends, where most edits move a bar, to a tenth.
+function percent(p) {
+  if (p > 0 && p < 0.0005) return "<0.1%";
+  if (p >= 0.9995 && p < 1) return ">99.9%";
+  return `${(100 * p).toFixed(p < 0.02 || p > 0.98 ? 1 : 0)}%`;
+}
+
+function newRow(name) {
+  const row = document.createElement("li");
+  const made = (tag, type) => Object.assign(document.createElement(tag), { className: type });
+  const [label, track, fill, clean, value] = [made("span", "name"), made("div", "track"), made("div", "fill"), made("i", "clean"), made("b", "value")];
+  label.textContent = name;
+  track.append(fill, clean);
+  row.dataset.name = name;
+  row.append(label, track, value);
+  return row;
+}
+
+function showRow(row, { value, clean, leads, truth }) {
+  row.toggleAttribute("data-leads", leads);
+  row.toggleAttribute("data-true", truth);
+  row.dataset.value = value;
+  row.querySelector(".fill").style.width = `${100 * value}%`;
+  row.querySelector(".clean").style.left = `calc(${100 * clean}% - 1px)`;
+  row.querySelector(".value").textContent = percent(value);
+  const notes = [truth ? ", the true class" : "", leads ? ", the answer" : ""].join("");
+  row.setAttribute("aria-label", `${row.dataset.name} ${percent(value)}${notes}`);
+}
+
+export default function mount({ parentElement, data }) {
+  const root = parentElement.querySelector(".bars");
+  if (!root || !data) return;
+  const part = (name) => root.querySelector(`[data-part="${name}"]`);
+  const rows = part("rows");
+  if (rows.children.length !== data.classes.length) rows.replaceChildren(...data.classes.map(newRow));
+  [...rows.children].forEach((row, k) => {
+    showRow(row, { value: data.values[k], clean: data.clean[k], leads: k === data.leading, truth: k === data.label });
+  });
+  part("key").textContent = `Bold: the true class. ▸: the model's answer. Line: without an edit.`;
+  if (root.dataset.shown !== data.said && root.dataset.shown !== undefined) part("live").textContent = data.said;
+  Object.assign(root.dataset, { shown: data.said, number: data.number });
+}

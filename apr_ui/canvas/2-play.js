@@ -1,0 +1,239 @@
+// ---------------------------------------------------------------- Colours
+
+const BOARDS = new WeakMap(); // root element -> board
+const KEPT = new Map(); // component key -> what a remount finds again: cursor, chosen colour
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const LEAP = 4; // pixels that an arrow key moves with Shift
+const HOLD_MS = 300; // a finger that rests so long is aiming
+
+function renderSwatches(board) {
+  const { swatches } = board.parts;
+  while (swatches.children.length < board.colours.length) swatches.append(newSwatch(board));
+  board.colours.forEach(({ name, rgb }, number) => {
+    const button = swatches.children[number];
+    const words = `${name}, ${rgbText(rgb)}`;
+    button.style.background = rgbText(rgb);
+    button.style.setProperty("--mark", isLight(rgb) ? "black" : "white");
+    button.title = `${words} (key ${number + 1})`;
+    button.setAttribute("aria-label", words);
+    button.setAttribute("aria-checked", String(number === board.chosen));
+    button.tabIndex = number === board.chosen ? 0 : -1;
+  });
+}
+
+function newSwatch(board) {
+  const button = document.createElement("button");
+  const number = board.parts.swatches.children.length;
+  button.type = "button";
+  button.dataset.testid = `canvas-colour-${number}`;
+  button.setAttribute("role", "radio");
+  button.addEventListener("click", () => choose(board, number));
+  button.addEventListener("keydown", (event) => {
+    const [right, down] = STEPS[event.key] ?? [0, 0];
+    if (!right && !down) return;
+    event.preventDefault();
+    const count = board.colours.length;
+    choose(board, (number + right + down + count) % count);
+    board.parts.swatches.children[board.chosen].focus();
+  });
+  return button;
+}
+
+function choose(board, number) {
+  if (number >= board.colours.length) return;
+  board.chosen = number;
+  render(board);
+}
+
+// ---------------------------------------------------------------- Aim and try
+
+const aim = (board) => board.hover ?? board.cursor;
+
+function place(board, x, y) {
+  const { width, height } = board.data;
+  board.cursor = { x: Math.min(width - 1, Math.max(0, x)), y: Math.min(height - 1, Math.max(0, y)) };
+}
+
+function pixelAt(board, event) {
+  const box = board.parts.canvas.getBoundingClientRect();
+  const { width, height } = board.data;
+  const x = Math.floor(((event.clientX - box.left) / box.width) * width);
+  const y = Math.floor(((event.clientY - box.top) / box.height) * height);
+  return x >= 0 && y >= 0 && x < width && y < height ? { x, y } : null;
+}
+
+// All tries that were not answered yet go to the server together, so that none of a quick series
+// is lost.
+function tryPixel(board, x, y) {
+  place(board, x, y);
+  board.sent += 1;
+  const rgb = board.colours[board.chosen].rgb;
+  board.pending = [...board.pending, { n: board.sent, game: board.data.game, x, y, rgb }];
+  board.setStateValue("tries", board.pending);
+  render(board);
+}
+
+// A second click of a double click tells nothing that the first did not.
+function onClick(board, event) {
+  const at = pixelAt(board, event);
+  if (board.held || !at) return;
+  const { x, y } = board.cursor;
+  if (event.detail > 1 && at.x === x && at.y === y) return;
+  tryPixel(board, at.x, at.y);
+}
+
+function onPointerDown(board, event) {
+  board.held = false;
+  if (event.pointerType === "mouse") return;
+  board.hover = pixelAt(board, event);
+  board.holding = setTimeout(() => {
+    board.aiming = board.held = true;
+    render(board);
+  }, HOLD_MS);
+}
+
+function onPointerMove(board, event) {
+  if (event.pointerType !== "mouse" && !board.aiming) return;
+  board.hover = pixelAt(board, event);
+  render(board);
+}
+
+function onPointerEnd(board, event) {
+  clearTimeout(board.holding);
+  board.holding = 0;
+  const at = board.hover;
+  if (board.aiming && at && event.type === "pointerup") tryPixel(board, at.x, at.y);
+  if (event.pointerType !== "mouse" || event.type === "pointerleave") board.hover = null;
+  board.aiming = false;
+  render(board);
+}
+
+function onKey(board, event) {
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
+  const { x, y } = aim(board);
+  const step = STEPS[event.key];
+  const actions = {
+    Enter: () => tryPixel(board, x, y),
+    " ": () => tryPixel(board, x, y),
+    h: () => board.data.hints && board.setTriggerValue("hint", { game: board.data.game, x, y }),
+    Backspace: () => board.setTriggerValue("undo", board.data.game),
+  };
+  const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (!step && !action && !/^[1-9]$/.test(event.key)) return;
+  event.preventDefault();
+  if (step) move(board, x, y, step, event.shiftKey ? LEAP : 1);
+  else if (!action) choose(board, Number(event.key) - 1);
+  else if (!event.repeat) action();
+}
+
+function move(board, x, y, [right, down], leap) {
+  place(board, x + right * leap, y + down * leap);
+  board.hover = null;
+  board.parts.live.textContent = `x ${board.cursor.x}, y ${board.cursor.y}`;
+  render(board);
+}
+
+// ---------------------------------------------------------------- What is shown
+
+function renderPlace(board) {
+  const { x, y } = aim(board);
+  const now = shownEdits(board).find((edit) => edit.x === x && edit.y === y)?.rgb ?? board.picture.at(x, y);
+  const next = board.colours[board.chosen];
+  const square = (rgb) => Object.assign(document.createElement("i"), { style: `background: ${rgbText(rgb)}` });
+  const words = document.createElement("b");
+  words.textContent = `x ${x}, y ${y}`;
+  board.parts.place.replaceChildren(words, square(now), "→", square(next.rgb), next.name);
+}
+
+function render(board) {
+  if (!board.data) return;
+  const { root, parts, data, cursor } = board;
+  renderSwatches(board);
+  renderPlace(board);
+  parts.canvas.setAttribute("aria-label", data.title);
+  parts.hintKey.hidden = !data.hints;
+  Object.assign(root.dataset, {
+    x: aim(board).x,
+    y: aim(board).y,
+    colour: board.chosen,
+    pending: board.pending.length,
+    edits: JSON.stringify(data.edits.map((edit) => [edit.x, edit.y, ...edit.rgb])),
+    hint: data.hint?.word ?? "",
+  });
+  KEPT.set(board.key, { cursor, chosen: board.chosen });
+  draw(board);
+}
+
+// ---------------------------------------------------------------- Mount, update, leave
+
+function listen(board) {
+  const { canvas, stage } = board.parts;
+  const { signal } = board.ending;
+  const on = (name, action, options = {}) => canvas.addEventListener(name, action, { signal, ...options });
+  on("click", (event) => onClick(board, event));
+  on("keydown", (event) => onKey(board, event));
+  on("pointerdown", (event) => onPointerDown(board, event));
+  on("pointermove", (event) => onPointerMove(board, event));
+  for (const name of ["pointerup", "pointercancel", "pointerleave"]) on(name, (event) => onPointerEnd(board, event));
+  on("touchmove", (event) => board.aiming && event.preventDefault(), { passive: false });
+  on("contextmenu", (event) => (board.aiming || board.holding) && event.preventDefault());
+  for (const name of ["focus", "blur"]) {
+    on(name, () => {
+      board.focused = canvas.matches(":focus-visible");
+      render(board);
+    });
+  }
+  board.resizing = new ResizeObserver(() => resize(board));
+  board.resizing.observe(stage);
+}
+
+function resize(board) {
+  if (!board.data || !board.parts.stage.clientWidth) return;
+  fitCanvas(board);
+  draw(board);
+}
+
+function create(root, key) {
+  const parts = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
+  const font = getComputedStyle(root).fontFamily;
+  const board = { root, parts, key, font, pending: [], sent: 0, hover: null, holding: 0, turn: 0, ending: new AbortController() };
+  listen(board);
+  return board;
+}
+
+function update(board, data) {
+  const first = !board.data;
+  const other = first || board.data.image !== data.image;
+  const own = first || String(board.data.own) === String(data.own) ? null : data.colours.length;
+  board.data = data;
+  board.colours = [...data.colours, { name: "your colour", rgb: data.own }];
+  board.pending = board.pending.filter(({ n, game }) => n > data.acked && game === data.game);
+  board.sent = Math.max(board.sent, data.acked);
+  const middle = { x: Math.floor(data.width / 2), y: Math.floor(data.height / 2) };
+  if (first) Object.assign(board, { cursor: middle, chosen: 0 }, KEPT.get(board.key));
+  if (own !== null) board.chosen = own;
+  if (other) board.picture = decodePicture(data);
+  if (other) resize(board);
+  render(board);
+}
+
+function leave(board, root) {
+  clearTimeout(board.holding);
+  board.resizing.disconnect();
+  board.ending.abort();
+  BOARDS.delete(root);
+}
+
+export default function mount({ parentElement, data, key, setStateValue, setTriggerValue }) {
+  const root = parentElement.querySelector(".board");
+  if (!root || !data) return undefined;
+  const board = BOARDS.get(root) ?? create(root, key);
+  BOARDS.set(root, board);
+  Object.assign(board, { setStateValue, setTriggerValue, turn: board.turn + 1 });
+  const { turn } = board;
+  update(board, data);
+  // Streamlit may run the clean-up of an overtaken call: only the latest one ends the board.
+  return () => {
+    if (turn === board.turn) leave(board, root);
+  };
+}

@@ -1,0 +1,260 @@
+"""Playing by hand: a picture whose pixels a person tries, and bars that answer at once."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import streamlit as st
+from torch import Tensor
+
+from apr_core.attacks.enumeration import CORNERS
+from apr_core.attacks.result import PixelEdit
+from apr_core.by_hand.export import to_csv, to_json
+from apr_core.by_hand.game import PIXELS, Game, begin, reset, try_edit, undo
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.images import to_png
+from apr_ui.bars import bars
+from apr_ui.canvas import CanvasData, CanvasHint, CanvasTry, canvas
+from apr_ui.controls import KEEP
+from apr_ui.downloads import offer_files
+from apr_ui.hand_games import current_game, keep_game, place_of
+from apr_ui.hand_hints import HELP, MARKS, ask_hint, can_hint, show_hint, take_hint, waiting
+from apr_ui.looking import alone
+from apr_ui.resources import scorer
+from apr_ui.words import percent
+
+NAMES = ("black", "blue", "green", "cyan", "red", "magenta", "yellow", "white")
+"""Of the eight corners of the colour cube, in the order of `CORNERS`."""
+FIRST_COLOUR = "#ff8000"
+
+
+def play(
+    game_key: str,
+    model: str,
+    image: Tensor,
+    label: int,
+    page: str = "hand",
+    hints: bool = True,
+    pixels: Sequence[int] = PIXELS,
+    more: Callable[[Game], None] | None = None,
+) -> Game:
+    """The whole game: picture, colours, bars, counts, undo, reset and hints.
+
+    A try redraws these alone. The page is run again at the first flip, so that it can go on from
+    there.
+
+    Args:
+        game_key: whatever tells this game from others on the page, such as a picture's key.
+        model: a name that the app can load.
+        image: uint8 (3, H, W).
+        label: its true class.
+        page: what the keys begin with.
+        hints: whether they may be asked for.
+        pixels: how many may be changed; more than one number is a choice.
+        more: draws what follows the game, and is drawn again after each try.
+
+    Returns:
+        The game as it stands.
+
+    Raises:
+        InputError: the model misreads the picture already, or cannot be loaded.
+    """
+    count = _choose_pixels(page, pixels)
+    place = place_of(game_key, model, label, count)
+    game = current_game(page, place)
+    if game is None:
+        game = keep_game(page, place, alone(begin, model, scorer(model), image, label, count))
+    st.session_state[f"{page}.place"] = place
+    st.session_state[f"{page}.told"] = game.first_flip
+    st.fragment(_board)(page, place, hints, more)
+    return current_game(page, place) or game
+
+
+def _choose_pixels(page: str, pixels: Sequence[int]) -> int:
+    if len(pixels) == 1:
+        return pixels[0]
+    st.session_state.setdefault(f"{page}.pixels", pixels[0])
+    chosen: int = st.segmented_control(
+        "Pixels that you may change", pixels, required=True, key=f"{page}.pixels", **KEEP
+    )
+    return chosen
+
+
+def _board(page: str, place: str, hints: bool, more: Callable[[Game], None] | None) -> None:
+    take_hint(page, place)
+    game = current_game(page, place)
+    if game is None:
+        return
+    picture, answer = st.columns([1, 1], gap="medium")
+    with picture:
+        _canvas(page, place, game, hints)
+    with answer:
+        _verdict(game)
+        _bars(page, game)
+        st.markdown(counts(game))
+        _buttons(page, place, game, hints)
+        if hints:
+            show_hint(page, place, game)
+        _downloads(page, game)
+    if more:
+        more(game)
+    if game.first_flip != st.session_state[f"{page}.told"]:
+        st.rerun()
+
+
+def _canvas(page: str, place: str, game: Game, hints: bool) -> None:
+    _, height, width = game.image.shape
+    rows = game.image.permute(1, 2, 0).contiguous().numpy().tobytes()
+    own = st.session_state.setdefault(f"{page}.colour", FIRST_COLOUR)
+    data: CanvasData = {
+        "game": place,
+        "width": width,
+        "height": height,
+        "image": base64.b64encode(rows).decode(),
+        "title": f"The picture: {CLASSES[game.label]}, {width} by {height} pixels",
+        "edits": [{"x": edit.x, "y": edit.y, "rgb": edit.rgb} for edit in game.edits],
+        "pixels": game.pixels,
+        "tried": sorted({(tried.edits[-1].x, tried.edits[-1].y) for tried in game.tries}),
+        "colours": [
+            {"name": name, "rgb": rgb} for name, rgb in zip(NAMES, CORNERS.tolist(), strict=True)
+        ],
+        "own": list(bytes.fromhex(own.removeprefix("#"))),
+        "acked": st.session_state.get(f"{page}.acked", 0),
+        "hints": hints,
+        "hint": _hint_of(game),
+    }
+    canvas(
+        data,
+        f"{page}.canvas",
+        partial(_take_tries, page),
+        lambda asked, x, y: ask_hint(page, asked, x, y),
+        lambda asked: _change(page, asked, undo),
+    )
+
+
+def _hint_of(game: Game) -> CanvasHint | None:
+    if not game.hints:
+        return None
+    hint = game.hints[-1]
+    return {"x": hint.x, "y": hint.y, "word": hint.heat, "mark": MARKS[hint.heat]}
+
+
+def _take_tries(page: str, sent: Sequence[CanvasTry]) -> None:
+    """Score the tries that are new, each as a query of its own."""
+    for tried in sent:
+        if tried["n"] <= st.session_state.get(f"{page}.acked", 0):
+            continue
+        st.session_state[f"{page}.acked"] = tried["n"]
+        game = current_game(page, tried["game"])
+        if game is None:
+            continue
+        red, green, blue = tried["rgb"]
+        edit = PixelEdit(tried["x"], tried["y"], (red, green, blue))
+        keep_game(page, tried["game"], alone(try_edit, game, edit, scorer(game.model)))
+
+
+def _change(page: str, place: str, change: Callable[[Game], Game]) -> None:
+    game = current_game(page, place)
+    if game is not None:
+        keep_game(page, place, change(game))
+
+
+def _verdict(game: Game) -> None:
+    """What the model says of the picture as it is now."""
+    true, said = CLASSES[game.label], CLASSES[game.answer.label]
+    sure = f"{percent(game.answer.confidence)} sure"
+    if game.flipped:
+        st.success(
+            f"**Flipped: {true} → {said}**, {sure}. Your first flip was try {game.first_flip}.",
+            icon=":material/bolt:",
+        )
+    elif game.line:
+        st.markdown(f"The model still says **{said}**, {sure}.")
+    else:
+        st.markdown(f"The model says **{said}**, {sure}. Click a pixel to change that.")
+
+
+def _tries(count: int) -> str:
+    return f"{count:,} {'try' if count == 1 else 'tries'}"
+
+
+def counts(game: Game) -> str:
+    """The score, in a line or two."""
+    parts = [f"**{_tries(game.queries)}**"]
+    if game.queries:
+        parts.append(f"closest: {percent(game.closest)} {CLASSES[game.label]}")
+    if game.hints:
+        parts.append(f"{len(game.hints)} hint{'s' if len(game.hints) > 1 else ''}")
+    if game.fewest:
+        parts.append(f"flipped with {_tries(game.fewest)} at the fewest")
+    if game.earlier:
+        parts.append(f"{game.earlier:,} more before you started over")
+    lines = [" · ".join(parts)]
+    if game.pixels > 1:
+        full = len(game.edits) == game.pixels
+        turn = "the next try moves the newest" if full else "the next try adds one"
+        lines.append(f"{len(game.edits)} of {game.pixels} pixels placed: {turn}.")
+    return "  \n".join(lines)
+
+
+def _bars(page: str, game: Game) -> None:
+    said = CLASSES[game.answer.label]
+    true = game.answer.probabilities[game.label]
+    bars(
+        {
+            "classes": CLASSES,
+            "values": game.answer.probabilities,
+            "clean": game.clean.probabilities,
+            "label": game.label,
+            "leading": game.answer.label,
+            "number": game.queries,
+            "said": f"{_tries(game.queries)}. The model says {said}, "
+            f"{percent(game.answer.confidence)}. {CLASSES[game.label]}: {percent(true)}.",
+        },
+        f"{page}.bars",
+    )
+
+
+def _buttons(page: str, place: str, game: Game, hints: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.color_picker("Your colour", key=f"{page}.colour", **KEEP)
+        st.button(
+            "Undo",
+            key=f"{page}.undo",
+            icon=":material/undo:",
+            disabled=not game.line,
+            on_click=partial(_change, page, place, undo),
+            help="Takes the newest edit back. The try stays counted.",
+        )
+        st.button(
+            "Start over",
+            key=f"{page}.reset",
+            icon=":material/restart_alt:",
+            disabled=not game.queries,
+            on_click=partial(_change, page, place, reset),
+            help="The clean picture, and the count at 0. What you spent is still told.",
+        )
+        if hints and game.queries:
+            last = game.tries[-1].edits[-1]
+            st.button(
+                "Hint",
+                key=f"{page}.hint",
+                icon=":material/device_thermostat:",
+                disabled=not can_hint(game) or waiting(page, place),
+                on_click=partial(ask_hint, page, place, last.x, last.y),
+                help=HELP,
+            )
+
+
+def _downloads(page: str, game: Game) -> None:
+    if not game.queries:
+        return
+    name = f"{game.model}-by-hand"
+    files = (
+        ("PNG", lambda: to_png(game.edited), "image/png", "The picture as it is now, 32 × 32"),
+        ("CSV", lambda: to_csv(game), "text/csv", "A line a try"),
+        ("JSON", lambda: to_json(game), "application/json", "The whole game"),
+    )
+    offer_files(f"{page}.game", name, files)

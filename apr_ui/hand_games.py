@@ -1,0 +1,86 @@
+"""Games by hand: a session's own, and each by a name in the address, so that a reload finds it."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import OrderedDict
+
+import streamlit as st
+
+from apr_core.by_hand.game import Game
+
+MOST_KEPT = 1000
+"""Games that stay in memory, those that were played last."""
+
+
+class GameBook:
+    """Games by names that only their players know.
+
+    Args:
+        most: games that are kept.
+    """
+
+    def __init__(self, most: int = MOST_KEPT) -> None:
+        self._most = most
+        self._games: OrderedDict[str, tuple[str, Game]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def keep(self, name: str, place: str, game: Game) -> None:
+        """Put a game, and the place it is played at, under a name."""
+        with self._lock:
+            self._games[name] = place, game
+            self._games.move_to_end(name)
+            while len(self._games) > self._most:
+                self._games.popitem(last=False)
+
+    def find(self, name: str) -> tuple[str, Game] | None:
+        """The place and the game under a name, None if it is not known (any more)."""
+        with self._lock:
+            return self._games.get(name)
+
+
+@st.cache_resource(show_spinner=False)
+def book() -> GameBook:
+    """Everybody's games; one is found by its name alone."""
+    return GameBook()
+
+
+def place_of(game_key: str, model: str, label: int, pixels: int) -> str:
+    """Equal for what is one and the same game to a person."""
+    return f"{game_key}|{model}|{label}|{pixels}"
+
+
+def current_game(page: str, place: str) -> Game | None:
+    """The session's game at a place, None before it has begun."""
+    kept = _own(page).get(place)
+    return kept[1] if kept else None
+
+
+def keep_game(page: str, place: str, game: Game) -> Game:
+    """Put a game in the place of what stood there, and return it."""
+    name = game_name(page, place) or secrets.token_urlsafe(9)
+    _own(page)[place] = name, game
+    book().keep(name, place, game)
+    return game
+
+
+def game_name(page: str, place: str) -> str:
+    """What an address calls the game at a place, "" before it has begun."""
+    kept = _own(page).get(place)
+    return kept[0] if kept else ""
+
+
+def adopt_game(page: str, name: str) -> Game | None:
+    """Go on with the game of a name, as one's own from here on; None if it is not in memory.
+
+    Whoever else holds the name goes on with theirs: a game is a value, and this copy gets a new
+    name.
+    """
+    found = book().find(name)
+    return keep_game(page, *found) if found else None
+
+
+def _own(page: str) -> dict[str, tuple[str, Game]]:
+    games: dict[str, tuple[str, Game]] = st.session_state.setdefault(f"{page}.games", {})
+    return games

@@ -1,0 +1,109 @@
+"""Hot or cold: hints on a pixel, from a truth map that the service makes in the background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from apr_core.attacks.result import edit_image
+from apr_core.by_hand.game import Game, Heat
+from apr_core.by_hand.helps import with_hint
+from apr_core.runs import MapRequest, MapView, Ticket
+from apr_core.types import InputError
+from apr_ui.hand_games import current_game, keep_game
+from apr_ui.resources import service
+from apr_ui.truth import follow_map
+from apr_ui.words import plain
+
+MARKS = {Heat.HOT: "▲", Heat.WARM: "◆", Heat.COLD: "▼"}
+HELP = (
+    "Tells how near the pixel that you tried last is to breaking the model, among all pixels, each "
+    "in the worst of the eight corner colours: hot is the first 5 %, or any that breaks it; warm "
+    "the next 20 %. The H key asks about the pixel under the cursor. Hints are counted."
+)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A hint that waits for its map."""
+
+    place: str
+    x: int
+    y: int
+    ticket: Ticket
+
+
+def ask_hint(page: str, place: str, x: int, y: int) -> None:
+    """Have the map made that the hint is read from, or find it made.
+
+    The map is of the picture that the next try builds on: of the clean one where a single pixel
+    may be changed. A picture that fools the model already has none.
+    """
+    game = current_game(page, place)
+    if game is None or not can_hint(game) or waiting(page, place):
+        return
+    seen = edit_image(game.image, game.base)
+    try:
+        ticket = service().submit(MapRequest(game.model, seen, game.label))
+    except InputError as error:
+        st.session_state[f"{page}.hint-error"] = str(error)
+        return
+    st.session_state[f"{page}.hint-asked"] = _Asked(place, x, y, ticket)
+
+
+def can_hint(game: Game) -> bool:
+    """Whether the picture that the next try builds on is still read right."""
+    last = next((tried for tried in game.tries if tried.edits == game.base), None)
+    return not game.base or last is None or not game.broke(last)
+
+
+def waiting(page: str, place: str) -> bool:
+    """Whether a hint on the game at a place waits for its map."""
+    asked: _Asked | None = st.session_state.get(f"{page}.hint-asked")
+    return asked is not None and asked.place == place
+
+
+def take_hint(page: str, place: str) -> None:
+    """Give the hint that was asked for, if its map is there."""
+    asked: _Asked | None = st.session_state.get(f"{page}.hint-asked")
+    if asked is None:
+        return
+    view: MapView | None = service().view(asked.ticket.run_id, asked.ticket.token)
+    if view is not None and view.live and asked.place == place:
+        return
+    del st.session_state[f"{page}.hint-asked"]
+    game = current_game(page, asked.place)
+    if view is None or view.live or game is None:
+        service().cancel(asked.ticket.run_id, asked.ticket.token)
+    elif view.outcome is None:
+        st.session_state[f"{page}.hint-error"] = view.error
+    elif view.outcome.done == 1:
+        keep_game(page, asked.place, with_hint(game, view.outcome, asked.x, asked.y))
+
+
+def show_hint(page: str, place: str, game: Game) -> None:
+    """What the last hint said, or how far its map is."""
+    error = st.session_state.pop(f"{page}.hint-error", "")
+    if error:
+        st.error(plain(error), icon=":material/error:")
+    if waiting(page, place):
+        st.caption("Looking at every pixel for the hint. You can go on meanwhile.")
+        asked: _Asked = st.session_state[f"{page}.hint-asked"]
+        if follow_map(asked.ticket, f"{page}.hint", shown=False) is not None:
+            st.rerun()
+    elif game.hints:
+        st.markdown(hint_words(game))
+
+
+def hint_words(game: Game) -> str:
+    """The last hint in a sentence or two."""
+    hint = game.hints[-1]
+    where = f"x {hint.x}, y {hint.y} is **{hint.heat}** {MARKS[hint.heat]}"
+    if not hint.rank:
+        return f"{where}: it is proven that no colour of this pixel breaks the model."
+    words = f"{where}: number {hint.rank:,} of {hint.pixels:,} pixels."
+    before = next((old for old in reversed(game.hints[:-1]) if old.rank), None)
+    if before is None or before.rank == hint.rank:
+        return words
+    return f"{words} {'Warmer' if hint.rank < before.rank else 'Colder'} than the hint before."

@@ -1,0 +1,107 @@
+"""The By hand page's address: it names picture, model and pixels, and brings the tries back."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from apr_core.attacks.config import OnePixelConfig
+from apr_core.by_hand.game import PIXELS, Game
+from apr_core.data.images import OWN_PICTURE
+from apr_core.registry import unknown_name
+from apr_core.runs import BEHIND_LATTICE, AttackRequest
+from apr_core.types import InputError
+from apr_ui.controls import show_own_picture, show_request
+from apr_ui.hand_games import adopt_game, game_name
+from apr_ui.permalink import from_params, to_params
+from apr_ui.rematch import run_on, start_search
+from apr_ui.resources import cards, service
+from apr_ui.words import plain
+
+
+def open_link() -> None:
+    """Set the controls to what the address asks for, and find its game again, once."""
+    params = st.query_params.to_dict()
+    if not params or params == st.session_state.get("hand.address"):
+        return
+    st.session_state["hand.address"] = params
+    try:
+        request = _asked_for(params)
+        if request is None:
+            return
+        show_request(request)
+        if request.index == OWN_PICTURE:
+            show_own_picture(request.image, request.label)
+        st.session_state["hand.pixels"] = request.config.pixels
+        _search_again(params)
+    except InputError as error:
+        st.error(plain(error), icon=":material/link_off:")
+
+
+def _asked_for(params: dict[str, str]) -> AttackRequest | None:
+    request = from_params(params)
+    if request is not None:
+        _check(request)
+    if "game" not in params:
+        return request
+    game = adopt_game("hand", params["game"])
+    if game is None:
+        st.info(
+            "The tries that this address names are no longer in memory"
+            + ("." if request else ", and pictures that people bring are kept nowhere else."),
+            icon=":material/link_off:",
+        )
+        return request
+    config = OnePixelConfig(pixels=game.pixels)
+    index = OWN_PICTURE if request is None else request.index
+    return AttackRequest(game.model, game.image, game.label, index, config)
+
+
+def _check(request: AttackRequest) -> None:
+    """Raise InputError where a link names what cannot be played."""
+    known, bare = tuple(cards()[0]), request.model.removesuffix(BEHIND_LATTICE)
+    if bare not in known:
+        raise InputError(unknown_name("model", bare[:60], known))
+    if request.config.pixels not in PIXELS:
+        allowed = ", ".join(map(str, PIXELS))
+        raise InputError(
+            f"The link's pixels is {request.config.pixels}, but by hand it is one of {allowed}."
+        )
+
+
+def _search_again(params: dict[str, str]) -> None:
+    """Join the search that the address names, if it is still in memory."""
+    view = service().view(params["run"]) if "run" in params else None
+    if view is not None and isinstance(view.request, AttackRequest):
+        start_search(view.request, "hand")
+
+
+def keep_address(game: Game, index: int) -> None:
+    """Let the address name the game and the search, so that a reload finds them again."""
+    params = {} if index == OWN_PICTURE else to_params(_plain(game, index))
+    if game.queries or not params:
+        params["game"] = game_name("hand", st.session_state["hand.place"])
+    run = run_on(game, "hand")
+    if run:
+        params["run"] = run.ticket.run_id
+    st.session_state["hand.address"] = params
+    if st.query_params.to_dict() != params:
+        st.query_params.from_dict(params)
+
+
+def _plain(game: Game, index: int) -> AttackRequest:
+    """What a link to a new game of the same kind names."""
+    config = OnePixelConfig(pixels=game.pixels)
+    return AttackRequest(game.model, game.image, game.label, index, config)
+
+
+def share(game: Game, index: int) -> None:
+    """A link for somebody else, who begins with no tries."""
+    with st.expander("A link to this picture and model", icon=":material/link:"):
+        if index == OWN_PICTURE:
+            st.caption("The picture itself is in the link: share it only if you may.")
+        base = (st.context.url or "").partition("?")[0]
+        st.code(
+            f"{base}?{urlencode(to_params(_plain(game, index)))}", language=None, wrap_lines=True
+        )

@@ -1,0 +1,354 @@
+"""The By hand page without a browser: the game's buttons, hints, the search, and addresses."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from apr_core import OnePixelConfig
+from apr_core.attacks.result import PixelEdit
+from apr_core.attacks.scoring import Scorer
+from apr_core.by_hand.game import Game, begin, try_edit
+from apr_core.by_hand.helps import heat_of, search_config
+from apr_core.data.images import OWN_PICTURE
+from apr_core.data.sample import load_sample, load_test_image
+from apr_core.gallery import load_gallery
+from apr_core.runs import AttackRequest, MapRequest, Phase, RunView
+from apr_core.service import AttackService
+from apr_core.types import InputError
+from apr_core.zoo import load_model
+from apr_ui.hand_figures import DIM, duel, duel_words, looked_by_person, looked_by_search
+from apr_ui.hand_games import GameBook, book
+from apr_ui.hand_hints import hint_words
+from apr_ui.looking import alone
+from apr_ui.page_table import page_entry
+from apr_ui.permalink import to_params
+from apr_ui.resources import probabilities, service
+from apr_ui.words import percent
+from tests.conftest import ROOT
+
+FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
+WINNER = FLIP.outcome.edits[0]
+GREY = PixelEdit(WINNER.x, WINNER.y, (128, 128, 128))
+
+
+def open_page(**params: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app.switch_page(page_entry("hand").script)
+    for name, value in params.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def link(**params: str) -> dict[str, str]:
+    return {"model": FLIP.model, "index": str(FLIP.index)} | params
+
+
+def address_of(app: AppTest) -> dict[str, str]:
+    return {
+        name: value if isinstance(value, str) else value[0]
+        for name, value in app.query_params.items()
+    }
+
+
+def game_of(app: AppTest) -> Game:
+    return app.session_state["hand.games"][app.session_state["hand.place"]][1]
+
+
+def try_by_hand(app: AppTest, *edits: PixelEdit) -> Game:
+    """What clicks on the canvas would do, and the page drawn anew."""
+    place, game = app.session_state["hand.place"], game_of(app)
+    for edit in edits:
+        game = try_edit(game, edit, Scorer(load_model(game.model)))
+    games = app.session_state["hand.games"]
+    games[place] = games[place][0], game
+    book().keep(games[place][0], place, game)
+    app.run()
+    assert not app.exception
+    return game
+
+
+def said(app: AppTest) -> str:
+    parts = (*app.markdown, *app.info, *app.success, *app.warning, *app.error)
+    return "\n".join(part.value for part in parts)
+
+
+def wait_for(run_id: str) -> None:
+    deadline = time.monotonic() + 120
+    while service().view(run_id).live:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_page_begins_with_the_clean_picture() -> None:
+    app = open_page(**link())
+    game = game_of(app)
+    assert torch.equal(game.image, load_test_image(FLIP.index)[0])
+    assert (game.queries, game.pixels, game.model) == (0, 1, FLIP.model)
+    assert app.button(key="hand.undo").disabled
+    assert app.button(key="hand.reset").disabled
+    assert "Now let the search try" not in [head.value for head in app.subheader]
+
+
+def test_undo_and_start_over() -> None:
+    app = open_page(**link())
+    try_by_hand(app, GREY, WINNER)
+    assert "**Flipped:" in app.success[0].value
+    assert "Your first flip was try 2." in app.success[0].value
+    app.button(key="hand.undo").click().run()
+    assert (game_of(app).edits, game_of(app).queries) == ((GREY,), 2)
+    assert not app.success
+    app.button(key="hand.reset").click().run()
+    assert (game_of(app).edits, game_of(app).queries) == ((), 0)
+    assert "2 more before you started over" in said(app)
+    assert "flipped with 2 tries at the fewest" in said(app)
+
+
+def test_a_hint_says_what_the_truth_map_says() -> None:
+    app = open_page(**link())
+    game = try_by_hand(app, GREY)
+    app.button(key="hand.hint").click().run()
+    asked = MapRequest(game.model, game.image, game.label)
+    wait_for(asked.run_id)
+    app.run()
+    heat, rank = heat_of(service().view(asked.run_id).outcome, GREY.x, GREY.y)
+    (hint,) = game_of(app).hints
+    assert (hint.x, hint.y, hint.heat, hint.rank) == (GREY.x, GREY.y, heat, rank)
+    assert hint_words(game_of(app)) in said(app)
+    assert "1 hint" in said(app)
+    try_by_hand(app, PixelEdit(0, 0, (0, 0, 0)))
+    app.button(key="hand.hint").click().run()
+    app.run()
+    words = hint_words(game_of(app))
+    assert len(game_of(app).hints) == 2
+    worse = game_of(app).hints[1].rank > rank
+    assert f"{'Colder' if worse else 'Warmer'} than the hint before" in words
+
+
+def test_a_hint_builds_on_the_pixels_that_stay() -> None:
+    app = open_page(**link(pixels="3"))
+    first, second = PixelEdit(1, 1, (255, 0, 0)), PixelEdit(2, 2, (0, 255, 0))
+    game = try_by_hand(app, first, second)
+    app.button(key="hand.hint").click().run()
+    ticket = app.session_state["hand.hint-asked"].ticket
+    assert torch.equal(service().view(ticket.run_id).request.image, game.edited)
+    service().cancel(ticket.run_id, ticket.token)
+    wait_for(ticket.run_id)
+    app.run()
+    assert game_of(app).hints == ()
+    assert "hand.hint-asked" not in app.session_state
+
+
+def test_the_search_gets_as_many_tries_and_both_are_shown() -> None:
+    app = open_page(**link())
+    tries = [PixelEdit(place, 3, (0, 0, 255)) for place in range(9)]
+    game = try_by_hand(app, *tries)
+    assert "You had 9 tries. A search gets 8 of them" in said(app)
+    app.button(key="hand.search-same").click().run()
+    run = app.session_state["hand.search"]
+    assert run.request.config == search_config(9, 1)
+    assert torch.equal(run.request.image, game.image)
+    wait_for(run.ticket.run_id)
+    app.run()
+    wait_for(app.session_state["hand.truth"].run_id)
+    app.run()
+    view = service().view(run.ticket.run_id)
+    assert view.outcome.queries <= 8
+    assert duel_words(game, view) in said(app)
+    for title in ("Where you looked", "Where it looked", "Where it was"):
+        assert f"**{title}**" in said(app)
+    assert "pixels break it in a corner colour" in " ".join(note.value for note in app.caption)
+    assert address_of(app)["run"] == run.ticket.run_id
+    again = open_page(**address_of(app))
+    assert duel_words(game, view) in said(again)
+
+
+def test_a_single_try_gets_the_least_that_a_search_takes_and_says_so() -> None:
+    app = open_page(**link())
+    try_by_hand(app, GREY)
+    assert "You had 1 try. A search takes 4 at the least" in said(app)
+    app.button(key="hand.search-full").click().run()
+    assert app.session_state["hand.search"].request.config == OnePixelConfig()
+    ticket = app.session_state["hand.search"].ticket
+    service().cancel(ticket.run_id, ticket.token)
+
+
+def test_the_address_finds_the_tries_again_as_a_copy() -> None:
+    app = open_page(**link(pixels="3"))
+    game = try_by_hand(app, GREY, WINNER)
+    address = address_of(app)
+    assert {"model", "index", "pixels", "game"} == set(address)
+    again = open_page(**address)
+    assert game_of(again).tries == game.tries
+    assert again.segmented_control(key="hand.pixels").value == 3
+    assert address_of(again)["game"] != address["game"]
+    again.button(key="hand.undo").click().run()
+    assert game_of(open_page(**address)).edits == game.edits
+
+
+def test_what_is_no_longer_in_memory_is_said_and_the_picture_is_there() -> None:
+    app = open_page(**link(game="gone"))
+    assert "no longer in memory" in app.info[0].value
+    assert torch.equal(game_of(app).image, load_test_image(FLIP.index)[0])
+    alone = open_page(game="gone")
+    assert "are kept nowhere else" in alone.info[0].value
+
+
+def test_a_picture_of_ones_own_comes_back_by_link_and_by_name() -> None:
+    image, label = load_test_image(FLIP.index)
+    request = AttackRequest(FLIP.model, image, label, OWN_PICTURE, OnePixelConfig())
+    app = open_page(**to_params(request))
+    game = try_by_hand(app, WINNER)
+    assert torch.equal(game.image, image)
+    assert set(address_of(app)) == {"game"}
+    again = open_page(**address_of(app))
+    assert (game_of(again).tries, game_of(again).label) == (game.tries, label)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        (link(pixels="2"), "The link's pixels is 2"),
+        (link(index="cat"), "index is 'cat'"),
+        (link(model="resnet50"), "There is no model 'resnet50'"),
+    ],
+)
+def test_a_bad_link_is_answered_plainly(params: dict[str, str], words: str) -> None:
+    assert words in said(open_page(**params))
+
+
+def test_a_picture_that_the_model_misreads_is_not_attacked() -> None:
+    shipped = load_sample()
+    answers = probabilities(FLIP.model, list(shipped.images[:300])).argmax(1)
+    row = int((answers != shipped.labels[:300]).nonzero()[0, 0])
+    app = open_page(model=FLIP.model, index=str(int(shipped.indices[row])))
+    assert "for another class already" in app.warning[0].value
+    assert "hand.place" not in app.session_state
+
+
+def test_each_picture_has_its_own_game_and_a_page_change_loses_none() -> None:
+    app = open_page(**link())
+    game = try_by_hand(app, GREY)
+    app.segmented_control(key="hand.pixels").set_value(3).run()
+    assert game_of(app).queries == 0
+    app.segmented_control(key="hand.pixels").set_value(1).run()
+    assert game_of(app).tries == game.tries
+    app.switch_page(page_entry("results").script).run()
+    app.switch_page(page_entry("hand").script).run()
+    assert game_of(app).tries == game.tries
+
+
+def test_another_page_plays_without_hints_and_without_a_choice_of_pixels() -> None:
+    def script(index: int) -> None:
+        import streamlit as st
+
+        from apr_core.data.sample import load_test_image
+        from apr_ui.hand import play
+
+        game = play(
+            "seat", "cifar10-resnet20-vanilla", *load_test_image(index), page="lesson",
+            hints=False, pixels=(1,),
+        )  # fmt: skip
+        st.text(f"{game.queries} queries")
+
+    app = AppTest.from_function(script, kwargs={"index": FLIP.index}, default_timeout=60).run()
+    assert not app.exception
+    assert app.text[0].value == "0 queries"
+    assert not app.segmented_control
+    assert [button.key for button in app.button] == ["lesson.undo", "lesson.reset"]
+
+
+def test_the_book_forgets_the_games_that_were_played_longest_ago() -> None:
+    kept = GameBook(most=2)
+    games = [new_game(pixels) for pixels in (1, 3, 5)]
+    kept.keep("a", "place", games[0])
+    kept.keep("b", "place", games[1])
+    kept.keep("a", "place", games[2])
+    kept.keep("c", "place", games[0])
+    assert kept.find("b") is None
+    assert kept.find("a") == ("place", games[2])
+    assert kept.find("") is None
+
+
+def test_a_look_has_one_thread_of_torch_and_leaves_the_others_theirs() -> None:
+    before = torch.get_num_threads()
+    assert alone(torch.get_num_threads) == 1
+    assert torch.get_num_threads() == before
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == before
+    with pytest.raises(InputError, match="pixels is 2"):
+        alone(new_game, 2)
+    image, _ = load_test_image(FLIP.index)
+    found = Scorer(load_model(FLIP.model))
+    assert torch.equal(alone(found.confirm, image[None]), found.confirm(image[None]))
+
+
+# ---------------------------------------------------------------- Words and figures
+
+
+def new_game(pixels: int = 1) -> Game:
+    return begin(FLIP.model, Scorer(load_model(FLIP.model)), *load_test_image(FLIP.index), pixels)
+
+
+@pytest.fixture(scope="module")
+def ended() -> RunView:
+    """The gallery's run, which flips."""
+    own = AttackService()
+    image, label = load_test_image(FLIP.index)
+    ticket = own.submit(AttackRequest(FLIP.model, image, label, FLIP.index, FLIP.config))
+    while (view := own.view(ticket.run_id)).live:
+        time.sleep(0.02)
+    own.close()
+    assert view.phase is Phase.ENDED
+    return view
+
+
+def test_who_flipped_it_first_is_said(ended: RunView) -> None:
+    scorer = Scorer(load_model(FLIP.model))
+    none = try_edit(new_game(), GREY, scorer)
+    won = try_edit(none, WINNER, scorer)
+    spent = ended.outcome.queries
+    assert f"You were faster**: you flipped it after 2 queries, the search after {spent:,}" in (
+        duel_words(won, ended)
+    )
+    assert "The search flipped it" in duel_words(none, ended)
+    assert percent(none.closest) in duel_words(none, ended)
+    status = replace(ended.outcome, status="survived")
+    held = replace(ended, outcome=status)
+    assert "**You flipped it** after 2 queries" in duel_words(won, held)
+    assert "Neither flipped it" in duel_words(none, held)
+
+
+def test_the_figures_show_every_try_and_the_flip(ended: RunView) -> None:
+    game = try_edit(try_edit(new_game(), GREY, Scorer(load_model(FLIP.model))),
+                    WINNER, Scorer(load_model(FLIP.model)))  # fmt: skip
+    line, marks, search = duel(game, ended).data
+    assert list(marks.y) == [game.true(tried) for tried in game.tries]
+    assert list(line.y) == [game.true(game.tries[0]), min(marks.y)]
+    assert list(marks.marker.symbol) == ["circle", "x"]
+    assert search.x[-1] == ended.outcome.queries
+    picture = looked_by_person(try_edit(new_game(), GREY, Scorer(load_model(FLIP.model))), 10)
+    assert picture.getpixel((10 * GREY.x + 5, 10 * GREY.y + 5)) == GREY.rgb
+    dim = tuple((game.image[:, 0, 0] * DIM).to(torch.uint8).tolist())
+    assert picture.getpixel((5, 5)) == dim
+    seen = looked_by_search(ended, 10)
+    x, y = ended.snapshots[0].positions[0, 0].tolist()
+    assert seen.getpixel((10 * x, 10 * y)) != tuple((game.image[:, y, x] * DIM).byte().tolist())
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0.0, "0.0%"), (0.0004, "<0.1%"), (0.012, "1.2%"), (0.5, "50%"), (0.987, "98.7%"),
+        (0.9996, ">99.9%"), (1.0, "100.0%"),
+    ],
+)  # fmt: skip
+def test_probabilities_near_the_ends_are_said_to_a_tenth(share: float, words: str) -> None:
+    assert percent(share) == words
