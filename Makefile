@@ -3,12 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
+# For `make serve` alone: where it listens, and the names by which the room may reach it.
+HOST ?= 0.0.0.0
+NAME ?= $(shell hostname)
+HOSTS ?= $(NAME) 127.0.0.1 localhost $(shell hostname -f 2>/dev/null; hostname -I 2>/dev/null)
 
-.PHONY: run test check bench records clean
+.PHONY: run serve test check bench records clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-ready  ## serve the app on http://127.0.0.1:8501
 	$(BIN)/streamlit run app.py --server.port $(PORT)
+
+serve: $(VENV)/.run-ready  ## serve a room, as deploy/README.md says: HOST, PORT, NAME, HOSTS
+	$(BIN)/streamlit run app.py --server.address $(HOST) --server.port $(PORT) \
+	  --browser.serverAddress $(NAME) $(foreach name,$(sort $(HOSTS)),--server.allowedHosts $(name))
 
 test: check  ## ruff, mypy, then every test
 	$(BIN)/python -m pytest
@@ -21,9 +29,10 @@ check: $(VENV)/.test-ready  ## ruff and mypy
 bench: .venv-bench/.ready  ## this engine beside torchattacks and ART
 	.venv-bench/bin/python -m apr_core bench --peers --sweep --out results/bench-cpu.json
 
-records: $(VENV)/.run-ready  ## what the records say, into the cards and the README
+records: $(VENV)/.run-ready  ## what the records say, into the cards and the README; glances
 	$(BIN)/python -m scripts.cards
 	$(BIN)/python -m scripts.readme
+	$(BIN)/python -m scripts.glances
 
 clean:
 	rm -rf $(VENV) .venv-bench

@@ -1,7 +1,6 @@
 """The Attention page: where the model looks, before and after the attack."""
 
 from functools import partial
-from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -10,26 +9,34 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import PixelEdit
 from apr_core.runs import MapRequest, RunView
 from apr_core.types import InputError
+from apr_ui.agreement_view import offer_agreement, offer_overall
 from apr_ui.attention import (
-    AGREEMENT_WORDS,
     WORDS,
-    agreement,
-    as_table,
+    Map,
+    Scene,
     choose_class,
     choose_explained_model,
-    contact_sheet,
     methods_of,
     scenes_of,
     show_maps,
 )
+from apr_ui.attention_link import (
+    FIRST_METHODS,
+    FIRST_OPACITY,
+    AttentionView,
+    linked_edits,
+    share_view,
+    show_view,
+    view_from_params,
+)
 from apr_ui.controls import Choice, choose_picture, make_request, show_request
+from apr_ui.downloads import offer_files
 from apr_ui.frame import begin_page
-from apr_ui.permalink import from_params, to_params
+from apr_ui.map_files import as_table, contact_sheet
+from apr_ui.permalink import from_params
 from apr_ui.resources import gallery, probabilities, service
 from apr_ui.state import CurrentRun, current_run, start_run
-from apr_ui.truth import ask_for_map
-
-FIRST_METHODS = ("attention", "integrated-gradients", "gradcam")
+from apr_ui.words import plain
 
 
 def open_link() -> None:
@@ -42,15 +49,12 @@ def open_link() -> None:
         request = from_params(params)
         if request is None:
             return
+        height, width = request.image.shape[1:]
+        view = view_from_params(params, list(WORDS), (height, width))
         show_request(request)
-        st.session_state["attention.model"] = request.model
-        st.session_state["attention.methods"] = [
-            name for name in params.get("methods", "").split(",") if name in WORDS
-        ] or list(FIRST_METHODS)
-        if params.get("class", "").isdecimal():
-            st.session_state["attention.class"] = int(params["class"][:3]) % 10
+        show_view(request, view)
     except InputError as error:
-        st.error(str(error), icon=":material/link_off:")
+        st.error(plain(error), icon=":material/link_off:")
 
 
 def run_on(choice: Choice, model: str) -> tuple[CurrentRun | None, RunView | None]:
@@ -62,10 +66,12 @@ def run_on(choice: Choice, model: str) -> tuple[CurrentRun | None, RunView | Non
 
 
 def edits_of(choice: Choice, model: str) -> tuple[PixelEdit, ...]:
-    """What an attack changed: this session's own, else the gallery's."""
+    """What an attack changed: this session's own, else the link's, else the gallery's."""
     _, view = run_on(choice, model)
     if view is not None and view.outcome is not None:
         return tuple(view.outcome.edits)
+    if linked := linked_edits(choice, model):
+        return linked
     known = (entry for entry in gallery() if (entry.index, entry.model) == (choice.index, model))
     return next((entry.outcome.edits for entry in known), ())
 
@@ -88,6 +94,10 @@ def _wait(run: CurrentRun) -> None:
     st.progress(done, f"Attacking: {done:.0%}")
 
 
+def csv_of(scenes: list[Scene], maps: dict[str, list[Map]]) -> str:
+    return str(as_table(scenes, maps).to_csv(index=False))
+
+
 begin_page("attention")
 open_link()
 stage, panel = st.columns([3, 2], gap="large")
@@ -100,7 +110,10 @@ with panel:
         "Ask it by", list(WORDS), format_func=lambda name: WORDS[name], key="attention.methods",
         persist_state="session",
     )  # fmt: skip
-    opacity = st.slider("Opacity of the maps", 0.0, 1.0, 0.6, key="attention.opacity")
+    st.session_state.setdefault("attention.opacity", FIRST_OPACITY)
+    opacity = st.slider(
+        "Opacity of the maps", 0.0, 1.0, key="attention.opacity", persist_state="session"
+    )
 with stage:
     if choice is not None:
         label = choice.label
@@ -114,25 +127,20 @@ with stage:
             st.info(f"{model} has no attention of its own; the other ways of asking do without.")
         maps = show_maps(model, scenes, target, [name for name in picked if name in known], opacity)
         if maps:
-            with st.expander("How far do they agree?", icon=":material/compare_arrows:"):
-                said = int(answer.argmax())
-                asked = MapRequest(model, choice.image, said if label is None else label)
-                view = ask_for_map(asked, "attention", "Hold them against the truth map")
-                truth = view.outcome if view else None
-                table = agreement(model, scenes, target, maps, truth)
-                st.dataframe(table, hide_index=True, key="attention.agreement")
-                st.caption(AGREEMENT_WORDS)
-            with st.container(horizontal=True):
-                st.download_button(
-                    "CSV", as_table(scenes, maps).to_csv(index=False), "maps.csv", "text/csv",
-                    key="attention.csv", on_click="ignore", icon=":material/download:",
-                )  # fmt: skip
-                st.download_button(
-                    "PNG", contact_sheet(scenes, maps), "maps.png", "image/png",
-                    key="attention.png", on_click="ignore", icon=":material/download:",
-                )  # fmt: skip
-            with st.expander("A link to this view", icon=":material/link:"):
-                request = make_request(choice, model, OnePixelConfig())
-                params = to_params(request) | {"class": str(target), "methods": ",".join(maps)}
-                base = (st.context.url or "").partition("?")[0]
-                st.code(f"{base}?{urlencode(params)}", language=None, wrap_lines=True)
+            truth = int(answer.argmax()) if label is None else label
+            offer_agreement(model, scenes, target, maps, MapRequest(model, choice.image, truth))
+            offer_overall("attention", model, truth)
+            offer_files(
+                "attention",
+                "maps",
+                [
+                    ("CSV", partial(csv_of, scenes, maps), "text/csv", "A line a pixel"),
+                    (
+                        "PNG",
+                        partial(contact_sheet, scenes, maps),
+                        "image/png",
+                        "Every map, in grey",
+                    ),
+                ],
+            )
+            share_view(choice, model, AttentionView(target, tuple(maps), opacity, edits))

@@ -4,7 +4,10 @@ import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.data.cifar10 import CLASSES
+from apr_core.evaluation.record import Record
+from apr_ui.agreement_view import offer_overall
 from apr_ui.attention import choose_explained_model
+from apr_ui.class_attention import show_claims, show_mean
 from apr_ui.classes import (
     ALL,
     FLIPPED,
@@ -12,37 +15,44 @@ from apr_ui.classes import (
     RIGHT,
     SURVIVED,
     WRONG,
+    View,
     record_of,
     rows_of,
-    show_claims,
     show_examples,
     show_flips,
-    show_mean,
     show_rates,
     view_of,
 )
 from apr_ui.frame import begin_page
 
+
+@st.fragment
+def browse(model: str, view: View, record: Record | None) -> None:
+    """One class; another is shown without the rest of the page being made anew."""
+    st.session_state.setdefault("classes.class", CLASSES[0])
+    picked = st.pills("Class", CLASSES, required=True, key="classes.class", persist_state="session")
+    name = picked or CLASSES[0]
+    looks, examples = st.columns([2, 3], gap="large")
+    with looks:
+        show_rates(name, view, record)
+        show_mean(name, view)
+    with examples:
+        kinds = [ALL, RIGHT, WRONG, *([FLIPPED, SURVIVED] if record else [])]
+        left, right = st.columns([3, 2])
+        with left:
+            kind = st.segmented_control(
+                "Examples", kinds, default=ALL, required=True, key="classes.kind"
+            )
+        with right:
+            order = st.selectbox("Sorted by", ORDERS, key="classes.order", persist_state="session")
+        show_examples(name, view, rows_of(name, view, record, kind, order))
+    offer_overall("classes", model, CLASSES.index(name))
+
+
 begin_page("classes")
 model = choose_explained_model()
 view, record = view_of(model), record_of(model)
-st.session_state.setdefault("classes.class", CLASSES[0])
-picked = st.pills("Class", CLASSES, required=True, key="classes.class", persist_state="session")
-name = picked or CLASSES[0]
-looks, examples = st.columns([2, 3], gap="large")
-with looks:
-    show_rates(name, view, record)
-    show_mean(name, view)
-with examples:
-    kinds = [ALL, RIGHT, WRONG, *([FLIPPED, SURVIVED] if record else [])]
-    left, right = st.columns([3, 2])
-    with left:
-        kind = st.segmented_control(
-            "Examples", kinds, default=ALL, required=True, key="classes.kind"
-        )
-    with right:
-        order = st.selectbox("Sorted by", ORDERS, key="classes.order", persist_state="session")
-    show_examples(name, view, rows_of(name, view, record, kind, order))
+browse(model, view, record)
 st.subheader("Does attention lie on the object?", anchor=False)
 show_claims(view)
 st.subheader("What became of what fell", anchor=False)

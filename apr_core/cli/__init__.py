@@ -7,6 +7,7 @@ import os
 import sys
 
 from apr_core.cli import (
+    agreement,
     attack,
     bench,
     certify,
@@ -18,13 +19,26 @@ from apr_core.cli import (
     tables,
     train,
 )
-from apr_core.types import InputError
+from apr_core.types import InputError, shown
 
-COMMANDS = (models, data, train, attack, evaluate, certify, explain, tables, bench, gallery)
+COMMANDS = (
+    models,
+    data,
+    train,
+    attack,
+    evaluate,
+    certify,
+    explain,
+    agreement,
+    tables,
+    bench,
+    gallery,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 when it did what was asked, 2 for bad input, 130 when interrupted.
+    """Run one command; 0 when it did what was asked, 2 for bad input or a file that cannot be read
+    or written, 130 when interrupted.
 
     Whoever reads the output may stop reading: that is no fault.
     """
@@ -40,6 +54,16 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a file that no command looks after better
+        print(InputError(_of_the_system(error)), file=sys.stderr)
+        return 2
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the operating system would not do, in a sentence."""
+    what = shown(str(error.filename), 200) if error.filename else "A file"
+    reason = error.strerror or type(error).__name__
+    return f"{what} cannot be read or written ({reason}); check the path, the leave and the room."
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -26,15 +26,15 @@ from apr_core.cli.common import (
 from apr_core.data.cifar10 import CLASSES, class_number
 from apr_core.data.images import OWN_PICTURE, read_picture_file, to_pil
 from apr_core.data.sample import load_test_image
-from apr_core.explain.attention import attention_of
+from apr_core.explain.attention import ATTENTION, attention_of
 from apr_core.explain.attributions import Attribution, attribute
-from apr_core.explain.methods import METHODS, AttributionConfig
+from apr_core.explain.methods import METHODS
+from apr_core.explain.task import AttributionConfig
 from apr_core.models.inference import device_of
 from apr_core.registry import unknown_name
 from apr_core.types import InputError
 from apr_core.zoo import load_model
 
-ATTENTION = "attention"
 NAMES = (ATTENTION, *METHODS)
 SCALE = 12
 """Screen pixels for one pixel of the picture."""

@@ -20,6 +20,8 @@ from apr_core.models.neighbourhood import NeighbourhoodFront
 from apr_core.models.pixel_attention import PixelAttention
 from apr_core.types import InputError
 
+ATTENTION = "attention"
+"""What the gate is called among the methods of attribution."""
 NO_ATTENTION = (
     "This model has no attention to show; choose one with a gate, such as cifar10-resnet20-apr, or "
     "an attribution method."

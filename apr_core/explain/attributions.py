@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from apr_core import random
 from apr_core.attacks.scoring import check_logits
 from apr_core.explain.attention import check_images, own_copy
-from apr_core.explain.methods import METHODS, AttributionConfig, Figure, Method, Task, rows_for
+from apr_core.explain.methods import METHODS, Figure, Method
+from apr_core.explain.task import AttributionConfig, Task, rows_for
 from apr_core.models.inference import device_of
 from apr_core.types import InputError
 

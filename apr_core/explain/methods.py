@@ -1,36 +1,16 @@
-"""The methods of attribution, by name: what each is, and how Captum is asked for it."""
+"""The methods of attribution, by name: what each is, and how far it says that it can be trusted."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from apr_core import random
-from apr_core.models.resnet import ResNet
-from apr_core.models.vgg import VGG
+from apr_core.explain import computing
+from apr_core.explain.task import AttributionConfig, Task
 from apr_core.registry import Registry
-from apr_core.types import InputError, check_ranges
-
-ROWS = {"cpu": 32, "cuda": 1024}
-"""Images that go through the model together, with a gradient kept for each."""
-RANGES: dict[str, tuple[float, float]] = {
-    "steps": (2, 1000),
-    "draws": (2, 1000),
-    "probes": (2, 1000),
-    "noise": (0.0, 1.0),
-    "probe": (1e-4, 1.0),
-    "window": (1, 32),
-    "stride": (1, 32),
-    "baseline": (0.0, 1.0),
-    "seed": (0, 2**31 - 1),
-}
-"""What each field of a configuration may be, ends included."""
 
 
 class Figure(StrEnum):
@@ -41,62 +21,6 @@ class Figure(StrEnum):
     INFIDELITY = "infidelity"
     """Mean squared error, in logits squared, of the changes that the map predicts (Yeh et al.,
     2019), under the best factor for the map's unit."""
-
-
-@dataclass(frozen=True)
-class AttributionConfig:
-    """How to attribute.
-
-    Attributes:
-        steps: of integrated gradients, along the line from the baseline to the image.
-        draws: of GradientSHAP, for each image.
-        noise: standard deviation of what GradientSHAP adds to the image, in units of [0, 1].
-        probes: moved copies of each image that infidelity looks at.
-        probe: standard deviation of the shares by which they are moved.
-        window, stride: side of the square that occlusion covers, and how far it moves, in pixels.
-        baseline: the grey that stands for "nothing there", 0 (black) to 1.
-        seed: of every draw.
-    """
-
-    steps: int = 64
-    draws: int = 64
-    noise: float = 0.02
-    probes: int = 16
-    probe: float = 0.003
-    window: int = 4
-    stride: int = 2
-    baseline: float = 0.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_ranges(self, RANGES)
-        if self.stride > self.window:
-            raise InputError(
-                f"stride is {self.stride}, over the window's {self.window}, which would leave "
-                "pixels out; lower it."
-            )
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What a method computes from: a model of its own, images that require a gradient (B, 3, H, W),
-    targets (B,), and the configuration."""
-
-    model: nn.Module
-    images: Tensor
-    targets: Tensor
-    config: AttributionConfig
-
-    @property
-    def start(self) -> Tensor:
-        """The baseline, (B, 3, H, W)."""
-        return torch.full_like(self.images, self.config.baseline, requires_grad=False)
-
-    @property
-    def key(self) -> Tensor:
-        """Of the draws, (1,): the seed's, whatever the image."""
-        zero = torch.zeros(1, dtype=torch.int64, device=self.images.device)
-        return random.keys_for(self.config.seed, zero)
 
 
 @dataclass(frozen=True)
@@ -126,133 +50,10 @@ class Method:
 METHODS: Registry[Method] = Registry("attribution method")
 
 
-def _captum() -> Any:
-    """`captum.attr`, loaded when first used: it takes seconds, for it loads matplotlib as well."""
-    import captum.attr  # noqa: PLC0415
-
-    return captum.attr
-
-
-def rows_for(device: torch.device) -> int:
-    """Images that go through the model together, with a gradient kept for each."""
-    return ROWS.get(device.type, ROWS["cpu"])
-
-
-def _integrated_gradients(task: Task) -> tuple[Tensor, Tensor]:
-    raw, delta = _captum().IntegratedGradients(task.model).attribute(
-        task.images, task.start, task.targets, n_steps=task.config.steps,
-        internal_batch_size=max(rows_for(task.images.device), len(task.images)),
-        return_convergence_delta=True,
-    )  # fmt: skip
-    return raw, delta
-
-
-def _saliency(task: Task) -> tuple[Tensor, None]:
-    return _captum().Saliency(task.model).attribute(task.images, task.targets), None
-
-
-def _input_x_gradient(task: Task) -> tuple[Tensor, None]:
-    # Captum's takes black for the baseline; the gradient times the distance to any other is this.
-    gradient = _captum().Saliency(task.model).attribute(task.images, task.targets, abs=False)
-    return gradient * (task.images.detach() - task.config.baseline), None
-
-
-def _gradcam(task: Task) -> tuple[Tensor, None]:
-    attr = _captum()
-    coarse = attr.LayerGradCam(task.model, feature_layer(task.model)).attribute(
-        task.images, task.targets, relu_attributions=True
-    )
-    size = tuple(task.images.shape[2:])
-    return attr.LayerAttribution.interpolate(coarse, size, "bilinear"), None
-
-
-def feature_layer(model: nn.Module) -> nn.Module:
-    """Where GradCAM looks: a ResNet's last stage, or the last of a VGG before its last pooling.
-
-    Raises:
-        InputError: the model is neither.
-    """
-    backbone = getattr(model, "backbone", None)
-    if isinstance(backbone, ResNet):
-        return backbone.stages[-1]
-    if isinstance(backbone, VGG):
-        return backbone.features[-2]
-    raise InputError(
-        f"GradCAM knows the last convolutional features of a ResNet and a VGG, not of a "
-        f"{type(backbone or model).__name__}; choose another method."
-    )
-
-
-def _occlusion(task: Task) -> tuple[Tensor, None]:
-    side, stride = task.config.window, task.config.stride
-    least = min(task.images.shape[2:])
-    if side > least:
-        raise InputError(f"window is {side}, but the images are only {least} across; lower it.")
-    with torch.no_grad():
-        raw = _captum().Occlusion(task.model).attribute(
-            task.images.detach(), (3, side, side), (3, stride, stride), task.start, task.targets,
-            perturbations_per_eval=max(1, rows_for(task.images.device) // len(task.images)),
-        )  # fmt: skip
-    return raw, None
-
-
 def _windows(config: AttributionConfig, height: int, width: int) -> int:
     """Places where occlusion's square stands; the last of a row may overhang its stride."""
     down, across = (-(-(side - config.window) // config.stride) + 1 for side in (height, width))
     return down * across
-
-
-def _deeplift(task: Task) -> tuple[Tensor, Tensor]:
-    # Captum announces its hooks each time. `catch_warnings` is not safe between threads.
-    warnings.filterwarnings("ignore", "Setting forward, backward hooks", UserWarning)
-    pools = [module for module in task.model.modules() if isinstance(module, nn.MaxPool2d)]
-    handles = [pool.register_forward_pre_hook(_apart) for pool in pools]
-    try:
-        raw, delta = (
-            _captum()
-            .DeepLift(task.model)
-            .attribute(task.images, task.start, task.targets, return_convergence_delta=True)
-        )
-    finally:
-        for handle in handles:
-            handle.remove()
-    return raw, delta
-
-
-def _apart(_pool: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """What a pooling is given, as a tensor of its own.
-
-    Where one tensor is a ReLU's output and a pooling's input, Captum 0.9 has the ReLU's rule go on
-    from a gradient to which the pooling's has not been applied yet (its issue 1104), and the map
-    does not add up.
-    """
-    return (inputs[0].clone(),)
-
-
-def _gradient_shap(task: Task) -> tuple[Tensor, Tensor]:
-    """As Captum's GradientShap, but for the draws, which Captum takes from global generators."""
-    attr, draws = _captum(), task.config.draws
-    owner = torch.arange(len(task.images), device=task.images.device).repeat_interleave(draws)
-    images = task.images.detach()[owner]  # dim -> (b * draws x 3 x H x W)
-
-    def each(drawn: Tensor) -> Tensor:
-        return drawn[0].repeat(len(task.images), 1, 1, 1).expand_as(images)
-
-    images = images + task.config.noise * each(
-        random.normal(task.key, 1, (draws, *images.shape[1:]))
-    )
-    starts = each(random.uniform(task.key, 2, (draws, 3, 1, 1)))
-    points = starts + each(random.uniform(task.key, 3, (draws, 1, 1, 1))) * (images - starts)
-    saliency, classes = attr.Saliency(task.model), task.targets[owner]
-    rows = rows_for(images.device)
-    gradients = [
-        saliency.attribute(part.requires_grad_(), some, abs=False)
-        for part, some in zip(torch.split(points, rows), torch.split(classes, rows), strict=True)
-    ]
-    parts = (images - starts) * torch.cat(gradients)
-    deltas = attr.GradientShap(task.model).compute_convergence_delta(parts, starts, images, classes)
-    parts = parts.view(-1, draws, *parts.shape[1:])
-    return parts.mean(1), deltas.view(-1, draws).mean(1)
 
 
 def _probes(config: AttributionConfig) -> int:
@@ -263,7 +64,7 @@ def _probes(config: AttributionConfig) -> int:
 METHODS.add(
     "integrated-gradients",
     Method(
-        _integrated_gradients,
+        computing.integrated_gradients,
         "The gradient at many points on the straight line from a black image to this one, "
         "averaged, times the difference between the two.",
         "Sundararajan, Taly and Yan, 2017",
@@ -274,7 +75,7 @@ METHODS.add(
 METHODS.add(
     "saliency",
     Method(
-        _saliency,
+        computing.saliency,
         "How fast the class's logit changes with each pixel, whichever way it changes.",
         "Simonyan, Vedaldi and Zisserman, 2014",
         Figure.INFIDELITY,
@@ -286,7 +87,7 @@ METHODS.add(
 METHODS.add(
     "input-x-gradient",
     Method(
-        _input_x_gradient,
+        computing.input_x_gradient,
         "The gradient times the pixel's value: what a straight-line view of the model says that "
         "the pixel contributes.",
         "Shrikumar, Greenside, Shcherbina and Kundaje, 2016",
@@ -297,7 +98,7 @@ METHODS.add(
 METHODS.add(
     "gradcam",
     Method(
-        _gradcam,
+        computing.gradcam,
         "Where the last convolutional features speak for the class, on their coarse grid, "
         "enlarged to the picture.",
         "Selvaraju, Cogswell, Das, Vedantam, Parikh and Batra, 2017",
@@ -309,7 +110,7 @@ METHODS.add(
 METHODS.add(
     "occlusion",
     Method(
-        _occlusion,
+        computing.occlusion,
         "By how much the class's logit falls when a small black square covers the pixel.",
         "Zeiler and Fergus, 2014",
         Figure.INFIDELITY,
@@ -319,7 +120,7 @@ METHODS.add(
 METHODS.add(
     "deeplift",
     Method(
-        _deeplift,
+        computing.deeplift,
         "Each unit's change from its value on a black image, handed back to the pixels in "
         "proportion; it adds up where the model neither multiplies what depends on the image, as a "
         "gate does, nor rounds it.",
@@ -331,7 +132,7 @@ METHODS.add(
 METHODS.add(
     "gradient-shap",
     Method(
-        _gradient_shap,
+        computing.gradient_shap,
         "The gradient at random points on lines from plain pictures of random colours to slightly "
         "noisy copies of this one, times the difference, averaged.",
         "Lundberg and Lee, 2017; Erion, Janizek, Sturmfels, Lundberg and Lee, 2021",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
+import re
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -12,22 +16,19 @@ from streamlit.testing.v1 import AppTest
 from apr_core.attacks.result import PixelEdit
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.truth_map import Survey
+from apr_core.data.images import to_png
 from apr_core.data.sample import load_test_image
 from apr_core.explain.agreement import rank_correlation, vulnerability_correlation
 from apr_core.explain.attention import attention_of
 from apr_core.explain.attributions import attribute
+from apr_core.types import InputError
 from apr_core.zoo import load_model
-from apr_ui.attention import (
-    ATTENTION,
-    WORDS,
-    agreement,
-    as_table,
-    contact_sheet,
-    map_of,
-    methods_of,
-    scenes_of,
-)
-from apr_ui.map_charts import overlay
+from apr_ui.agreement_view import agreement
+from apr_ui.agreement_words import OUTWEIGHS, WITH_ATTENTION, WITH_TRUTH
+from apr_ui.attention import ATTENTION, WORDS, Map, limits_of, map_of, methods_of, scenes_of
+from apr_ui.attention_link import AttentionView, view_from_params, view_to_params
+from apr_ui.heat import heat_picture
+from apr_ui.map_files import as_table, contact_sheet
 from tests.conftest import ROOT
 
 APR, VANILLA = "cifar10-resnet20-apr", "cifar10-resnet20-vanilla"
@@ -55,13 +56,23 @@ def test_a_map_is_the_engines(method: str) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
+def maps_on(app: AppTest) -> list[dict]:
+    """What each row of maps was given, the row of pictures first."""
+    rows = [json.loads(row.proto.json) for row in app.get("bidi_component")]
+    return [row for row in rows if "pictures" in row]
+
+
 def test_the_page_shows_the_picture_before_and_after_the_gallerys_attack() -> None:
     app = open_page(model=VANILLA, methods=["saliency"])
     assert not app.exception
-    captions = [caption.value for caption in app.caption]
-    assert any(caption.startswith("Before the attack · infidelity") for caption in captions)
-    assert any(caption.startswith("After it · infidelity") for caption in captions)
-    assert len(app.get("plotly_chart")) == 2
+    pictures, saliency = maps_on(app)
+    assert [one["caption"] for one in pictures["pictures"]] == ["Before the attack", "After it"]
+    before, after = saliency["pictures"]
+    assert before["caption"].startswith("Before the attack · infidelity")
+    assert after["caption"].startswith("After it · infidelity")
+    assert before["edits"] == []
+    assert len(after["edits"]) == 1
+    assert "the attacked pixel outweighs" in after["alt"]
 
 
 def test_a_model_without_attention_says_so_and_shows_the_rest() -> None:
@@ -77,6 +88,7 @@ def test_a_link_restores_the_view() -> None:
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
     for name, value in {
         "model": VANILLA, "index": "3", "class": "4", "methods": "saliency,nonsense",
+        "opacity": "0.25", "edits": "31.0.0a00ff",
     }.items():  # fmt: skip
         app.query_params[name] = value
     app.switch_page("pages/attention.py")
@@ -85,9 +97,13 @@ def test_a_link_restores_the_view() -> None:
     assert app.session_state["attention.model"] == VANILLA
     assert app.session_state["attention.class"] == 4
     assert app.session_state["attention.methods"] == ["saliency"]
-    assert app.code[0].value.endswith(
-        "model=cifar10-resnet20-vanilla&index=3&class=4&methods=saliency"
+    (link,) = [code.value for code in app.code if "methods=" in code.value]
+    assert link.endswith(
+        "model=cifar10-resnet20-vanilla&index=3&methods=saliency&class=4&opacity=0.25"
+        "&edits=31.0.0a00ff"
     )
+    assert app.slider(key="attention.opacity").value == 0.25
+    assert [one["edits"] for one in maps_on(app)[0]["pictures"]] == [[], [[31, 0]]]
 
 
 def test_a_link_to_no_image_is_one_sentence() -> None:
@@ -111,10 +127,10 @@ def test_the_numbers_are_the_engines_and_the_files_hold_every_value() -> None:
     table = agreement(APR, scenes, label, maps, truth)
     gate, saliency = (maps[name][0].values[None] for name in methods)
     row = table.iloc[1]
-    assert row["rank correlation with attention"] == rank_correlation(saliency.abs(), gate)[0]
+    assert row[WITH_ATTENTION] == rank_correlation(saliency.abs(), gate)[0]
     expected = vulnerability_correlation(saliency.abs(), truth)[0]
-    assert row["rank correlation with the truth map"] == expected
-    assert 0 <= row["share of pixels that the attacked one outweighs"] <= 1
+    assert row[WITH_TRUTH] == expected
+    assert 0 <= row[OUTWEIGHS] <= 1
     whole = as_table(scenes, maps)
     assert len(whole) == 2 * 1024
     line = whole[(whole.picture == "After it") & (whole.x == 3) & (whole.y == 5)].iloc[0]
@@ -124,10 +140,75 @@ def test_the_numbers_are_the_engines_and_the_files_hold_every_value() -> None:
     assert sheet.height > 2 * 160
 
 
-def test_a_signed_map_has_a_symmetric_scale() -> None:
-    image, _ = load_test_image(0)
+def test_maps_share_a_scale_that_says_where_nothing_is() -> None:
     values = torch.linspace(-1, 3, 1024).view(32, 32)
-    heat = overlay(image, values, 3.0, signed=True, opacity=0.5).data[1]
-    assert (heat.zmin, heat.zmax) == (-3.0, 3.0)
-    assert overlay(image, values, 3.0, signed=False, opacity=0.5).data[1].zmin == 0
-    assert len(overlay(image, values, 3.0, True, 0.5, EDITS).data) == 3
+    signed = [Map("occlusion", values, ""), Map("occlusion", 2 * values, "")]
+    assert limits_of(signed, signed=True) == (-6, 6)
+    assert limits_of([Map("saliency", values.abs(), "")], signed=False) == (0, 3)
+    gates = [Map(ATTENTION, values, ""), Map(ATTENTION, values + 1, "")]
+    assert limits_of(gates, signed=False) == (-1, 4)
+
+
+def test_the_browser_is_given_every_value() -> None:
+    image, _ = load_test_image(0)
+    values = torch.randn(32, 32, generator=torch.Generator().manual_seed(0))
+    sent = heat_picture(image, values.T, "a caption", "words", EDITS)
+    floats = np.frombuffer(base64.b64decode(sent["values"]), "<f4").reshape(32, 32)
+    assert (floats == values.T.numpy()).all()
+    pixels = np.frombuffer(base64.b64decode(sent["image"]), np.uint8).reshape(32, 32, 3)
+    assert (pixels == image.permute(1, 2, 0).numpy()).all()
+    assert sent["edits"] == [[3, 5]]
+    assert heat_picture(image, None, "", "")["values"] == ""
+
+
+# the link
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        AttentionView(None, ("saliency",), None),
+        AttentionView(9, ("attention", "gradcam"), 0.35, EDITS),
+        AttentionView(0, ("deeplift",), 0.0, (*EDITS, PixelEdit(0, 31, (1, 2, 3)))),
+    ],
+)
+def test_a_view_survives_its_link(view: AttentionView) -> None:
+    assert view_from_params(view_to_params(view), list(WORDS), (32, 32)) == view
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("class", "10", "class is '10', but must be a whole number from 0 to 9"),
+        ("class", "cat", "class is 'cat'"),
+        ("opacity", "1.5", "opacity is '1.5', but must be a number from 0 to 1"),
+        ("opacity", "nan", "opacity is 'nan'"),
+        ("edits", "32.0.ffffff", "'32.0.ffffff' is no pixel"),
+        ("edits", "0.32.ffffff", "'0.32.ffffff' is no pixel"),
+        ("edits", "0.0.fffff", "no pixel"),
+        ("edits", ",".join(["0.0.ffffff"] * 17), "edits 17 pixels; it may edit 16"),
+    ],
+)
+def test_a_view_that_cannot_be_is_refused(name: str, value: str, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        view_from_params({name: value}, list(WORDS), (32, 32))
+
+
+def test_a_picture_of_ones_own_comes_with_the_link() -> None:
+    image = load_test_image(3)[0].flip(2)
+    png = base64.urlsafe_b64encode(to_png(image)).decode().rstrip("=")
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    for name, value in {
+        "model": APR, "picture": png, "label": "ship", "methods": "attention",
+        "edits": "3.5.ff0000",
+    }.items():  # fmt: skip
+        app.query_params[name] = value
+    app.switch_page("pages/attention.py")
+    app.run()
+    assert not app.exception
+    (before, after), _ = (row["pictures"] for row in maps_on(app))
+    assert before["image"] == heat_picture(image, None, "", "")["image"]
+    assert after["edits"] == [[3, 5]]
+    (link,) = [code.value for code in app.code if "methods=" in code.value]
+    assert png in link
+    assert "label=ship" in link

@@ -13,6 +13,7 @@ from apr_core.evaluation.metrics import Mean
 from apr_core.explain.attention import attention_of
 from apr_core.explain.regions import mass_inside, object_region
 from apr_core.zoo import load_model
+from apr_ui.class_attention import _verdict, ratio_of
 from apr_ui.classes import (
     ALL,
     FLIPPED,
@@ -20,8 +21,6 @@ from apr_ui.classes import (
     RIGHT,
     SURVIVED,
     WRONG,
-    _verdict,
-    ratio_of,
     record_of,
     rows_of,
     view_of,
@@ -47,8 +46,8 @@ def test_the_view_is_the_models() -> None:
             view.answers[:20], model(images).softmax(1), rtol=1e-3, atol=1e-4
         )
     gate = attention_of(model, images)
-    torch.testing.assert_close(view.attention[:20], gate)
     region = object_region(sample.images[0])
+    torch.testing.assert_close(view.attention[:20], gate)
     assert view.ratios[0].item() == pytest.approx(mass_inside(gate[0], region).ratio, rel=1e-4)
     assert view_of(VANILLA).attention is None
 

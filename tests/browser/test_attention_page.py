@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Server
 
 QUICK = "/attention?model=cifar10-resnet20-apr&index=0&methods=attention,saliency"
+SIDE = 32
+
+
+def map_on(page: Page, words: str) -> Locator:
+    return page.get_by_role("application", name=words)
+
+
+def rows_of(page: Page) -> list[dict[str, str]]:
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").first.click()
+    return list(csv.DictReader(Path(download.value.path()).read_text().splitlines()))
 
 
 def test_maps_before_and_after_the_attack_for_a_class_of_ones_choice(
@@ -26,15 +39,89 @@ def test_maps_before_and_after_the_attack_for_a_class_of_ones_choice(
     expect(page.get_by_text("class=8")).to_be_visible()
 
 
+def test_values_are_read_out_under_the_mouse_and_by_the_arrow_keys(
+    server: Server, page: Page
+) -> None:
+    page.goto(server.url + QUICK)
+    expect(page.get_by_text("After it · infidelity")).to_be_visible()
+    values = {
+        (row["picture"], int(row["x"]), int(row["y"])): row for row in rows_of(page)
+    }  # fmt: skip
+    gate, after = map_on(page, "own gate), before"), map_on(page, "Saliency, after")
+    box = gate.bounding_box()
+    assert box is not None
+    cell = box["width"] / SIDE
+    gate.hover(position={"x": 10.5 * cell, "y": 4.5 * cell})
+
+    def reads(place: Locator, picture: str, method: str, x: int, y: int) -> None:
+        expect(place).to_contain_text(f"({x}, {y}): ")
+        shown = float(place.inner_text().split(": ")[1])
+        expected = float(values[picture, x, y][method])
+        assert abs(shown - expected) <= 0.006 * abs(expected) + 1e-9
+
+    reads(gate, "Before the attack", "attention", 10, 4)
+    reads(after, "After it", "saliency", 10, 4)  # the same pixel, on every map
+    page.mouse.move(5, 5)
+    expect(gate).to_have_text("")
+    gate.focus()
+    for key in ("ArrowUp", "ArrowLeft", "ArrowDown", "ArrowDown"):
+        page.keyboard.press(key)
+    reads(gate, "Before the attack", "attention", 15, 18)
+    picture = map_on(page, re.compile("^The picture$"))
+    expect(picture).to_contain_text("(15, 18): rgb(")
+
+
+def pixels_of(place: Locator) -> str:
+    return str(place.locator("canvas").evaluate("(canvas) => canvas.toDataURL()"))
+
+
+def test_the_opacity_goes_by_keyboard_and_a_link_restores_it_all(
+    server: Server, page: Page
+) -> None:
+    page.goto(f"{server.url}/attention?model=cifar10-resnet20-vanilla&index=3&methods=saliency"
+              "&class=4&opacity=0.5&edits=31.0.0a00ff")  # fmt: skip
+    after = map_on(page, "Saliency, after")
+    expect(after).to_be_visible()
+    expect(after.locator(".ring")).to_have_count(1)
+    half = pixels_of(after)
+    slider = page.get_by_role("slider", name="Opacity of the maps")
+    slider.focus()
+    for _ in range(60):
+        page.keyboard.press("ArrowRight")
+    page.get_by_text("A link to this view").click()
+    link = page.locator("code").filter(has_text="methods=saliency")
+    expect(link).to_contain_text("opacity=1&")
+    assert pixels_of(after) != half
+    whole = pixels_of(after)
+    page.goto(link.inner_text())
+    expect(after).to_be_visible()
+    expect(slider).to_have_value("1")
+    expect(page.get_by_role("radio", name=re.compile("^deer"))).to_be_checked()
+    assert pixels_of(after) == whole
+
+
 def test_maps_are_taken_away(server: Server, page: Page) -> None:
     page.goto(server.url + QUICK)
     expect(page.get_by_text("After it · infidelity")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="PNG").click()
     assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").click()
-    assert len(Path(download.value.path()).read_text().splitlines()) == 1 + 2 * 1024
+    assert len(rows_of(page)) == 2 * SIDE**2
+
+
+def test_agreement_is_worked_out_for_who_opens_it(server: Server, page: Page) -> None:
+    page.goto(server.url + QUICK)
+    expect(page.get_by_text("After it · infidelity")).to_be_visible()
+    expect(page.get_by_text("Hold them against the truth map")).to_have_count(0)
+    page.get_by_text("How far do they agree?").click()
+    expect(page.get_by_text("Hold them against the truth map")).to_be_visible()
+    page.get_by_text("Over many pictures").click()
+    expect(page.get_by_text("rank correlation").first).to_be_visible()
+    verdicts = page.get_by_role("listitem").filter(has_text="rank correlation")
+    expect(verdicts).to_have_count(9)
+    before = verdicts.first.inner_text()
+    page.get_by_role("radio", name="cat", exact=True).click()
+    expect(verdicts.first).not_to_have_text(before)
 
 
 def test_a_class_is_browsed_and_a_picture_of_it_looked_into(server: Server, page: Page) -> None:
@@ -48,9 +135,41 @@ def test_a_class_is_browsed_and_a_picture_of_it_looked_into(server: Server, page
     expect(page.get_by_text("The picture · from")).to_be_visible()
 
 
+def test_classes_are_browsed_without_a_mouse(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/classes")
+    expect(page.get_by_role("heading", name="What became of what fell")).to_be_visible()
+    page.get_by_role("radio", name="cat", exact=True).focus()
+    page.keyboard.press("Space")
+    examples = page.get_by_role("radiogroup", name="Examples of cat")
+    expect(examples).to_be_visible()
+    expect(map_on(page, "Their mean attention: cat")).to_be_visible()
+    page.get_by_role("radio", name="wrong").focus()
+    page.keyboard.press("Space")
+    first = examples.get_by_role("radio").first
+    expect(first).to_contain_text("✗")
+    first.focus()
+    page.keyboard.press("ArrowRight")
+    second = examples.get_by_role("radio").nth(1)
+    expect(second).to_be_checked()
+    title = second.get_attribute("title") or ""
+    index = re.findall(r"Test image (\d+), a cat", title)
+    button = page.get_by_role("button", name="Look into it on the Attention page")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Where the model looks")).to_be_visible()
+    page.locator("summary").filter(has_text="A link to this view").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(f"index={index[0]}&")).to_be_visible()
+
+
 def test_both_pages_fit_a_phone(server: Server, page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     for address, last in ((QUICK, "How far do they agree?"), ("/classes", "What became of")):
         page.goto(server.url + address)
         expect(page.get_by_text(last).first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        maps = page.get_by_role("application")
+        first, second = maps.nth(0).bounding_box(), maps.nth(1).bounding_box()
+        assert first is not None
+        assert second is not None
+        assert first["y"] == second["y"]  # beside each other, to be compared

@@ -15,15 +15,13 @@ from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.truth_map import TruthMap
 from apr_core.explain.agreement import (
     Overlap,
-    blurred,
-    deletion_curve,
-    insertion_curve,
     rank_correlation,
     standing,
     top_overlap,
     vulnerability,
     vulnerability_correlation,
 )
+from apr_core.explain.curves import blurred, deletion_curve, insertion_curve
 from apr_core.types import InputError
 from tests.conftest import noise
 

@@ -33,15 +33,17 @@ from apr_core import OnePixelAttack, OnePixelConfig, cli, random
 from apr_core.cli import explain
 from apr_core.explain.attention import attention_of, gate_of, has_attention, watching_attention
 from apr_core.explain.attributions import Cancelled, attribute
-from apr_core.explain.methods import METHODS, RANGES, AttributionConfig, Figure
-from apr_core.models import Classifier, build_model
-from apr_core.models.neighbourhood import NeighbourhoodFront
+from apr_core.explain.methods import METHODS, Figure
+from apr_core.explain.task import RANGES, AttributionConfig
+from apr_core.models import ARCHITECTURES, Classifier, build_model
+from apr_core.models.neighbourhood import NeighbourhoodFront, look_around
 from apr_core.models.pixel_attention import PixelAttention
 from apr_core.types import InputError
-from apr_core.zoo import load_model
+from apr_core.zoo import Card, is_own, list_cards, load_model
 from tests.conftest import ROOT, ConstantModel, LinearModel, answers, noise
 
 SMALL = AttributionConfig(steps=8, draws=6, probes=4, window=8, stride=8)
+SHIPPED = [card for card in list_cards() if not is_own(card.name)]
 ONE_SENTENCE = re.compile(r"(?:(?![.!?]\s)[^\n])+\.")
 announced = pytest.mark.filterwarnings("ignore:Setting forward, backward hooks")
 
@@ -152,6 +154,49 @@ def test_what_should_add_up_does(architecture: str, vanilla, batch) -> None:
         assert found.maps.sum().item() == pytest.approx(gap, rel=tolerance)
         missed = found.maps.sum().item() - gap
         assert found.figure.item() == pytest.approx(missed, abs=1e-4 * abs(gap))
+
+
+def test_every_architecture_is_held_to_that() -> None:
+    assert set(ARCHITECTURES.names) == {"resnet20", "resnet18", "vgg16"}
+
+
+@pytest.mark.parametrize("card", SHIPPED, ids=lambda card: card.name)
+def test_what_should_add_up_does_on_every_shipped_model(card: Card, batch) -> None:
+    """But behind what rounds, as JPEG does, and for DeepLift behind a gate: those own up to it."""
+    model, rounds = load_model(card.name), card.defence == "it"
+    images, targets = batch[0], answers(model, batch[0] * 255)
+    with torch.no_grad():
+        gap = model(images) - model(torch.zeros_like(images))
+        gap = gap.gather(1, targets[:, None])[:, 0]
+    for method, holds, tolerance in (
+        ("integrated-gradients", not rounds, 0.1),
+        ("deeplift", not rounds and not has_attention(model), 1e-4),
+    ):
+        found = attribute(model, images, targets, method, AttributionConfig(steps=96))
+        missed = found.maps.sum((1, 2)) - gap
+        assert torch.allclose(found.figure, missed, atol=1e-3)
+        if holds:
+            assert (missed.abs() <= tolerance * gap.abs()).all()
+
+
+@announced
+@pytest.mark.parametrize(
+    ("architecture", "layer"),
+    [
+        ("resnet18", lambda model: model.backbone.stages[3]),
+        ("vgg16", lambda model: model.backbone.features[42]),
+    ],
+)
+def test_gradcam_looks_at_the_last_features_of_the_larger_ones(architecture, layer, batch) -> None:
+    model, images, targets = brisk(architecture), batch[0][:1], batch[1][:1]
+    found = attribute(model, images, targets, "gradcam", SMALL)
+    coarse = LayerGradCam(model, layer(model)).attribute(
+        images.clone().requires_grad_(), targets, relu_attributions=True
+    )
+    assert coarse.shape[2:] == ((4, 4) if architecture == "resnet18" else (2, 2))
+    expected = LayerAttribution.interpolate(coarse, (32, 32), "bilinear")[:, 0]
+    assert expected.max() > 0
+    assert torch.allclose(found.maps, expected, atol=1e-4 * expected.max().item())
 
 
 @pytest.mark.parametrize(
@@ -396,6 +441,27 @@ def test_attention_is_the_gate_that_the_forward_used(front: Any, batch) -> None:
         if isinstance(front, PixelAttention):
             assert torch.allclose(front(images) / images, found[:, None].expand(-1, 3, -1, -1))
     assert hooks_of(model) == 0
+
+
+@pytest.mark.parametrize(
+    "name", [card.name for card in SHIPPED if has_attention(load_model(card.name))]
+)
+def test_the_forward_of_a_shipped_model_comes_of_the_gate_that_is_shown(name: str, batch) -> None:
+    """Its logits are those of the network behind, given images gated by what is shown."""
+    model, images = load_model(name), batch[0]
+    gate = attention_of(model, images)[:, None]
+    ground = torch.zeros_like(images)
+    seen = images
+    if isinstance(model.front, NeighbourhoodFront):
+        around = look_around(images)
+        ground = around.mean
+        if model.front.clamp:
+            seen = images.clamp(around.low, around.high)
+    with torch.no_grad():
+        expected = model.backbone(model.normalize(ground + gate * (seen - ground)))
+        assert torch.allclose(model(images), expected, atol=1e-4)
+        shut = model.backbone(model.normalize(ground + 0.5 * gate * (seen - ground)))
+        assert not torch.allclose(model(images), shut, atol=0.1)
 
 
 def test_watching_sees_every_pass_and_leaves_no_hook_behind(network, batch) -> None:

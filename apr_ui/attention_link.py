@@ -1,0 +1,152 @@
+"""A view of the Attention page as the part of an address behind the question mark, and back.
+
+It is a run's link (`permalink`) with what is asked of the picture, and what an attack has changed
+in it, so that maps after the attack need no new attack.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import streamlit as st
+import torch
+
+from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.result import PixelEdit
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.images import OWN_PICTURE, Picture, to_pil
+from apr_core.runs import AttackRequest
+from apr_core.types import InputError
+from apr_ui.controls import UPLOAD, Choice, make_request
+from apr_ui.permalink import to_params
+
+FIRST_METHODS = ("attention", "integrated-gradients", "gradcam")
+FIRST_OPACITY = 0.6
+
+_EDIT = re.compile(r"(\d{1,3})\.(\d{1,3})\.([0-9a-f]{6})")
+_BETWEEN = ","
+MOST_EDITS = 16
+
+
+@dataclass(frozen=True)
+class AttentionView:
+    """What is looked at, beyond the picture and the model.
+
+    Attributes:
+        target: the class that is explained; None for what the model says.
+        methods: to ask by, in their order.
+        opacity: of the maps, in [0, 1].
+        edits: what an attack changed, none where there was none.
+    """
+
+    target: int | None
+    methods: tuple[str, ...]
+    opacity: float | None
+    edits: tuple[PixelEdit, ...] = ()
+
+
+def view_to_params(view: AttentionView) -> dict[str, str]:
+    """The query parameters that restore a view."""
+    params = {"methods": _BETWEEN.join(view.methods)}
+    if view.target is not None:
+        params["class"] = str(view.target)
+    if view.opacity is not None:
+        params["opacity"] = f"{view.opacity:g}"
+    if view.edits:
+        params["edits"] = _BETWEEN.join(
+            f"{edit.x}.{edit.y}.{bytes(edit.rgb).hex()}" for edit in view.edits
+        )
+    return params
+
+
+def view_from_params(
+    params: Mapping[str, str], known: Sequence[str], shape: tuple[int, int]
+) -> AttentionView:
+    """The view that a link stands for; methods that are not `known` are passed over.
+
+    Args:
+        shape: height and width of the picture.
+
+    Raises:
+        InputError: the link names a class, an opacity or an edit that cannot be.
+    """
+    target = _number("class", params, len(CLASSES) - 1, whole=True)
+    asked = params.get("methods", "").split(_BETWEEN)
+    return AttentionView(
+        None if target is None else int(target),
+        tuple(name for name in asked if name in known),
+        _number("opacity", params, 1, whole=False),
+        tuple(_edit(text, shape) for text in _texts(params.get("edits", ""))),
+    )
+
+
+def _texts(text: str) -> list[str]:
+    found = [part for part in text.split(_BETWEEN) if part]
+    if len(found) > MOST_EDITS:
+        raise InputError(f"The link edits {len(found)} pixels; it may edit {MOST_EDITS} at most.")
+    return found
+
+
+def _number(name: str, params: Mapping[str, str], high: int, whole: bool) -> float | None:
+    if name not in params:
+        return None
+    text = params[name][:20]
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= high:
+        kind = "a whole number" if whole else "a number"
+        raise InputError(
+            f"The link's {name} is '{text}', but must be {kind} from 0 to {high}; copy the link "
+            "again."
+        )
+    return value
+
+
+def _edit(text: str, shape: tuple[int, int]) -> PixelEdit:
+    parts = _EDIT.fullmatch(text)
+    if parts is None or int(parts[2]) >= shape[0] or int(parts[1]) >= shape[1]:
+        raise InputError(
+            f"The link's edit '{text[:20]}' is no pixel of the picture with a colour, as in "
+            "3.5.ff0000; copy the link again."
+        )
+    red, green, blue = bytes.fromhex(parts[3])
+    return PixelEdit(int(parts[1]), int(parts[2]), (red, green, blue))
+
+
+def show_view(request: AttackRequest, view: AttentionView) -> None:
+    """Set the page's own controls, and remember what an attack changed."""
+    values = {
+        "model": request.model,
+        "methods": list(view.methods or FIRST_METHODS),
+        "class": view.target,
+        "opacity": FIRST_OPACITY if view.opacity is None else view.opacity,
+        "linked": (request.model, request.image, view.edits),
+    }
+    for name, value in values.items():
+        st.session_state[f"attention.{name}"] = value
+    if request.index == OWN_PICTURE:
+        picture = Picture(request.image, to_pil(request.image), "the link's picture", ())
+        places = {"source": UPLOAD, "picture": picture, "truth": CLASSES[request.label]}
+        st.session_state.update({f"attack.{name}": value for name, value in places.items()})
+
+
+def linked_edits(choice: Choice, model: str) -> tuple[PixelEdit, ...]:
+    """What an attack changed in this picture by the link that the page was opened with."""
+    attacked, image, edits = st.session_state.get("attention.linked", ("", choice.image, ()))
+    same = attacked == model and torch.equal(image, choice.image)
+    return tuple(edits) if same else ()
+
+
+def share_view(choice: Choice, model: str, view: AttentionView) -> None:
+    """The link that restores the view."""
+    with st.expander("A link to this view", icon=":material/link:"):
+        if choice.index == OWN_PICTURE:
+            st.caption("The picture itself is in the link: share it only if you may.")
+        params = to_params(make_request(choice, model, OnePixelConfig())) | view_to_params(view)
+        base = (st.context.url or "").partition("?")[0]
+        st.code(f"{base}?{urlencode(params, safe=',')}", language=None, wrap_lines=True)

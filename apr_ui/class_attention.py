@@ -1,0 +1,102 @@
+"""The Classes page's parts: where attention lies on average, and what the paper says of it."""
+
+from __future__ import annotations
+
+import streamlit as st
+import torch
+from torch import Tensor
+
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.sample import load_sample
+from apr_core.evaluation.metrics import Mean, mean_of
+from apr_ui.classes import View
+from apr_ui.heat import heat, heat_picture
+from apr_ui.map_charts import ratios
+
+NOTABLE = 0.05
+"""How far from 1 a ratio must be to be called a preference."""
+CLAIMS = {
+    "airplanes": ("the wings and the fuselage", ("airplane",)),
+    "animals": ("facial features", ("bird", "cat", "deer", "dog", "frog", "horse")),
+    "vehicles": ("the wheels and the overall shape", ("automobile", "truck")),
+}
+"""Where section V.F of the paper says that attention lies; ships are not named."""
+
+
+def show_mean(name: str, view: View) -> None:
+    """The class's mean picture, with the mean attention over it."""
+    sample = load_sample()
+    mine = sample.labels == CLASSES.index(name)
+    mean = sample.images[mine].float().mean(0).round().to(torch.uint8)
+    words = f"The mean of its {int(mine.sum())} pictures"
+    drawn, limits = [heat_picture(mean, None, words, f"{words}: {name}")], (0.0, 1.0)
+    if view.attention is not None:
+        gate = view.attention[mine].mean(0)
+        inner = gate[1:-1, 1:-1]
+        limits = float(inner.min()), float(inner.max())
+        words = "Their mean attention"
+        drawn.append(
+            heat_picture(
+                mean, gate, words, f"{words}: {name}, from {limits[0]:.2f} to {limits[1]:.2f}"
+            )
+        )
+    heat(drawn, limits, signed=False, opacity=0.75, key="classes.mean")
+    if view.attention is not None:
+        st.caption(
+            "At the picture's edge the gate sees black beyond, and is of its own kind: the colours "
+            "tell the inner pixels apart."
+        )
+
+
+def show_claims(view: View) -> None:
+    """The paper's claims about attention beside the number that would have to bear them out."""
+    if view.ratios is None:
+        st.info("This model has no attention of its own; choose one that has, such as APR's.")
+        return
+    labels = load_sample().labels
+    means = {name: ratio_of(view.ratios[labels == number]) for number, name in enumerate(CLASSES)}
+    st.plotly_chart(
+        ratios(means, NOTABLE),
+        key="classes.ratios",
+        config={"displayModeBar": False},
+        alt="How much attention prefers the object: "
+        + "; ".join(f"{name} {mean.mean:.2f}" for name, mean in means.items() if mean),
+    )
+    st.caption(
+        "Attention on the object over the object's share of the picture: 1 is no preference. The "
+        "object is guessed from the picture: pixels whose colour is far from the border's, the "
+        "largest patch of them (`apr_core/explain/regions.py`). Bars: Student's 95 % interval over "
+        "the images in which something stands out. Less than "
+        f"{NOTABLE:.0%} either way, the grey band, is called no preference."
+    )
+    for group, (where, names) in CLAIMS.items():
+        mine = torch.isin(labels, torch.tensor([CLASSES.index(name) for name in names]))
+        mean = ratio_of(view.ratios[mine])
+        if mean is not None:
+            st.markdown(f"- {_verdict(mean)} {_claim(group, where, mean)}")
+
+
+def ratio_of(found: Tensor) -> Mean | None:
+    """The mean over the images in which something stands out."""
+    known = found[found.isfinite()].tolist()
+    return mean_of(known) if len(known) > 1 else None
+
+
+def _verdict(mean: Mean) -> str:
+    assert mean.low is not None
+    assert mean.high is not None
+    if mean.low > 1 + NOTABLE:
+        return ":material/check_circle: **On the object.**"
+    if mean.high < 1 - NOTABLE:
+        return ":material/cancel: **Beside the object.**"
+    if mean.low > 1 - NOTABLE and mean.high < 1 + NOTABLE:
+        return ":material/cancel: **No preference to speak of.**"
+    return ":material/help: **Not settled.**"
+
+
+def _claim(group: str, where: str, mean: Mean) -> str:
+    return (
+        f"The paper finds the attention to {group} on {where}, and so on the object: here it is "
+        f"{mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}] times as dense there as chance has it, "
+        f"over {mean.runs} pictures. Which part of the object, nobody has outlined."
+    )

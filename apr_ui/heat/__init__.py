@@ -1,0 +1,85 @@
+"""The heat: maps over their pictures, side by side, that read out the pixel one points at."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import streamlit as st
+from torch import Tensor
+
+from apr_core.attacks.result import PixelEdit
+
+_FOLDER = Path(__file__).parent
+_mount = st.components.v2.component(
+    "apr_heat",
+    html='<div class="heat"></div>',
+    css=(_FOLDER / "heat.css").read_text(encoding="utf-8"),
+    js=(_FOLDER / "heat.js").read_text(encoding="utf-8"),
+)
+
+
+class HeatPicture(TypedDict):
+    """One map over one picture.
+
+    `caption` stands beneath it, `alt` tells a screen reader what it shows; `image` is base64 of
+    H*W*3 bytes, row by row, and `values` of H*W float32, least byte first, or "" for none; `edits`
+    are the x and y of pixels to ring.
+    """
+
+    width: int
+    height: int
+    caption: str
+    alt: str
+    image: str
+    values: str
+    edits: Sequence[Sequence[int]]
+
+
+def heat_picture(
+    image: Tensor,
+    values: Tensor | None,
+    caption: str,
+    alt: str,
+    edits: Sequence[PixelEdit] = (),
+) -> HeatPicture:
+    """A picture uint8 (3, H, W) and its map (H, W), if there is one."""
+    height, width = image.shape[1:]
+    pixels = image.permute(1, 2, 0).contiguous().numpy().tobytes()
+    floats = b"" if values is None else values.contiguous().numpy().astype("<f4").tobytes()
+    return {
+        "width": width,
+        "height": height,
+        "caption": caption,
+        "alt": alt,
+        "image": base64.b64encode(pixels).decode(),
+        "values": base64.b64encode(floats).decode(),
+        "edits": [[edit.x, edit.y] for edit in edits],
+    }
+
+
+def heat(
+    pictures: Sequence[HeatPicture],
+    limits: tuple[float, float],
+    signed: bool,
+    opacity: float,
+    key: str,
+) -> None:
+    """Draw maps in one scale of colours, with the scale beside them.
+
+    Args:
+        limits: the values at its ends.
+        signed: whether a value's sign speaks for the class or against it; the scale's middle, which
+            should be 0, then has no colour.
+        opacity: of the maps, in [0, 1].
+    """
+    data: dict[str, Any] = {
+        "pictures": list(pictures),
+        "low": limits[0],
+        "high": limits[1],
+        "signed": signed,
+        "opacity": opacity,
+    }
+    _mount(key=key, data=data)

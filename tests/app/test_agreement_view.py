@@ -1,0 +1,211 @@
+"""Agreement on the pages: worked out when it is asked for, and said as the record has it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from apr_core.atlas.agreements import (
+    CENTRE,
+    NOISE,
+    AgreementRecord,
+    AgreementSetting,
+    Figures,
+    Looked,
+    Summary,
+    save_agreement,
+    summaries,
+)
+from apr_core.evaluation.metrics import Mean, rate_of
+from apr_core.explain.task import AttributionConfig
+from apr_core.zoo import load_card
+from apr_ui.agreement_words import (
+    AS_MUCH,
+    MORE,
+    NO,
+    UNSETTLED,
+    in_rows,
+    in_words,
+    means_table,
+    sentence,
+)
+from tests.conftest import ROOT
+
+APR, AT = "cifar10-resnet20-apr", "cifar10-resnet20-at"
+
+
+def looked(index: int, label: int, truth: float, outweighs: float | None) -> Looked:
+    maps = {
+        "saliency": Figures(None, None, truth, outweighs, 0.2, 0.6),
+        CENTRE: Figures(None, None, 0.1, outweighs, 0.3, 0.5),
+        NOISE: Figures(None, None, 0.0, outweighs, 0.3, 0.5),
+    }
+    return Looked(index, label, int(outweighs is not None), maps)
+
+
+IMAGES = (
+    looked(4, 3, 0.30, 0.8), looked(5, 3, 0.34, None), looked(6, 3, 0.32, 0.9),
+    looked(7, 9, -0.02, None), looked(8, 9, 0.02, None), looked(9, 9, 0.0, None),
+)  # fmt: skip
+
+
+@pytest.fixture
+def record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AgreementRecord]:
+    """The only record there is: of the model with adversarial training."""
+    monkeypatch.setenv("APR_RESULTS", str(tmp_path))
+    setting = AgreementSetting(
+        AT, load_card(AT).sha256, 8, "0" * 64, 0.1, 32, asdict(AttributionConfig())
+    )
+    made = AgreementRecord(
+        setting, rate_of(6, 8), IMAGES, "a processor", {}, "", "the command", "2026-01-02", 1.0
+    )
+    save_agreement(made)
+    yield made
+    st.cache_resource.clear()
+
+
+def open_page(page: str, **state: object) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    for name, value in state.items():
+        app.session_state[name.replace("__", ".")] = value
+    app.switch_page(f"pages/{page}.py")
+    return app.run()
+
+
+def said_by(app: AppTest) -> list[str]:
+    return [text.value for text in app.markdown if "rank correlation" in text.value]
+
+
+def test_nothing_is_worked_out_before_it_is_asked_for(record: AgreementRecord) -> None:
+    state = {"attention__model": AT, "attention__methods": ["saliency"]}
+    app = open_page("attention", **state)
+    assert not app.exception
+    assert len(app.dataframe) == 0
+    app = open_page("attention", **state, attention__agree=True)
+    assert not app.exception
+    assert list(app.dataframe[0].value["method"]) == ["Saliency", "noise"]
+
+
+def test_the_attention_page_says_what_the_record_says(record: AgreementRecord) -> None:
+    app = open_page(
+        "attention", attention__model=AT, attention__methods=["saliency"], attention__overall=True
+    )
+    assert not app.exception
+    words, centre = said_by(app)
+    assert "Nearness to the middle, which asks no model" in centre
+    means = record.summaries()["saliency"].with_truth
+    assert f"{means.mean:.2f} [{means.low:.2f}, {means.high:.2f}] over 6 pictures" in words
+    assert any("gets 6 right" in one.value and "the command" in one.value for one in app.caption)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("cat", "Saliency weakly predicts it**, more than nearness to the middle does"),
+        ("truck", "Saliency does not predict it"),
+        ("frog", ""),
+    ],
+)
+def test_the_classes_page_says_it_of_the_class(
+    record: AgreementRecord, name: str, said: str
+) -> None:
+    app = open_page("classes", attention__model=AT, classes__class=name, classes__overall=True)
+    assert not app.exception
+    if said:
+        assert said in said_by(app)[0]
+        assert "over 3 pictures" in said_by(app)[0]
+    else:
+        assert any("none of this class's pictures right" in one.value for one in app.info)
+
+
+def test_without_a_record_the_page_says_how_to_make_one(record: AgreementRecord) -> None:
+    app = open_page("classes", attention__model=APR, classes__overall=True)
+    assert not app.exception
+    assert any(
+        f"`python -m apr_core agreement --model {APR}` makes the record" in one.value
+        for one in app.info
+    )
+
+
+# what is said
+
+
+def summary(low: float, high: float, gain: tuple[float, float], outweighs: bool = True) -> Summary:
+    nothing = dict.fromkeys(Summary.__dataclass_fields__)
+    return Summary(
+        **nothing
+        | {
+            "with_truth": Mean((low + high) / 2, low, high, 40),
+            "truth_gain": Mean(sum(gain) / 2, *gain, 40),
+            "outweighs": Mean(0.7, 0.6, 0.8, 12) if outweighs else None,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (
+            summary(0.4, 0.5, (0.1, 0.2)),
+            "**GradCAM predicts it**, more than nearness to the middle",
+        ),
+        (summary(0.4, 0.5, (0.1, 0.2)), "rank correlation 0.45 [0.40, 0.50] over 40 pictures. The"),
+        (summary(0.4, 0.5, (-0.2, -0.1)), "predicts it**, less than nearness"),
+        (summary(0.4, 0.5, (-0.2, 0.1)), "predicts it**, no more than nearness"),
+        (summary(0.0, 0.05, (0.1, 0.2)), "**GradCAM does not predict it**"),
+        (summary(-0.3, -0.2, (0.1, 0.2)), "**GradCAM points away from it**"),
+        (summary(-0.2, 0.2, (0.1, 0.2)), "may or may not predict it"),
+        (
+            summary(0.4, 0.5, (0.1, 0.2)),
+            "that breaks 12 of them outweighs 0.70 [0.60, 0.80] of the",
+        ),
+        (summary(0.4, 0.5, (0.1, 0.2), outweighs=False), "None of them is broken by one pixel."),
+    ],
+)
+def test_a_sentence_says_the_verdict_and_the_numbers(found: Summary, words: str) -> None:
+    assert words in sentence("gradcam", found)
+
+
+@pytest.mark.parametrize(
+    ("found", "icon"),
+    [
+        (summary(0.4, 0.5, (0.1, 0.2)), MORE),
+        (summary(0.1, 0.2, (0.1, 0.2)), MORE),
+        (summary(0.4, 0.5, (-0.1, 0.2)), AS_MUCH),
+        (summary(0.4, 0.5, (-0.2, -0.1)), AS_MUCH),
+        (summary(0.0, 0.05, (0.1, 0.2)), NO),
+        (summary(-0.3, -0.2, (0.1, 0.2)), NO),
+        (summary(-0.2, 0.2, (0.1, 0.2)), UNSETTLED),
+    ],
+)
+def test_what_knows_no_more_than_the_middle_gets_no_tick(found: Summary, icon: str) -> None:
+    assert sentence("gradcam", found).startswith(icon)
+    assert "than nearness" not in sentence(CENTRE, found)
+
+
+def test_an_interval_over_few_pictures_is_not_given() -> None:
+    assert in_words(Mean(0.7, 0.6, 0.8, 5)) == "0.70 [0.60, 0.80]"
+    assert in_words(Mean(0.8, -1.0, 2.6, 2)) == "0.80 (of 2 alone)"
+    assert in_words(Mean(0.8, None, None, 1)) == "0.80 (of 1 alone)"
+    assert in_words(None) == ""
+
+
+def test_a_table_leaves_out_what_no_method_has() -> None:
+    table = means_table(summaries(IMAGES))
+    assert list(table["method"]) == ["Saliency", "nearness to the middle", "noise"]
+    assert "with attention" not in table
+    assert table["deletion gain"][0] == "0.10 [0.10, 0.10]"
+
+
+def test_the_file_has_a_line_a_map(record: AgreementRecord) -> None:
+    rows = in_rows(record)
+    assert len(rows) == 6 * 3
+    line = rows[(rows["index"] == 6) & (rows["method"] == "saliency")].iloc[0]
+    assert (line["class"], line["broken pixels"], line["with_truth"]) == ("cat", 1, 0.32)
+    assert json.loads(record.to_json())["looked"][2]["index"] == 6
