@@ -4,8 +4,9 @@ import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.types import InputError
-from apr_ui.frame import FRAMED
+from apr_ui.frame import FRAMED, menu_place
 from apr_ui.page_table import PAGES
+from apr_ui.words import plain
 
 st.set_page_config(
     page_title="APR Lab",
@@ -26,6 +27,6 @@ pages = [
     for number, entry in enumerate(PAGES)
 ]
 try:
-    st.navigation(pages, position="top").run()
+    st.navigation(pages, position=menu_place()).run()
 except InputError as error:
-    st.error(str(error), icon=":material/error:")
+    st.error(plain(error), icon=":material/error:")

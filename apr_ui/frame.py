@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import streamlit as st
+from streamlit import net_util
 from streamlit.runtime.pages_manager import PagesManager
 
 from apr_ui.page_table import page_entry
+
+# Streamlit asks a server on the internet for its own address whenever another site's page knocks,
+# and answers nobody meanwhile. The app asks nobody anything.
+net_util.get_external_ip = lambda: None
 
 FRAMED = "app.framed"
 """What the app notes in each session that it frames."""
 
 
-def begin_page(key: str) -> None:
-    """The page's heading and its one sentence.
+PRESENT = "present"
+"""In an address, it asks for the page as a room sees it: nothing but what is presented."""
+
+
+def menu_place() -> Literal["top", "hidden"]:
+    """Where the menu of pages stands; a projector shows none."""
+    return "hidden" if PRESENT in st.query_params else "top"
+
+
+def begin_page(key: str, heading: bool = True) -> None:
+    """The page's heading and its one sentence, unless the page has a heading of its own.
 
     Beside an entry point, Streamlit takes a folder `pages/` for an older kind of app until some
     session has called `st.navigation`; the first request after a start, if it goes straight to a
@@ -21,6 +37,8 @@ def begin_page(key: str) -> None:
     if not st.session_state.get(FRAMED):
         PagesManager.uses_pages_directory = False
         st.rerun()
+    if not heading:
+        return
     entry = page_entry(key)
     st.title(entry.heading, anchor=False)
     st.markdown(entry.summary)

@@ -8,10 +8,10 @@ all come in by this one door, the second waits at the door.
 from __future__ import annotations
 
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
 import apr_ui
 
-for _module in iter_modules(apr_ui.__path__, "apr_ui."):
+for _module in walk_packages(apr_ui.__path__, "apr_ui."):
     if _module.name != __name__:
         import_module(_module.name)

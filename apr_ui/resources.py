@@ -10,8 +10,11 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from apr_core.archive.store import Archive
+from apr_core.atlas.agreements import AgreementRecord, load_agreements
 from apr_core.attacks.result import Outcome
 from apr_core.attacks.scoring import Scorer
+from apr_core.classroom.board import Classrooms
 from apr_core.data.cifar10 import CLASSES
 from apr_core.evaluation.certificates import CertRecord, load_certificates
 from apr_core.evaluation.record import Record, load_records, records_fingerprint
@@ -23,6 +26,7 @@ from apr_core.service import AttackService, load_scorer
 from apr_core.training_service import TrainingService
 from apr_core.types import InputError
 from apr_core.zoo import Card, is_own, load_card, model_names, zoo_fingerprint
+from apr_ui.limits import SessionService
 from apr_ui.player.data import player_data
 
 
@@ -30,13 +34,19 @@ from apr_ui.player.data import player_data
 def service() -> AttackService:
     """The one service that owns the device."""
     gc.freeze()  # what was imported stays: collections need not look at it again
-    return AttackService(scorer)
+    return SessionService(scorer, archive=Archive())
 
 
 @st.cache_resource(show_spinner=False)
 def training() -> TrainingService:
     """The one service that trains."""
     return TrainingService()
+
+
+@st.cache_resource(show_spinner=False)
+def classrooms() -> Classrooms:
+    """Every class, with its seats and its board."""
+    return Classrooms()
 
 
 @functools.cache
@@ -100,6 +110,18 @@ def certificates() -> tuple[list[CertRecord], list[str]]:
 @st.cache_resource(show_spinner=False, max_entries=2)
 def _certificates(fingerprint: tuple[tuple[str, int], ...]) -> tuple[list[CertRecord], list[str]]:
     return load_certificates()
+
+
+def agreements() -> tuple[list[AgreementRecord], list[str]]:
+    """Every record of agreement, and a sentence for each that is damaged."""
+    return _agreements(records_fingerprint())
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _agreements(
+    fingerprint: tuple[tuple[str, int], ...],
+) -> tuple[list[AgreementRecord], list[str]]:
+    return load_agreements()
 
 
 def tables() -> list[Table]:

@@ -20,16 +20,16 @@ from apr_ui.race import (
     cancel_race,
     choose_models,
     current_race,
-    offer_seals,
     requests_for,
     requests_of,
-    show_end,
     start_race,
     watch_race,
 )
+from apr_ui.race_end import offer_seals, show_end
 from apr_ui.race_link import join_names, race_from_params, race_to_params, split_names
-from apr_ui.race_report import about, news
+from apr_ui.race_words import about, news
 from apr_ui.resources import cards
+from apr_ui.words import plain
 
 PREVIEW_SCALE = 6
 
@@ -47,7 +47,7 @@ def open_link() -> None:
             st.session_state["compare.models"] = [request.model for request in requests]
             start_race(requests)
     except InputError as error:
-        st.error(str(error), icon=":material/link_off:")
+        st.error(plain(error), icon=":material/link_off:")
 
 
 def _asked_for(params: dict[str, str]) -> tuple[AttackRequest, ...] | None:
@@ -76,7 +76,7 @@ def begin(make: Callable[[], tuple[AttackRequest, ...]]) -> None:
     try:
         start_race(make(), replay=True)
     except InputError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
         return
     st.rerun()
 

@@ -4,9 +4,12 @@ import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_ui.frame import begin_page
-from apr_ui.page_table import PAGES
+from apr_ui.page_table import PAGES, page_entry
 from apr_ui.player import player
 from apr_ui.resources import start_run_recording
+
+DOORS = ("attack", "compare", "classroom")
+"""The three that most come for; the others are a line below them."""
 
 begin_page("start")
 picture, words = st.columns([3, 2], gap="large")
@@ -16,10 +19,14 @@ with picture:
 with words:
     st.subheader(recording["title"], anchor=False)
     st.markdown(recording["story"])
-    for entry in PAGES[1:]:
+    for entry in map(page_entry, DOORS):
         with st.container(border=True):
             st.page_link(entry.script, label=f"**{entry.invitation}**", icon=entry.icon)
             st.caption(entry.summary)
+    with st.container(horizontal=True):
+        for entry in PAGES[1:]:
+            if entry.key not in DOORS:
+                st.page_link(entry.script, label=entry.invitation, icon=entry.icon)
     with st.expander("How can one pixel do that?", icon=":material/help:"):
         st.markdown(
             "A network adds up thousands of small pieces of evidence. Most edits of a pixel move "

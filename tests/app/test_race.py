@@ -28,22 +28,17 @@ from apr_core.zoo import checkpoint_folder, load_card, load_model
 from apr_ui.controls import Choice
 from apr_ui.page_table import page_entry
 from apr_ui.race import FIRST_DEFENCES, requests_for
+from apr_ui.race_charts import race_curves, transfer_chart, transfer_table, transfer_words
 from apr_ui.race_link import MOST_MODELS, race_from_params, race_to_params
-from apr_ui.race_report import (
+from apr_ui.race_report import contact_sheet, png_of, report_page
+from apr_ui.race_words import (
     Runner,
     as_table,
-    contact_sheet,
     in_finish_order,
     news,
-    png_of,
-    race_curves,
-    report_page,
     seal_words,
     shown_names,
     status_words,
-    transfer_chart,
-    transfer_table,
-    transfer_words,
 )
 from apr_ui.resources import probabilities, scorer, service
 from tests.conftest import ROOT
@@ -246,7 +241,7 @@ def test_a_cancelled_race_starts_anew_and_is_compared_anew() -> None:
 
 
 def test_another_race_ends_the_one_before() -> None:
-    app = open_page(**race_to_params(requests(seed=8, generations=5000, stop=Stop.BUDGET)))
+    app = open_page(**race_to_params(requests(seed=8, generations=1000, stop=Stop.BUDGET)))
     before = app.session_state["compare.race"].tickets
     app.number_input(key="attack.generations").set_value(3)
     app.run()

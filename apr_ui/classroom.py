@@ -1,0 +1,248 @@
+"""The Classroom page's parts: opening a class, taking a seat in one, and leading it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import streamlit as st
+
+from apr_core.classroom.board import Room
+from apr_core.classroom.names import LONGEST_NICKNAME, LONGEST_TITLE, plain
+from apr_core.classroom.plan import HIDEABLE, STEPS, Plan
+from apr_core.classroom.qr import qr_png
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.sample import load_test_image
+from apr_core.types import InputError
+from apr_ui.board import show_board
+from apr_ui.lesson.attendance import Attendance, Role, first_plan
+from apr_ui.lesson.steps import LESSON, minutes_of
+from apr_ui.pictures import enlarge
+from apr_ui.resources import cards, classrooms, gallery, model_label
+from apr_ui.seating import browser_said, remember, remembered
+
+CLASS, ALONE, STEP = "class", "alone", "step"
+"""What the page's address may name."""
+FOLLOW_SECONDS = 2.0
+HIDDEN_WORDS = {
+    "hints": "hot-or-cold hints",
+    "board": "the challenge board",
+    "answers": "the quiz's answers",
+}
+_OTHER = "another test image"
+
+
+def doors() -> None:
+    """Open a class, join one, or take the lesson alone."""
+    lead, join, alone = st.columns(3, gap="large")
+    with join, st.container(border=True):
+        st.subheader("Join a class", anchor=False)
+        with st.form("classroom.join", border=False):
+            code = st.text_input("Class code", key="classroom.code", max_chars=12)
+            if st.form_submit_button("Go to the class", type="primary"):
+                _go_to_class(code)
+    with alone, st.container(border=True):
+        st.subheader("Take it alone", anchor=False)
+        st.markdown(f"Nine steps, about {minutes_of(STEPS):.0f} minutes, at your own pace.")
+        if st.button("Begin the lesson", key="classroom.alone"):
+            st.query_params.from_dict({ALONE: "1"})
+            st.rerun()
+    with lead, st.container(border=True):
+        st.subheader("Teach a class", anchor=False)
+        st.markdown(
+            "Open a class, show its code, and lead the same nine steps from your screen while "
+            "the phones follow. No accounts; a nickname is enough."
+        )
+        _plan_form()
+
+
+def _go_to_class(code: str) -> None:
+    try:
+        room = classrooms().room(code)
+    except InputError as error:
+        st.error(str(error), icon=":material/meeting_room:")
+        return
+    st.query_params.from_dict({CLASS: room.code})
+    st.rerun()
+
+
+def _plan_form() -> None:
+    """What the class will see; opens it."""
+    first = first_plan()
+    pictures: dict[str, int] = {}
+    for entry in gallery():
+        pictures.setdefault(f"{entry.title}, test image {entry.index}", entry.index)
+    with st.expander("What the class sees", icon=":material/tune:"):
+        chosen = st.selectbox("Picture", [*pictures, _OTHER], key="classroom.picture")
+        index = pictures.get(chosen, first.index)
+        if chosen == _OTHER:
+            index = int(st.number_input("Test image", 0, 9999, index, key="classroom.index"))
+        _preview(index)
+        names = list(cards()[0])
+        place = names.index(first.model) if first.model in names else 0
+        model = st.selectbox("Model", names, place, format_func=model_label, key="classroom.model")
+        seed = int(st.number_input("Seed", 0, 2**31 - 1, first.seed, key="classroom.seed"))
+        steps = st.multiselect(
+            "Steps, in this order",
+            STEPS,
+            STEPS,
+            format_func=lambda step: LESSON[step].title,
+            key="classroom.steps",
+            wrap=True,
+        )
+        hidden = st.pills(
+            "Hide from students",
+            HIDEABLE,
+            selection_mode="multi",
+            format_func=lambda what: HIDDEN_WORDS[what],
+            key="classroom.hidden",
+        )
+    title = st.text_input("Name of the class", key="classroom.title", max_chars=LONGEST_TITLE)
+    if st.button("Open the class", type="primary", key="classroom.open"):
+        _open(partial(Plan, index, model, seed, tuple(steps), tuple(hidden)), title)
+
+
+def _preview(index: int) -> None:
+    try:
+        image, label = load_test_image(index)
+    except InputError as error:
+        st.warning(str(error), icon=":material/image:")
+        return
+    seen = enlarge(image, 4)
+    st.image(seen, width=seen.width, caption=CLASSES[label], alt=f"A {CLASSES[label]}")
+
+
+def _open(make: Callable[[], Plan], title: str) -> None:
+    try:
+        plan = make()
+        load_test_image(plan.index)
+        opened = classrooms().open(plan, title)
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    remember(opened.code, "teacher", opened.token)
+    st.query_params.from_dict({CLASS: opened.code})
+    st.rerun()
+
+
+def attend(room: Room) -> Attendance | None:
+    """The visitor's place in a class; None while they have none, and are asked for it."""
+    said = browser_said(room.code)
+    mine = remembered(room.code)
+    teacher, seat = mine.get("teacher", ""), mine.get("seat", "")
+    if teacher and classrooms().is_teacher(room.code, teacher):
+        return Attendance(Role.TEACHER, room.plan, room.step, room.code, teacher)
+    seated = classrooms().seat(room.code, seat) if seat else None
+    if seated is not None:
+        name = seated.nickname
+        return Attendance(Role.STUDENT, room.plan, room.step, room.code, seat, name)
+    if not said and not mine:
+        st.caption("One moment …")  # the browser has not said yet whether it has a seat
+        return None
+    _ask_nickname(room)
+    return None
+
+
+def _ask_nickname(room: Room) -> None:
+    st.subheader(plain(room.title) or f"Class {room.code}", anchor=False)
+    with st.form("classroom.seat"):
+        nickname = st.text_input(
+            "Your nickname", key="classroom.nickname", max_chars=LONGEST_NICKNAME
+        )
+        if st.form_submit_button("Take a seat", type="primary"):
+            _take_seat(room, nickname)
+    st.caption("It is shown to the class. Take none that says who you are.")
+    with st.expander("I am the teacher", icon=":material/key:"):
+        key = st.text_input("The teacher's key", type="password", key="classroom.key")
+        if key and classrooms().is_teacher(room.code, key):
+            remember(room.code, "teacher", key)
+            st.rerun()
+        elif key:
+            st.error(
+                f"This is not the key of class {room.code}; it stands under “Manage” on the "
+                "screen where the class was opened.",
+                icon=":material/key_off:",
+            )
+
+
+def _take_seat(room: Room, nickname: str) -> None:
+    try:
+        seat = classrooms().join(room.code, nickname)
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    remember(room.code, "seat", seat.token)
+    st.rerun()
+
+
+def follow(attendance: Attendance, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Draw the page anew when the teacher goes on; nothing is drawn here.
+
+    Args:
+        meanwhile: done each time that the class is looked at.
+    """
+    st.fragment(_follow, run_every=FOLLOW_SECONDS)(attendance.code, attendance.step, meanwhile)
+
+
+def _follow(code: str, step: str, meanwhile: Callable[[], None]) -> None:
+    meanwhile()
+    try:
+        moved = classrooms().room(code).step != step
+    except InputError:
+        moved = True  # the page says it
+    if moved:
+        st.rerun()
+
+
+def invite(room: Room, link: str) -> None:
+    """The way into the class, large: address, code and QR code."""
+    picture, words = st.columns([1, 2], gap="large", vertical_alignment="center")
+    picture.image(qr_png(link), width=260, alt=f"A QR code of {link}")
+    with words:
+        st.markdown(f"Class code\n# {room.code}")
+        st.code(link, language=None, wrap_lines=True)
+        if "//127.0.0.1" in link or "//localhost" in link:
+            st.caption(
+                "Only this machine can open that address. To let a room in, start the app with "
+                "`make serve` and open this page under the machine's own name."
+            )
+
+
+def manage(attendance: Attendance, room: Room) -> None:
+    """What only the teacher may do with the class."""
+    code, token = attendance.code, attendance.token
+    st.markdown("**The teacher's key**, to lead this class from another machine:")
+    st.code(token, language=None, wrap_lines=True)
+    st.download_button(
+        "Board and answers as CSV",
+        lambda: classrooms().export(code, token),
+        f"class-{code}.csv",
+        "text/csv",
+        key="classroom.export",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+    name = st.text_input("Take a nickname off", key="classroom.remove", max_chars=LONGEST_NICKNAME)
+    if name and st.button("Take it off", key="classroom.remove-go"):
+        _try(lambda: classrooms().remove(code, token, name))
+    if st.button("Empty the board and the answers", key="classroom.reset"):
+        _try(lambda: classrooms().reset(code, token))
+    if st.checkbox("This class is over", key="classroom.over") and st.button(
+        "Delete the class and all of it", key="classroom.close"
+    ):
+        _try(lambda: classrooms().close_class(code, token))
+
+
+def _try(act: Callable[[], None]) -> None:
+    try:
+        act()
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    st.rerun()
+
+
+def board_of(attendance: Attendance) -> None:
+    """The challenge board, for those who may see it."""
+    if attendance.code and attendance.sees("board"):
+        show_board(attendance.code)

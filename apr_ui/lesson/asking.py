@@ -1,0 +1,53 @@
+"""Questions to a class, and how its answers stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from apr_core.types import InputError
+from apr_ui.lesson.attendance import Attendance, Role
+
+TALLY_SECONDS = 1.5
+
+
+def ask(
+    attendance: Attendance, question: str, words: str, choices: Mapping[str, str]
+) -> str | None:
+    """A choice that is kept as it is made; what was chosen."""
+    kept = attendance.answered().get(question)
+    if attendance.role is Role.TEACHER:
+        return kept
+    keys = list(choices)
+    key = f"classroom.answer-{question}"
+    chosen = st.radio(
+        words,
+        keys,
+        index=keys.index(kept) if kept in keys else None,
+        format_func=lambda choice: choices[choice],
+        key=key,
+    )
+    if chosen is not None and chosen != kept:
+        try:
+            attendance.answer(question, chosen)
+        except InputError as error:
+            st.error(str(error), icon=":material/error:")
+    return chosen
+
+
+def tally(
+    attendance: Attendance, question: str, choices: Mapping[str, str], right: str = ""
+) -> None:
+    """How many chose what, as the answers come in; for the room, and for nobody alone."""
+    if attendance.role is Role.TEACHER:
+        st.fragment(_draw, run_every=TALLY_SECONDS)(attendance, question, choices, right)
+
+
+def _draw(attendance: Attendance, question: str, choices: Mapping[str, str], right: str) -> None:
+    counts = attendance.tally(question)
+    total = sum(counts.get(choice, 0) for choice in choices)
+    for choice, words in choices.items():
+        count = counts.get(choice, 0)
+        mark = " :material/check:" if choice == right else ""
+        st.progress(count / total if total else 0.0, f"{words}: **{count}**{mark}")

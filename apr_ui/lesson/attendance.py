@@ -1,0 +1,93 @@
+"""Who takes the lesson: a student in a class, the teacher, or somebody alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+import streamlit as st
+from torch import Tensor
+
+from apr_core.attacks.config import OnePixelConfig
+from apr_core.classroom.plan import Plan
+from apr_core.data.sample import load_test_image
+from apr_core.recording import START_RUN, load_recording
+from apr_core.runs import AttackRequest
+from apr_ui.resources import classrooms
+
+_ALONE = "classroom.alone-answers"
+
+
+class Role(StrEnum):
+    """What somebody may see and do."""
+
+    ALONE = "alone"
+    STUDENT = "student"
+    TEACHER = "teacher"
+
+
+@dataclass(frozen=True)
+class Attendance:
+    """Somebody's place in a lesson.
+
+    Attributes:
+        step: at which they are.
+        code: of the class, "" alone.
+        token: their seat's, or the teacher's.
+        nickname: a student's.
+    """
+
+    role: Role
+    plan: Plan
+    step: str
+    code: str = ""
+    token: str = ""
+    nickname: str = ""
+
+    @property
+    def picture(self) -> tuple[Tensor, int]:
+        """The lesson's picture, uint8 (3, 32, 32), and its class."""
+        return load_test_image(self.plan.index)
+
+    @property
+    def request(self) -> AttackRequest:
+        """The lesson's attack: the published one, on the plan's picture and model."""
+        image, label = self.picture
+        config = OnePixelConfig(seed=self.plan.seed)
+        return AttackRequest(self.plan.model, image, label, self.plan.index, config)
+
+    def sees(self, what: str) -> bool:
+        """Whether something that a plan can hide is shown; a teacher sees all."""
+        return self.role is not Role.STUDENT or what not in self.plan.hidden
+
+    def answer(self, question: str, choice: str) -> None:
+        """Keep an answer; a later one replaces it.
+
+        Raises:
+            InputError: the class is gone, or the seat was taken away.
+        """
+        if self.role is Role.STUDENT:
+            classrooms().answer(self.code, self.token, question, choice)
+        elif self.role is Role.ALONE:
+            st.session_state.setdefault(_ALONE, {})[question] = choice
+
+    def answered(self) -> dict[str, str]:
+        """What they answered, by question."""
+        if self.role is Role.STUDENT:
+            return classrooms().answers_of(self.code, self.token)
+        alone: dict[str, str] = st.session_state.get(_ALONE, {})
+        return alone
+
+    def tally(self, question: str) -> dict[str, int]:
+        """How many gave each answer: the class, or the one who is alone."""
+        if self.code:
+            return classrooms().tally(self.code, question)
+        mine = self.answered()
+        return Counter([mine[question]] if question in mine else [])
+
+
+def first_plan() -> Plan:
+    """The lesson as it is before a teacher changes it: the run that the Start page shows."""
+    run = load_recording(START_RUN)
+    return Plan(index=run["index"], model=run["model"], seed=run["config"]["seed"])

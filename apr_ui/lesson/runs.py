@@ -1,0 +1,87 @@
+"""Runs in the lesson: live through the service, with a recorded one behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import streamlit as st
+
+from apr_core.recording import START_RUN, load_recording
+from apr_core.runs import AttackRequest, RunView
+from apr_core.types import InputError
+from apr_ui.player import player
+from apr_ui.player.data import player_data
+from apr_ui.resources import service
+from apr_ui.stage import watch
+from apr_ui.state import CurrentRun, set_replay
+
+WAIT_SECONDS = 0.5
+
+
+def join_run(request: AttackRequest) -> CurrentRun | None:
+    """The run of a request, started if nobody had it made; None if it cannot be had now."""
+    place = f"classroom.joined.{request.run_id}"
+    kept: CurrentRun | None = st.session_state.get(place)
+    if kept is not None and service().view(kept.ticket.run_id) is not None:
+        return kept
+    try:
+        joined = CurrentRun(request, service().submit(request))
+    except InputError:
+        return None
+    st.session_state[place] = joined
+    return joined
+
+
+def view_of(request: AttackRequest) -> RunView | None:
+    """The run as it stands, None if it cannot be had or failed."""
+    run = join_run(request)
+    view = service().view(run.ticket.run_id, run.ticket.token) if run else None
+    return None if view is None or view.error else view
+
+
+def make_ready(requests: Iterable[AttackRequest]) -> None:
+    """Have runs made before they are shown, one after the other; call it again and again.
+
+    To look at a run keeps it going.
+    """
+    for request in requests:
+        view = view_of(request)
+        if view is not None and view.live:
+            return
+
+
+def wait_for(request: AttackRequest) -> None:
+    """Say that a run is not there yet, and draw the page anew once it is."""
+    st.fragment(_wait, run_every=WAIT_SECONDS)(request)
+
+
+def _wait(request: AttackRequest) -> None:
+    view = view_of(request)
+    if view is None or not view.live:
+        st.rerun()
+    done = view.snapshots[-1].queries if view.snapshots else 0
+    st.progress(done / request.config.max_queries, "The search is still on …")
+
+
+def show_run(request: AttackRequest, page: str) -> RunView | None:
+    """The player on a run: live if it is, played from its beginning if it has ended.
+
+    If the run cannot be had, the shipped recording plays in its place, and that is said.
+
+    Args:
+        page: what the keys begin with.
+
+    Returns:
+        The run, once it has ended; None before, and where the recording stands in for it.
+    """
+    if view_of(request) is None:
+        st.caption("This run cannot be made just now; here is one that was recorded.")
+        recording = load_recording(START_RUN)
+        player({**player_data(recording), "autoplay": True}, key=f"{page}.recorded")
+        return None
+    if st.session_state.get(f"{page}.shown") != request.run_id:
+        st.session_state[f"{page}.shown"] = request.run_id
+        set_replay(True, page)
+    run = join_run(request)
+    view = watch(run, page) if run else None
+    return None if view is None or view.live or view.error else view

@@ -1,0 +1,175 @@
+"""How a race ended, on the page: who fell, the curves, the transfer matrix, proofs, files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+import torch
+from torch import Tensor
+
+from apr_core.attacks.scoring import as_input
+from apr_core.attacks.transfer import Cell, transfer_matrix
+from apr_core.data.cifar10 import CLASSES
+from apr_core.defences.lattice_masking import Certificate, Verdict, certify
+from apr_ui.certificate import wrapper
+from apr_ui.charts import confidence_bars, describe_bars
+from apr_ui.downloads import offer_files
+from apr_ui.race import Race
+from apr_ui.race_charts import race_curves, transfer_chart, transfer_table, transfer_words
+from apr_ui.race_report import contact_sheet, png_of, report_page
+from apr_ui.race_words import (
+    Runner,
+    all_in_words,
+    as_table,
+    news,
+    seal_words,
+)
+from apr_ui.resources import probabilities, scorer
+
+_COMPARED, _SEALS = "compare.compared", "compare.seals"
+_BARE = {"displayModeBar": False}
+
+
+def show_end(race: Race, runners: Sequence[Runner], link: str) -> None:
+    """How the race ended: words, a table, figures, and files to take away."""
+    finished = [runner for runner in runners if runner.view.outcome]
+    matrix, before, after = _compared(race, finished)
+    st.subheader("Who fell, and when", anchor=False)
+    table = as_table(runners)
+    share = st.column_config.NumberColumn(format="percent")
+    columns = {name: share for name in table if name.startswith(("Sure", "True"))}
+    columns["Queries"] = st.column_config.NumberColumn(format="localized")
+    columns["Model"] = st.column_config.TextColumn(pinned=True)
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="compare.table",
+        alt=news(runners),
+        column_config=columns,
+        placeholder="–",
+    )
+    _downloads(runners, matrix, link)
+    if not finished:
+        return
+    curves, transfer = st.columns(2, gap="medium")
+    with curves:
+        _curves(runners)
+    with transfer:
+        _transfer(finished, matrix)
+    st.dataframe(
+        transfer_table(finished, matrix),
+        hide_index=True,
+        key="compare.answers",
+        column_config={"Edit found on": st.column_config.TextColumn(width=170, pinned=True)},
+        alt="What each model reads in each edited picture.",
+    )
+    _confidence(finished, before, after)
+
+
+def _compared(
+    race: Race, finished: Sequence[Runner]
+) -> tuple[list[list[Cell]], list[Tensor], list[Tensor]]:
+    """The transfer matrix, and each model's probabilities before and after its own edit."""
+    image, label = race.requests[0].image, race.requests[0].label
+    ends = [(r.view.request.model, r.view.outcome) for r in finished if r.view.outcome]
+    kept: tuple[object, tuple[list[list[Cell]], list[Tensor], list[Tensor]]] | None
+    kept = st.session_state.get(_COMPARED)
+    if kept is None or kept[0] != (race.key, ends):
+        scorers = [scorer(model) for model, _ in ends]
+        matrix = transfer_matrix(scorers, image, label, [found.edits for _, found in ends])
+        both = [probabilities(model, [image, found.apply(image)]) for model, found in ends]
+        sure = [answer[0] for answer in both], [answer[1] for answer in both]
+        kept = st.session_state[_COMPARED] = ((race.key, ends), (matrix, *sure))
+    return kept[1]
+
+
+def _curves(runners: Sequence[Runner]) -> None:
+    st.subheader("How it went", anchor=False)
+    st.markdown("How sure the model still was of the true class, for the best edit so far.")
+    st.plotly_chart(
+        race_curves(runners),
+        key="compare.curves",
+        config=_BARE,
+        alt=f"The true class's probability against queries. {all_in_words(runners)}",
+    )
+
+
+def _transfer(finished: Sequence[Runner], matrix: list[list[Cell]]) -> None:
+    st.subheader("Do the edits carry over?", anchor=False)
+    sentences = transfer_words(finished, matrix) or ["No attack broke its model."]
+    st.markdown("\n".join(f"- {sentence}" for sentence in sentences))
+    st.plotly_chart(
+        transfer_chart(finished, matrix),
+        key="compare.transfer",
+        config=_BARE,
+        alt=" ".join(sentences).replace("**", ""),
+    )
+    st.caption(
+        "A row is the edit found on one model, shown to all; on the diagonal, to its own. ✗: it "
+        "breaks the model. In brackets: misread even without an edit. Below: what each reads."
+    )
+
+
+def _confidence(
+    finished: Sequence[Runner], before: Sequence[Tensor], after: Sequence[Tensor]
+) -> None:
+    st.subheader("Before and after, on each model's own edit", anchor=False)
+    grid = st.grid("auto", min_column_width=300)
+    for number, runner in enumerate(finished):
+        with grid.cell():
+            st.markdown(f"**{runner.name}**")
+            st.plotly_chart(
+                confidence_bars(CLASSES, before[number], after[number], most=3),
+                key=f"compare.bars-{number}",
+                config=_BARE,
+                alt=describe_bars(CLASSES, before[number], after[number]),
+            )
+
+
+def _downloads(runners: Sequence[Runner], matrix: list[list[Cell]], link: str) -> None:
+    name = f"race-{runners[0].view.request.run_id}"
+    files = (
+        ("PNG", lambda: png_of(contact_sheet(runners)), "image/png", "Every edited picture"),
+        ("CSV", lambda: as_table(runners).to_csv(index=False), "text/csv", "The table"),
+        ("HTML", lambda: report_page(runners, matrix, link), "text/html", "All of it as one page"),
+    )
+    offer_files("compare", name, files)
+
+
+def offer_seals(race: Race, runners: Sequence[Runner]) -> None:
+    """A certificate for each model, for those who ask."""
+    finished = [runner for runner in runners if runner.view.outcome]
+    if not finished:
+        return
+    st.subheader("Could any pixel do it? Ask for a proof", anchor=False)
+    st.markdown(
+        "Behind **lattice masking**, each model is asked with one part in sixteen of the picture "
+        "masked, and with two. If all 136 answers agree, no single pixel, of any colour, can "
+        "change the answer that they give together. The promise is the masked model's: the bare "
+        "one, which raced above, may fall all the same."
+    )
+    if st.button("Certify for every model", key="compare.certify", icon=":material/verified:"):
+        st.session_state[_SEALS] = (race.key, _certified(race, finished))
+    asked, found = st.session_state.get(_SEALS, ("", {}))
+    if asked == race.key:
+        grid = st.grid("auto", min_column_width=300)
+        for name, certificate in found.items():
+            sealed = certificate.verdict is Verdict.CERTIFIED
+            tell = grid.success if sealed else grid.warning
+            icon = ":material/verified:" if sealed else ":material/gpp_maybe:"
+            tell(f"{name}  \n{seal_words(certificate)}", icon=icon)
+
+
+def _certified(race: Race, finished: Sequence[Runner]) -> dict[str, Certificate]:
+    """What is proven for each model, by the name that it has in the race."""
+    image, label = race.requests[0].image[None], race.requests[0].label
+    found, bar = {}, st.empty()
+    for done, runner in enumerate(finished):
+        bar.progress(done / len(finished), f"Asking {runner.name}")
+        model = runner.view.request.model
+        device = scorer(model).device
+        labels = torch.tensor([label], device=device)
+        (found[runner.name],) = certify(wrapper(model), as_input(image.to(device)), labels)
+    bar.empty()
+    return found

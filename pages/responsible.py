@@ -1,0 +1,12 @@
+"""What the lab is for, what it is not for, and what its figures do not say."""
+
+import streamlit as st
+
+import apr_ui.loading  # noqa: F401  before anything else: see there
+from apr_ui.frame import begin_page
+from apr_ui.lesson.responsible import SECTIONS
+
+begin_page("responsible")
+for title, text in SECTIONS:
+    st.subheader(title, anchor=False)
+    st.markdown(text)

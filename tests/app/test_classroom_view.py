@@ -1,0 +1,185 @@
+"""The Classroom page without a browser: who sees what, and what becomes of a bet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from apr_core.attacks.result import Outcome
+from apr_core.classroom.board import Classrooms, Entry
+from apr_core.classroom.plan import STEPS
+from apr_core.gallery import load_gallery
+from apr_core.types import Status
+from apr_ui.board import as_html
+from apr_ui.classroom import HIDDEN_WORDS
+from apr_ui.lesson import shows
+from apr_ui.lesson.attendance import Attendance, Role, first_plan
+from apr_ui.lesson.quiz import QUIZ
+from apr_ui.lesson.responsible import SECTIONS
+from apr_ui.lesson.shows import BETS, prepare, settled_bet
+from apr_ui.lesson.steps import LESSON, minutes_of
+from apr_ui.resources import classrooms
+from tests.conftest import ROOT
+
+PLAN = first_plan()
+FLIPPED = next(entry.outcome for entry in load_gallery() if entry.kind == "flips")
+
+
+def open_page(**params: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    for name, value in params.items():
+        app.query_params[name] = value
+    app.switch_page("pages/classroom.py")
+    return app
+
+
+def seated(app: AppTest, code: str, **kept: str) -> AppTest:
+    """As the page is once the browser has said what it keeps of a class."""
+    app.session_state[f"classroom.kept-{code}"] = kept
+    return app.run()
+
+
+def texts(app: AppTest) -> str:
+    shown = [*app.markdown, *app.caption, *app.error, *app.success, *app.warning, *app.info]
+    return "\n".join(str(element.value) for element in shown)
+
+
+@pytest.fixture(autouse=True)
+def no_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A teacher's page has runs made ahead; these tests need none."""
+    monkeypatch.setattr("apr_ui.lesson.shows.prepare", lambda attendance: None)
+
+
+@pytest.fixture
+def rooms() -> Classrooms:
+    return classrooms()
+
+
+def test_every_step_is_told_and_shown_and_the_lesson_takes_ten_minutes() -> None:
+    assert tuple(LESSON) == STEPS
+    assert set(shows._SHOWS) == set(STEPS)
+    assert minutes_of(STEPS) == 10
+    assert all(step.text and step.more and step.notes for step in LESSON.values())
+
+
+def test_every_question_has_one_right_answer_and_a_reason() -> None:
+    for question in QUIZ:
+        assert 0 <= question.right < len(question.answers)
+        assert len(set(question.answers)) == len(question.answers)
+        assert question.because
+    assert len({question.key for question in QUIZ}) == len(QUIZ)
+
+
+def test_everything_that_can_be_hidden_has_a_name() -> None:
+    from apr_core.classroom.plan import HIDEABLE
+
+    assert set(HIDDEN_WORDS) == set(HIDEABLE)
+
+
+@pytest.mark.parametrize(
+    ("queries", "bet"), [(1, "100"), (100, "100"), (101, "2000"), (2000, "2000"), (40400, "40400")]
+)
+def test_a_flip_settles_the_bets(queries: int, bet: str) -> None:
+    assert settled_bet(replace(FLIPPED, queries=queries)) == bet
+    assert bet in BETS
+
+
+def test_a_survivor_settles_them_too() -> None:
+    survived: Outcome = replace(FLIPPED, status=Status.SURVIVED, edits=())
+    assert settled_bet(survived) == "never"
+
+
+def test_a_nickname_stands_on_the_board_as_text() -> None:
+    entry = Entry(1, "<img src=x onerror=alert(1)>", 12, 1, 0, "2026-11-22T00:00:00+00:00")
+    shown = as_html((entry,))
+    assert "<img" not in shown
+    assert "&lt;img" in shown
+
+
+def test_the_form_opens_a_class_and_shows_the_teacher_in(rooms: Classrooms) -> None:
+    app = open_page().run()
+    app.text_input(key="classroom.title").set_value("*9b*").run()
+    app.multiselect(key="classroom.steps").set_value(["quiz", "bet"]).run()
+    app.button(key="classroom.open").click().run()
+    assert not app.exception
+    code = str(app.query_params["class"])
+    room = rooms.room(code)
+    assert room.title == "*9b*"
+    assert room.plan.steps == ("quiz", "bet")
+    assert LESSON["quiz"].notes in texts(app)
+    assert r"\*9b\*" in texts(app)
+
+
+def test_an_empty_lesson_is_refused_in_a_sentence() -> None:
+    app = open_page().run()
+    app.multiselect(key="classroom.steps").set_value([]).run()
+    app.button(key="classroom.open").click().run()
+    assert "choose at least one step" in texts(app)
+    assert not app.exception
+
+
+def test_an_unknown_code_is_told_and_the_doors_are_shown() -> None:
+    app = open_page(**{"class": "ZZZZZZ"}).run()
+    assert "ZZZZZZ" in texts(app)
+    assert app.text_input(key="classroom.code")
+    app.text_input(key="classroom.code").set_value("no")
+    app.button("FormSubmitter:classroom.join-Go to the class").click().run()
+    assert "is no class code" in texts(app)
+    assert not app.exception
+
+
+def test_a_student_sees_neither_notes_nor_what_is_hidden(rooms: Classrooms) -> None:
+    for hidden, expected in (((), True), (("answers", "board", "hints"), False)):
+        opened = rooms.open(replace(PLAN, steps=("quiz",), hidden=hidden))
+        seat = rooms.join(opened.code, "Ada")
+        rooms.answer(opened.code, seat.token, f"quiz-{QUIZ[0].key}", str(QUIZ[0].right))
+        app = seated(open_page(**{"class": opened.code}), opened.code, seat=seat.token)
+        assert not app.exception
+        assert (QUIZ[0].because in texts(app)) is expected
+        assert LESSON["quiz"].notes not in texts(app)
+
+
+def test_a_seat_of_another_class_is_none_here(rooms: Classrooms) -> None:
+    one, other = rooms.open(PLAN), rooms.open(PLAN)
+    seat = rooms.join(one.code, "Ada")
+    app = seated(open_page(**{"class": other.code}), other.code, seat=seat.token)
+    assert app.text_input(key="classroom.nickname")
+    app = seated(open_page(**{"class": other.code}), other.code, teacher=one.token)
+    assert app.text_input(key="classroom.nickname")
+
+
+def test_an_answer_is_kept_as_it_is_made(rooms: Classrooms) -> None:
+    opened = rooms.open(replace(PLAN, steps=("bet",)))
+    seat = rooms.join(opened.code, "Ada")
+    app = seated(open_page(**{"class": opened.code}), opened.code, seat=seat.token)
+    app.radio(key="classroom.answer-bet").set_value("never").run()
+    assert rooms.tally(opened.code, "bet") == {"never": 1}
+    app.radio(key="classroom.answer-bet").set_value("100").run()
+    assert rooms.tally(opened.code, "bet") == {"100": 1}
+
+
+def test_runs_are_made_ahead_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    live = {"value": True}
+
+    class Stub:
+        def __init__(self, request):
+            asked.append(request.run_id)
+            self.live = live["value"]
+
+    monkeypatch.setattr("apr_ui.lesson.runs.view_of", Stub)
+    attendance = Attendance(Role.TEACHER, PLAN, "bet")
+    prepare(attendance)
+    assert asked == [attendance.request.run_id]
+    live["value"] = False
+    prepare(attendance)
+    assert len(set(asked)) >= 4
+
+
+def test_the_page_on_responsible_use_says_it_all() -> None:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app.switch_page("pages/responsible.py")
+    app.run()
+    assert [each.value for each in app.subheader] == [title for title, _ in SECTIONS]
