@@ -294,7 +294,8 @@ def test_an_unknown_style_is_refused() -> None:
 
 def test_the_shipped_models_have_their_rows(monkeypatch) -> None:
     monkeypatch.delenv("APR_CHECKPOINTS")
-    cells = [cell for row in make_tables()[0].rows for cell in row.cells]
+    rows = [row for row in make_tables()[0].rows if not row.lattice]
+    cells = [cell for row in rows for cell in row.cells]
     for cell in cells:
         card = load_card(cell.model)
         assert (cell.clean.count, cell.clean.total) == (card.correct, card.tested)
