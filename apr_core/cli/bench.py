@@ -1,9 +1,10 @@
-"""`bench`: how fast the attack runs on this machine, or what a defence costs."""
+"""`bench`: how fast the attack runs on this machine, what a defence costs, the app under load."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,46 +17,63 @@ from apr_core.benchmark.measure import BenchResult, measure
 from apr_core.benchmark.overhead import OverheadResult, measure_overhead
 from apr_core.benchmark.peers import PEERS
 from apr_core.benchmark.turns import Report
-from apr_core.cli import overhead
+from apr_core.cli import load, overhead
 from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json
+from apr_core.load.measure import measure_load
+from apr_core.load.record import LoadResult
 from apr_core.types import InputError
 from apr_core.zoo import load_model
 
 DEFAULT = BenchConfig()
-OPTIONS = {
-    "model": "cifar10-resnet20-vanilla",
-    "images": DEFAULT.images,
-    "generations": DEFAULT.generations,
-    "peers": False,
-    "sweep": False,
+MODEL = "cifar10-resnet20-vanilla"
+ATTACK, OVERHEAD, LOAD = "attack", "overhead", "load"
+OPTIONS: dict[str, tuple[object, tuple[str, ...]]] = {
+    "model": (MODEL, (ATTACK, LOAD)),
+    "generations": (None, (ATTACK, LOAD)),
+    "images": (DEFAULT.images, (ATTACK,)),
+    "peers": (False, (ATTACK,)),
+    "sweep": (False, (ATTACK,)),
+    "device": ("", (ATTACK, OVERHEAD)),
+    **{name: (default, (OVERHEAD,)) for name, default in overhead.OPTIONS.items()},
+    **{name: (default, (LOAD,)) for name, default in load.OPTIONS.items()},
 }
-"""What goes without --overhead only."""
+"""Options that do not go with everything that can be measured: their defaults, and what they go
+with."""
+ROUNDS = {
+    ATTACK: DEFAULT.rounds,
+    OVERHEAD: overhead.DEFAULT.rounds,
+    LOAD: load.DEFAULT.rounds,
+}
 
 
 def add(subparsers: Subparsers) -> None:
     """Add the command's parser."""
     parser = subparsers.add_parser(
-        "bench", help="measure attack queries per second, or what a defence costs"
+        "bench",
+        help="measure attack queries per second, what a defence costs, or the app under load",
     )
     parser.add_argument("--model", help="a name that `models` lists")
     parser.add_argument("--images", type=int, help="attacked together")
     parser.add_argument("--generations", type=int)
-    parser.add_argument("--rounds", type=int, default=DEFAULT.rounds)
+    parser.add_argument("--rounds", type=int)
     parser.add_argument("--peers", action="store_true", help=f"{', '.join(PEERS)} too")
     parser.add_argument("--sweep", action="store_true", help="the corner sweep of one image too")
     parser.add_argument("--out", type=Path, help="write the record, as JSON, here")
     overhead.add_options(parser)
+    load.add_options(parser)
     add_device(parser)
     add_json(parser)
-    parser.set_defaults(run=run, **OPTIONS)
+    parser.set_defaults(run=run, model=MODEL, images=DEFAULT.images, peers=False, sweep=False)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure."""
-    _check(args)
-    with tqdm(unit="measurement", leave=False, disable=None if args.json else False) as bar:
-        measured = _overhead if args.overhead else _attack
-        result, words = measured(args, partial(_show, bar))
+    what = _what(args)
+    _check(args, what)
+    if args.rounds is None:
+        args.rounds = ROUNDS[what]
+    with tqdm(unit="", leave=False, disable=None if args.json else False) as bar:
+        result, words = MEASURE[what](args, partial(_show, bar))
     if args.out:
         _write(args.out, asdict(result))
     if args.json:
@@ -65,18 +83,25 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(args: argparse.Namespace) -> None:
+def _what(args: argparse.Namespace) -> str:
+    if args.overhead and args.load is not None:
+        raise InputError("--overhead and --load measure different things; give one of them.")
+    return OVERHEAD if args.overhead else LOAD if args.load is not None else ATTACK
+
+
+def _check(args: argparse.Namespace, what: str) -> None:
     if args.out and not args.out.parent.is_dir():
         raise InputError(f"There is no folder {args.out.parent}; make it, or give --out another.")
-    others, how = (OPTIONS, "without") if args.overhead else (overhead.OPTIONS, "with")
-    for name, default in others.items():
-        if getattr(args, name) != default:
+    for name, (default, fitting) in OPTIONS.items():
+        if getattr(args, name) != default and what not in fitting:
             option = f"--{name.replace('_', '-')}"
-            raise InputError(f"{option} goes {how} --overhead only; leave {option} out.")
+            how = f"without --{what}" if ATTACK in fitting else f"with --{fitting[0]}"
+            raise InputError(f"{option} goes {how} only; leave {option} out.")
 
 
 def _attack(args: argparse.Namespace, report: Report) -> tuple[BenchResult, str]:
-    config = BenchConfig(args.images, args.generations, args.rounds, sweep=args.sweep)
+    generations = DEFAULT.generations if args.generations is None else args.generations
+    config = BenchConfig(args.images, generations, args.rounds, sweep=args.sweep)
     model = load_model(args.model, chosen_device(args))
     result = measure(model, config, args.model, PEERS.names if args.peers else (), report)
     return result, in_words(result)
@@ -85,6 +110,19 @@ def _attack(args: argparse.Namespace, report: Report) -> tuple[BenchResult, str]
 def _overhead(args: argparse.Namespace, report: Report) -> tuple[OverheadResult, str]:
     result = measure_overhead(overhead.config_of(args), chosen_device(args), report)
     return result, overhead.in_words(result)
+
+
+def _load(args: argparse.Namespace, report: Report) -> tuple[LoadResult, str]:
+    result = measure_load(load.config_of(args), report)
+    return result, load.in_words(result)
+
+
+Measured = tuple[BenchResult | OverheadResult | LoadResult, str]
+MEASURE: dict[str, Callable[[argparse.Namespace, Report], Measured]] = {
+    ATTACK: _attack,
+    OVERHEAD: _overhead,
+    LOAD: _load,
+}
 
 
 def in_words(result: BenchResult) -> str:
@@ -134,5 +172,10 @@ def _write(path: Path, record: dict[str, Any]) -> None:
 
 
 def _show(bar: tqdm, done: int, total: int, what: str) -> None:  # type: ignore[type-arg]
-    bar.total, bar.n = total, done
-    bar.set_description(what)
+    if bar.disable:
+        return
+    if total != bar.total or done < bar.n:
+        bar.reset(total)  # something else begins: the time left is of that alone
+    bar.total = total
+    bar.update(done - bar.n)
+    bar.set_description(what, refresh=bar.desc != f"{what}: ")

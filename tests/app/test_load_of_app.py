@@ -1,0 +1,183 @@
+"""Visitors, and the app itself with a few of them, over its own websocket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+from apr_core.gallery import load_gallery
+from apr_core.load.case import LoadConfig
+from apr_core.load.measure import measure_load
+from apr_core.load.record import LoadResult
+from apr_ui.watchers import SHORTEST_PAUSE, WATCHING_SECONDS, Watchers, pause_for
+from scripts.load.tab import Tab
+
+FOLLOWING = "fragment-1"
+
+
+class Wire:
+    """A connection: what the server says, and what the tab has sent."""
+
+    def __init__(self, *said: ForwardMsg) -> None:
+        self.said = list(said)
+        self.sent: list[Any] = []
+
+    async def send(self, payload: bytes) -> None:
+        self.sent.append(BackMsg.FromString(payload).rerun_script)
+
+    async def __aiter__(self):
+        for message in self.said:
+            yield message.SerializeToString()
+
+
+def began(*fragments: str) -> ForwardMsg:
+    message = ForwardMsg()
+    message.new_session.page_script_hash = "main"
+    message.new_session.config.max_cached_message_age = 1
+    message.metadata.run.fragment_ids.extend(fragments)
+    return message
+
+
+def finished(*fragments: str) -> ForwardMsg:
+    message = ForwardMsg(script_finished=ForwardMsg.FINISHED_SUCCESSFULLY)
+    message.metadata.run.fragment_ids.extend(fragments)
+    return message
+
+
+def drawn(text: str) -> ForwardMsg:
+    message = ForwardMsg(hash=text)
+    message.delta.new_element.markdown.body = text
+    message.metadata.cacheable = True
+    return message
+
+
+def timer(seconds: float) -> ForwardMsg:
+    message = ForwardMsg()
+    message.auto_rerun.fragment_id, message.auto_rerun.interval = FOLLOWING, seconds
+    return message
+
+
+async def listen(*said: ForwardMsg, then: float = 0.0) -> tuple[list[str], Wire]:
+    """What a tab makes of what is said: the texts drawn; and the wire, some seconds later."""
+    wire = Wire(*said)
+    tab = Tab(wire, "http://here", "attack", "index=3")
+    texts = [
+        heard.element.markdown.body async for heard in tab.listen() if heard.element is not None
+    ]
+    await tab.rerun()
+    await asyncio.sleep(then)
+    tab.close()
+    return texts, wire
+
+
+def test_a_message_that_was_kept_is_found_by_its_hash() -> None:
+    said = [began(), drawn("a"), drawn("b"), finished(), began(), ForwardMsg(ref_hash="a")]
+    texts, wire = asyncio.run(listen(*said))
+    assert texts == ["a", "b", "a"]
+    assert set(wire.sent[-1].cached_message_hashes) == {"a", "b"}
+
+
+def test_what_is_not_used_again_is_forgotten_when_the_server_forgets_it() -> None:
+    again = ForwardMsg(ref_hash="a")
+    said = [began(), drawn("a"), drawn("b"), finished(), began(), again, finished(), finished()]
+    assert set(asyncio.run(listen(*said[:7]))[1].sent[-1].cached_message_hashes) == {"a"}
+    assert not asyncio.run(listen(*said))[1].sent[-1].cached_message_hashes
+
+
+def test_a_timer_asks_for_its_fragment_until_the_page_is_drawn_anew() -> None:
+    _, wire = asyncio.run(listen(began(), timer(0.01), began(FOLLOWING), then=0.2))
+    asked = [request for request in wire.sent if request.is_auto_rerun]
+    assert asked
+    assert {request.fragment_id for request in asked} == {FOLLOWING}
+    _, wire = asyncio.run(listen(began(), timer(0.01), began(), then=0.1))
+    assert not [request for request in wire.sent if request.is_auto_rerun]
+
+
+def test_the_first_request_names_the_page_and_the_next_its_script() -> None:
+    _, wire = asyncio.run(listen())
+    first = wire.sent[0]
+    assert (first.page_name, first.page_script_hash, first.query_string) == (
+        "attack",
+        "",
+        "index=3",
+    )
+    told, moved = ForwardMsg(), ForwardMsg()
+    told.navigation.page_script_hash = "attack-script"
+    moved.page_info_changed.query_string = "run=1"
+    _, wire = asyncio.run(listen(began(), told, moved))
+    later = wire.sent[0]
+    assert (later.page_name, later.page_script_hash) == ("", "attack-script")
+    assert later.query_string == "run=1"
+
+
+def test_many_watchers_look_less_often() -> None:
+    now = [0.0]
+    watchers = Watchers(lambda: now[0])
+    pauses = [watchers.look(f"session {number}") for number in range(30)]
+    assert pauses[0] == SHORTEST_PAUSE
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == pause_for(30) == 1.0
+    assert watchers.look("session 0") == pauses[-1]  # a session counts once
+    now[0] += WATCHING_SECONDS + 1
+    assert watchers.look("session 0") == SHORTEST_PAUSE
+
+
+@pytest.fixture(scope="module")
+def measured() -> LoadResult:
+    """Four sessions and small runs, on the real app."""
+    quick = min(
+        (entry for entry in load_gallery() if entry.kind == "flips"),
+        key=lambda entry: entry.outcome.queries,
+    )
+    return measure_load(
+        LoadConfig(
+            sessions=4,
+            population=8,
+            generations=3,
+            alone=1,
+            minutes=0.06,
+            apart_seconds=0.0,
+            click_seconds=0.4,
+            class_image=quick.index,
+        )
+    )
+
+
+def test_every_session_sees_its_run_through(measured: LoadResult) -> None:
+    (crowd,) = measured.rounds
+    assert crowd.sessions == crowd.runs == 4
+    assert 0 < crowd.queries <= 4 * 32
+    assert crowd.waits.first_frame.n == crowd.waits.end.n == 4
+    assert crowd.slowest_over_fastest >= crowd.slowest_over_median >= 1
+    assert len(measured.alone.rates) == 2
+    assert measured.alone.waits.end.n == 2
+    assert all(rate > 0 for rate in measured.alone.rates)
+
+
+def test_sessions_that_stay_hunt_again_and_click(measured: LoadResult) -> None:
+    assert measured.long.runs > 4
+    assert measured.long.waits.click.n > 0
+    assert measured.long.waits.click.p99 >= measured.long.waits.click_drawn.median > 0
+
+
+def test_one_class_link_costs_one_run(measured: LoadResult) -> None:
+    link = measured.class_link
+    assert link.sessions == link.waits.end.n == 4
+    assert (link.runs_seen, link.runs_noted) == (1, 1)
+    assert link.queries % 400 == 0
+
+
+def test_nothing_goes_wrong_and_the_record_is_json(measured: LoadResult) -> None:
+    assert measured.troubles == ()
+    entry = json.loads(json.dumps(asdict(measured)))
+    assert entry["hardware"]
+    assert entry["versions"]["streamlit"]
+    assert 0 < entry["memory"]["first"] <= entry["memory"]["peak"]
+    assert entry["memory"]["growth"] is None
+    assert {aim["what"] for aim in entry["aims"]} >= {"runs that a class link costs, at most"}
