@@ -18,7 +18,7 @@ from apr_ui.board import show_board
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
 from apr_ui.lesson.steps import LESSON, minutes_of
 from apr_ui.pictures import enlarge
-from apr_ui.resources import cards, classrooms, gallery, model_label
+from apr_ui.resources import cards, classrooms, gallery, model_labels
 from apr_ui.seating import browser_said, remember, remembered
 
 CLASS, ALONE, STEP = "class", "alone", "step"
@@ -80,7 +80,9 @@ def _plan_form() -> None:
         _preview(index)
         names = list(cards()[0])
         place = names.index(first.model) if first.model in names else 0
-        model = st.selectbox("Model", names, place, format_func=model_label, key="classroom.model")
+        model = st.selectbox(
+            "Model", names, place, format_func=model_labels().__getitem__, key="classroom.model"
+        )
         seed = int(st.number_input("Seed", 0, 2**31 - 1, first.seed, key="classroom.seed"))
         steps = st.multiselect(
             "Steps, in this order",

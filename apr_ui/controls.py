@@ -18,8 +18,9 @@ from apr_core.data.sample import PER_CLASS, load_sample, load_test_image
 from apr_core.gallery import GalleryEntry
 from apr_core.runs import BEHIND_LATTICE, SERVED, AttackRequest
 from apr_core.types import Fitness, InputError, Stop, Strategy
+from apr_core.zoo import zoo_fingerprint
 from apr_ui.picker import PickerItem, picker
-from apr_ui.resources import cards, gallery, model_label, probabilities
+from apr_ui.resources import cards, gallery, model_labels, probabilities
 from apr_ui.words import plain
 
 GALLERY, CLASS, UPLOAD = "Gallery", "CIFAR-10", "Your picture"
@@ -71,16 +72,20 @@ def _from_gallery() -> Choice:
     entries = gallery()
     chosen = min(st.session_state.setdefault("attack.entry", 0), len(entries) - 1)
     st.caption("Runs that were made and verified. A random picture usually survives one pixel.")
-    picker("Gallery", _gallery_items(), chosen, "attack.gallery", _choose_entry)
+    picker("Gallery", _gallery_items(zoo_fingerprint()), chosen, "attack.gallery", _choose_entry)
     entry = entries[chosen]
     image, label = load_test_image(entry.index)
     return Choice(image, label, entry.index, entry.story)
 
 
-def _gallery_items() -> list[PickerItem]:
+@st.cache_data(show_spinner=False, max_entries=2)
+def _gallery_items(fingerprint: tuple[tuple[str, int], ...]) -> list[PickerItem]:
+    """The gallery as the picker takes it, made once for the models that there are."""
+    known = cards()[0]
+    defences = {name: card.defence for name, card in known.items()}
     return [
         {
-            "title": _with_defence(entry),
+            "title": _with_defence(entry, defences.get(entry.model, "")),
             "note": f"{entry.story} Model: {entry.model}.",
             "png": base64.b64encode(to_png(load_test_image(entry.index)[0])).decode(),
         }
@@ -88,9 +93,8 @@ def _gallery_items() -> list[PickerItem]:
     ]
 
 
-def _with_defence(entry: GalleryEntry) -> str:
+def _with_defence(entry: GalleryEntry, defence: str) -> str:
     """The title, and the defence where there is one: some pictures stand here twice."""
-    defence = cards()[0][entry.model].defence if entry.model in cards()[0] else ""
     return entry.title if defence in ("", "vanilla") else f"{entry.title} ({defence})"
 
 
@@ -161,7 +165,7 @@ def choose_model() -> str:
     name: str = st.selectbox(
         "Model under attack",
         list(known),
-        format_func=model_label,
+        format_func=model_labels().__getitem__,
         key="attack.model",
         **KEEP,
         help="“Clean” is the share of the 10,000 CIFAR-10 test images that it gets right. “Yours” "

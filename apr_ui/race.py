@@ -21,7 +21,7 @@ from apr_ui.race_words import (
     shown_names,
     status_words,
 )
-from apr_ui.resources import cards, model_label, service
+from apr_ui.resources import cards, model_labels, service
 from apr_ui.words import plain
 
 POLL_SECONDS = 0.25
@@ -62,7 +62,7 @@ def choose_models() -> tuple[str, ...]:
         st.multiselect(
             "Models that race",
             list(known),
-            format_func=model_label,
+            format_func=model_labels().__getitem__,
             max_selections=MOST_MODELS,
             key="compare.models",
             wrap=True,

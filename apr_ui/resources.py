@@ -80,10 +80,17 @@ def _cards(fingerprint: tuple[tuple[str, int], ...]) -> tuple[dict[str, Card], l
     return known, damaged
 
 
-def model_label(name: str) -> str:
-    """How a picker lists a model."""
-    mark = " · yours" if is_own(name) else ""
-    return f"{name} · {cards()[0][name].clean_accuracy:.1%} clean{mark}"
+def model_labels() -> dict[str, str]:
+    """How a picker lists each trained model; looked up once a page run, not once a name."""
+    return _labels(zoo_fingerprint())
+
+
+@st.cache_data(show_spinner=False, max_entries=2)
+def _labels(fingerprint: tuple[tuple[str, int], ...]) -> dict[str, str]:
+    return {
+        name: f"{name} · {card.clean_accuracy:.1%} clean{' · yours' if is_own(name) else ''}"
+        for name, card in _cards(fingerprint)[0].items()
+    }
 
 
 @st.cache_resource(show_spinner=False)

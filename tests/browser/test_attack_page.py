@@ -183,7 +183,7 @@ def test_pausing_stepping_and_slow_motion_by_keyboard(server: Server, page: Page
         ("model=cifar10-resnet20-vanilla&index=3&population=2", "population is 2"),
         ("model=cifar10-resnet20-vanilla&index=3&target=unicorn", "no class 'unicorn'"),
         ("model=cifar10-resnet20-vanilla&picture=AAAA&label=cat", "The picture in the link"),
-        ("run=0123456789abcdef", "no longer in memory"),
+        ("run=0123456789abcdef", "is not known here any more"),
     ],
 )
 def test_a_bad_link_is_answered_plainly(server: Server, page: Page, query: str, said: str) -> None:
