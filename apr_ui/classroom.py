@@ -33,8 +33,8 @@ _OTHER = "another test image"
 
 
 def doors() -> None:
-    """Open a class, join one, or take the lesson alone."""
-    lead, join, alone = st.columns(3, gap="large")
+    """Join a class, open one, or take the lesson alone."""
+    join, lead, alone = st.columns(3, gap="large")
     with join, st.container(border=True):
         st.subheader("Join a class", anchor=False)
         with st.form("classroom.join", border=False):

@@ -178,6 +178,9 @@ def _quarter_of(outcome: Outcome) -> int:
 
 def _attention(attendance: Attendance) -> None:
     request, view = _flipped(attendance)
+    if view is not None and view.live:
+        wait_for(request)
+        return
     model = choose_explained_model()
     edits = view.outcome.edits if view and view.outcome and view.outcome.success else ()
     scenes = scenes_of(request.image, edits)
