@@ -24,7 +24,8 @@ from apr_ui.race_words import (
 from apr_ui.resources import cards, model_labels, service
 from apr_ui.words import plain
 
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.5
+"""Half as often as for one run: every poll carries several pictures, and takes from the search."""
 FIRST_FRAME_SECONDS = 0.4
 """How long the page waits for the first model's first frame, rather than for the next poll."""
 OVERLAP_POLLS = 4
@@ -216,5 +217,5 @@ def _frames(runner: Runner, replay: bool) -> dict[str, object]:
     newest = max(0, len(view.snapshots) - 1)
     first = 0 if replay else min(counts[0] if counts else newest, newest)
     counts.append(len(view.snapshots))
-    data = player_data(record(view), view, first)
+    data = player_data(record(view, first), view)
     return {**data, "compact": True, "title": f"{runner.name}, the search", "autoplay": replay}
