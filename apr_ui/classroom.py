@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from apr_core.classroom.board import Room
-from apr_core.classroom.names import LONGEST_NICKNAME, LONGEST_TITLE, plain
+from apr_core.classroom.names import LONGEST_NICKNAME, LONGEST_TITLE
 from apr_core.classroom.plan import HIDEABLE, STEPS, Plan
 from apr_core.classroom.qr import qr_png
 from apr_core.data.cifar10 import CLASSES
@@ -20,6 +20,7 @@ from apr_ui.lesson.steps import LESSON, minutes_of
 from apr_ui.pictures import enlarge
 from apr_ui.resources import cards, classrooms, gallery, model_labels
 from apr_ui.seating import browser_said, remember, remembered
+from apr_ui.words import plain
 
 CLASS, ALONE, STEP = "class", "alone", "step"
 """What the page's address may name."""
@@ -60,7 +61,7 @@ def _go_to_class(code: str) -> None:
     try:
         room = classrooms().room(code)
     except InputError as error:
-        st.error(str(error), icon=":material/meeting_room:")
+        st.error(plain(error), icon=":material/meeting_room:")
         return
     st.query_params.from_dict({CLASS: room.code})
     st.rerun()
@@ -108,7 +109,7 @@ def _preview(index: int) -> None:
     try:
         image, label = load_test_image(index)
     except InputError as error:
-        st.warning(str(error), icon=":material/image:")
+        st.warning(plain(error), icon=":material/image:")
         return
     seen = enlarge(image, 4)
     st.image(seen, width=seen.width, caption=CLASSES[label], alt=f"A {CLASSES[label]}")
@@ -120,7 +121,7 @@ def _open(make: Callable[[], Plan], title: str) -> None:
         load_test_image(plan.index)
         opened = classrooms().open(plan, title)
     except InputError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
         return
     remember(opened.code, "teacher", opened.token)
     st.query_params.from_dict({CLASS: opened.code})
@@ -171,7 +172,7 @@ def _take_seat(room: Room, nickname: str) -> None:
     try:
         seat = classrooms().join(room.code, nickname)
     except InputError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
         return
     remember(room.code, "seat", seat.token)
     st.rerun()
@@ -239,7 +240,7 @@ def _try(act: Callable[[], None]) -> None:
     try:
         act()
     except InputError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
         return
     st.rerun()
 

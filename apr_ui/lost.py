@@ -22,7 +22,7 @@ def lost_run(run_id: str) -> InputError:
     st.session_state["attack.source"] = UPLOAD
     st.session_state["attack.truth"] = CLASSES[head.label]
     return InputError(
-        f"The run {head.run} was on a picture of your own, which stays in memory and is never "
-        "written to disk; the server has stopped since, or needed the room. Choose the picture "
-        "again, and the settings that stand here, which were its own, make the same run."
+        "That run was on a picture of your own, which is never written to disk, and so was lost "
+        "when the server stopped or needed the room; choose the picture again, and the settings "
+        "shown here make the same run."
     )

@@ -7,7 +7,6 @@ import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.classroom.board import Room
-from apr_core.classroom.names import plain
 from apr_core.types import InputError
 from apr_ui.classroom import (
     ALONE,
@@ -26,6 +25,7 @@ from apr_ui.lesson.shows import prepare, show_step
 from apr_ui.lesson.steps import LESSON
 from apr_ui.presenter import presenter
 from apr_ui.resources import classrooms
+from apr_ui.words import plain
 
 
 def step_of(attendance: Attendance) -> None:
@@ -104,7 +104,7 @@ def enter(code: str) -> None:
     try:
         room = classrooms().room(code)
     except InputError as error:
-        st.error(str(error), icon=":material/meeting_room:")
+        st.error(plain(error), icon=":material/meeting_room:")
         doors()
         return
     attendance = attend(room)

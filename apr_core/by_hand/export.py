@@ -7,10 +7,10 @@ import csv
 import io
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_type_hints
 
-from apr_core.attacks.result import PixelEdit
-from apr_core.by_hand.game import PIXELS, Answer, Game, Heat, Hint, Try, check_edit
+from apr_core import strict
+from apr_core.by_hand.game import PIXELS, Game, check_edit
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import from_png, to_png
 from apr_core.types import InputError
@@ -18,6 +18,7 @@ from apr_core.version import versions
 
 FORMAT = 1
 _PLAIN = ("model", "label", "pixels", "line", "earlier", "earlier_best")
+_LISTS = ("clean", "tries", "hints")
 
 
 def to_json(game: Game) -> str:
@@ -40,38 +41,19 @@ def from_json(text: str) -> Game:
         InputError: the text is no game.
     """
     try:
-        entry = json.loads(text)
+        entry = strict.build(dict[str, Any], strict.parse(text))
         if entry["format"] != FORMAT:
-            raise ValueError(f"format {entry['format']!r}")
-        game = Game(**{name: entry[name] for name in _PLAIN} | _values(entry))
+            raise ValueError(f"format {entry['format']!r:.40}")
+        kinds = get_type_hints(Game)
+        told = {name: strict.build(kinds[name], entry[name], name) for name in (*_PLAIN, *_LISTS)}
+        image = from_png(base64.b64decode(strict.build(str, entry["image"], "image")))
+        game = Game(image=image, **told)
         _check(game)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, ValueError) as error:
         raise InputError(
             f"This is not a game ({error}); use a file that the page By hand wrote."
         ) from None
     return game
-
-
-def _values(entry: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "image": from_png(base64.b64decode(entry["image"])),
-        "clean": _answer(entry["clean"]),
-        "tries": tuple(
-            Try(tuple(map(_edit, tried["edits"])), _answer(tried["answer"]))
-            for tried in entry["tries"]
-        ),
-        "line": tuple(entry["line"]),
-        "hints": tuple(Hint(**hint | {"heat": Heat(hint["heat"])}) for hint in entry["hints"]),
-    }
-
-
-def _edit(entry: dict[str, Any]) -> PixelEdit:
-    red, green, blue = entry["rgb"]
-    return PixelEdit(entry["x"], entry["y"], (red, green, blue))
-
-
-def _answer(entry: dict[str, Any]) -> Answer:
-    return Answer(entry["label"], tuple(map(float, entry["probabilities"])))
 
 
 def _check(game: Game) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from apr_core.types import InputError
 from apr_ui.lesson.attendance import Attendance, Role
+from apr_ui.words import plain
 
 TALLY_SECONDS = 1.5
 
@@ -32,7 +33,7 @@ def ask(
         try:
             attendance.answer(question, chosen)
         except InputError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(plain(error), icon=":material/error:")
     return chosen
 
 

@@ -27,6 +27,7 @@ from apr_ui.race_words import news
 from apr_ui.resources import classrooms, gallery, probabilities, service
 from apr_ui.seating import remember, remembered
 from apr_ui.stage import headline
+from apr_ui.words import plain
 
 Show = Callable[[Attendance], None]
 SCALE = 11
@@ -87,7 +88,7 @@ def _by_hand(attendance: Attendance) -> None:
             key, attendance.plan.model, image, label, page, attendance.sees("hints"), pixels=(1,)
         )
     except InputError as error:
-        st.warning(str(error), icon=":material/help:")
+        st.warning(plain(error), icon=":material/help:")
         return
     now = game_name(page, st.session_state[f"{page}.place"])
     if attendance.code and now != name:
@@ -196,7 +197,7 @@ def _defences(attendance: Attendance) -> None:
     try:
         race = _joined(_race_of(attendance))
     except InputError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
         return
     runners = watch_race(race)
     if runners and not any(runner.view.live for runner in runners):

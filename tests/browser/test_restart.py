@@ -1,0 +1,94 @@
+"""A server killed and started again: what ended is there, the rest says what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from apr_core.data.images import to_png
+from apr_core.data.sample import load_test_image
+from tests.browser.conftest import Server
+
+MODEL = "cifar10-resnet20-vanilla"
+QUICK = {"model": MODEL, "index": "9", "population": "20", "generations": "3", "stop": "budget"}
+LONG = QUICK | {"seed": "5", "population": "400", "generations": "1000"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def servers(folder: Path) -> Iterator[list[Server]]:
+    """Servers on one folder of runs, one after the other; none may have logged an error."""
+    started: list[Server] = []
+    yield started
+    for server in started:
+        if server.process.poll() is None:
+            assert "Traceback" not in server.stop()
+
+
+def start(servers: list[Server], folder: Path) -> Server:
+    server = Server({"APR_RUNS": str(folder)})
+    servers.append(server)
+    server.wait()
+    return server
+
+
+def kill(server: Server) -> None:
+    server.process.kill()
+    server.process.communicate()
+
+
+def link(server: Server, params: dict[str, str]) -> str:
+    return f"{server.url}/attack?{urlencode(params)}"
+
+
+def test_runs_after_a_kill(servers, folder: Path, page: Page, tmp_path: Path) -> None:
+    before = start(servers, folder)
+    page.goto(link(before, QUICK))
+    expect(page.get_by_text("Survived 80 queries in")).to_be_visible()
+    page.goto(link(before, LONG))
+    expect(page.get_by_text("of 1000 · queries").first).to_be_visible()
+    kept = sorted(path.name for path in folder.iterdir())
+    assert len(kept) == 2
+    kill(before)
+
+    after = start(servers, folder)
+    page.goto(link(after, QUICK))
+    expect(page.get_by_text("Survived 80 queries in")).to_be_visible()
+    expect(page.get_by_role("button", name="PNG")).to_be_visible()
+    page.goto(link(after, LONG))
+    expect(page.get_by_text("This run was interrupted when the server stopped")).to_be_visible()
+    again = page.get_by_role("button", name="Run it again, same seed")
+    again.click()
+    expect(page.get_by_text("of 1000 · queries").first).to_be_visible()
+    expect(page.get_by_text("was interrupted")).to_have_count(0)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Cancelled after")).to_be_visible()
+
+
+def test_an_own_picture_is_not_kept(servers, folder: Path, page: Page, tmp_path: Path) -> None:
+    picture = tmp_path / "mine.png"
+    picture.write_bytes(to_png(load_test_image(9)[0]))
+    before = start(servers, folder)
+    page.goto(f"{before.url}/attack")
+    page.get_by_role("radio", name="Your picture").click()
+    page.locator("input[type=file]").set_input_files(str(picture))
+    expect(page.get_by_text("As the model sees it: 32 × 32 pixels")).to_be_visible()
+    page.get_by_role("button", name="Hunt for the pixel").click()
+    page.wait_for_url("**/attack?run=*")
+    run_id = page.url.partition("run=")[2]
+    kill(before)
+    assert [path.name for path in folder.iterdir()] == [f"{run_id}.json.gz"]
+    assert (folder / f"{run_id}.json.gz").stat().st_size < 1000
+
+    after = start(servers, folder)
+    page.goto(f"{after.url}/attack?run={run_id}")
+    expect(page.get_by_text("which is never written to disk, and so was lost")).to_be_visible()
+    expect(page.get_by_text("A PNG, JPEG or WebP picture, up to 5 MB")).to_be_visible()
