@@ -138,7 +138,7 @@ def _in_words(found: Finding) -> str:
 
 def _record(args: argparse.Namespace, found: list[Finding]) -> dict[str, Any]:
     return {
-        "command": f"python -m scripts.fuzz --minutes {args.minutes:g}",
+        "command": f"python -m scripts.fuzz --minutes {args.minutes:g} --out results/fuzz.json",
         "bounds": {"seconds": MOST_SECONDS, "megabytes_over_idle": MOST_MEGABYTES},
         "inputs": sum(one.inputs for one in found),
         "failures": sum(bool(one.failure) for one in found),

@@ -16,7 +16,7 @@ from apr_core.pace import Pace, in_words
 from apr_core.runs import MOST_HISTORY, AttackRequest, Phase, View, history_bytes, known_claim
 from apr_core.service import AttackService
 from apr_core.types import InputError
-from scripts.faults import FAULTS
+from scripts.faults.injected import FAULTS
 from tests.conftest import LinearModel
 from tests.core.test_service import (  # noqa: F401  its fixtures
     LONG,
