@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import streamlit as st
-from streamlit import net_util
 from streamlit.runtime.pages_manager import PagesManager
 
+import apr_ui.mends  # noqa: F401
 from apr_ui.page_table import page_entry
-
-# Streamlit asks a server on the internet for its own address whenever another site's page knocks,
-# and answers nobody meanwhile. The app asks nobody anything.
-net_util.get_external_ip = lambda: None
 
 FRAMED = "app.framed"
 """What the app notes in each session that it frames."""

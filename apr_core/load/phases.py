@@ -15,7 +15,7 @@ from apr_core.load.driving import Diary, Told, Visitors
 from apr_core.load.server import App
 from apr_core.types import InputError
 
-PATIENCE = 1800.0
+PATIENCE = 300.0
 """Seconds: the longest that a run alone may take, and what many have beside their fair share."""
 SLOWER = 4.0
 """How many times as long as at the pace of a run alone many together may take."""
