@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from apr_core.evaluation import paper
 from apr_core.evaluation.cells import Cell
 from apr_core.evaluation.metrics import Rate
+from apr_core.evaluation.trials import Trial
 
 SURE = 0.05
 """A difference with a larger p-value is called no difference."""
@@ -88,6 +90,28 @@ def ablation_claims(architecture: str, cells: dict[str, Cell]) -> list[Claim]:
             elif more:
                 holds = Holds.YES
         claims.append(Claim(text, architecture, holds, f"{found}."))
+    return claims
+
+
+def certificate_claims(architecture: str, trials: Sequence[Trial]) -> list[Claim]:
+    """That no certified image can be turned, held against attacks that tried all the same."""
+    claims = []
+    for trial in trials:
+        text = (
+            f"No edit of one pixel turns a certified image of {trial.model} behind a lattice of "
+            f"{trial.lattice}."
+        )
+        turned, others = trial.turned, trial.others
+        if not turned.total:
+            claims.append(Claim(text, architecture, Holds.UNMEASURED, ""))
+            continue
+        found = (
+            f"{' and '.join(trial.attacks)} turned {turned.count} of {turned.total} certified "
+            f"images, and {others.count} of the {others.total} that are right without one."
+        )
+        if trial.which:
+            found += f" Test images {', '.join(map(str, trial.which[:10]))}: the proof is broken."
+        claims.append(settled(text, architecture, not trial.which, found))
     return claims
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from apr_core.evaluation import paper
 from apr_core.evaluation.cells import Cell, Records, cell_of
-from apr_core.evaluation.claims import Claim, ablation_claims, defence_claims
+from apr_core.evaluation.claims import Claim, ablation_claims, certificate_claims, defence_claims
 from apr_core.evaluation.overheads import OverheadRow, overhead_claims, overhead_rows
 from apr_core.evaluation.paper import PaperRow
-from apr_core.zoo import model_names
+from apr_core.evaluation.trials import try_certificates
+from apr_core.zoo import load_card, model_names
 
 BARE, PLUS = "vanilla", "apr-plus"
 OURS = (("APR+", False), ("APR+ behind lattice masking", True))
@@ -79,8 +80,9 @@ def make_tables() -> list[Table]:
     table3 = [*_theirs(paper.ABLATION), Row("Full APR+", PLUS, PLUS)]
     table3 += [Row(label, defence, PLUS) for label, defence in PARTS.items()]
     costs = [row for name in ARCHITECTURES for row in overhead_rows(name)]
+    first = _defences(1, "Defences on CIFAR-10", table1, records, defence_claims)
     return [
-        _defences(1, "Defences on CIFAR-10", table1, records, defence_claims),
+        replace(first, claims=(*first.claims, *_proofs(first, records))),
         DefenceTable(
             2,
             "Defences on a subset of ImageNet",
@@ -93,6 +95,13 @@ def make_tables() -> list[Table]:
             4, "Computational overhead of APR", tuple(costs), tuple(overhead_claims(costs))
         ),
     ]
+
+
+def _proofs(table: DefenceTable, records: Records) -> Iterator[Claim]:
+    """What attacks on certified images say of the proof, for the models of a table."""
+    models = {cell.model: cell.architecture for row in table.rows for cell in row.cells}
+    for name, architecture in models.items():
+        yield from certificate_claims(architecture, try_certificates(load_card(name), records))
 
 
 def _theirs(rows: Sequence[PaperRow]) -> list[Row]:

@@ -86,6 +86,19 @@ def add_certificates(card: Card, right: int, certified: int, total: int, spacing
     )  # fmt: skip
 
 
+def certify_each(card: Card, verdicts: list[str]) -> None:
+    """A record of certificates with a verdict for each of the first images."""
+    total = len(verdicts)
+    setting = CertSetting(card.name, card.sha256, SPACING, total, f"{total:064}")
+    right, certified = total - verdicts.count("wrong"), verdicts.count("certified")
+    save_certificates(
+        CertRecord(
+            setting, rate_of(right, total), rate_of(certified, total), 100.0, 5.0,
+            tuple(enumerate(verdicts)), "a test", {}, "", "", "", 1.0,
+        )
+    )  # fmt: skip
+
+
 def claims(number: int) -> dict[str, tuple[Holds, str]]:
     table = next(table for table in make_tables() if table.number == number)
     return {claim.text: (claim.holds, claim.found) for claim in table.claims}
@@ -300,3 +313,42 @@ def test_the_shipped_models_have_their_rows(monkeypatch) -> None:
         card = load_card(cell.model)
         assert (cell.clean.count, cell.clean.total) == (card.correct, card.tested)
     assert torch.tensor([cell.architecture == "resnet20" for cell in cells]).any()
+
+
+# The certificate put to the test
+
+PROOF = (
+    "No edit of one pixel turns a certified image of cifar10-resnet18-apr-plus behind a lattice "
+    f"of {SPACING}."
+)
+
+
+def test_a_certified_image_that_no_attack_turned() -> None:
+    card = add_model("apr-plus", 9100)
+    certify_each(card, ["certified", "not certified", "certified", "wrong", "certified"])
+    assert PROOF not in claims(1)
+    add_record(card, {0}, 5)  # on the bare model, of which the certificate says nothing
+    assert PROOF not in claims(1)
+    add_record(card, {1}, 4, "corners", SPACING)
+    holds, found = claims(1)[PROOF]
+    assert holds is Holds.YES
+    assert "corners turned 0 of 2 certified images, and 1 of the 1 " in found
+
+
+def test_a_certified_image_that_was_turned_breaks_the_proof() -> None:
+    card = add_model("apr-plus", 9100)
+    certify_each(card, ["certified", "not certified", "certified"])
+    add_record(card, set(), 3, "corners", SPACING)
+    assert claims(1)[PROOF][0] is Holds.YES
+    add_record(card, {2}, 3, "de", SPACING)
+    holds, found = claims(1)[PROOF]
+    assert holds is Holds.NO
+    assert "1 of 2 certified images" in found
+    assert "Test images 2: the proof is broken." in found
+
+
+def test_a_trial_without_a_certified_image_says_nothing() -> None:
+    card = add_model("apr-plus", 9100)
+    certify_each(card, ["wrong", "not certified"])
+    add_record(card, {1}, 2, "corners", SPACING)
+    assert claims(1)[PROOF][0] is Holds.UNMEASURED
