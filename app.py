@@ -6,6 +6,7 @@ import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.types import InputError
 from apr_ui.frame import FRAMED, menu_place
 from apr_ui.page_table import PAGES
+from apr_ui.warming import warm_up
 from apr_ui.words import plain
 
 st.set_page_config(
@@ -30,3 +31,4 @@ try:
     st.navigation(pages, position=menu_place()).run()
 except InputError as error:
     st.error(plain(error), icon=":material/error:")
+warm_up()

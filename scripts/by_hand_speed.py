@@ -16,7 +16,7 @@ import sys
 
 import streamlit
 import torch
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from apr_core.gallery import load_gallery
 from apr_core.hardware import describe_hardware
@@ -39,6 +39,11 @@ WATCH = """(section) => {
   }, true);
 }"""
 """Notes, at every click, the milliseconds to the first frame in which a bar has another width."""
+
+
+def launch(playwright: Playwright) -> Browser:
+    """The system's Chromium."""
+    return playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGS)
 
 
 def measure(page: Page, address: str) -> list[float]:
@@ -65,7 +70,7 @@ def measure(page: Page, address: str) -> list[float]:
 def main() -> None:
     address = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8501"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGS)
+        browser = launch(playwright)
         times = measure(browser.new_page(), address)
         chromium = browser.version
         browser.close()

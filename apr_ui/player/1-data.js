@@ -7,6 +7,7 @@ const SPEEDS = { slow: 1000, normal: 250, fast: 62 }; // ms a generation, in rep
 const WALK_SPEEDS = { slow: 3000, normal: 1200, fast: 700 }; // ms a step, in slow motion
 const FOLLOW_MS = 50; // a tick while catching up with the newest frame
 const FOLLOW_STRIDES = 12; // the backlog is covered in about so many ticks
+const COMPACT_DRAW_MS = 66; // between two drawings of one picture among several
 const ANNOUNCE_MS = 2000;
 const WALK_TITLES = ["Choose", "Mutate", "Compare", "Keep or discard"];
 const NO_WALK_FIRST = "The first generation is random: no candidate has parents yet. Go one generation forward to see one made.";

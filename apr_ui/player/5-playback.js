@@ -18,11 +18,14 @@ function tick(player, now) {
   if (!player.root.isConnected) return;
   if (player.slow) advanceWalk(player, now);
   else if (player.playing) advance(player, now);
-  draw(player, now);
+  // Several pictures drawn at every turn of the screen would take the processor from the search.
+  const due = !player.data.compact || now - player.drawnAt >= COMPACT_DRAW_MS;
+  if (due) draw(player, now);
+  if (due) player.drawnAt = now;
   const gliding = player.glide && glideTime(player.glide, now) < 1;
   const walking = player.slow && (player.slow.auto || walkTime(player, now) < 1);
   const behind = player.playing && player.shown !== lastGeneration(player);
-  if (gliding || walking || behind) wake(player);
+  if (gliding || walking || behind || !due) wake(player);
 }
 
 function advance(player, now) {
@@ -157,7 +160,7 @@ function resize(player) {
 
 function create(root) {
   const parts = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
-  const player = { root, parts, run: undefined, shown: null, request: 0, sayTimer: 0, saidAt: -ANNOUNCE_MS, nextAt: 0, turn: 0, ending: new AbortController() };
+  const player = { root, parts, run: undefined, shown: null, request: 0, sayTimer: 0, saidAt: -ANNOUNCE_MS, nextAt: 0, drawnAt: 0, turn: 0, ending: new AbortController() };
   player.font = getComputedStyle(root).fontFamily;
   renderScale(player);
   listen(player);

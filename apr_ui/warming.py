@@ -1,0 +1,51 @@
+"""What somebody will ask for, loaded once the first page is out and before anybody does."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import threading
+from importlib import import_module
+
+from streamlit import runtime
+
+from apr_core.types import InputError
+from apr_ui.race import default_models
+from apr_ui.resources import scorer
+
+HEAD_START = 1.0
+"""Seconds that the first page is left to itself."""
+SLOW_IMPORTS = ("captum.attr",)
+
+
+@functools.cache
+def warm_up() -> None:
+    """Load the light models and what explains them, once a process, in a thread of its own."""
+    if not runtime.exists():
+        return
+    over = threading.Event()
+    thread = threading.Thread(
+        target=_load, args=(default_models(), over), name="warm-up", daemon=True
+    )
+    thread.start()
+
+    def end() -> None:  # a thread that is inside torch when Python ends takes the process with it
+        over.set()
+        thread.join()
+
+    atexit.register(end)
+
+
+def _load(models: tuple[str, ...], over: threading.Event) -> None:
+    if over.wait(HEAD_START):
+        return
+    for name in models:
+        if over.is_set():
+            return
+        try:
+            scorer(name)
+        except InputError:  # said where it is asked for
+            continue
+    for module in SLOW_IMPORTS:
+        if not over.is_set():
+            import_module(module)

@@ -1,0 +1,97 @@
+"""How long a race of five takes in a browser, on every picture of the gallery.
+
+    python -m scripts.race_speed --out results/race.json
+
+Starts the app, chooses each picture on the Compare page, presses **Race**, and waits for the first
+frame and for the end. Browser and app share the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from playwright.sync_api import Page, sync_playwright
+
+from apr_core.files import write_whole
+from apr_core.gallery import load_gallery
+from apr_core.hardware import describe_hardware
+from apr_core.load.server import App
+from apr_core.version import find_commit, versions
+from scripts.by_hand_speed import launch
+
+MODELS = tuple(f"cifar10-resnet20-{defence}" for defence in ("vanilla", "at", "it", "dd", "apr"))
+FRAME_AIM, END_AIM = 1.0, 30.0
+"""Seconds."""
+LONGEST = 300_000
+"""Milliseconds to wait for an end."""
+FRAMED = """() => [...document.querySelectorAll("*")].some((host) => {
+  const player = (host.shadowRoot ?? host).querySelector?.("[data-testid=player]");
+  return player?.dataset.generation;
+})"""
+
+
+def race(page: Page, address: str, picture: int) -> dict[str, object]:
+    """One race of the five, on the gallery's picture of that number."""
+    page.goto(f"{address}/compare")
+    page.get_by_test_id(f"picker-{picture}").click()
+    chosen = page.get_by_test_id("stMultiSelect").locator("[data-baseweb=tag], [data-tag]")
+    page.wait_for_timeout(1500)
+    while chosen.count() > len(MODELS):  # the five come first
+        page.get_by_role("combobox", name="Models that race").press("Backspace")
+        page.wait_for_timeout(1000)
+    began = time.monotonic()
+    page.get_by_role("button", name="Race", exact=True).click()
+    page.wait_for_function(FRAMED, polling=20, timeout=LONGEST)
+    framed = time.monotonic() - began
+    page.get_by_text("Who fell, and when").wait_for(timeout=LONGEST)
+    ended = time.monotonic() - began
+    entry = load_gallery()[picture]
+    statuses = [one.get_attribute("data-status") for one in page.get_by_test_id("player").all()]
+    return {
+        "index": entry.index,
+        "title": entry.title,
+        "statuses": statuses,
+        "first_frame": round(framed, 2),
+        "end": round(ended, 1),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Race on every picture, and print or write what came of it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, help="write the record here")
+    args = parser.parse_args(arguments)
+    races = []
+    with sync_playwright() as playwright, App() as app, launch(playwright) as browser:
+        for picture in range(len(load_gallery())):
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            races.append(race(page, app.url, picture))
+            page.close()
+            print(json.dumps(races[-1]), flush=True)
+    record = {
+        "command": "python -m scripts.race_speed --out results/race.json",
+        "models": MODELS,
+        "aims": {"first_frame": FRAME_AIM, "end": END_AIM},
+        "races": races,
+        "first_frame_median": statistics.median(float(str(one["first_frame"])) for one in races),
+        "within_first_frame": sum(float(str(one["first_frame"])) <= FRAME_AIM for one in races),
+        "within_end": sum(float(str(one["end"])) <= END_AIM for one in races),
+        "hardware": describe_hardware(torch.device("cpu")),
+        "versions": versions(),
+        "commit": find_commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if args.out:
+        write_whole(args.out, json.dumps(record, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
