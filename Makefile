@@ -7,12 +7,19 @@ PORT ?= 8501
 HOST ?= 0.0.0.0
 NAME ?= $(shell hostname)
 HOSTS ?= $(NAME) 127.0.0.1 localhost $(shell hostname -f 2>/dev/null; hostname -I 2>/dev/null)
+# For `make cluster`: a Ray cluster's address, or local for one started here; how many score, as in
+# 2, or 1-8 for as many as there is work for.
+RAY ?= local
+REPLICAS ?= 2
 
-.PHONY: run serve test check bench records clean
+.PHONY: run cluster serve test check bench records clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-ready  ## serve the app on http://127.0.0.1:8501
 	$(BIN)/streamlit run app.py --server.port $(PORT)
+
+cluster: $(VENV)/.cluster-ready  ## the same, its candidates scored by replicas on a Ray cluster
+	APR_RAY=$(RAY) APR_REPLICAS=$(REPLICAS) $(BIN)/streamlit run app.py --server.port $(PORT)
 
 serve: $(VENV)/.run-ready  ## serve a room, as deploy/README.md says: HOST, PORT, NAME, HOSTS
 	$(BIN)/streamlit run app.py --server.address $(HOST) --server.port $(PORT) \
@@ -46,9 +53,13 @@ $(VENV)/.run-ready: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-$(VENV)/.test-ready: requirements.txt requirements-dev.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/.cluster-ready: requirements.txt requirements-cluster.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
 	touch $@ $(VENV)/.run-ready
+
+$(VENV)/.test-ready: requirements.txt requirements-cluster.txt requirements-dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@ $(VENV)/.run-ready $(VENV)/.cluster-ready
 
 .venv-bench/.ready: requirements.txt requirements-bench.txt
 	$(PYTHON) -m venv .venv-bench

@@ -16,11 +16,9 @@ from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome, Snapshot
-from apr_core.attacks.scoring import Edits, Scorer, as_input
+from apr_core.attacks.scoring import Edits, Scoring
 from apr_core.attacks.search import Search
 from apr_core.attacks.truth_map import Survey, TruthMap
-from apr_core.defences.inpainting import group_of
-from apr_core.defences.lattice_masking import LatticeMasking, certified_groups
 from apr_core.types import InputError
 
 SERVED: dict[str, tuple[int, int]] = {"population": (4, 2000), "generations": (0, 1000)}
@@ -74,7 +72,7 @@ class Request(Protocol):
     def run_id(self) -> str:
         """Equal for equal requests."""
 
-    def begin(self, scorer: Scorer) -> Work:
+    def begin(self, scorer: Scoring) -> Work:
         """Start on it.
 
         Raises:
@@ -105,7 +103,7 @@ class AttackRequest:
         """Sixteen hexadecimal digits that equal requests share."""
         return _digest([self.model, self.label, self.index, asdict(self.config)], self.image)
 
-    def begin(self, scorer: Scorer) -> Search:
+    def begin(self, scorer: Scoring) -> Search:
         """See `Request`."""
         check_size(self.config)
         labels, indices = torch.tensor([self.label]), torch.tensor([self.index])
@@ -140,16 +138,12 @@ class MapRequest:
         """Sixteen hexadecimal digits that equal requests share."""
         return _digest(["truth map", self.model, self.label], self.image)
 
-    def begin(self, scorer: Scorer) -> Survey:
-        """See `Request`. What lattice masking proves harmless is not tried."""
-        model, certified = scorer.model, None
-        if isinstance(model, LatticeMasking):
-            seen = as_input(self.image[None].to(scorer.device))
-            labels = torch.tensor([self.label], device=scorer.device)
-            height, width = self.image.shape[1:]
-            lattice = group_of(height, width, model.spacing)
-            certified = certified_groups(model, seen, labels)[0].cpu()[lattice]
-        return Survey(scorer, self.image, self.label, certified)
+    def begin(self, scorer: Scoring) -> Survey:
+        """See `Request`. What the model proves harmless is not tried."""
+        device = scorer.device
+        labels = torch.tensor([self.label], device=device)
+        certified = scorer.certified_pixels(self.image[None].to(device), labels)
+        return Survey(scorer, self.image, self.label, None if certified is None else certified[0])
 
 
 def _digest(settings: list[Any], image: Tensor) -> str:

@@ -16,36 +16,27 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from apr_core.archive.lines import Head
 from apr_core.archive.store import Archive
-from apr_core.attacks.scoring import Scorer, out_of_memory
-from apr_core.defences.lattice_masking import behind_lattice
+from apr_core.attacks.scoring import Scoring
 from apr_core.pace import Pace, in_words
+from apr_core.room import count_fitting, forget_ended
 from apr_core.runs import (
-    BEHIND_LATTICE,
-    AttackRequest,
     Phase,
     Request,
     Ticket,
     View,
     give_up_claim,
-    history_bytes,
     known_claim,
 )
-from apr_core.stepping import TROUBLE, Run, advance
+from apr_core.scorers import load_scorer
+from apr_core.stepping import TROUBLE, Run, advance, apology
 from apr_core.types import InputError
-from apr_core.zoo import load_model
 
 LOG = logging.getLogger(__name__)
 MAX_LIVE = 32
 """Runs that are searched at once; the rest queue."""
 MAX_QUEUED = 200
-MAX_KEPT = 300
-"""Ended runs that stay in memory, the most recently seen ones."""
-MAX_BYTES = 128 * 2**20
-"""Of the snapshots of ended runs together, and again of those of live ones once they are done."""
 IDLE_SECONDS = 120.0
 """A run that nobody looked at for this long is ended: its caller is gone."""
 CLAIM_SECONDS = 10.0
@@ -65,7 +56,7 @@ class AttackService:
 
     def __init__(
         self,
-        load: Callable[[str], Scorer] | None = None,
+        load: Callable[[str], Scoring] | None = None,
         max_live: int = MAX_LIVE,
         max_queued: int = MAX_QUEUED,
         idle_seconds: float = IDLE_SECONDS,
@@ -76,7 +67,7 @@ class AttackService:
         self._idle_seconds = idle_seconds
         self._archive = archive
         self._pace = Pace(max_live)
-        self._scorers: dict[str, Scorer] = {}
+        self._scorers: dict[str, Scoring] = {}
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._changed = threading.Condition()
         self._closed = False
@@ -110,7 +101,7 @@ class AttackService:
         run = Run(View(request, Phase.QUEUED, queue_place=place, wait=wait))
         self._runs[request.run_id] = run
         self._runs.move_to_end(request.run_id)
-        self._forget()
+        forget_ended(self._runs)
         if self._archive:
             self._archive.begin(request)
         return run
@@ -123,7 +114,7 @@ class AttackService:
         with self._changed:
             if view is not None and run_id not in self._runs:
                 self._runs[run_id] = Run(view)
-                self._forget()
+                forget_ended(self._runs)
 
     def view(self, run_id: str, token: str = "", wait: float = 0.0) -> View[Any, Any, Any] | None:
         """The run as it stands, None if it is not known (any more). Looking keeps it going.
@@ -184,15 +175,6 @@ class AttackService:
         if self._archive:
             self._archive.close()
 
-    def _forget(self) -> None:
-        """Let go of ended runs, the longest unseen first, where they are too many or too big."""
-        ended = [(run_id, run.view) for run_id, run in self._runs.items() if not run.view.live]
-        room = MAX_BYTES
-        for place, (run_id, view) in enumerate(reversed(ended)):
-            room -= _size(view)
-            if place >= MAX_KEPT or room < 0:
-                del self._runs[run_id]
-
     def _work(self) -> None:
         while True:
             with self._changed:
@@ -221,21 +203,12 @@ class AttackService:
         """The runs to step, those that waited longest first, and a place for each that waits."""
         live = [run for run in self._runs.values() if run.view.live]
         live.sort(key=lambda run: (not run.cancelled, run.view.phase is Phase.QUEUED))
-        count = self._fitting(live)
+        count = count_fitting(live, self._max_live)
         started, views = live[:count], [run.view for run in live[:count]]
         for place, run in enumerate(live[count:], start=1):
             wait = self._pace.wait(place, views)
             run.view = replace(run.view, queue_place=place, wait=wait)
         return started
-
-    def _fitting(self, live: list[Run]) -> int:
-        """How many runs, from the first, may go on at once: their number and memory are bounded."""
-        room = MAX_BYTES
-        for place, run in enumerate(live[: self._max_live]):
-            room -= _planned(run.view)
-            if room < 0 and place and run.work is None:
-                return place
-        return min(len(live), self._max_live)
 
     def _step(self, runs: list[Run]) -> None:
         """One step of every run."""
@@ -273,22 +246,15 @@ class AttackService:
             return
         run.view = replace(run.view, phase=Phase.RUNNING, queue_place=0, wait=None)
 
-    def _scorer(self, name: str) -> Scorer:
+    def _scorer(self, name: str) -> Scoring:
         if name not in self._scorers:
             self._scorers[name] = self._load(name)
         return self._scorers[name]
 
     def _fail(self, run: Run, error: BaseException) -> None:
         """End a run with a sentence for its viewers; what nobody foresaw is logged as well."""
-        if isinstance(error, InputError):
-            sentence = str(error)
-        elif out_of_memory(error):
-            sentence = (
-                "There is not enough memory for this run; ask for fewer candidates or pixels."
-            )
-        else:
-            kind = type(error).__name__
-            sentence = f"The attack broke off ({kind}); start it again, or choose another model."
+        sentence, foreseen = apology(error)
+        if not foreseen:
             LOG.error("run %s broke off", run.view.request.run_id, exc_info=error)
         run.work = None
         if not run.view.live:
@@ -325,27 +291,3 @@ class AttackService:
             self._changed.notify_all()
         if not view.live:
             self._keep(run)
-
-
-def _planned(view: View[Any, Any, Any]) -> int:
-    """Bytes that a run's snapshots take if it uses up its budget, about."""
-    request = view.request
-    return history_bytes(request.config) if isinstance(request, AttackRequest) else 0
-
-
-def _size(view: View[Any, Any, Any]) -> int:
-    """Bytes of a run's snapshots, about."""
-    if not isinstance(view.request, AttackRequest):
-        return 0
-    return _planned(view) * len(view.snapshots) // (view.request.config.generations + 1)
-
-
-def load_scorer(name: str, device: str | torch.device = "cpu") -> Scorer:
-    """The model of a name, which may end with `BEHIND_LATTICE`, ready to be attacked.
-
-    Raises:
-        InputError: there is no such model.
-    """
-    bare = name.removesuffix(BEHIND_LATTICE)
-    model = load_model(bare, device)
-    return Scorer(model if bare == name else behind_lattice(model))

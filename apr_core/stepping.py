@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from apr_core.attacks.scoring import Edits, Scorer
+from apr_core.attacks.scoring import Edits, Scoring, out_of_memory
 from apr_core.runs import View, Work
+from apr_core.types import InputError
 
 TROUBLE = (Exception, SystemExit)
 """What a model may raise: a run's end, and nobody else's."""
@@ -31,7 +32,7 @@ class Run:
 Fail = Callable[[Run, BaseException], None]
 
 
-def advance(scorer: Scorer, runs: list[Run], fail: Fail) -> None:
+def advance(scorer: Scoring, runs: list[Run], fail: Fail) -> None:
     """Score the runs' candidates together, and let each take its part.
 
     Should scoring them together fail, each is scored alone, to find out whose fault it is.
@@ -57,6 +58,17 @@ def advance(scorer: Scorer, runs: list[Run], fail: Fail) -> None:
             work.advance(part)
         except TROUBLE as error:
             fail(run, error)
+
+
+def apology(error: BaseException) -> tuple[str, bool]:
+    """What a run's viewers are told that ended with an error, and whether that was foreseen."""
+    if isinstance(error, InputError):
+        return str(error), True
+    if out_of_memory(error):
+        sentence = "There is not enough memory for this run; ask for fewer candidates or pixels."
+        return sentence, True
+    kind = type(error).__name__
+    return f"The attack broke off ({kind}); start it again, or choose another model.", False
 
 
 def _proposed(runs: list[Run], fail: Fail) -> Iterator[tuple[Run, Edits]]:

@@ -229,6 +229,24 @@ def save_checkpoint(model: nn.Module, card: Card, own: bool = False) -> Card:
     return card
 
 
+def checkpoint_files(name: str) -> dict[str, bytes]:
+    """A checkpoint's card and weights by the files' names, to be sent elsewhere."""
+    paths = [_path(name, suffix) for suffix in (".safetensors", ".json")]
+    return {path.name: path.read_bytes() for path in paths if path.exists()}
+
+
+def receive_checkpoint(files: dict[str, bytes], own: bool) -> None:
+    """Keep a checkpoint that was made elsewhere, unless it lies here already.
+
+    Args:
+        files: as `checkpoint_files` has them, the card last.
+    """
+    for name, data in files.items():
+        path = checkpoint_folder(own) / Path(name).name
+        if not path.exists() or path.read_bytes() != data:
+            write_whole(path, data)
+
+
 def half_precision(model: nn.Module) -> dict[str, torch.Tensor]:
     """The tensors a checkpoint holds."""
     skipped = _uncounted(model)

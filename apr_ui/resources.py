@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -13,8 +15,9 @@ from torch import Tensor
 from apr_core.archive.store import Archive
 from apr_core.atlas.agreements import AgreementRecord, load_agreements
 from apr_core.attacks.result import Outcome
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.scoring import Scorer, Scoring
 from apr_core.classroom.board import Classrooms
+from apr_core.cluster.start import Replicas, score_on
 from apr_core.data.cifar10 import CLASSES
 from apr_core.evaluation.certificates import CertRecord, load_certificates
 from apr_core.evaluation.record import Record, load_records, records_fingerprint
@@ -22,7 +25,8 @@ from apr_core.evaluation.tables import Table, make_tables
 from apr_core.gallery import GalleryEntry, load_gallery
 from apr_core.hardware import default_device
 from apr_core.recording import START_RUN, load_recording
-from apr_core.service import AttackService, load_scorer
+from apr_core.scorers import load_scorer
+from apr_core.service import AttackService
 from apr_core.training_service import TrainingService
 from apr_core.types import InputError
 from apr_core.zoo import Card, is_own, load_card, model_names, zoo_fingerprint
@@ -34,7 +38,15 @@ from apr_ui.player.data import player_data
 def service() -> AttackService:
     """The one service that owns the device."""
     gc.freeze()  # what was imported stays: collections need not look at it again
-    return SessionService(scorer, archive=Archive())
+    return SessionService(_scoring(), archive=Archive())
+
+
+def _scoring() -> Callable[[str], Scoring]:
+    """Where the service's candidates are scored: here, or on the cluster that `APR_RAY` names."""
+    address = os.environ.get("APR_RAY", "")
+    if not address:
+        return scorer
+    return score_on(address, Replicas.read(os.environ.get("APR_REPLICAS", "1")))
 
 
 @st.cache_resource(show_spinner=False)

@@ -10,7 +10,6 @@ import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +28,7 @@ from apr_core.attacks.scoring import Scorer, as_input
 from apr_core.attacks.truth_map import Survey, TruthMap
 from apr_core.data.sample import load_sample
 from apr_core.evaluation.images import image_order, indices_sha256
-from apr_core.evaluation.journal import Journal
+from apr_core.evaluation.journal import Entries, Journal, one_by_one
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.protocol import EvalProgress, Subject
 from apr_core.explain.agreement import (
@@ -97,8 +96,8 @@ def measure_agreement(
     images, labels, scorer = sample.images[rows], sample.labels[rows], Scorer(subject.model)
     journal = Journal(f"agreement-{setting.name}", asdict(setting))
 
-    def attempt(group: Tensor) -> dict[int, dict[str, Any]]:
-        found: dict[int, dict[str, Any]] = {index: {} for index in indices[group].tolist()}
+    def attempt(group: Tensor) -> Entries:
+        found: Entries = {index: {} for index in indices[group].tolist()}
         said = scorer.confirm(images[group].to(scorer.device)).argmax(1).cpu()
         right = group[said == labels[group]]
         if len(right):
@@ -106,7 +105,7 @@ def measure_agreement(
             found |= {one.index: asdict(one) for one in looked}
         return found
 
-    for seconds, left in journal.work_through(indices, scorer.device, attempt):
+    for seconds, left in journal.work_through(indices, scorer.device, one_by_one(attempt)):
         report(_progress(journal, setting, seconds, left))
     entries = [journal.entries[index] for index in indices.tolist()]
     looked = tuple(looked_from(entry) for entry in entries if entry)

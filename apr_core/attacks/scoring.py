@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +71,11 @@ class Edits:
         """The edits at `chosen` (n,) alone."""
         return Edits(self.images, self.owner[chosen], self.positions[chosen], self.colours[chosen])
 
+    def to(self, device: torch.device) -> Edits:
+        """The same on a device."""
+        parts = (self.images, self.owner, self.positions, self.colours)
+        return Edits(*(part.to(device) for part in parts))
+
     def draw(self, first: int, last: int) -> Tensor:
         """Edits `first` to `last` as uint8 images (n, C, H, W)."""
         images = self.images[self.owner[first:last]]
@@ -78,6 +84,38 @@ class Edits:
 
 def _stretch(edits: Tensor, most: int) -> Tensor:
     return torch.cat([edits, edits[:, -1:].expand(-1, most - edits.shape[1], -1)], dim=1)
+
+
+class Scoring(Protocol):
+    """What a search asks of a model, wherever it is computed: `Scorer` does so in this process,
+    `apr_core.cluster.scorer.ClusterScorer` on a cluster's machines.
+
+    Attributes:
+        device: where what is asked and what is answered lie.
+        exact: whether `score` says what the model itself does, so that nothing need be confirmed.
+        repeatable: whether a candidate's logits depend on the candidate alone, to the bit.
+    """
+
+    device: torch.device
+    exact: bool
+    repeatable: bool
+
+    def score(self, edits: Edits) -> Tensor:
+        """Logits of every edit, (N, K) float32."""
+
+    def confirm(self, images: Tensor) -> Tensor:
+        """The model's own logits, in float32: uint8 (N, C, H, W) -> (N, K)."""
+
+    def certified_pixels(self, images: Tensor, labels: Tensor) -> Tensor | None:
+        """Where it is proven that no colour turns the answer; None of a model that proves nothing.
+
+        Args:
+            images: uint8 (B, C, H, W).
+            labels: (B,).
+
+        Returns:
+            (B, H, W) bool.
+        """
 
 
 class Scorer:
@@ -137,6 +175,12 @@ class Scorer:
         logits, few = self._in_chunks(self.model, _slices(images), len(images), self._few)
         self._few = min(few, self._few)
         return logits
+
+    @torch.inference_mode()
+    def certified_pixels(self, images: Tensor, labels: Tensor) -> Tensor | None:
+        """See `Scoring`; asked of a model that has a method of this name."""
+        prove = getattr(self.model, "certified_pixels", None)
+        return prove(as_input(images), labels) if prove else None
 
     def _search_on(self, draw: Callable[[int, int], Tensor], count: int) -> Tensor:
         logits, chunk = self._in_chunks(self._search, draw, count, self.chunk)

@@ -15,7 +15,7 @@ from apr_core.attacks.memo import Memo
 from apr_core.attacks.one_pixel import AttackState, Candidates, Readings
 from apr_core.attacks.pixels import apply_edits, decode
 from apr_core.attacks.result import Outcome, Snapshot, Walk, to_edits
-from apr_core.attacks.scoring import Edits, Scorer
+from apr_core.attacks.scoring import Edits, Scoring
 from apr_core.types import InputError, Status
 
 UNTARGETED = -1
@@ -39,7 +39,7 @@ class Search:
     def __init__(
         self,
         config: OnePixelConfig,
-        scorer: Scorer,
+        scorer: Scoring,
         images: Tensor,
         labels: Tensor,
         targets: Tensor | None = None,

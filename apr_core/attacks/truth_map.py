@@ -12,7 +12,7 @@ from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.found import margins_of
 from apr_core.attacks.pixels import apply_edits
 from apr_core.attacks.result import PixelEdit
-from apr_core.attacks.scoring import Edits, Scorer
+from apr_core.attacks.scoring import Edits, Scoring
 from apr_core.types import InputError
 
 PIXELS_A_STEP = 50
@@ -66,7 +66,7 @@ class Survey:
 
     def __init__(
         self,
-        scorer: Scorer,
+        scorer: Scoring,
         image: Tensor,
         label: int,
         certified: Tensor | None = None,

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from apr_core.cluster.start import LOCAL
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.protocol import Subject
 from apr_core.external import check_images, check_model, is_external, load_external
@@ -70,6 +71,23 @@ def chosen_subject(
     model = load_external(args.model, device)
     check = check_model(model, *check_images(), randomised=randomised)
     return Subject(args.model, model), check.notes
+
+
+def add_ray(parser: argparse.ArgumentParser, what: str) -> None:
+    """`--ray`.
+
+    Args:
+        what: is spread over the cluster.
+    """
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const=LOCAL,
+        default="",
+        metavar="ADDRESS",
+        help=f"spread {what} over the Ray cluster at this address, or without one over a cluster "
+        "started on this machine (requirements-cluster.txt)",
+    )
 
 
 def check_out(path: Path | None) -> None:

@@ -6,23 +6,32 @@ import argparse
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache, partial
 
+from torch import Tensor
 from tqdm import tqdm
 
 from apr_core.attacks.ladder import STAGES
+from apr_core.attacks.scoring import Scorer
 from apr_core.cli.common import (
     Subparsers,
     add_device,
     add_json,
+    add_ray,
     add_subject,
     chosen_device,
     chosen_subject,
     print_json,
     rate_words,
 )
-from apr_core.evaluation.protocol import EvalProgress, evaluate, setting_for
-from apr_core.evaluation.record import Level, Record, save_record
+from apr_core.cluster.tasks import describe_cluster, spread
+from apr_core.evaluation.journal import Deal, Entries
+from apr_core.evaluation.protocol import Attempt, EvalProgress, evaluate, setting_for
+from apr_core.evaluation.record import Level, Record, Setting, save_record
+from apr_core.hardware import default_device
 from apr_core.training.workers import join_workers, worker_device
 from apr_core.types import InputError
 
@@ -54,6 +63,7 @@ def add(subparsers: Subparsers) -> None:
         help="attack the model behind lattice masking of this spacing, end to end",
     )
     parser.add_argument("--workers", type=int, default=1, help="processes; on GPUs, one each")
+    add_ray(parser, "the images")
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -61,8 +71,12 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and write the record."""
+    if args.workers != 1 and args.ray:
+        raise InputError(
+            f"--workers {args.workers} and --ray were both given; leave one of them out."
+        )
     if args.workers != 1:
-        return _spread(args)
+        return _share(args)
     device = worker_device(chosen_device(args))
     subject, notes = chosen_subject(args, device, randomised=args.draws > 1)
     setting = setting_for(
@@ -79,7 +93,12 @@ def run(args: argparse.Namespace) -> int:
     with join_workers(device) as workers:
         silent = args.json or not workers.first
         with tqdm(total=setting.images, unit="image", disable=silent) as bar:
-            record = evaluate(subject, setting, lambda progress: _show(bar, progress), workers)
+            spread = partial(_on_ray, args) if args.ray else None
+            record = evaluate(
+                subject, setting, lambda progress: _show(bar, progress), workers, spread
+            )
+    if record is not None and args.ray:
+        record = replace(record, hardware=describe_cluster(args.ray))
     if record is not None:
         record = replace(record, notes=[*notes, *record.notes])
         path = save_record(record)
@@ -103,7 +122,30 @@ def pixels_of(text: str) -> tuple[int, ...]:
         raise InputError(f"--pixels is '{text[:40]}'; write 1, or several as in 1,3.") from None
 
 
-def _spread(args: argparse.Namespace) -> int:
+def _on_ray(args: argparse.Namespace, attempt: Attempt) -> Deal:
+    """Have groups of images looked at by the machines of a cluster."""
+
+    def deal(groups: list[Tensor]) -> Iterator[tuple[Entries, float]]:
+        far = partial(_look, args.model, args.draws > 1, attempt)
+        return (came for _, came in spread(far, groups, args.ray))
+
+    return deal
+
+
+def _look(model: str, randomised: bool, attempt: Attempt, places: Tensor) -> tuple[Entries, float]:
+    """What became of a group of images, and the seconds it took."""
+    started = time.monotonic()
+    entries = attempt(_scorer(model, randomised, attempt.setting), places)
+    return entries, time.monotonic() - started
+
+
+@lru_cache(maxsize=1)
+def _scorer(model: str, randomised: bool, setting: Setting) -> Scorer:
+    subject, _ = chosen_subject(argparse.Namespace(model=model), default_device(), randomised)
+    return Attempt(setting, {}).scorer(subject.model)
+
+
+def _share(args: argparse.Namespace) -> int:
     """Start as many processes, which share the images."""
     if not 1 <= args.workers <= 64:
         raise InputError(f"workers is {args.workers}, but must lie between 1 and 64.")

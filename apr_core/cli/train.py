@@ -7,20 +7,30 @@ import json
 import re
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json
+from apr_core.cli.common import (
+    Subparsers,
+    add_device,
+    add_json,
+    add_ray,
+    chosen_device,
+    print_json,
+)
+from apr_core.cluster.tasks import spread
 from apr_core.data.cifar10 import Cifar10, fetch_cifar10
 from apr_core.defences import DEFENCES
+from apr_core.hardware import default_device
 from apr_core.models import ARCHITECTURES
 from apr_core.trainer import TrainRequest, find_finished, seed_requests, train, write_seeds
 from apr_core.training.fit import Progress
 from apr_core.training.recipes import PRESETS, TrainConfig
 from apr_core.training.workers import Workers, join_workers, worker_device
 from apr_core.types import InputError
-from apr_core.zoo import Card
+from apr_core.zoo import Card, checkpoint_files, receive_checkpoint
 
 MOST_SEEDS = 100
 EXTRA_KEYS = ("epochs", "batch_size", "learning_rate", "mixed_precision", "subset")
@@ -58,6 +68,7 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--log", type=Path, help="append a line of JSON here at each report")
     parser.add_argument("--out", type=Path, help="with --seeds: write their figures here")
+    add_ray(parser, "the seeds")
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -66,6 +77,9 @@ def add(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; a run that was interrupted goes on where it was."""
     requests = _requests(args)
+    if args.ray:
+        _show(args, _train_on_ray(args, requests))
+        return 0
     device = worker_device(chosen_device(args))
     cards = []
     with join_workers(device) as workers, Reporter(args, silent=not workers.first) as report:
@@ -79,6 +93,32 @@ def run(args: argparse.Namespace) -> int:
         if workers.first:
             _show(args, cards)
     return 0
+
+
+def _train_on_ray(args: argparse.Namespace, requests: list[TrainRequest]) -> list[Card]:
+    """Have each seed trained by a machine of a cluster, and keep what comes.
+
+    Raises:
+        InputError: there is one seed only.
+    """
+    if len(requests) == 1:
+        raise InputError(f"--ray {args.ray} trains several seeds at once; give --seeds, as in 0-4.")
+    cards: dict[int, Card] = {}
+    with tqdm(total=len(requests), unit="seed", disable=args.json) as bar:
+        far = partial(_train_here, args.notes, args.probe)
+        for place, (card, files) in spread(far, requests, args.ray):
+            receive_checkpoint(files, own=not requests[place].ship)
+            cards[place] = card
+            bar.update()
+    return [cards[place] for place in range(len(requests))]
+
+
+def _train_here(notes: str, probe: bool, request: TrainRequest) -> tuple[Card, dict[str, bytes]]:
+    """Train one seed on whichever machine this is; its card, and its checkpoint's files."""
+    card = find_finished(request)
+    if card is None:
+        card = train(request, fetch_cifar10(), default_device(), notes=notes, probe=probe)
+    return card, checkpoint_files(card.name)
 
 
 def _fetch(workers: Workers) -> Cifar10:

@@ -39,7 +39,7 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
-from apr_core.defences.inpainting import mask_groups
+from apr_core.defences.inpainting import group_of, mask_groups
 from apr_core.models import Classifier
 from apr_core.models.inference import prepare
 from apr_core.types import InputError
@@ -118,6 +118,11 @@ class LatticeMasking(nn.Module):
             if bool((second == votes[mask]).all()):
                 return int(votes[mask])
         return majority
+
+    def certified_pixels(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Where no edit of one pixel can turn the answer, (B, H, W); see `certified_groups`."""
+        height, width = images.shape[2:]
+        return certified_groups(self, images, labels)[:, group_of(height, width, self.spacing)]
 
     def extra_repr(self) -> str:
         return f"spacing={self.spacing}"

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +23,7 @@ from apr_core.defences.lattice_masking import (
     certify,
 )
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
-from apr_core.evaluation.journal import Journal
+from apr_core.evaluation.journal import Entries, Journal, one_by_one
 from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.protocol import EvalProgress, Subject
 from apr_core.evaluation.record import check_rate, file_name, load_all, results_folder
@@ -126,11 +125,11 @@ def certify_model(
     wrapper = behind_lattice(subject.model, setting.spacing)
     journal = Journal(setting.name, asdict(setting))
 
-    def attempt(group: Tensor) -> dict[int, dict[str, Any]]:
+    def attempt(group: Tensor) -> Entries:
         found = certify(wrapper, as_input(images[group].to(device)), labels[group].to(device))
         return dict(zip(indices[group].tolist(), map(asdict, found), strict=True))
 
-    for seconds, left in journal.work_through(indices, device, attempt):
+    for seconds, left in journal.work_through(indices, device, one_by_one(attempt)):
         report(_progress(journal, setting, seconds, left))
     everyone = {index: Certificate(**journal.entries[index]) for index in indices.tolist()}
     record = _record(setting, everyone, device, journal.seconds)

@@ -8,7 +8,7 @@ whole-number arithmetic and the same everywhere.
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
@@ -45,6 +45,7 @@ def choose_indices(count: int) -> Tensor:
     return image_order()[:count]
 
 
+@lru_cache(maxsize=2)
 def choose_images(count: int) -> tuple[Tensor, Tensor, Tensor]:
     """The first `count`: images uint8 (N, 3, 32, 32), labels (N,), test-set indices (N,).
 

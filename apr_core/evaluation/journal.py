@@ -19,6 +19,21 @@ from apr_core.types import InputError
 
 GROUP = {"cpu": 20, "cuda": 500}
 """Images that are looked at together, and lost together in a kill."""
+Entries = dict[int, dict[str, Any]]
+Deal = Callable[[list[Tensor]], Iterator[tuple[Entries, float]]]
+"""Has groups of images looked at: their places (n,) each -> entries and seconds, as they come."""
+
+
+def one_by_one(attempt: Callable[[Tensor], Entries]) -> Deal:
+    """Look at the groups in turn, here."""
+
+    def deal(groups: list[Tensor]) -> Iterator[tuple[Entries, float]]:
+        for group in groups:
+            started = time.monotonic()
+            entries = attempt(group)
+            yield entries, time.monotonic() - started
+
+    return deal
 
 
 @dataclass(frozen=True)
@@ -88,27 +103,26 @@ class Journal:
         self,
         indices: Tensor,
         device: torch.device,
-        attempt: Callable[[Tensor], dict[int, dict[str, Any]]],
+        deal: Deal,
         workers: Workers = ALONE,
     ) -> Iterator[tuple[float, float]]:
-        """Attempt the groups of images that are not written down yet, and write them down.
+        """Have the images looked at that are not written down yet, and write them down.
 
         Args:
             indices: of the images, (N,), in their order.
             device: where they are looked at, which says how many make a group.
-            attempt: the places (n,) of a group in that order -> its entries.
+            deal: has groups looked at, each given as places in that order.
             workers: among whom the groups are dealt.
 
         Yields:
             After each group, the seconds spent over all sittings and those left.
         """
-        groups = torch.split(torch.arange(len(indices)), GROUP.get(device.type, 100))
-        todo = [group for group in groups if int(indices[group[0]]) not in self.entries]
+        missing = [place for place, i in enumerate(indices.tolist()) if i not in self.entries]
+        todo = list(torch.split(torch.tensor(missing), GROUP.get(device.type, 100)))
+        mine = todo[workers.rank :: workers.count] if missing else []
         began, before = time.monotonic(), self.seconds
-        for number, group in enumerate(todo[workers.rank :: workers.count], start=1):
-            started = time.monotonic()
-            entries = attempt(group)
-            self.add(entries, time.monotonic() - started)
+        for number, (entries, seconds) in enumerate(deal(mine), start=1):
+            self.add(entries, seconds)
             spent = time.monotonic() - began
             left = spent / number * (len(todo) / workers.count - number)
             yield before + spent, max(0.0, left)

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -19,7 +19,7 @@ from apr_core.attacks.ladder import LADDER, STAGES, LadderConfig, Rung, Verdict,
 from apr_core.attacks.scoring import Scorer
 from apr_core.defences.lattice_masking import LatticeMasking, behind_lattice
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
-from apr_core.evaluation.journal import Journal
+from apr_core.evaluation.journal import Deal, Entries, Journal, one_by_one
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.record import Record, Setting, levels_of, load_records, verdict_from
 from apr_core.hardware import describe_hardware
@@ -27,6 +27,9 @@ from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
 from apr_core.version import find_commit, versions
 from apr_core.zoo import Card
+
+Known = dict[str, dict[tuple[int, int], Rung]]
+"""By stage, and by image and pixels."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,35 @@ class EvalProgress:
     seconds_left: float | None
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """What is done with a group of an evaluation's images; it travels to other machines.
+
+    Attributes:
+        known: what need not be found again; see `known_to`.
+    """
+
+    setting: Setting
+    known: Known
+
+    def scorer(self, model: nn.Module) -> Scorer:
+        """The model as it is attacked."""
+        setting = self.setting
+        masked = behind_lattice(model, setting.lattice) if setting.lattice else model
+        return Scorer(masked, draws=setting.draws, half=setting.half)
+
+    def __call__(self, scorer: Scorer, places: Tensor) -> Entries:
+        """What became of the images at some places (n,) of the fixed order, by their indices."""
+        setting = self.setting
+        images, labels, indices = (part[places] for part in choose_images(setting.images))
+        config = LadderConfig(setting.stages, setting.pixels, setting.seed, setting.leave)
+        verdicts = climb(config, scorer, images, labels, indices, self.known)
+        return {verdict.index: asdict(verdict) for verdict in verdicts}
+
+
 Report = Callable[[EvalProgress], None]
+Spread = Callable[[Attempt], Deal]
+"""Has an attempt's groups looked at elsewhere."""
 
 
 def setting_for(
@@ -98,11 +129,13 @@ def evaluate(
     setting: Setting,
     report: Report = lambda progress: None,
     workers: Workers = ALONE,
+    spread: Spread | None = None,
 ) -> Record | None:
     """Evaluate, or go on with what was begun.
 
     Args:
         workers: the processes among whom the groups are dealt.
+        spread: has them looked at elsewhere; by default they are looked at here.
 
     Returns:
         The record; None for a worker that is not the first.
@@ -110,20 +143,15 @@ def evaluate(
     Raises:
         InputError: the model cannot be attacked, or an unfinished evaluation is damaged.
     """
-    images, labels, indices = choose_images(setting.images)
-    model = behind_lattice(subject.model, setting.lattice) if setting.lattice else subject.model
-    scorer = Scorer(model, draws=setting.draws, half=setting.half)
+    indices = choose_indices(setting.images)
     setting, notes = _without_gradient(setting, subject.model)
-    config = LadderConfig(setting.stages, setting.pixels, setting.seed, setting.leave)
     known, sources = known_to(setting)
     notes += sources
+    attempt = Attempt(setting, known)
+    scorer = attempt.scorer(subject.model)
+    deal = spread(attempt) if spread else one_by_one(partial(attempt, scorer))
     journal = Journal(setting.name, asdict(setting), workers)
-
-    def attempt(group: Tensor) -> dict[int, dict[str, Any]]:
-        verdicts = climb(config, scorer, images[group], labels[group], indices[group], known)
-        return {verdict.index: asdict(verdict) for verdict in verdicts}
-
-    for seconds, left in journal.work_through(indices, scorer.device, attempt, workers):
+    for seconds, left in journal.work_through(indices, scorer.device, deal, workers):
         report(_progress(journal, setting, seconds, left))
     workers.wait()
     if not workers.first:
@@ -135,13 +163,13 @@ def evaluate(
     return record
 
 
-def known_to(setting: Setting) -> tuple[dict[str, dict[tuple[int, int], Rung]], list[str]]:
+def known_to(setting: Setting) -> tuple[Known, list[str]]:
     """What records of single stages say that an evaluation of several would find again.
 
     Returns:
-        By stage, and by image and pixels; and a sentence for each record that was used.
+        What is known, and a sentence for each record that was used.
     """
-    known: dict[str, dict[tuple[int, int], Rung]] = {}
+    known: Known = {}
     sources = []
     for record in load_records()[0] if len(setting.stages) > 1 else []:
         name = record.setting.attack

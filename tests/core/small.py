@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.training.recipes import TrainConfig
+from apr_core.types import InputError
 from tests.conftest import noise
 
 QUICK = TrainConfig(epochs=3, batch_size=16, learning_rate=0.1, mixed_precision=False)
@@ -47,3 +48,10 @@ class PlainNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.linear(torch.tanh(self.conv(images)).mean(dim=(2, 3)))
+
+
+def double(number: int) -> int:
+    """Work that other processes can import; it cannot bear a 7."""
+    if number == 7:
+        raise InputError("7 cannot be doubled; leave it out.")
+    return 2 * number

@@ -185,7 +185,7 @@ def test_the_estimate_of_a_history_is_what_it_takes(network, pictures) -> None:
 def test_big_runs_wait_until_there_is_memory(
     serve, request_for, gated, monkeypatch  # noqa: F811
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("apr_core.service.MAX_BYTES", int(2.5 * history_bytes(LONG)))
+    monkeypatch.setattr("apr_core.room.MAX_BYTES", int(2.5 * history_bytes(LONG)))
     service = serve({"m": gated})
     tickets = [service.submit(request_for(0, LONG))]
     gated.wait()
@@ -200,7 +200,7 @@ def test_big_runs_wait_until_there_is_memory(
 def test_ended_runs_leave_memory_by_their_size(
     serve, request_for, linear_model, monkeypatch  # noqa: F811
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("apr_core.service.MAX_BYTES", int(2.5 * history_bytes(SHORT)))
+    monkeypatch.setattr("apr_core.room.MAX_BYTES", int(2.5 * history_bytes(SHORT)))
     service = serve({"m": linear_model})
     tickets = []
     for row in range(5):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from apr_core import runs, service, strict, zoo
+from apr_core import room, runs, service, strict, zoo
 from apr_core.archive import store
 from apr_core.classroom.board import Classrooms
 from apr_core.classroom.plan import Plan
@@ -186,8 +186,8 @@ def test_the_bounds_that_are_told_are_those_that_hold() -> None:
         f"generations, {runs.MOST_HISTORY // mebi} MB of history",
         f"{service.MAX_LIVE}, and {service.MAX_QUEUED} that wait",
         f"{limits.MOST_LIVE} runs that go on or wait, and {limits.MOST_A_MINUTE} requests",
-        f"{service.MAX_KEPT} that have ended, {service.MAX_BYTES // mebi} MB; "
-        f"{service.MAX_BYTES // mebi} MB of live ones",
+        f"{room.MAX_KEPT} that have ended, {room.MAX_BYTES // mebi} MB; "
+        f"{room.MAX_BYTES // mebi} MB of live ones",
         f"ended after {service.IDLE_SECONDS / 60:g} minutes",
         f"{zoo.MOST_CARD_BYTES // mebi} MB, {strict.MOST_BYTES // mebi} MB; {strict.DEEPEST} lists",
         f"at most {store.MOST_RUNS:,} runs and {store.MOST_BYTES // mebi} MB",

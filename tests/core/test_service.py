@@ -17,7 +17,8 @@ from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.truth_map import TruthMap
 from apr_core.defences.lattice_masking import LatticeMasking, behind_lattice
 from apr_core.runs import BEHIND_LATTICE, AttackRequest, MapRequest, Phase, RunView
-from apr_core.service import CLAIM_SECONDS, AttackService, load_scorer
+from apr_core.scorers import load_scorer
+from apr_core.service import CLAIM_SECONDS, AttackService
 from apr_core.types import InputError
 from tests.conftest import ConstantModel, LinearModel, answers
 
@@ -581,7 +582,7 @@ def test_an_unknown_run_has_no_view(serve, linear_model) -> None:
 
 
 def test_the_most_recently_seen_ended_runs_are_kept(serve, linear_model, request_for, monkeypatch):
-    monkeypatch.setattr("apr_core.service.MAX_KEPT", 2)
+    monkeypatch.setattr("apr_core.room.MAX_KEPT", 2)
     service = serve({"m": linear_model})
 
     def run(row: int) -> str:

@@ -1,0 +1,31 @@
+"""Edits as they travel to a replica and back: arrays, which Ray does not copy."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from apr_core.attacks.scoring import Edits
+
+Array = npt.NDArray[np.generic]
+Packed = tuple[Array, Array, Array, Array]
+"""`Edits`, its fields in order."""
+
+
+def pack(edits: Edits, first: int, last: int) -> Packed:
+    """Edits `first` to `last`, with the images that they are of and no others."""
+    used, owner = np.unique(edits.owner[first:last].numpy(), return_inverse=True)
+    positions, colours = edits.positions[first:last].numpy(), edits.colours[first:last].numpy()
+    return edits.images.numpy()[used], owner, positions, colours
+
+
+def unpack(packed: Packed) -> Edits:
+    """The edits again."""
+    return Edits(*map(tensor_of, packed))
+
+
+def tensor_of(array: Array) -> Tensor:
+    """A tensor of its own: what Ray hands over may not be written to."""
+    return torch.from_numpy(array.copy())

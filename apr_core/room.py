@@ -1,0 +1,51 @@
+"""How many runs the attack service holds in memory, and how much of their history."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from apr_core.runs import AttackRequest, View, history_bytes
+from apr_core.stepping import Run
+
+MAX_KEPT = 300
+"""Ended runs that stay in memory, the most recently seen ones."""
+MAX_BYTES = 128 * 2**20
+"""Of the snapshots of ended runs together, and again of those of live ones once they are done."""
+
+
+def forget_ended(runs: OrderedDict[str, Run]) -> None:
+    """Let go of ended runs, the longest unseen first, where they are too many or too big.
+
+    Args:
+        runs: by id, the longest unseen first.
+    """
+    ended = [(run_id, run.view) for run_id, run in runs.items() if not run.view.live]
+    room = MAX_BYTES
+    for place, (run_id, view) in enumerate(reversed(ended)):
+        room -= _size(view)
+        if place >= MAX_KEPT or room < 0:
+            del runs[run_id]
+
+
+def count_fitting(live: list[Run], most: int) -> int:
+    """How many runs, from the first, may go on at once: their number and memory are bounded."""
+    room = MAX_BYTES
+    for place, run in enumerate(live[:most]):
+        room -= _planned(run.view)
+        if room < 0 and place and run.work is None:
+            return place
+    return min(len(live), most)
+
+
+def _planned(view: View[Any, Any, Any]) -> int:
+    """Bytes that a run's snapshots take if it uses up its budget, about."""
+    request = view.request
+    return history_bytes(request.config) if isinstance(request, AttackRequest) else 0
+
+
+def _size(view: View[Any, Any, Any]) -> int:
+    """Bytes of a run's snapshots, about."""
+    if not isinstance(view.request, AttackRequest):
+        return 0
+    return _planned(view) * len(view.snapshots) // (view.request.config.generations + 1)
