@@ -19,6 +19,7 @@ from typing import Any
 from apr_core.archive.lines import Head
 from apr_core.archive.store import Archive
 from apr_core.attacks.scoring import Scoring
+from apr_core.hardware import give_way
 from apr_core.pace import Pace, in_words
 from apr_core.room import count_fitting, forget_ended
 from apr_core.runs import (
@@ -176,6 +177,7 @@ class AttackService:
             self._archive.close()
 
     def _work(self) -> None:
+        give_way()  # pages are served, and drawn, by others of this machine's threads
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or self._any_live())

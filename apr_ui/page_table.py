@@ -112,7 +112,7 @@ PAGES = (
     ),
     PageEntry(
         "responsible",
-        "Responsible use",
+        "Ethics",
         "What this is for, and what not",
         "Attacks are shown here so that they can be measured and mended; what the figures say, and "
         "what they do not.",

@@ -24,9 +24,9 @@ from apr_ui.race_words import (
 from apr_ui.resources import cards, model_labels, service
 from apr_ui.words import plain
 
-POLL_SECONDS = 0.5
-"""Half as often as for one run: every poll carries several pictures, and takes from the search."""
-FIRST_FRAME_SECONDS = 0.4
+POLL_SECONDS = 1.0
+"""A quarter as often as for one run: a poll carries several pictures, and takes from the search."""
+FIRST_FRAME_SECONDS = 0.9
 """How long the page waits for the first model's first frame, rather than for the next poll."""
 OVERLAP_POLLS = 4
 """A browser may skip a poll, so each sends again what the last four sent."""

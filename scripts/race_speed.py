@@ -67,10 +67,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Race on every picture, and print or write what came of it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, help="write the record here")
+    parser.add_argument("--pictures", type=int, default=1000, help="at most so many")
     args = parser.parse_args(arguments)
     races = []
+    first_of = {entry.index: number for number, entry in reversed([*enumerate(load_gallery())])}
     with sync_playwright() as playwright, App() as app, launch(playwright) as browser:
-        for picture in range(len(load_gallery())):
+        for picture in sorted(first_of.values())[: args.pictures]:
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             races.append(race(page, app.url, picture))
             page.close()

@@ -26,6 +26,11 @@ def numbers() -> str:
     parts = ["", _models(shipped), _bench(json.loads(BENCH.read_text()))]
     parts += [_overhead(json.loads(path.read_text())) for path in sorted(RESULTS.glob(OVERHEADS))]
     parts += list(filter(None, [_evaluations(), _certificates()]))
+    parts += [
+        words(json.loads((RESULTS / name).read_text()))
+        for name, words in OF_THE_APP.items()
+        if (RESULTS / name).exists()
+    ]
     return "\n\n".join([*parts, ""])
 
 
@@ -127,6 +132,68 @@ def _certificates() -> str:
         for record in records
     ]
     return "\n".join(rows)
+
+
+def _load(record: dict) -> str:  # type: ignore[type-arg]
+    config = record["config"]
+    stay = f", and for {config['minutes']:g} minutes" if config["minutes"] else ""
+    rows = [
+        f"The app under {config['sessions']} sessions{stay}, `{record['model']}` on "
+        f"{record['hardware']} (`bench --load {config['sessions']}`):",
+        "",
+        "| | aim | measured |",
+        "|---|---|---|",
+    ]
+    rows += [
+        f"| {aim['what']} | {aim['wanted']:g} | {aim['measured']:.3g}"
+        f"{'' if aim['met'] else ', missed'} |"
+        for aim in record["aims"]
+    ]
+    return "\n".join(rows)
+
+
+def _race(record: dict) -> str:  # type: ignore[type-arg]
+    aims, races = record["aims"], record["races"]
+    rows = [
+        f"A race of {len(record['models'])} ResNet-20 models in a browser on the same machine, "
+        f"{record['hardware']}: {record['within_first_frame']} of {len(races)} begin within "
+        f"{aims['first_frame']:g} s, {record['within_end']} end within {aims['end']:g} s.",
+        "",
+        "| gallery's picture | models that survive all | first frame, s | end, s |",
+        "|---|---|---|---|",
+    ]
+    rows += [
+        f"| {race['title']} | {race['statuses'].count('survived')} | {race['first_frame']} | "
+        f"{race['end']} |"
+        for race in races
+    ]
+    return "\n".join(rows)
+
+
+def _faults(record: dict) -> str:  # type: ignore[type-arg]
+    injected = len(record["faults"]) + len(record["not_borne"])
+    return (
+        f"Of {injected} kinds of fault injected into a service, {len(record['faults'])} were borne "
+        "(`python -m scripts.faults`)."
+    )
+
+
+def _fuzz(record: dict) -> str:  # type: ignore[type-arg]
+    bounds = record["bounds"]
+    return (
+        f"Of {record['inputs']:,} mean inputs at {len(record['boundaries'])} boundaries, "
+        f"{record['failures']} were answered with anything but a right result or a plain error, "
+        f"within {bounds['seconds']:g} s and {bounds['megabytes_over_idle']:g} MB over idle "
+        "(`python -m scripts.fuzz`)."
+    )
+
+
+OF_THE_APP = {
+    "load.json": _load,
+    "race.json": _race,
+    "faults.json": _faults,
+    "fuzz.json": _fuzz,
+}
 
 
 def rewritten(text: str) -> str:

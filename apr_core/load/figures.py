@@ -112,9 +112,23 @@ def fairness(runs: Sequence[Seen]) -> tuple[float, float]:
 
 
 def growth(samples: Sequence[Sample], begin: float, end: float) -> float:
-    """MB a minute, by least squares, of what was sampled between two times; 0 for too few."""
-    inside = [(at, size) for at, size in samples if begin <= at <= end]
-    if len(inside) < 2:
+    """MB a minute between the least of the first half and the least of the second half of what was
+    sampled between two times; 0 for too few.
+
+    Runs that begin and end together let the memory rise and fall by what they remember: what it
+    falls back to is what stays.
+    """
+    middle = (begin + end) / 2
+    first = [size for at, size in samples if begin <= at < middle]
+    second = [size for at, size in samples if middle <= at <= end]
+    if not first or not second:
         return 0.0
-    minutes, sizes = np.array(inside).T
-    return float(np.polyfit((minutes - minutes[0]) / 60, sizes, 1)[0])
+    return (min(second) - min(first)) / ((middle - begin) / 60)
+
+
+def every(samples: Sequence[Sample], seconds: float) -> tuple[float, ...]:
+    """The first sample of each so many seconds, in MB."""
+    taken: dict[int, float] = {}
+    for at, size in samples:
+        taken.setdefault(int((at - samples[0][0]) // seconds), round(size, 1))
+    return tuple(taken.values())

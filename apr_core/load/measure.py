@@ -23,7 +23,7 @@ from apr_core.data.sample import load_sample
 from apr_core.hardware import default_device, describe_hardware
 from apr_core.load.case import LoadConfig
 from apr_core.load.driving import Visitors
-from apr_core.load.figures import Waits, fairness, growth, rate, throughput
+from apr_core.load.figures import Waits, every, fairness, growth, rate, throughput
 from apr_core.load.phases import Phase, Phases
 from apr_core.load.record import Alone, ClassLink, Crowd, LoadResult, Memory, judge
 from apr_core.load.server import App
@@ -32,6 +32,7 @@ from apr_core.zoo import load_model
 
 LEAST_STAY = 120.0
 """Seconds, below which nothing is said of the growth of memory."""
+SERIES_SECONDS = 30.0
 
 
 def measure_load(config: LoadConfig, report: Report = lambda done, total, what: None) -> LoadResult:
@@ -52,7 +53,8 @@ def measure_load(config: LoadConfig, report: Report = lambda done, total, what: 
             lone.append(phases.alone())
         link = class_link(*phases.open_class())
         stay = phases.stay_long() if config.minutes else None
-        memory = Memory(first, app.peak_memory(), app.memory(), _growth(app, stay))
+        series = every(app.samples, SERIES_SECONDS)
+        memory = Memory(first, app.peak_memory(), app.memory(), _growth(app, stay), series)
         troubles = [*phases.troubles, *app.tracebacks()]
     rounds = tuple(
         crowd(phase, config.sessions, fmean([_pace(before), _pace(after)]))

@@ -72,14 +72,16 @@ class Memory:
     """The server's resident memory in MB: after one run, at the most, and in the end.
 
     Attributes:
-        growth: MB a minute, over the second half of the long stay; None if there was none, or one
-            too short to tell.
+        growth: MB a minute, of what it falls back to, over the second half of the long stay; None
+            if there was none, or one too short to tell.
+        series: from the start on, every half minute.
     """
 
     first: float
     peak: float
     last: float
     growth: float | None
+    series: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

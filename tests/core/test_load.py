@@ -14,7 +14,7 @@ from apr_core.cli import bench, load, main
 from apr_core.load import server
 from apr_core.load.case import LoadConfig, hunts
 from apr_core.load.driving import Diary, Seen, read
-from apr_core.load.figures import Seconds, Waits, fairness, growth, rate, throughput
+from apr_core.load.figures import Seconds, Waits, every, fairness, growth, rate, throughput
 from apr_core.load.record import Alone, ClassLink, Crowd, LoadResult, Memory, judge
 from apr_core.load.server import App
 from apr_core.types import InputError
@@ -81,10 +81,21 @@ def test_fairness_is_of_each_visitors_mean_run() -> None:
     assert fairness(runs) == (1.5, 3.0)
 
 
-def test_growth_is_the_slope_of_what_lies_between() -> None:
+def test_growth_is_that_of_what_lies_between() -> None:
     samples = [(0.0, 900.0), *((float(at), 100 + at / 30) for at in range(60, 180, 10))]
     assert growth(samples, 60, 180) == pytest.approx(2.0)
     assert growth(samples, 200, 300) == 0.0
+
+
+def test_what_rises_and_falls_back_does_not_grow() -> None:
+    wave = [(float(at), 500.0 + at % 60) for at in range(0, 240, 5)]
+    assert growth(wave, 0, 240) == 0.0
+    assert growth([(at, size + at / 60) for at, size in wave], 0, 240) == pytest.approx(1.0)
+
+
+def test_the_series_has_one_sample_of_each_half_minute() -> None:
+    samples = [(10.0, 1.04), (25.0, 2.0), (41.0, 3.0), (69.0, 4.0), (130.0, 5.0)]
+    assert every(samples, 30) == (1.0, 3.0, 5.0)
 
 
 def test_no_two_runs_of_a_measurement_are_the_same() -> None:
