@@ -4,6 +4,8 @@
 FROM python:3.11-slim-bookworm
 
 ARG DEVICE=cpu
+# requirements-cluster.txt: with Ray, to score on a cluster.
+ARG REQUIREMENTS=requirements.txt
 
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -11,13 +13,13 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 
 WORKDIR /app
-COPY requirements.txt .
+COPY requirements.txt requirements-cluster.txt ./
 # The CPU's builds of PyTorch lie on an index of their own, under versions that end in "+cpu".
 RUN set -eu; \
     case "$DEVICE" in \
     cpu) sed -Ei 's/^(torch|torchvision)===([^ ]+)/\1===\2+cpu/' requirements.txt; \
-         pip install -r requirements.txt --extra-index-url https://download.pytorch.org/whl/cpu ;; \
-    gpu) pip install -r requirements.txt ;; \
+         pip install -r "$REQUIREMENTS" --extra-index-url https://download.pytorch.org/whl/cpu ;; \
+    gpu) pip install -r "$REQUIREMENTS" ;; \
     *)   echo "DEVICE is '$DEVICE', but must be cpu or gpu." >&2; exit 1 ;; \
     esac
 

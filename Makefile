@@ -25,8 +25,8 @@ serve: $(VENV)/.run-ready  ## serve a room, as deploy/README.md says: HOST, PORT
 	$(BIN)/streamlit run app.py --server.address $(HOST) --server.port $(PORT) \
 	  --browser.serverAddress $(NAME) $(foreach name,$(sort $(HOSTS)),--server.allowedHosts $(name))
 
-test: check  ## ruff, mypy, then every test
-	$(BIN)/python -m pytest
+test: check  ## ruff, mypy, then every test; one thread each, for there are many processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 check: $(VENV)/.test-ready  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -6,7 +6,9 @@ import logging
 import os
 import re
 import socket
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -68,16 +70,34 @@ def join(address: str, processors: int = 0) -> None:
     }
     if address == LOCAL:
         count = (os.cpu_count() or 1) + processors
-        ray.init(address=LOCAL, num_cpus=count, include_dashboard=False, **settings)
+        _begin(address=LOCAL, num_cpus=count, include_dashboard=False, **settings)
         return
     try:
         _knock(address)
-        ray.init(address=address, **settings)
+        _begin(address=address, **settings)
     except (OSError, ValueError, RuntimeError):
         raise InputError(
             f"No Ray cluster answers at '{shown(address)}'; start one with `ray start --head`, or "
             f"give '{LOCAL}'."
         ) from None
+
+
+def _begin(**settings: Any) -> None:
+    """Start Ray in a thread that stays: what it starts ends with the thread that did, and takes
+    Python with it. A page's thread ends when the page is drawn."""
+    begun: Future[None] = Future()
+
+    def stay() -> None:
+        try:
+            ray_module().init(**settings)
+        except BaseException as error:
+            begun.set_exception(error)
+            return
+        begun.set_result(None)
+        threading.Event().wait()
+
+    threading.Thread(target=stay, name="ray", daemon=True).start()
+    begun.result()
 
 
 def _knock(address: str) -> None:
