@@ -14,6 +14,7 @@ from apr_core.gallery import load_gallery
 from tests.browser.conftest import Server
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
+HOLDS = next(entry for entry in load_gallery() if entry.kind == "survives")
 FLIP_NUMBER = load_gallery().index(FLIP)
 MODELS = "cifar10-resnet20-vanilla,cifar10-resnet20-apr"
 FINISHED = "Who fell, and when"
@@ -112,7 +113,7 @@ def test_the_files_arrive(server: Server, page: Page, tmp_path: Path) -> None:
 
 
 def test_a_race_can_be_cancelled(server: Server, page: Page) -> None:
-    page.goto(server.url + link(generations=1000, seed=77, stop="budget"))
+    page.goto(server.url + link(index=HOLDS.index, generations=1000, stop="budget"))
     expect(page.get_by_test_id("player").first).not_to_have_attribute("data-frames", "0")
     page.get_by_role("button", name="Cancel", exact=True).click()
     expect(page.get_by_text("Cancelled: No defence, APR.")).to_be_visible()
@@ -141,9 +142,9 @@ def test_nothing_is_wider_than_a_phone(server: Server, page: Page, scheme: str) 
     expect(page.get_by_text(FINISHED)).to_be_visible(timeout=120_000)
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    expect(page.get_by_test_id("player-canvas")).to_have_count(2)
     canvases = page.get_by_test_id("player-canvas").all()
     tops = {round(canvas.bounding_box()["y"]) for canvas in canvases}
-    assert len(canvases) == 2
     assert len(tops) == 1, "two small pictures stand side by side"
     width = page.evaluate(
         "Math.max(...[...document.querySelectorAll('[data-testid=stMain] :is(canvas, p, h1, h3)')]"
