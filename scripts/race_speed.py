@@ -13,18 +13,16 @@ import json
 import statistics
 import sys
 import time
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from playwright.sync_api import Page, sync_playwright
 
 from apr_core.files import write_whole
 from apr_core.gallery import load_gallery
-from apr_core.hardware import describe_hardware
 from apr_core.load.server import App
-from apr_core.version import find_commit, versions
 from scripts.by_hand_speed import launch
+from scripts.provenance import made_here
 
 MODELS = tuple(f"cifar10-resnet20-{defence}" for defence in ("vanilla", "at", "it", "dd", "apr"))
 FRAME_AIM, END_AIM = 1.0, 30.0
@@ -37,7 +35,22 @@ FRAMED = """() => [...document.querySelectorAll("*")].some((host) => {
 })"""
 
 
-def race(page: Page, address: str, picture: int) -> dict[str, object]:
+@dataclass(frozen=True)
+class Race:
+    """What was seen of one; times in seconds from the click.
+
+    Attributes:
+        statuses: how each model's run ended.
+    """
+
+    index: int
+    title: str
+    statuses: tuple[str | None, ...]
+    first_frame: float
+    end: float
+
+
+def race(page: Page, address: str, picture: int) -> Race:
     """One race of the five, on the gallery's picture of that number."""
     page.goto(f"{address}/compare")
     page.get_by_test_id(f"picker-{picture}").click()
@@ -53,14 +66,9 @@ def race(page: Page, address: str, picture: int) -> dict[str, object]:
     page.get_by_text("Who fell, and when").wait_for(timeout=LONGEST)
     ended = time.monotonic() - began
     entry = load_gallery()[picture]
-    statuses = [one.get_attribute("data-status") for one in page.get_by_test_id("player").all()]
-    return {
-        "index": entry.index,
-        "title": entry.title,
-        "statuses": statuses,
-        "first_frame": round(framed, 2),
-        "end": round(ended, 1),
-    }
+    players = page.get_by_test_id("player").all()
+    statuses = tuple(player.get_attribute("data-status") for player in players)
+    return Race(entry.index, entry.title, statuses, round(framed, 2), round(ended, 1))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,26 +77,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="write the record here")
     parser.add_argument("--pictures", type=int, default=1000, help="at most so many")
     args = parser.parse_args(arguments)
-    races = []
+    races: list[Race] = []
     first_of = {entry.index: number for number, entry in reversed([*enumerate(load_gallery())])}
     with sync_playwright() as playwright, App() as app, launch(playwright) as browser:
         for picture in sorted(first_of.values())[: args.pictures]:
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             races.append(race(page, app.url, picture))
             page.close()
-            print(json.dumps(races[-1]), flush=True)
+            print(json.dumps(asdict(races[-1])), flush=True)
     record = {
         "command": "python -m scripts.race_speed --out results/race.json",
         "models": MODELS,
         "aims": {"first_frame": FRAME_AIM, "end": END_AIM},
-        "races": races,
-        "first_frame_median": statistics.median(float(str(one["first_frame"])) for one in races),
-        "within_first_frame": sum(float(str(one["first_frame"])) <= FRAME_AIM for one in races),
-        "within_end": sum(float(str(one["end"])) <= END_AIM for one in races),
-        "hardware": describe_hardware(torch.device("cpu")),
-        "versions": versions(),
-        "commit": find_commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "races": [asdict(one) for one in races],
+        "first_frame_median": statistics.median(one.first_frame for one in races),
+        "within_first_frame": sum(one.first_frame <= FRAME_AIM for one in races),
+        "within_end": sum(one.end <= END_AIM for one in races),
+        **made_here(),
     }
     if args.out:
         write_whole(args.out, json.dumps(record, indent=1) + "\n")

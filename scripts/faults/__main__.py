@@ -15,16 +15,12 @@ import os
 import sys
 import tempfile
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from apr_core.files import write_whole
-from apr_core.hardware import describe_hardware
-from apr_core.version import find_commit, versions
 from scripts.faults.injected import FAULTS, victim
 from scripts.faults.setting import MODEL, Borne, UnborneError
+from scripts.provenance import made_here
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,10 +53,7 @@ def _record(borne: list[Borne], failed: list[str]) -> dict[str, object]:
         "model": MODEL,
         "faults": [asdict(one) for one in borne],
         "not_borne": failed,
-        "hardware": describe_hardware(torch.device("cpu")),
-        "versions": versions(),
-        "commit": find_commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **made_here(),
     }
 
 

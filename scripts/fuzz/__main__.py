@@ -16,18 +16,15 @@ import time
 import traceback
 import warnings
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from apr_core.files import write_whole
-from apr_core.hardware import describe_hardware
-from apr_core.version import find_commit, versions
 from scripts.fuzz import checkpoints, classes, commands, links, pages, pictures, records
 from scripts.fuzz.boundary import MOST_MEGABYTES, MOST_SECONDS, Boundary, Tally, apart, hold
+from scripts.provenance import made_here
 
 ROOMS = (pictures, links, commands, checkpoints, records, pages, classes)
 A_ROUND = 50
@@ -143,10 +140,7 @@ def _record(args: argparse.Namespace, found: list[Finding]) -> dict[str, Any]:
         "inputs": sum(one.inputs for one in found),
         "failures": sum(bool(one.failure) for one in found),
         "boundaries": [asdict(one) for one in found],
-        "hardware": describe_hardware(torch.device("cpu")),
-        "versions": versions(),
-        "commit": find_commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **made_here(),
     }
 
 
