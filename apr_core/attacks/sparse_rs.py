@@ -57,7 +57,7 @@ def sparse_rs(
             )
         xy = _coordinates(places, width)
         edits = Edits(images[rows], torch.arange(len(rows), device=rows.device), xy, colours)
-        logits = scorer.score(edits)
+        logits = scorer.score_few(edits)
         found = margins_of(logits, labels[rows])
         hit = logits.argmax(1) != labels[rows]
         if not scorer.exact and bool(hit.any()):
