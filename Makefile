@@ -12,7 +12,10 @@ HOSTS ?= $(NAME) 127.0.0.1 localhost $(shell hostname -f 2>/dev/null; hostname -
 RAY ?= local
 REPLICAS ?= 2
 
-.PHONY: run cluster serve test check bench records clean
+# One thread in each process, for there are many.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.PHONY: run cluster serve test test-browser test-rest check bench records clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-ready  ## serve the app on http://127.0.0.1:8501
@@ -25,8 +28,14 @@ serve: $(VENV)/.run-ready  ## serve a room, as deploy/README.md says: HOST, PORT
 	$(BIN)/streamlit run app.py --server.address $(HOST) --server.port $(PORT) \
 	  --browser.serverAddress $(NAME) $(foreach name,$(sort $(HOSTS)),--server.allowedHosts $(name))
 
-test: check  ## ruff, mypy, then every test; one thread each, for there are many processes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+test: check  ## ruff, mypy, then every test: those with a browser beside all others
+	$(MAKE) --jobs=2 --output-sync=line --no-print-directory test-browser test-rest
+
+test-browser: $(VENV)/.test-ready
+	$(PYTEST) tests/browser
+
+test-rest: $(VENV)/.test-ready
+	$(PYTEST) --ignore=tests/browser
 
 check: $(VENV)/.test-ready  ## ruff and mypy
 	$(BIN)/ruff check .

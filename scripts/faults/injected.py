@@ -175,14 +175,14 @@ def crowded() -> Borne:
 
 def unwritable() -> Borne:
     """There is no room for what is to be kept."""
-    folder = Path(tempfile.mkdtemp())
-    (folder / "runs").write_text("a file where the folder should be")
-    before, os.environ["APR_RUNS"] = os.environ["APR_RUNS"], str(folder / "runs")
-    try:
-        with serving(archive=Archive()) as service:
-            view = end_of(service, service.submit(request(0)).run_id)
-    finally:
-        os.environ["APR_RUNS"] = before
+    before = os.environ["APR_RUNS"]
+    with tempfile.NamedTemporaryFile() as file:  # where the folder should be
+        os.environ["APR_RUNS"] = file.name
+        try:
+            with serving(archive=Archive()) as service:
+                view = end_of(service, service.submit(request(0)).run_id)
+        finally:
+            os.environ["APR_RUNS"] = before
     expect(view.phase is Phase.ENDED, "a run was lost")
     return Borne("a disk that takes nothing", "the run ended and is in memory", view.seconds)
 

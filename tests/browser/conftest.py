@@ -44,11 +44,11 @@ class Server:
             port = probe.getsockname()[1]
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
         self.url = f"http://127.0.0.1:{port}"
-        apart = {"APR_RUNS": tempfile.mkdtemp(prefix="apr-runs-")}
+        self._runs = tempfile.TemporaryDirectory(prefix="apr-runs-", ignore_cleanup_errors=True)
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | apart | (environment or {}),
+            env=os.environ | {"APR_RUNS": self._runs.name} | (environment or {}),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -67,7 +67,17 @@ class Server:
     def stop(self) -> str:
         """End the server; returns what it wrote to standard error."""
         self.process.terminate()
-        return self.process.communicate(timeout=30)[1]
+        return self._end()
+
+    def kill(self) -> None:
+        """End it in the middle of whatever it does."""
+        self.process.kill()
+        self._end()
+
+    def _end(self) -> str:
+        written = self.process.communicate(timeout=30)[1]
+        self._runs.cleanup()
+        return written
 
 
 @pytest.fixture

@@ -33,16 +33,28 @@ def wait_for_status(page: Page, status: str, seconds: float = 120) -> None:
     )
 
 
+GENERATION_AND_CANVAS = """player => [
+    player.dataset.generation,
+    player.querySelector("[data-testid=player-canvas]").toDataURL(),
+]"""
+
+
 def watch(page: Page, last: int, seconds: float = 60) -> dict[int, str]:
-    """The canvas as it was at each generation that was on the screen, up to the last."""
-    player, canvas = page.get_by_test_id("player"), page.get_by_test_id("player-canvas")
+    """The canvas as it was last at each generation that was on the screen.
+
+    A generation begins with the candidates where the one before left them: the last one is looked
+    at until they have moved.
+    """
+    player = page.get_by_test_id("player")
     player.wait_for()
     seen: dict[int, str] = {}
     deadline = time.monotonic() + seconds
-    while last not in seen and time.monotonic() < deadline:
-        generation = player.get_attribute("data-generation")
+    while time.monotonic() < deadline:
+        generation, canvas = player.evaluate(GENERATION_AND_CANVAS)
         if generation:
-            seen[int(generation)] = canvas.evaluate("canvas => canvas.toDataURL()")
+            seen[int(generation)] = canvas
+        if last in seen and len(set(seen.values())) == len(seen):
+            break
     return seen
 
 

@@ -40,11 +40,6 @@ def start(servers: list[Server], folder: Path) -> Server:
     return server
 
 
-def kill(server: Server) -> None:
-    server.process.kill()
-    server.process.communicate()
-
-
 def link(server: Server, params: dict[str, str]) -> str:
     return f"{server.url}/attack?{urlencode(params)}"
 
@@ -57,7 +52,7 @@ def test_runs_after_a_kill(servers, folder: Path, page: Page, tmp_path: Path) ->
     expect(page.get_by_text("of 1000 · queries").first).to_be_visible()
     kept = sorted(path.name for path in folder.iterdir())
     assert len(kept) == 2
-    kill(before)
+    before.kill()
 
     after = start(servers, folder)
     page.goto(link(after, QUICK))
@@ -84,7 +79,7 @@ def test_an_own_picture_is_not_kept(servers, folder: Path, page: Page, tmp_path:
     page.get_by_role("button", name="Hunt for the pixel").click()
     page.wait_for_url("**/attack?run=*")
     run_id = page.url.partition("run=")[2]
-    kill(before)
+    before.kill()
     assert [path.name for path in folder.iterdir()] == [f"{run_id}.json.gz"]
     assert (folder / f"{run_id}.json.gz").stat().st_size < 1000
 
