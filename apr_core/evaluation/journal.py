@@ -17,7 +17,7 @@ from apr_core.evaluation.record import results_folder
 from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
 
-GROUP = {"cpu": 20, "cuda": 500}
+GROUP = {"cpu": 8, "cuda": 500}
 """Images that are looked at together, and lost together in a kill."""
 Entries = dict[int, dict[str, Any]]
 Deal = Callable[[list[Tensor]], Iterator[tuple[Entries, float]]]
