@@ -145,7 +145,7 @@ def _load(record: dict) -> str:  # type: ignore[type-arg]
         "|---|---|---|",
     ]
     rows += [
-        f"| {aim['what']} | {aim['wanted']:g} | {aim['measured']:.3g}"
+        f"| {aim['what']} | {aim['wanted']:g} | {aim['measured']:.4g}"
         f"{'' if aim['met'] else ', missed'} |"
         for aim in record["aims"]
     ]

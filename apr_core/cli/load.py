@@ -67,7 +67,7 @@ def in_words(result: LoadResult) -> str:
         f"{memory.last:,.0f} in the end{slope}"
     )
     lines += [
-        f"{'met' if aim.met else 'NOT MET':8} {aim.what} {aim.wanted:g}: {aim.measured:.3g}"
+        f"{'met' if aim.met else 'NOT MET':8} {aim.what} {aim.wanted:g}: {aim.measured:.4g}"
         for aim in result.aims
     ]
     lines += [f"trouble: {trouble}" for trouble in result.troubles]
