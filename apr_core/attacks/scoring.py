@@ -17,7 +17,7 @@ from apr_core.types import InputError
 
 CPU_CHUNK, CUDA_CHUNK = 50, 4096
 """Images in a chunk: for each thread of a CPU what its cache holds, on a GPU what fills it."""
-CONFIRM_CHUNK = {"cpu": 8, "cuda": 256}
+FEW_CHUNK = {"cpu": 8, "cuda": 256}
 """Images in a chunk where few are looked at: they too are padded to one shape."""
 _NO_MEMORY = (
     "out of memory", "allocate memory", "not enough memory", "alloc_failed", "bad allocation",
@@ -144,7 +144,7 @@ class Scorer:
         self.model = model
         self.device = device_of(model)
         self.chunk = chunk or default_chunk(self.device)
-        self._few = CONFIRM_CHUNK.get(self.device.type, 64)
+        self._few = FEW_CHUNK.get(self.device.type, 64)
         own = isinstance(model, Classifier)
         self.exact = not (own or half)
         self.repeatable = own
@@ -170,9 +170,7 @@ class Scorer:
         A candidate's logits differ from those that `score` gives by rounding.
         """
         with self._precision():
-            logits, few = self._in_chunks(self._search, edits.draw, len(edits), self._few)
-        self._few = min(few, self._few)
-        return logits
+            return self._few_on(self._search, edits.draw, len(edits))
 
     @torch.inference_mode()
     def look(self, images: Tensor) -> Tensor:
@@ -182,9 +180,7 @@ class Scorer:
     @torch.inference_mode()
     def confirm(self, images: Tensor) -> Tensor:
         """The model's own logits, in float32: uint8 (N, C, H, W) -> (N, K)."""
-        logits, few = self._in_chunks(self.model, _slices(images), len(images), self._few)
-        self._few = min(few, self._few)
-        return logits
+        return self._few_on(self.model, _slices(images), len(images))
 
     @torch.inference_mode()
     def certified_pixels(self, images: Tensor, labels: Tensor) -> Tensor | None:
@@ -199,6 +195,11 @@ class Scorer:
     def _search_on(self, draw: Callable[[int, int], Tensor], count: int) -> Tensor:
         logits, chunk = self._in_chunks(self._search, draw, count, self.chunk)
         self.chunk = min(chunk, self.chunk)
+        return logits
+
+    def _few_on(self, model: nn.Module, draw: Callable[[int, int], Tensor], count: int) -> Tensor:
+        logits, few = self._in_chunks(model, draw, count, self._few)
+        self._few = min(few, self._few)
         return logits
 
     def _in_chunks(
