@@ -14,8 +14,11 @@ from apr_core.evaluation.record import Record
 COLOURS = ("#d1495b", "#00798c", "#edae49", "#30638e", "#7a5195", "#5c946e", "#8c564b", "#7a869a")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 """Of many lines: no two that stand together share both."""
-SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "hexagon")
+SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star")
+"""One fewer than the colours: the ninth model has the first's colour, and another mark."""
 SHARE = {"tickformat": ".0%", "fixedrange": True}
+LEGEND = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}
+"""At the figure's foot, where it covers no axis's title."""
 
 
 def success_curves(records: Sequence[Record]) -> go.Figure:
@@ -26,7 +29,7 @@ def success_curves(records: Sequence[Record]) -> go.Figure:
         figure.add_scatter(
             x=[1, *(spent for spent, _ in level.curve)],
             y=[0.0, *(share for _, share in level.curve)],
-            name=f"{record.setting.model}, {record.setting.attack}, {level.pixels} px",
+            name=f"{record.setting.subject}, {record.setting.attack}, {level.pixels} px",
             line={
                 "shape": "hv",
                 "color": COLOURS[number % len(COLOURS)],
@@ -48,7 +51,10 @@ def success_curves(records: Sequence[Record]) -> go.Figure:
 def caught_bars(records: Sequence[Record]) -> go.Figure:
     """How many images each attack was the first to break, stacked, a bar a record."""
     stages = list(dict.fromkeys(name for record in records for name in record.setting.stages))
-    names = [f"{record.setting.model}<br>{record.setting.attack}" for record in records]
+    names = [
+        f"{setting.subject}<br>{setting.attack}, {setting.images} images"
+        for setting in (record.setting for record in records)
+    ]
     figure = go.Figure()
     for number, stage in enumerate(stages):
         counts = [record.levels[0].caught.get(stage, 0) for record in records]
@@ -74,7 +80,8 @@ def caught_bars(records: Sequence[Record]) -> go.Figure:
 
 
 def trade_off(cells: Sequence[Cell]) -> go.Figure:
-    """What a defence costs and what it buys: clean accuracy against what is certified and broken.
+    """What a defence costs and what it buys: clean accuracy against what is certified, as a filled
+    mark, and what withstood the attack, as an open one.
 
     Args:
         cells: with a clean accuracy each; shown where something of their robustness is known.
@@ -95,7 +102,9 @@ def trade_off(cells: Sequence[Cell]) -> go.Figure:
                 y=[rate.rate],
                 error_y=_reach(rate),
                 mode="markers",
-                name=f"{cell.model}: {what}",
+                name=cell.model,
+                legendgroup=cell.model,
+                showlegend=filled or cell.certified is None,
                 marker={
                     "symbol": symbol if filled else f"{symbol}-open",
                     "color": COLOURS[number % len(COLOURS)],
@@ -105,9 +114,9 @@ def trade_off(cells: Sequence[Cell]) -> go.Figure:
                 f"{rate.total:,}<extra></extra>",
             )
     figure.update_layout(
-        height=420,
+        height=460,
         margin={"l": 10, "r": 10, "t": 10, "b": 40},
-        legend={"orientation": "h", "y": -0.2, "yanchor": "top"},
+        legend=LEGEND,
         xaxis={**SHARE, "title": "clean accuracy"},
         yaxis={**SHARE, "title": "share of images"},
         showlegend=True,
@@ -156,9 +165,9 @@ def lattice_costs(records: Sequence[CertRecord]) -> go.Figure:
             "<extra>%{fullData.name}</extra>",
         )
     figure.update_layout(
-        height=420,
+        height=460,
         margin={"l": 10, "r": 10, "t": 10, "b": 40},
-        legend={"orientation": "h", "y": -0.2, "yanchor": "top"},
+        legend=LEGEND,
         xaxis={
             "title": "forwards of a prediction, where all agree",
             "type": "log",

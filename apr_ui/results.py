@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
 
 from apr_core.evaluation.cells import Cell, lattices_of
 from apr_core.evaluation.certificates import CertRecord
@@ -30,7 +32,12 @@ def show_table(table: Table) -> None:
     headers, rows = columns(table)
     st.subheader(f"Table {table.number}. {table.title}", anchor=False)
     frame = pd.DataFrame(rows, columns=headers)
-    st.dataframe(frame, hide_index=True, key=f"results.table-{table.number}")
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key=f"results.table-{table.number}",
+        column_config={name: _column(name, frame[name]) for name in headers},
+    )
     if table.note:
         st.caption(table.note)
     for claim in table.claims:
@@ -39,6 +46,12 @@ def show_table(table: Table) -> None:
         _download(f"table-{table.number}.csv", frame.to_csv(index=False), "text/csv")
         for style, (suffix, mime) in MIMES.items():
             _download(f"table-{table.number}.{suffix}", in_print([table], style), mime)
+
+
+def _column(name: str, words: pd.Series[str]) -> ColumnConfig:
+    """As wide as its words, which the browser would guess too narrow; the first stays in sight."""
+    longest = max(len(name), *map(len, words))
+    return st.column_config.TextColumn(width=18 + 15 * longest // 2, pinned=name == "defence")
 
 
 def _in_words(claim: Claim) -> str:
@@ -124,11 +137,12 @@ def show_trade_offs(tables: Sequence[Table], certificates: Sequence[CertRecord])
         for cell in row.cells
         if not row.lattice and (cell.certified or cell.asr)
     }
-    certificates = lattices_of(certificates, cards()[0].values())
+    certificates = _of_several_lattices(lattices_of(certificates, cards()[0].values()))
     defences, lattices = st.columns(2)
     if cells:
         with defences:
             st.markdown("**What a defence costs, and what it buys**")
+            st.caption("Filled: certified behind the lattice. Open: withstood the attack.")
             st.plotly_chart(
                 trade_off(list(cells.values())),
                 key="results.trade-off",
@@ -139,6 +153,7 @@ def show_trade_offs(tables: Sequence[Table], certificates: Sequence[CertRecord])
     if certificates:
         with lattices:
             st.markdown("**What the lattice costs, and what it certifies**")
+            st.caption("Of the models that were certified behind more than one lattice.")
             st.plotly_chart(
                 lattice_costs(certificates),
                 key="results.lattices",
@@ -152,6 +167,12 @@ def show_trade_offs(tables: Sequence[Table], certificates: Sequence[CertRecord])
             )
 
 
+def _of_several_lattices(records: Sequence[CertRecord]) -> list[CertRecord]:
+    """Those whose model has more than one: what another lattice costs shows in no other."""
+    times = Counter(record.setting.model for record in records)
+    return [record for record in records if times[record.setting.model] > 1]
+
+
 def _trade_off_words(cell: Cell) -> str:
     parts = [f"{cell.model} {cell.clean.rate:.1%} clean" if cell.clean else cell.model]
     parts += [f"{cell.certified.rate:.1%} certified"] if cell.certified else []
@@ -162,7 +183,7 @@ def _trade_off_words(cell: Cell) -> str:
 def in_a_word(record: Record) -> str:
     """A record's rate at its fewest pixels."""
     rate = record.levels[0].asr
-    return f"{record.setting.model} {rate.rate:.1%} of {rate.total}"
+    return f"{record.setting.subject} {rate.rate:.1%} of {rate.total}"
 
 
 def show_records(records: Sequence[Record]) -> None:

@@ -104,12 +104,13 @@ def _evaluations() -> str:
     if not records:
         return ""
     rows = [
-        "| model | attack | pixels | success rate | 95 % interval | of images |",
-        "|---|---|---|---|---|---|",
+        "| model | lattice | attack | pixels | success rate | 95 % interval | of images |",
+        "|---|---|---|---|---|---|---|",
     ]
     rows += [
-        f"| `{record.setting.model}` | {record.setting.attack} | {level.pixels} | "
-        f"{level.asr.rate:.1%} | {level.asr.low:.1%} to {level.asr.high:.1%} | {level.asr.total} |"
+        f"| `{record.setting.model}` | {record.setting.lattice or ''} | {record.setting.attack} | "
+        f"{level.pixels} | {level.asr.rate:.1%} | {level.asr.low:.1%} to {level.asr.high:.1%} | "
+        f"{level.asr.total} |"
         for record in records
         for level in record.levels
     ]

@@ -191,8 +191,7 @@ def summary(record: Record) -> dict[str, object]:
 def in_words(record: Record) -> str:
     """The record as a few lines."""
     setting = record.setting
-    masked = f" behind a lattice of {setting.lattice}" if setting.lattice else ""
-    lines = [f"{setting.model}{masked} against {setting.attack}, seed {setting.seed}"]
+    lines = [f"{setting.subject} against {setting.attack}, seed {setting.seed}"]
     if record.clean_all:
         lines.append(f"clean accuracy        {rate_words(record.clean_all)} test images")
     lines += [line for level in record.levels for line in _level(level)]

@@ -80,11 +80,11 @@ def _cell_words(cell: Cell) -> dict[str, str]:
         "epochs": str(cell.epochs),
         "clean, ours": _with_interval(cell.clean),
         "ASR, ours": _with_interval(cell.asr),
-        "attack": f"{cell.attack}, {cell.images} images" if cell.attack else "",
+        "certified": _with_interval(cell.certified) if cell.certified else "",
         "ASR, 3 pixels": _with_interval(cell.asr3) if cell.asr3 else "",
         "ASR, DE alone": _with_interval(cell.papers_attack),
+        "attack": f"{cell.attack}, {cell.images} images" if cell.attack else "",
         "against the reference": f"p = {cell.versus.p_value:.2g}" if cell.versus else "",
-        "certified": _with_interval(cell.certified) if cell.certified else "",
         "clean, several seeds": _over_seeds(cell.clean_runs),
         "ASR, several seeds": _over_seeds(cell.asr_runs),
     }

@@ -61,6 +61,11 @@ class Setting:
     lattice: int = 0
 
     @property
+    def subject(self) -> str:
+        """What was attacked, in words: the model, and the lattice that it stood behind."""
+        return f"{self.model} behind a lattice of {self.lattice}" if self.lattice else self.model
+
+    @property
     def name(self) -> str:
         """What the record's file is called."""
         model = file_name(self.model)

@@ -14,7 +14,7 @@ from apr_core.evaluation.trials import try_certificates
 from apr_core.zoo import load_card, model_names
 
 BARE, PLUS = "vanilla", "apr-plus"
-OURS = (("APR+", False), ("APR+ behind lattice masking", True))
+OURS = (("APR+", False), ("APR+ with masking", True))
 """Rows that the paper's table 1 does not have."""
 PARTS = {
     "APR+ w/o clamp": "apr-plus-no-clamp",

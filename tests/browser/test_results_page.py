@@ -7,6 +7,7 @@ import json
 from playwright.sync_api import Page, expect
 
 from apr_core.cli import main
+from apr_core.evaluation.record import load_records
 from tests.browser.conftest import Server
 
 
@@ -20,6 +21,15 @@ def test_the_tables_are_those_of_the_command_line(server: Server, page: Page, ca
         for claim in table["claims"]:
             expect(page.get_by_text(claim["text"]).first).to_be_visible()
     expect(page.get_by_text("the project has no ImageNet models")).to_be_visible()
+
+
+def test_what_stood_behind_a_lattice_is_not_called_bare(server: Server, page: Page) -> None:
+    masked = [record.setting for record in load_records()[0] if record.setting.lattice]
+    assert masked
+    page.goto(f"{server.url}/results")
+    for setting in masked:
+        words = f"{setting.model} behind a lattice of {setting.lattice} "
+        expect(page.get_by_text(f"{setting.name} · {words}")).to_be_visible()
 
 
 def test_a_table_is_taken_away_as_markdown(server: Server, page: Page) -> None:

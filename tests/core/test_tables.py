@@ -186,7 +186,7 @@ def test_masking_has_a_row_and_every_model_its_certified_share() -> None:
     add_record(plus, set(range(5)), 200, lattice=SPACING)
     rows = {row.label: row.cells for row in make_tables()[0].rows}
     (bare,), (plain,) = rows["No defence"], rows["APR+"]
-    (masked,) = rows["APR+ behind lattice masking"]
+    (masked,) = rows["APR+ with masking"]
     assert bare.certified.count == 120
     assert (plain.certified.count, masked.certified.count) == (170, 170)
     assert (plain.clean.rate, masked.clean.rate) == (0.9, 0.9)
