@@ -41,8 +41,8 @@ PAPER = {"resnet18": (0.273, 0.086), "vgg16": (0.315, 0.092)}
 """The overheads of a training epoch and of inference in the paper's section V.E, table 4."""
 WHOLE = ("apr", "apr-exact")
 """The defences that are the paper's, with nothing left out: what its figures stand beside."""
-REFERENCE, FRONTED = "vanilla", "apr"
-"""What all is compared with, and whose front inference is timed with."""
+REFERENCE, FRONTED = "vanilla", ("apr", "apr-plus")
+"""What all is compared with, and whose fronts inference is timed with; `apr-exact` has APR's."""
 TRAINED = tuple(
     name
     for name in DEFENCES
@@ -76,7 +76,7 @@ class OverheadConfig:
     """
 
     architecture: str = "resnet18"
-    defences: tuple[str, ...] = (REFERENCE, "apr", "apr-exact")
+    defences: tuple[str, ...] = (REFERENCE, *WHOLE, "apr-plus")
     batch_size: int = 128
     steps: int = 5
     rounds: int = 5
@@ -150,7 +150,7 @@ class OverheadResult:
     Attributes:
         commit: of the working tree, "-dirty" if tracked files differ, "" where it is unknown.
         training: one entry a defence.
-        inference: for each of `FORMS`, the plain model and the same one behind APR's front.
+        inference: for each of `FORMS`, the plain model and the same one behind each front.
         paper: the overheads it gives in table 4, None for an architecture that is not in it.
     """
 
@@ -239,17 +239,20 @@ def _recipe(config: OverheadConfig) -> TrainConfig:
 
 
 def inference_works(config: OverheadConfig, device: torch.device) -> dict[Part, Work]:
-    """Forward passes in evaluation mode: one network, plain and behind APR's front."""
-    plain = build_model(config.architecture).to(device).eval()
-    front = DEFENCES.get(FRONTED).make_front()
-    fronted = Classifier(copy.deepcopy(plain.backbone), front).to(device).eval()
+    """Forward passes in evaluation mode: one network, plain and behind each of the fronts."""
+    plain = build_model(config.architecture)
+    models = {REFERENCE: plain}
+    for name in FRONTED:
+        models[name] = Classifier(copy.deepcopy(plain.backbone), DEFENCES.get(name).make_front())
+    for model in models.values():
+        model.to(device).eval()
     images = input_batch(config.inference_batch, device)
     return {
         Part(f"inference as {form}", name): passes_work(
             prepare(model) if form == "searched" else model, images, config.seconds
         )
         for form in FORMS
-        for name, model in ((REFERENCE, plain), (FRONTED, fronted))
+        for name, model in models.items()
     }
 
 

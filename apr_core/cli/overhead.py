@@ -75,7 +75,7 @@ def _inference_line(cost: InferenceCost, paper: float | None) -> str:
     if cost.defence == REFERENCE:
         taken = f"{cost.seconds_per_image * 1000:.3g} ms an image"
     else:
-        taken = _times(cost, paper)
+        taken = _times(cost, paper if cost.defence in WHOLE else None)
     return f"inference as {cost.form}, {cost.defence}: {taken}"
 
 

@@ -29,6 +29,7 @@ from apr_core.cli import bench, main
 from apr_core.cli.overhead import in_words
 from apr_core.defences.vanilla import Vanilla
 from apr_core.models import Classifier
+from apr_core.models.neighbourhood import NeighbourhoodFront
 from apr_core.models.pixel_attention import PixelAttention
 
 CPU = torch.device("cpu")
@@ -60,12 +61,12 @@ def test_record_goes_through_json_and_says_where_it_was_made(result: OverheadRes
     assert entry["date"]
     assert entry["config"]["batch_size"] == 4
     assert entry["paper"] is None
-    assert [row["defence"] for row in entry["training"]] == ["vanilla", "apr", "apr-exact"]
+    trained = ["vanilla", "apr", "apr-exact", "apr-plus"]
+    assert [row["defence"] for row in entry["training"]] == trained
     assert [(row["form"], row["defence"]) for row in entry["inference"]] == [
-        ("loaded", "vanilla"),
-        ("loaded", "apr"),
-        ("searched", "vanilla"),
-        ("searched", "apr"),
+        (form, defence)
+        for form in ("loaded", "searched")
+        for defence in ("vanilla", "apr", "apr-plus")
     ]
 
 
@@ -151,7 +152,7 @@ def test_steps_are_those_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not torch.equal(before[0], before[1])
 
 
-def test_inference_is_of_one_network_with_the_front_and_without(
+def test_inference_is_of_one_network_with_each_front_and_without(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given: list[tuple[nn.Module, Tensor]] = []
@@ -161,12 +162,12 @@ def test_inference_is_of_one_network_with_the_front_and_without(
         return lambda: (1, 1.0)
 
     monkeypatch.setattr(overhead, "passes_work", watched)
-    assert len(inference_works(TINY, CPU)) == 4
+    assert len(inference_works(TINY, CPU)) == 6
     modules = [module for module, _ in given]
     assert all(isinstance(module, Classifier) for module in modules)
     assert not any(module.training for module in modules)
-    fronts = [isinstance(module.front, PixelAttention) for module in modules]
-    assert fronts == [False, True, False, True]
+    fronts = [type(module.front) for module in modules]
+    assert fronts == [nn.Identity, PixelAttention, NeighbourhoodFront] * 2
     images = given[0][1]
     assert images.shape == (2, 3, 32, 32)
     with torch.no_grad():
