@@ -98,7 +98,7 @@ def _overhead(architecture: str, toy: bool) -> Job:
     if not toy:
         size = [
             "--rounds",
-            "9",
+            "11",
             "--steps",
             "50",
             "--batch-size",

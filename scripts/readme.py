@@ -83,16 +83,18 @@ def _overhead(record: dict) -> str:  # type: ignore[type-arg]
     rows = [
         f"What APR costs, {record['architecture']} on {record['hardware']}, batch "
         f"{record['config']['batch_size']}, {record['config']['rounds']} alternating rounds "
-        "(medians; in brackets the least and the greatest round):",
+        "(medians of the rounds' ratios; in brackets 95 % intervals):",
         "",
         "| | over the undefended model |",
         "|---|---|",
     ]
     costs = [(f"a training step, `{cost['defence']}`", cost) for cost in record["training"]]
-    costs += [(f"inference, as {cost['form']}", cost) for cost in record["inference"]]
+    costs += [
+        (f"inference as {cost['form']}, `{cost['defence']}`", cost) for cost in record["inference"]
+    ]
     rows += [
-        f"| {what} | {cost['overhead']:+.1%} ({cost['spread'][0]:+.1%} to "
-        f"{cost['spread'][1]:+.1%}) |"
+        f"| {what} | {cost['overhead']:+.1%} ({cost['interval'][0]:+.1%} to "
+        f"{cost['interval'][1]:+.1%}) |"
         for what, cost in costs
         if cost["defence"] != "vanilla"
     ]

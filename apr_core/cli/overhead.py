@@ -56,7 +56,7 @@ def in_words(result: OverheadResult) -> str:
     paper = result.paper or {}
     lines = [
         f"{result.architecture} on {result.hardware}; medians of {result.config['rounds']} rounds "
-        "(least to greatest)"
+        "(95 % interval)"
     ]
     lines += [_training_line(cost, paper.get("training")) for cost in result.training]
     lines += [_inference_line(cost, paper.get("inference")) for cost in result.inference]
@@ -80,6 +80,7 @@ def _inference_line(cost: InferenceCost, paper: float | None) -> str:
 
 
 def _times(cost: TrainingCost | InferenceCost, paper: float | None) -> str:
-    least, greatest = cost.spread
-    times = f"{1 + cost.overhead:.2f} times vanilla ({1 + least:.2f} to {1 + greatest:.2f})"
+    times = f"{1 + cost.overhead:.2f} times vanilla"
+    if cost.interval:
+        times += " ({:.2f} to {:.2f})".format(*(1 + end for end in cost.interval))
     return times if paper is None else f"{times}; the paper says {1 + paper:.3f}"

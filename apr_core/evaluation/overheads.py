@@ -8,23 +8,27 @@ from typing import Any
 
 from apr_core import strict
 from apr_core.evaluation import paper
-from apr_core.evaluation.claims import Claim, settled
+from apr_core.evaluation.claims import Claim, Holds
 from apr_core.evaluation.record import results_folder
 from apr_core.types import InputError
 
 
 @dataclass(frozen=True)
 class OverheadRow:
-    """Table 4 for one architecture: shares by which APR takes longer; None: not measured."""
+    """Table 4 for one architecture: shares by which APR takes longer; None: not measured.
+
+    Attributes:
+        training_interval, inference_interval: None also where too few rounds were measured.
+    """
 
     architecture: str
     form: str
     paper_training: float | None
     paper_inference: float | None
     training: float | None
-    training_spread: tuple[float, float] | None
+    training_interval: tuple[float, float] | None
     inference: float | None
-    inference_spread: tuple[float, float] | None
+    inference_interval: tuple[float, float] | None
     hardware: str
 
 
@@ -35,19 +39,26 @@ APR, EXACT, PLUS = "apr", "apr-exact", "apr-plus"
 def overhead_claims(rows: Sequence[OverheadRow]) -> list[Claim]:
     """That APR, and APR+, cost no more than section V.E says."""
     return [
-        settled(
+        Claim(
             f"{what} takes at most {theirs:.1%} longer with {_called(row.form)}.",
             row.architecture,
-            ours <= theirs,
+            _verdict(theirs, interval),
             f"{ours:.1%} longer ({row.form}, {row.hardware}).",
         )
         for row in rows
-        for what, theirs, ours in (
-            ("An epoch of training", row.paper_training, row.training),
-            ("Inference", row.paper_inference, row.inference),
+        for what, theirs, ours, interval in (
+            ("An epoch of training", row.paper_training, row.training, row.training_interval),
+            ("Inference", row.paper_inference, row.inference, row.inference_interval),
         )
         if theirs is not None and ours is not None
     ]
+
+
+def _verdict(most: float, interval: tuple[float, float] | None) -> Holds:
+    """Whether the whole interval lies on one side."""
+    if interval is None or interval[0] <= most < interval[1]:
+        return Holds.OPEN
+    return Holds.YES if interval[1] <= most else Holds.NO
 
 
 def _called(form: str) -> str:
@@ -68,9 +79,9 @@ def overhead_rows(architecture: str) -> list[OverheadRow]:
             cost.defence,
             *theirs,
             cost.overhead,
-            cost.spread,
+            cost.interval,
             loaded[cost.defence].overhead if cost.defence in loaded else None,
-            loaded[cost.defence].spread if cost.defence in loaded else None,
+            loaded[cost.defence].interval if cost.defence in loaded else None,
             record.hardware,
         )
         for cost in record.training
@@ -84,7 +95,7 @@ class _Cost:
 
     defence: str
     overhead: float
-    spread: tuple[float, float]
+    interval: tuple[float, float] | None
     form: str = ""
 
 
@@ -118,6 +129,6 @@ def _read_overhead(architecture: str) -> _Costs | None:
 def _cost(entry: dict[str, Any]) -> _Cost:
     """One line of the record; what else it holds is not asked for here."""
     told = {
-        name: entry[name] for name in ("defence", "form", "overhead", "spread") if name in entry
+        name: entry[name] for name in ("defence", "form", "overhead", "interval") if name in entry
     }
     return strict.build(_Cost, told)

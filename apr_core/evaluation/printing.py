@@ -108,15 +108,15 @@ def _overhead_words(row: OverheadRow) -> list[str]:
         row.architecture,
         row.form,
         _signed(row.paper_training),
-        _signed(row.training, row.training_spread),
+        _signed(row.training, row.training_interval),
         _signed(row.paper_inference),
-        _signed(row.inference, row.inference_spread),
+        _signed(row.inference, row.inference_interval),
         row.hardware,
     ]
 
 
-def _signed(share: float | None, spread: tuple[float, float] | None = None) -> str:
+def _signed(share: float | None, interval: tuple[float, float] | None = None) -> str:
     if share is None:
         return ""
-    reach = f" ({spread[0]:+.1%} to {spread[1]:+.1%})" if spread else ""
+    reach = f" ({interval[0]:+.1%} to {interval[1]:+.1%})" if interval else ""
     return f"{share:+.1%}{reach}"

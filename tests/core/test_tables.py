@@ -233,16 +233,16 @@ def test_overheads_stand_beside_the_papers() -> None:
     record = {
         "hardware": "a GPU",
         "training": [
-            {"defence": "vanilla", "overhead": 0.0, "spread": [0.0, 0.0]},
-            {"defence": "apr", "overhead": 0.2, "spread": [0.19, 0.22]},
-            {"defence": "apr-exact", "overhead": 0.8, "spread": [0.7, 0.9]},
-            {"defence": "apr-plus", "overhead": 0.3, "spread": [0.2, 0.4]},
+            {"defence": "vanilla", "overhead": 0.0, "interval": [0.0, 0.0]},
+            {"defence": "apr", "overhead": 0.2, "interval": [0.19, 0.22]},
+            {"defence": "apr-exact", "overhead": 0.8, "interval": [0.7, 0.9]},
+            {"defence": "apr-plus", "overhead": 0.3, "interval": [0.2, 0.4]},
         ],
         "inference": [
-            {"form": "loaded", "defence": "vanilla", "overhead": 0.0, "spread": [0.0, 0.0]},
-            {"form": "loaded", "defence": "apr", "overhead": 0.1, "spread": [0.09, 0.11]},
-            {"form": "searched", "defence": "apr-plus", "overhead": 0.4, "spread": [0.3, 0.5]},
-            {"form": "loaded", "defence": "apr-plus", "overhead": 0.05, "spread": [0.0, 0.1]},
+            {"form": "loaded", "defence": "vanilla", "overhead": 0.0, "interval": [0.0, 0.0]},
+            {"form": "loaded", "defence": "apr", "overhead": 0.1, "interval": [0.09, 0.11]},
+            {"form": "searched", "defence": "apr-plus", "overhead": 0.4, "interval": [0.3, 0.5]},
+            {"form": "loaded", "defence": "apr-plus", "overhead": 0.05, "interval": [0.0, 0.08]},
         ],
     }
     (results_folder() / "overhead-resnet18.json").write_text(json.dumps(record))
@@ -255,7 +255,7 @@ def test_overheads_stand_beside_the_papers() -> None:
     ]
     assert [row.paper_training for row in table.rows] == [0.273, 0.273, 0.273, 0.315, None]
     verdicts = [claim.holds for claim in table.claims]
-    assert verdicts == [Holds.YES, Holds.NO, Holds.NO, Holds.NO, Holds.NO, Holds.YES]
+    assert verdicts == [Holds.YES, Holds.NO, Holds.NO, Holds.NO, Holds.OPEN, Holds.YES]
     assert [claim.text.split()[-1] for claim in table.claims] == ["APR."] * 4 + ["APR+."] * 2
     (results_folder() / "overhead-vgg16.json").write_text("{}")
     with pytest.raises(InputError, match=r"overhead-vgg16\.json is no record of an overhead"):
