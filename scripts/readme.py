@@ -81,7 +81,7 @@ def _bench(record: dict) -> str:  # type: ignore[type-arg]
 
 def _overhead(record: dict) -> str:  # type: ignore[type-arg]
     rows = [
-        f"What APR costs, {record['architecture']} on {record['hardware']}, batch "
+        f"What APR and APR+ cost, {record['architecture']} on {record['hardware']}, batch "
         f"{record['config']['batch_size']}, {record['config']['rounds']} alternating rounds "
         "(medians of the rounds' ratios; in brackets 95 % intervals):",
         "",
