@@ -45,6 +45,24 @@ def test_surroundings_are_the_sorted_neighbours() -> None:
                 torch.testing.assert_close(around.mean[row, :, y, x], values[1:7].mean(0))
 
 
+def test_the_gradient_of_the_surroundings_is_their_slope() -> None:
+    def surroundings(images: Tensor) -> tuple[Tensor, ...]:
+        around = look_around(images)
+        return around.low, around.high, around.mean
+
+    images = noise(2, 3, 5, 6).double().requires_grad_()
+    assert torch.autograd.gradcheck(surroundings, images)
+
+
+def test_neighbours_that_are_alike_share_a_gradient() -> None:
+    flat = torch.full((1, 1, 3, 3), 0.5, requires_grad=True)
+    low = look_around(flat).low[0, 0, 1, 1]
+    (gradient,) = torch.autograd.grad(low, flat)
+    expected = torch.full((3, 3), 1 / 8)
+    expected[1, 1] = 0
+    torch.testing.assert_close(gradient[0, 0], expected)
+
+
 def test_what_a_pixel_is_told_of_its_place_does_not_depend_on_it() -> None:
     images = noise(1, 3, 6, 6)
     for y, x in ((0, 0), (0, 3), (2, 2), (5, 5)):
