@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from apr_core.evaluation.printing import signed
 from apr_core.evaluation.record import load_records
 from apr_core.zoo import Card, is_own, list_cards
 
@@ -93,8 +94,7 @@ def _overhead(record: dict) -> str:  # type: ignore[type-arg]
         (f"inference as {cost['form']}, `{cost['defence']}`", cost) for cost in record["inference"]
     ]
     rows += [
-        f"| {what} | {cost['overhead']:+.1%} ({cost['interval'][0]:+.1%} to "
-        f"{cost['interval'][1]:+.1%}) |"
+        f"| {what} | {signed(cost['overhead'], cost['interval'])} |"
         for what, cost in costs
         if cost["defence"] != "vanilla"
     ]

@@ -107,15 +107,16 @@ def _overhead_words(row: OverheadRow) -> list[str]:
     return [
         row.architecture,
         row.form,
-        _signed(row.paper_training),
-        _signed(row.training, row.training_interval),
-        _signed(row.paper_inference),
-        _signed(row.inference, row.inference_interval),
+        signed(row.paper_training),
+        signed(row.training, row.training_interval),
+        signed(row.paper_inference),
+        signed(row.inference, row.inference_interval),
         row.hardware,
     ]
 
 
-def _signed(share: float | None, interval: tuple[float, float] | None = None) -> str:
+def signed(share: float | None, interval: Sequence[float] | None = None) -> str:
+    """A share with its sign and, where there is one, its interval; "" where there is none."""
     if share is None:
         return ""
     reach = f" ({interval[0]:+.1%} to {interval[1]:+.1%})" if interval else ""

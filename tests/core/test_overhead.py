@@ -96,13 +96,16 @@ def test_an_interval_is_that_of_a_median() -> None:
     """Of 11 rounds, the second least to the second greatest: both tails have 12 in 2,048."""
     ratios = [1.5, 1.1, 1.3, 9.0, 1.2, 1.0, 1.7, 1.4, 1.6, 1.8, 1.9]
     rounds = {
-        Part("training", "vanilla"): [(1, 2.0)] * 11,
-        Part("training", "apr"): [(1, 2 * ratio) for ratio in ratios],
+        Part(kind, defence): [(1, 2 * ratio) for ratio in taken]
+        for kind in ("training", "inference as loaded", "inference as searched")
+        for defence, taken in (("vanilla", [1.0] * 11), ("apr", ratios))
     }
-    vanilla, apr = training_costs(rounds, batch_size=128)
-    assert vanilla.interval == (0, 0)
-    assert apr.overhead == pytest.approx(0.5)
-    assert apr.interval == pytest.approx((0.1, 0.9))
+    costs = (*training_costs(rounds, batch_size=128), *inference_costs(rounds))
+    assert [cost.defence for cost in costs] == ["vanilla", "apr"] * 3
+    for vanilla, apr in zip(costs[::2], costs[1::2], strict=True):
+        assert vanilla.interval == (0, 0)
+        assert apr.overhead == pytest.approx(0.5)
+        assert apr.interval == pytest.approx((0.1, 0.9))
 
 
 def test_inference_figures_are_what_a_hand_finds() -> None:
@@ -223,13 +226,15 @@ def test_words_put_the_papers_figures_beside_ours(result: OverheadResult) -> Non
         training=tuple(
             replace(cost, interval=(0.25, 1.0)) for cost in training_costs(BY_HAND, 128)
         ),
-        inference=inference_costs(BY_HAND),
+        inference=tuple(replace(cost, interval=(0.0, 0.5)) for cost in inference_costs(BY_HAND)),
         paper=paper_figures("resnet18"),
     )
     lines = in_words(other).splitlines()
     assert lines[1] == "training, vanilla: 2 s a step, 780 s an epoch"
     assert lines[2] == "training, apr: 1.50 times vanilla (1.25 to 2.00); the paper says 1.273"
-    assert lines[4] == ("inference as loaded, apr: 1.25 times vanilla; the paper says 1.086")
+    assert lines[4] == (
+        "inference as loaded, apr: 1.25 times vanilla (1.00 to 1.50); the paper says 1.086"
+    )
     assert "the paper" not in in_words(result)
 
 
