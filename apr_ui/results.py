@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
-from streamlit.elements.lib.column_types import ColumnConfig
 
 from apr_core.evaluation.cells import Cell, lattices_of
 from apr_core.evaluation.certificates import CertRecord
@@ -36,7 +35,12 @@ def show_table(table: Table) -> None:
         frame,
         hide_index=True,
         key=f"results.table-{table.number}",
-        column_config={name: _column(name, frame[name]) for name in headers},
+        column_config={
+            name: st.column_config.TextColumn(
+                width=_width([name, *frame[name]]), pinned=name == "defence"
+            )
+            for name in headers
+        },
     )
     if table.note:
         st.caption(table.note)
@@ -48,10 +52,9 @@ def show_table(table: Table) -> None:
             _download(f"table-{table.number}.{suffix}", in_print([table], style), mime)
 
 
-def _column(name: str, words: pd.Series[str]) -> ColumnConfig:
-    """As wide as its words, which the browser would guess too narrow; the first stays in sight."""
-    longest = max(len(name), *map(len, words))
-    return st.column_config.TextColumn(width=18 + 15 * longest // 2, pinned=name == "defence")
+def _width(words: Sequence[str]) -> int:
+    """Pixels that a column of words takes, which the browser would guess too few."""
+    return 18 + 15 * max(map(len, words)) // 2
 
 
 def _in_words(claim: Claim) -> str:

@@ -12,6 +12,9 @@ from apr_core.evaluation.claims import Claim, Holds
 from apr_core.evaluation.record import results_folder
 from apr_core.types import InputError
 
+APR, EXACT, PLUS = "apr", "apr-exact", "apr-plus"
+"""The forms; in inference the exact one is APR itself."""
+
 
 @dataclass(frozen=True)
 class OverheadRow:
@@ -30,10 +33,6 @@ class OverheadRow:
     inference: float | None
     inference_interval: tuple[float, float] | None
     hardware: str
-
-
-APR, EXACT, PLUS = "apr", "apr-exact", "apr-plus"
-"""The forms; in inference the exact one is APR itself."""
 
 
 def overhead_claims(rows: Sequence[OverheadRow]) -> list[Claim]:
