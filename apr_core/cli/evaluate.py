@@ -14,8 +14,8 @@ from functools import lru_cache, partial
 from torch import Tensor
 from tqdm import tqdm
 
-from apr_core.attacks.ladder import STAGES
 from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.stages import STAGES
 from apr_core.cli.common import (
     Subparsers,
     add_device,

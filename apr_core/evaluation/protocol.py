@@ -15,8 +15,9 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from apr_core.attacks.ladder import LADDER, STAGES, LadderConfig, Rung, Verdict, climb
+from apr_core.attacks.ladder import LADDER, LadderConfig, Rung, Verdict, climb
 from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.stages import STAGES
 from apr_core.defences.lattice_masking import LatticeMasking, behind_lattice
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Deal, Entries, Journal, one_by_one

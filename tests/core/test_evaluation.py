@@ -16,7 +16,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig
-from apr_core.attacks import ladder
+from apr_core.attacks import ladder, stages
 from apr_core.attacks.ladder import Rung
 from apr_core.attacks.scoring import Scorer
 from apr_core.cli import main
@@ -253,7 +253,7 @@ def test_the_paper_s_attack_gains_with_generations_and_pixels(subject: Subject) 
 def test_a_ladder_takes_the_papers_attack_from_its_record(subject: Subject, monkeypatch) -> None:
     monkeypatch.setattr(protocol, "LADDER", ("top-gradient", "de"))
     quick = partial(OnePixelConfig, population=20, generations=4)
-    monkeypatch.setattr(ladder, "OnePixelConfig", quick)
+    monkeypatch.setattr(stages, "OnePixelConfig", quick)
     settings = {"pixels": (1, 2), "images": 8}
     straight = evaluate(subject, setting_for(subject, "ladder", **settings))
     assert straight.notes == []

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import combinations, pairwise, product
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks import enumeration
-from apr_core.attacks import ladder as ladder_module
+from apr_core.attacks import enumeration, stages
+from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.enumeration import CORNERS, corner_sweep, refine_colours, top_gradient
 from apr_core.attacks.found import margins_of
-from apr_core.attacks.ladder import LADDER, STAGES, LadderConfig, Verdict, climb
+from apr_core.attacks.ladder import LADDER, LadderConfig, Verdict, climb
 from apr_core.attacks.result import edit_image
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.sparse_rs import sparse_rs
+from apr_core.attacks.stages import STAGES
 from apr_core.models import Classifier
 from apr_core.types import InputError
 from tests.conftest import CountingModel, LinearModel, answers
@@ -194,19 +196,10 @@ def broken(verdicts: list[Verdict], rung: int = 0) -> list[bool]:
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches that take a test's time."""
-    from apr_core.attacks import sparse_rs as module
-
+    monkeypatch.setattr(stages, "sparse_rs", partial(sparse_rs, queries=150))
     monkeypatch.setattr(
-        ladder_module, "sparse_rs", lambda *args, **kw: module.sparse_rs(*args, queries=150, **kw)
+        stages, "OnePixelConfig", partial(OnePixelConfig, population=30, generations=5)
     )
-    monkeypatch.setattr(
-        ladder_module,
-        "OnePixelConfig",
-        lambda **kw: ladder_module.__dict__["_config"](**kw, population=30, generations=5),
-    )
-    from apr_core.attacks.config import OnePixelConfig
-
-    monkeypatch.setattr(ladder_module, "_config", OnePixelConfig, raising=False)
 
 
 def test_the_ladder_equals_brute_force_on_a_linear_model(case) -> None:
