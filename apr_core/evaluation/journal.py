@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -79,15 +80,22 @@ class Journal:
         self._mine = self._folder / f"{workers.rank}-of-{workers.count}.jsonl"
         self.entries: dict[int, dict[str, Any]] = {}
         self.seconds = 0.0
+        self._mend()
         self.read()
         workers.wait()
+
+    def _mend(self) -> None:
+        """Cut off a line of one's own that was being written at a kill."""
+        if self._mine.exists():
+            written = self._mine.read_bytes()
+            os.truncate(self._mine, written.rfind(b"\n") + 1)
 
     def read(self) -> None:
         """Everything that any worker has written."""
         self.entries, self.seconds = {}, 0.0
         for path in sorted(self._folder.glob("*.jsonl")):
             for line in path.read_bytes().splitlines(keepends=True):
-                if line.endswith(b"\n"):  # a line without its end was being written at a kill
+                if line.endswith(b"\n"):  # else it is another worker's, and not all there
                     self._take(_read_line(line, path), path)
 
     def _take(self, line: _Line, path: Path) -> None:
@@ -130,9 +138,6 @@ class Journal:
     def add(self, entries: dict[int, dict[str, Any]], seconds: float) -> None:
         """Write a group down, with how long it took."""
         line = {"setting": self._setting, "seconds": seconds, "entries": entries}
-        if self._mine.exists() and not self._mine.read_bytes().endswith(b"\n"):
-            text = self._mine.read_text()
-            self._mine.write_text(text[: text.rfind("\n") + 1])
         with self._mine.open("a") as journal:
             journal.write(json.dumps(line) + "\n")
         self.entries |= entries
