@@ -11,15 +11,15 @@ import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.data.images import OWN_PICTURE
 from apr_core.runs import BEHIND_LATTICE, AttackRequest, RunView
 from apr_core.types import InputError, Status
-from apr_ui.certificate import offer_certificate
 from apr_ui.controls import choose_config, choose_model, choose_picture, make_request, show_request
 from apr_ui.frame import begin_page
 from apr_ui.lost import lost_run
 from apr_ui.permalink import from_params, to_params
+from apr_ui.proof.certificate import offer_certificate
+from apr_ui.proof.truth import offer_map
 from apr_ui.resources import cards, service
 from apr_ui.stage import headline, preview, show_end, watch
 from apr_ui.state import CurrentRun, current_run, open_run, start_run
-from apr_ui.truth import offer_map
 from apr_ui.words import plain
 
 

@@ -9,8 +9,18 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import PixelEdit
 from apr_core.runs import MapRequest, RunView
 from apr_core.types import InputError
-from apr_ui.agreement_view import offer_agreement, offer_overall
-from apr_ui.attention import (
+from apr_ui.attention.agreement import offer_agreement, offer_overall
+from apr_ui.attention.link import (
+    FIRST_METHODS,
+    FIRST_OPACITY,
+    AttentionView,
+    linked_edits,
+    share_view,
+    show_view,
+    view_from_params,
+)
+from apr_ui.attention.map_files import as_table, contact_sheet
+from apr_ui.attention.view import (
     WORDS,
     Map,
     Scene,
@@ -20,19 +30,9 @@ from apr_ui.attention import (
     scenes_of,
     show_maps,
 )
-from apr_ui.attention_link import (
-    FIRST_METHODS,
-    FIRST_OPACITY,
-    AttentionView,
-    linked_edits,
-    share_view,
-    show_view,
-    view_from_params,
-)
 from apr_ui.controls import Choice, choose_picture, make_request, show_request
 from apr_ui.downloads import offer_files
 from apr_ui.frame import begin_page
-from apr_ui.map_files import as_table, contact_sheet
 from apr_ui.permalink import from_params
 from apr_ui.resources import gallery, probabilities, service
 from apr_ui.state import CurrentRun, current_run, start_run

@@ -5,10 +5,10 @@ import streamlit as st
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.data.cifar10 import CLASSES
 from apr_core.evaluation.record import Record
-from apr_ui.agreement_view import offer_overall
-from apr_ui.attention import choose_explained_model
-from apr_ui.class_attention import show_claims, show_mean
-from apr_ui.classes import (
+from apr_ui.attention.agreement import offer_overall
+from apr_ui.attention.view import choose_explained_model
+from apr_ui.classes.attention import show_claims, show_mean
+from apr_ui.classes.view import (
     ALL,
     FLIPPED,
     ORDERS,

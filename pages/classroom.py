@@ -8,7 +8,7 @@ import streamlit as st
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.classroom.board import Room
 from apr_core.types import InputError
-from apr_ui.classroom import (
+from apr_ui.classroom.view import (
     ALONE,
     CLASS,
     STEP,

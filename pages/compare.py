@@ -14,7 +14,9 @@ from apr_core.types import InputError
 from apr_ui.controls import choose_config, choose_picture, show_request
 from apr_ui.frame import begin_page
 from apr_ui.pictures import enlarge
-from apr_ui.race import (
+from apr_ui.race.end import offer_seals, show_end
+from apr_ui.race.link import join_names, race_from_params, race_to_params, split_names
+from apr_ui.race.view import (
     Race,
     any_race,
     cancel_race,
@@ -25,9 +27,7 @@ from apr_ui.race import (
     start_race,
     watch_race,
 )
-from apr_ui.race_end import offer_seals, show_end
-from apr_ui.race_link import join_names, race_from_params, race_to_params, split_names
-from apr_ui.race_words import about, news
+from apr_ui.race.words import about, news
 from apr_ui.resources import cards
 from apr_ui.words import plain
 

@@ -11,9 +11,9 @@ from apr_core.runs import BEHIND_LATTICE
 from apr_core.types import InputError
 from apr_ui.controls import Choice, choose_model, choose_picture, make_request
 from apr_ui.frame import begin_page
-from apr_ui.hand import play
-from apr_ui.hand_link import keep_address, open_link, share
-from apr_ui.rematch import offer_search, show_search
+from apr_ui.hand.link import keep_address, open_link, share
+from apr_ui.hand.rematch import offer_search, show_search
+from apr_ui.hand.view import play
 from apr_ui.stage import preview
 from apr_ui.words import plain
 

@@ -6,7 +6,13 @@ import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.types import InputError
 from apr_ui.frame import begin_page
 from apr_ui.resources import certificates, evaluations, tables
-from apr_ui.results import show_curves, show_definitions, show_records, show_table, show_trade_offs
+from apr_ui.results.view import (
+    show_curves,
+    show_definitions,
+    show_records,
+    show_table,
+    show_trade_offs,
+)
 from apr_ui.words import plain
 
 begin_page("results")

@@ -22,7 +22,7 @@ from apr_core.explain.agreement import (
 )
 from apr_core.explain.curves import deletion_curve, insertion_curve
 from apr_core.runs import MapRequest
-from apr_ui.agreement_words import (
+from apr_ui.attention.agreement_words import (
     NAMES,
     OUTWEIGHS,
     SHARED,
@@ -32,10 +32,10 @@ from apr_ui.agreement_words import (
     means_table,
     sentence,
 )
-from apr_ui.attention import ATTENTION, Map, Scene
+from apr_ui.attention.view import ATTENTION, Map, Scene
 from apr_ui.downloads import offer_files
+from apr_ui.proof.truth import ask_for_map
 from apr_ui.resources import agreements, cards, scorer
-from apr_ui.truth import ask_for_map
 
 ONE_WORDS = (
     "“With” are rank correlations, Spearman's, from -1 to 1, of what weight each pixel has. “Top "

@@ -15,7 +15,7 @@ from apr_core.atlas.agreements import (
 from apr_core.data.cifar10 import CLASSES
 from apr_core.evaluation.metrics import Mean
 from apr_core.explain.agreement import TOP
-from apr_ui.attention import WORDS
+from apr_ui.attention.view import WORDS
 
 NAMES = WORDS | {CENTRE: "nearness to the middle", NOISE: "noise"}
 """Of the methods, and of what they are held against."""

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from PIL import Image, ImageDraw
 
-from apr_ui.attention import Map, Scene
+from apr_ui.attention.view import Map, Scene
 from apr_ui.pictures import enlarge, ringed
 
 SHEET_SCALE = 5

@@ -9,9 +9,9 @@ from torch import Tensor
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.sample import load_sample
 from apr_core.evaluation.metrics import Mean, mean_of
-from apr_ui.classes import View
+from apr_ui.attention.map_charts import ratios
+from apr_ui.classes.view import View
 from apr_ui.heat import heat, heat_picture
-from apr_ui.map_charts import ratios
 
 NOTABLE = 0.05
 """How far from 1 a ratio must be to be called a preference."""

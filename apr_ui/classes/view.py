@@ -22,7 +22,7 @@ from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.record import Record
 from apr_core.explain.attention import gate_of
 from apr_core.zoo import zoo_fingerprint
-from apr_ui.map_charts import flips
+from apr_ui.attention.map_charts import flips
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import cards, evaluations, scorer
 

@@ -14,12 +14,12 @@ from apr_core.classroom.qr import qr_png
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.sample import load_test_image
 from apr_core.types import InputError
-from apr_ui.board import show_board
+from apr_ui.classroom.board import show_board
+from apr_ui.classroom.seating import browser_said, remember, remembered
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
 from apr_ui.lesson.steps import LESSON, minutes_of
 from apr_ui.pictures import enlarge
 from apr_ui.resources import cards, classrooms, gallery, model_labels
-from apr_ui.seating import browser_said, remember, remembered
 from apr_ui.words import plain
 
 CLASS, ALONE, STEP = "class", "alone", "step"

@@ -15,7 +15,7 @@ from apr_core.data.cifar10 import CLASSES
 from apr_core.runs import RunView
 from apr_ui.charts import AFTER
 from apr_ui.pictures import RING, enlarge
-from apr_ui.result_charts import COLOURS
+from apr_ui.results.charts import COLOURS
 from apr_ui.words import percent, plain
 
 DIM = 0.55

@@ -11,9 +11,9 @@ from apr_core.by_hand.game import Game, Heat
 from apr_core.by_hand.helps import with_hint
 from apr_core.runs import MapRequest, MapView, Ticket
 from apr_core.types import InputError
-from apr_ui.hand_games import current_game, keep_game
+from apr_ui.hand.games import current_game, keep_game
+from apr_ui.proof.truth import follow_map
 from apr_ui.resources import service
-from apr_ui.truth import follow_map
 from apr_ui.words import plain
 
 MARKS = {Heat.HOT: "▲", Heat.WARM: "◆", Heat.COLD: "▼"}

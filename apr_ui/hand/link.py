@@ -13,9 +13,9 @@ from apr_core.registry import unknown_name
 from apr_core.runs import BEHIND_LATTICE, AttackRequest
 from apr_core.types import InputError
 from apr_ui.controls import show_own_picture, show_request
-from apr_ui.hand_games import adopt_game, game_name
+from apr_ui.hand.games import adopt_game, game_name
+from apr_ui.hand.rematch import run_on, start_search
 from apr_ui.permalink import from_params, to_params
-from apr_ui.rematch import run_on, start_search
 from apr_ui.resources import cards, service
 from apr_ui.words import plain
 

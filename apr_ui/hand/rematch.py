@@ -13,12 +13,12 @@ from apr_core.by_hand.game import Game
 from apr_core.by_hand.helps import search_config
 from apr_core.runs import AttackRequest, MapRequest, RunView, Ticket
 from apr_core.types import InputError, Status
-from apr_ui.hand_figures import duel, duel_words, looked_by_person, looked_by_search
+from apr_ui.hand.figures import duel, duel_words, looked_by_person, looked_by_search
 from apr_ui.pictures import mapped
+from apr_ui.proof.truth import follow_map, in_words
 from apr_ui.resources import service
 from apr_ui.stage import watch
 from apr_ui.state import CurrentRun, set_replay
-from apr_ui.truth import follow_map, in_words
 from apr_ui.words import plain
 
 SCALE = 10

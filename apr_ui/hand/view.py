@@ -19,8 +19,8 @@ from apr_ui.bars import bars
 from apr_ui.canvas import CanvasData, CanvasHint, CanvasTry, canvas
 from apr_ui.controls import KEEP
 from apr_ui.downloads import offer_files
-from apr_ui.hand_games import current_game, keep_game, place_of
-from apr_ui.hand_hints import HELP, MARKS, ask_hint, can_hint, show_hint, take_hint, waiting
+from apr_ui.hand.games import current_game, keep_game, place_of
+from apr_ui.hand.hints import HELP, MARKS, ask_hint, can_hint, show_hint, take_hint, waiting
 from apr_ui.looking import alone
 from apr_ui.resources import scorer
 from apr_ui.words import percent

@@ -14,18 +14,18 @@ from apr_core.data.cifar10 import CLASSES
 from apr_core.gallery import GalleryEntry, request_of
 from apr_core.runs import AttackRequest, RunView
 from apr_core.types import InputError, Status
-from apr_ui.attention import ATTENTION, choose_explained_model, scenes_of, show_maps
-from apr_ui.hand import play
-from apr_ui.hand_games import adopt_game, game_name
+from apr_ui.attention.view import ATTENTION, choose_explained_model, scenes_of, show_maps
+from apr_ui.classroom.seating import remember, remembered
+from apr_ui.hand.games import adopt_game, game_name
+from apr_ui.hand.view import play
 from apr_ui.lesson.asking import ask, tally
 from apr_ui.lesson.attendance import Attendance, Role
 from apr_ui.lesson.quiz import QUIZ, Question
 from apr_ui.lesson.runs import make_ready, show_run, view_of, wait_for
 from apr_ui.pictures import enlarge, ringed
-from apr_ui.race import Race, default_models, watch_race
-from apr_ui.race_words import news
+from apr_ui.race.view import Race, default_models, watch_race
+from apr_ui.race.words import news
 from apr_ui.resources import classrooms, gallery, probabilities, service
-from apr_ui.seating import remember, remembered
 from apr_ui.stage import headline
 from apr_ui.words import plain
 

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 
 from apr_core.attacks.transfer import Cell, Effect
 from apr_core.data.cifar10 import CLASSES
-from apr_ui.race_words import Runner
-from apr_ui.result_charts import COLOURS, DASHES
+from apr_ui.race.words import Runner
+from apr_ui.results.charts import COLOURS, DASHES
 
 _MARKS = {"flipped": "x", "survived": "circle"}
 

@@ -12,13 +12,13 @@ from apr_core.attacks.scoring import as_input
 from apr_core.attacks.transfer import Cell, transfer_matrix
 from apr_core.data.cifar10 import CLASSES
 from apr_core.defences.lattice_masking import Certificate, Verdict, certify
-from apr_ui.certificate import wrapper
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.downloads import offer_files
-from apr_ui.race import Race
-from apr_ui.race_charts import race_curves, transfer_chart, transfer_table, transfer_words
-from apr_ui.race_report import contact_sheet, png_of, report_page
-from apr_ui.race_words import (
+from apr_ui.proof.certificate import wrapper
+from apr_ui.race.charts import race_curves, transfer_chart, transfer_table, transfer_words
+from apr_ui.race.report import contact_sheet, png_of, report_page
+from apr_ui.race.view import Race
+from apr_ui.race.words import (
     Runner,
     all_in_words,
     as_table,

@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from apr_core.attacks.transfer import Cell
 from apr_core.data.cifar10 import CLASSES
 from apr_ui.pictures import enlarge, ringed
-from apr_ui.race_charts import transfer_table
-from apr_ui.race_words import Runner, about, all_in_words, as_table, news, status_words
+from apr_ui.race.charts import transfer_table
+from apr_ui.race.words import Runner, about, all_in_words, as_table, news, status_words
 
 TILE, TILE_SCALE, TILES_A_ROW = 240, 7, 3
 """Of the contact sheet: a tile's width, screen pixels for one of the picture's, tiles in a row."""

@@ -15,8 +15,8 @@ from apr_core.types import InputError
 from apr_ui.controls import KEEP, Choice, make_request
 from apr_ui.player import player
 from apr_ui.player.data import player_data
-from apr_ui.race_link import MOST_MODELS
-from apr_ui.race_words import (
+from apr_ui.race.link import MOST_MODELS
+from apr_ui.race.words import (
     Runner,
     shown_names,
     status_words,

@@ -15,7 +15,7 @@ from apr_core.evaluation.printing import columns, in_print
 from apr_core.evaluation.record import Record
 from apr_core.evaluation.tables import DefenceTable, Table
 from apr_ui.resources import cards
-from apr_ui.result_charts import caught_bars, lattice_costs, success_curves, trade_off
+from apr_ui.results.charts import caught_bars, lattice_costs, success_curves, trade_off
 
 ICONS = {
     Holds.YES: ":material/check_circle:",

@@ -17,7 +17,7 @@ from apr_core.data.images import to_png
 from apr_core.data.sample import load_test_image
 from apr_core.runs import AttackRequest
 from apr_ui.permalink import from_params, to_params
-from apr_ui.race_link import race_from_params, race_to_params, split_names
+from apr_ui.race.link import race_from_params, race_to_params, split_names
 from apr_ui.words import plain
 from scripts.fuzz.boundary import Attempt, Boundary, BoundError
 from scripts.fuzz.hostile import TEXTS, spoiled_bytes

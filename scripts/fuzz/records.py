@@ -36,7 +36,7 @@ from apr_core.types import InputError, Stop
 from apr_core.zoo import Card, save_checkpoint
 from apr_ui.player.data import player_data
 from apr_ui.player.standalone import standalone_page
-from apr_ui.result_charts import caught_bars, lattice_costs, success_curves
+from apr_ui.results.charts import caught_bars, lattice_costs, success_curves
 from scripts.fuzz.boundary import Attempt, Boundary
 from scripts.fuzz.hostile import spoiled_bytes, spoiled_json
 

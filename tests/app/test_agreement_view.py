@@ -25,7 +25,7 @@ from apr_core.atlas.agreements import (
 from apr_core.evaluation.metrics import Mean, rate_of
 from apr_core.explain.task import AttributionConfig
 from apr_core.zoo import load_card
-from apr_ui.agreement_words import (
+from apr_ui.attention.agreement_words import (
     AS_MUCH,
     MORE,
     NO,

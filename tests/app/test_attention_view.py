@@ -23,12 +23,12 @@ from apr_core.explain.attention import attention_of
 from apr_core.explain.attributions import attribute
 from apr_core.types import InputError
 from apr_core.zoo import load_model
-from apr_ui.agreement_view import agreement
-from apr_ui.agreement_words import OUTWEIGHS, WITH_ATTENTION, WITH_TRUTH
-from apr_ui.attention import ATTENTION, WORDS, Map, limits_of, map_of, methods_of, scenes_of
-from apr_ui.attention_link import AttentionView, view_from_params, view_to_params
+from apr_ui.attention.agreement import agreement
+from apr_ui.attention.agreement_words import OUTWEIGHS, WITH_ATTENTION, WITH_TRUTH
+from apr_ui.attention.link import AttentionView, view_from_params, view_to_params
+from apr_ui.attention.map_files import as_table, contact_sheet
+from apr_ui.attention.view import ATTENTION, WORDS, Map, limits_of, map_of, methods_of, scenes_of
 from apr_ui.heat import heat_picture
-from apr_ui.map_files import as_table, contact_sheet
 from tests.conftest import ROOT
 
 APR, VANILLA = "cifar10-resnet20-apr", "cifar10-resnet20-vanilla"

@@ -13,8 +13,8 @@ from apr_core.evaluation.metrics import Mean
 from apr_core.explain.attention import attention_of
 from apr_core.explain.regions import mass_inside, object_region
 from apr_core.zoo import load_model
-from apr_ui.class_attention import _verdict, ratio_of
-from apr_ui.classes import (
+from apr_ui.classes.attention import _verdict, ratio_of
+from apr_ui.classes.view import (
     ALL,
     FLIPPED,
     ORDERS,

@@ -12,8 +12,8 @@ from apr_core.classroom.board import Classrooms, Entry
 from apr_core.classroom.plan import STEPS
 from apr_core.gallery import load_gallery
 from apr_core.types import Status
-from apr_ui.board import as_html
-from apr_ui.classroom import HIDDEN_WORDS
+from apr_ui.classroom.board import as_html
+from apr_ui.classroom.view import HIDDEN_WORDS
 from apr_ui.lesson import shows
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
 from apr_ui.lesson.quiz import QUIZ

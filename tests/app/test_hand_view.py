@@ -22,9 +22,9 @@ from apr_core.runs import AttackRequest, MapRequest, Phase, RunView
 from apr_core.service import AttackService
 from apr_core.types import InputError
 from apr_core.zoo import load_model
-from apr_ui.hand_figures import DIM, duel, duel_words, looked_by_person, looked_by_search
-from apr_ui.hand_games import GameBook, book
-from apr_ui.hand_hints import hint_words
+from apr_ui.hand.figures import DIM, duel, duel_words, looked_by_person, looked_by_search
+from apr_ui.hand.games import GameBook, book
+from apr_ui.hand.hints import hint_words
 from apr_ui.looking import alone
 from apr_ui.page_table import page_entry
 from apr_ui.permalink import to_params
@@ -250,7 +250,7 @@ def test_another_page_plays_without_hints_and_without_a_choice_of_pixels() -> No
         import streamlit as st
 
         from apr_core.data.sample import load_test_image
-        from apr_ui.hand import play
+        from apr_ui.hand.view import play
 
         game = play(
             "seat", "cifar10-resnet20-vanilla", *load_test_image(index), page="lesson",

@@ -26,8 +26,8 @@ from apr_ui.page_table import PAGES, PageEntry
 from apr_ui.permalink import from_params, to_params
 from apr_ui.pictures import magnified, mapped, ringed
 from apr_ui.player.data import player_data
+from apr_ui.proof.truth import BARE, MASKED, as_table, in_words
 from apr_ui.resources import scorer, service
-from apr_ui.truth import BARE, MASKED, as_table, in_words
 from tests.conftest import ROOT
 
 
@@ -61,7 +61,7 @@ def test_the_attack_page_takes_every_setting() -> None:
 def test_the_page_says_of_a_picture_what_the_certificate_says(index: int) -> None:
     def script(index: int) -> None:
         from apr_core.data.sample import load_test_image
-        from apr_ui.certificate import show_certificate
+        from apr_ui.proof.certificate import show_certificate
 
         show_certificate("cifar10-resnet20-vanilla", *load_test_image(index))
 
@@ -80,7 +80,7 @@ def test_the_page_says_of_a_picture_what_the_certificate_says(index: int) -> Non
 def test_a_map_is_drawn_on_request(behind: str) -> None:
     def script() -> None:
         from apr_core.data.sample import load_test_image
-        from apr_ui.truth import offer_map
+        from apr_ui.proof.truth import offer_map
 
         offer_map("cifar10-resnet20-vanilla", *load_test_image(0))
 

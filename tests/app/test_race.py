@@ -27,11 +27,11 @@ from apr_core.types import InputError, Status, Stop
 from apr_core.zoo import checkpoint_folder, load_card, load_model
 from apr_ui.controls import Choice
 from apr_ui.page_table import page_entry
-from apr_ui.race import FIRST_DEFENCES, requests_for
-from apr_ui.race_charts import race_curves, transfer_chart, transfer_table, transfer_words
-from apr_ui.race_link import MOST_MODELS, race_from_params, race_to_params
-from apr_ui.race_report import contact_sheet, png_of, report_page
-from apr_ui.race_words import (
+from apr_ui.race.charts import race_curves, transfer_chart, transfer_table, transfer_words
+from apr_ui.race.link import MOST_MODELS, race_from_params, race_to_params
+from apr_ui.race.report import contact_sheet, png_of, report_page
+from apr_ui.race.view import FIRST_DEFENCES, requests_for
+from apr_ui.race.words import (
     Runner,
     as_table,
     in_finish_order,

@@ -38,17 +38,18 @@ FORBIDDEN = {
 }
 """Top-level packages that each folder may not import."""
 CLEAN = (
+    "attention/map_charts.py",
+    "attention/map_files.py",
     "charts.py",
-    "hand_figures.py",
-    "map_charts.py",
+    "hand/figures.py",
     "page_table.py",
     "permalink.py",
     "pictures.py",
-    "race_charts.py",
-    "race_link.py",
-    "race_report.py",
-    "race_words.py",
-    "result_charts.py",
+    "race/charts.py",
+    "race/link.py",
+    "race/report.py",
+    "race/words.py",
+    "results/charts.py",
 )
 """Modules of `apr_ui` that know no streamlit."""
 

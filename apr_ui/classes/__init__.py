@@ -1,0 +1,1 @@
+"""What a model does with each class, and where it looks."""

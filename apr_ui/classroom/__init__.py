@@ -1,0 +1,1 @@
+"""A class: opening it, a seat in it, its challenge board."""

@@ -1,0 +1,1 @@
+"""Playing by hand, and the search in the same place."""

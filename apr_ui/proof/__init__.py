@@ -1,0 +1,1 @@
+"""What can be proved of a picture: the seal, the masks, the truth map."""

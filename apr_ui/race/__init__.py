@@ -1,0 +1,1 @@
+"""A race: several models, one attack, watched side by side."""
