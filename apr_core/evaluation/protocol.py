@@ -180,13 +180,20 @@ def known_to(setting: Setting) -> tuple[Known, list[str]]:
         same = replace(same, images=record.setting.images, pixels=record.setting.pixels)
         same = replace(same, indices_sha256=record.setting.indices_sha256)
         if record.setting == same:
-            known[name] = {
-                (verdict.index, rung.pixels): rung
-                for verdict in record.verdicts
-                for rung in verdict.rungs
-            } | known.get(name, {})
+            known[name] = _searches_of(record) | known.get(name, {})
             sources.append(f"{name}: from the record {record.setting.name}.")
     return known, sources
+
+
+def _searches_of(record: Record) -> dict[tuple[int, int], Rung]:
+    """A record's rungs by image and pixels, each with the queries of its own search alone."""
+    searches = {}
+    for verdict in record.verdicts:
+        before = 0
+        for rung in verdict.rungs:
+            searches[verdict.index, rung.pixels] = replace(rung, queries=rung.queries - before)
+            before = rung.queries
+    return searches
 
 
 def _without_gradient(setting: Setting, model: nn.Module) -> tuple[Setting, list[str]]:

@@ -131,11 +131,14 @@ class Pixels(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        inner = LinearModel(size=4, classes=10, seed=2)
-        self.inner = inner
+        self.see(4)
+
+    def see(self, size: int) -> None:
+        """The more it sees, the less a pixel does to it."""
+        self.size, self.inner = size, LinearModel(size, classes=10, seed=2)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.inner(images[:, :, :4, :4])
+        return self.inner(images[:, :, : self.size, : self.size])
 
 
 @pytest.fixture(autouse=True)
@@ -254,9 +257,11 @@ def test_a_ladder_takes_the_papers_attack_from_its_record(subject: Subject, monk
     monkeypatch.setattr(protocol, "LADDER", ("top-gradient", "de"))
     quick = partial(OnePixelConfig, population=20, generations=4)
     monkeypatch.setattr(stages, "OnePixelConfig", quick)
+    subject.model.see(16)
     settings = {"pixels": (1, 2), "images": 8}
     straight = evaluate(subject, setting_for(subject, "ladder", **settings))
     assert straight.notes == []
+    assert straight.levels[-1].asr.rate < 1
     alone = evaluate(subject, setting_for(subject, "de", **settings))
     for other in (
         replace(alone, setting=replace(alone.setting, seed=1)),

@@ -334,13 +334,18 @@ def test_every_stage_of_the_ladder_is_known() -> None:
     assert set(LADDER) < set(STAGES)
 
 
-def test_what_is_known_is_not_searched_again(case) -> None:
+def test_what_is_known_is_not_searched_again() -> None:
     """With the verdicts of differential evolution at hand, the ladder ends as it does without."""
-    model, images, labels = case
+    model, images = LinearModel(size=12), pictures_of(20, 12)
+    labels = answers(model, images)
     stages, pixels = ("top-gradient", "de"), (1, 2)
-    alone = climbed(model, images, labels, pixels, ("de",))
-    known = {"de": {(one.index, rung.pixels): rung for one in alone for rung in one.rungs}}
+    known = {}
+    for several in ((1,), (2,)):  # each search by itself
+        alone = climbed(model, images, labels, several, ("de",))
+        known |= {(one.index, rung.pixels): rung for one in alone for rung in one.rungs}
+    known = {"de": known}
     straight = climbed(model, images, labels, pixels, stages)
+    assert any(one.rungs[1].stage != "top-gradient" for one in straight)
     counting = CountingModel(model)
     config = LadderConfig(stages, pixels)
     indices = torch.arange(len(images))
