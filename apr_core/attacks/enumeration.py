@@ -200,7 +200,7 @@ def input_gradient(scorer: Scorer, images: Tensor, labels: Tensor) -> Tensor:
     with torch.enable_grad(), evaluating(scorer.model):
         probe = as_input(images).requires_grad_()
         try:
-            return loss_gradient(scorer.model(probe), labels, probe)
+            return loss_gradient(scorer.answer(probe), labels, probe)
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise InputError(

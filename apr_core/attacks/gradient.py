@@ -5,12 +5,17 @@ Images are floats in [0, 1] here: what these functions return lies off the uint8
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 EPSILON = 8 / 255
 """The customary reach of an L-infinity attack on CIFAR-10 (Madry et al., 2018)."""
+
+Model = Callable[[Tensor], Tensor]
+"""Images (B, C, H, W) in [0, 1] -> logits (B, K)."""
 
 
 def loss_gradient(
@@ -46,7 +51,7 @@ def score_pixels(images: Tensor, gradient: Tensor) -> Tensor:
     return rise.sum(dim=1)
 
 
-def fgsm(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float = EPSILON) -> Tensor:
+def fgsm(model: Model, images: Tensor, labels: Tensor, epsilon: float = EPSILON) -> Tensor:
     """One step of size `epsilon` along the sign of the gradient (Goodfellow et al., 2015).
 
     Args:
@@ -62,10 +67,10 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float = EPSI
 
 
 def pgd(
-    model: nn.Module,
+    model: Model,
     images: Tensor,
     labels: Tensor,
-    generator: torch.Generator,
+    start: Tensor,
     epsilon: float = EPSILON,
     step: float = 2 / 255,
     steps: int = 7,
@@ -75,14 +80,13 @@ def pgd(
     Args:
         images: (B, C, H, W) in [0, 1].
         labels: (B,), the true ones.
-        generator: on the CPU, of the start.
+        start: where to begin within reach, in [0, 1], drawn at random: (B, C, H, W).
 
     Returns:
         (B, C, H, W) in [0, 1], at most `epsilon` from `images` in every channel.
     """
     low, high = (images - epsilon).clamp(0, 1), (images + epsilon).clamp(0, 1)
-    start = torch.rand(images.shape, generator=generator).to(images.device)
-    reached = low + start * (high - low)
+    reached = low + start.to(images.device) * (high - low)
     for _ in range(steps):
         reached = fgsm(model, reached, labels, step).clamp(low, high)
     return reached

@@ -18,7 +18,7 @@ from apr_core.attacks.result import PixelEdit, to_edits
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.stages import STAGES, Scene
 from apr_core.models.inference import evaluating
-from apr_core.types import InputError
+from apr_core.types import InputError, check_ranges
 
 MOST_PIXELS = int(RANGES["pixels"][1])
 INFINITE = float("inf")
@@ -55,6 +55,7 @@ class LadderConfig:
             )
         if not self.pixels or not 1 <= self.pixels[0] <= self.pixels[-1] <= MOST_PIXELS:
             raise InputError(f"pixels is {self.pixels}, but must lie between 1 and {MOST_PIXELS}.")
+        check_ranges(self, {"seed": RANGES["seed"]})
 
 
 @dataclass(frozen=True)
@@ -160,9 +161,11 @@ class _Climber:
         return [tuple(several) for several in rungs]
 
     def _stages(self, pixels: int) -> list[str]:
-        """What is tried with k pixels; at one, Sparse-RS tries nothing that the corners do not."""
+        """What is tried with k pixels; where images leave, Sparse-RS tries nothing at one pixel
+        that the corners have not tried."""
         asked = pixels in self.config.pixels
-        idle = "sparse-rs" if pixels == 1 and "corners" in self.config.stages else ""
+        swept = self.config.leave and pixels == 1 and "corners" in self.config.stages
+        idle = "sparse-rs" if swept else ""
         return [
             name
             for name in self.config.stages

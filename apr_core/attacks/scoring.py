@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -19,10 +20,16 @@ CPU_CHUNK, CUDA_CHUNK = 50, 4096
 """Images in a chunk: for each thread of a CPU what its cache holds, on a GPU what fills it."""
 FEW_CHUNK = {"cpu": 8, "cuda": 256}
 """Images in a chunk where few are looked at: they too are padded to one shape."""
+CONFIRMING = 10
+"""How many times as many answers of a random model decide whether a candidate flips it."""
 _NO_MEMORY = (
     "out of memory", "allocate memory", "not enough memory", "alloc_failed", "bad allocation",
 )  # fmt: skip
 """What an allocator says that has none left, in PyTorch, CUDA's libraries and onnxruntime."""
+
+
+Answer = Callable[[Tensor], Tensor]
+"""Floats in [0, 1], (N, C, H, W) -> logits (N, K)."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,9 @@ class Scorer:
         model: images (B, C, H, W) float in [0, 1] -> logits (B, K).
         chunk: images in one call of the model; by default what suits its device.
         draws: how often a model that answers at random is asked; its answer is then the logarithm
-            of its mean probabilities, which is what an attacker sees in the long run.
+            of its mean probabilities, which is what an attacker sees in the long run. What matters
+            is confirmed by `CONFIRMING` times as many answers, or the luckiest of thousands of
+            candidates would count as a flip.
         half: search in half precision (bfloat16 on a CPU). Then too, what matters is confirmed.
 
     Attributes:
@@ -146,7 +155,7 @@ class Scorer:
         self.chunk = chunk or default_chunk(self.device)
         self._few = FEW_CHUNK.get(self.device.type, 64)
         own = isinstance(model, Classifier)
-        self.exact = not (own or half)
+        self.exact = not (own or half or draws > 1)
         self.repeatable = own
         self._draws, self._half = draws, half
         self._search = prepare(model) if own else model
@@ -170,7 +179,7 @@ class Scorer:
         A candidate's logits differ from those that `score` gives by rounding.
         """
         with self._precision():
-            return self._few_on(self._search, edits.draw, len(edits))
+            return self._few_on(self._searched, edits.draw, len(edits))
 
     @torch.inference_mode()
     def look(self, images: Tensor) -> Tensor:
@@ -180,7 +189,17 @@ class Scorer:
     @torch.inference_mode()
     def confirm(self, images: Tensor) -> Tensor:
         """The model's own logits, in float32: uint8 (N, C, H, W) -> (N, K)."""
-        return self._few_on(self.model, _slices(images), len(images))
+        sure = partial(self.answer, draws=self._draws * CONFIRMING if self._draws > 1 else 1)
+        return self._few_on(sure, _slices(images), len(images))
+
+    def answer(self, images: Tensor, draws: int = 0) -> Tensor:
+        """The model's own logits (N, K) of floats in [0, 1], a gradient with them where it is on.
+
+        Args:
+            images: (N, C, H, W).
+            draws: answers to average; by default as many as in the search.
+        """
+        return _mean_answer(self.model, images, draws or self._draws)
 
     @torch.inference_mode()
     def certified_pixels(self, images: Tensor, labels: Tensor) -> Tensor | None:
@@ -188,28 +207,31 @@ class Scorer:
         prove = getattr(self.model, "certified_pixels", None)
         return prove(as_input(images), labels) if prove else None
 
+    def _searched(self, images: Tensor) -> Tensor:
+        return _mean_answer(self._search, images, self._draws)
+
     def _precision(self) -> torch.autocast:
         kind = torch.bfloat16 if self.device.type == "cpu" else torch.float16
         return torch.autocast(self.device.type, kind, enabled=self._half)
 
     def _search_on(self, draw: Callable[[int, int], Tensor], count: int) -> Tensor:
-        logits, chunk = self._in_chunks(self._search, draw, count, self.chunk)
+        logits, chunk = self._in_chunks(self._searched, draw, count, self.chunk)
         self.chunk = min(chunk, self.chunk)
         return logits
 
-    def _few_on(self, model: nn.Module, draw: Callable[[int, int], Tensor], count: int) -> Tensor:
-        logits, few = self._in_chunks(model, draw, count, self._few)
+    def _few_on(self, answer: Answer, draw: Callable[[int, int], Tensor], count: int) -> Tensor:
+        logits, few = self._in_chunks(answer, draw, count, self._few)
         self._few = min(few, self._few)
         return logits
 
     def _in_chunks(
-        self, model: nn.Module, draw: Callable[[int, int], Tensor], count: int, chunk: int
+        self, answer: Answer, draw: Callable[[int, int], Tensor], count: int, chunk: int
     ) -> tuple[Tensor, int]:
         """Logits (count, K) of what `draw(first, last)` draws, and the chunk that memory bore."""
         parts: list[Tensor] = []
         first = 0
         while not parts or first < count:
-            part = self._unless_full(model, draw, first, chunk)
+            part = self._unless_full(answer, draw, first, chunk)
             if part is not None:
                 parts.append(part)
                 first += chunk
@@ -223,11 +245,11 @@ class Scorer:
         return torch.cat(parts), chunk
 
     def _unless_full(
-        self, model: nn.Module, draw: Callable[[int, int], Tensor], first: int, chunk: int
+        self, answer: Answer, draw: Callable[[int, int], Tensor], first: int, chunk: int
     ) -> Tensor | None:
         """One chunk's logits; None where memory does not suffice for it."""
         try:
-            return self._classify(model, draw(first, first + chunk), chunk)
+            return self._classify(answer, draw(first, first + chunk), chunk)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -235,16 +257,18 @@ class Scorer:
             torch.cuda.empty_cache()
         return None
 
-    def _classify(self, model: nn.Module, images: Tensor, shape: int) -> Tensor:
+    def _classify(self, answer: Answer, images: Tensor, shape: int) -> Tensor:
         """Logits (n, K) of uint8 images (n, C, H, W), n at most `shape`, padded if need be."""
         count = len(images)
         if self.repeatable and count < shape:
             images = torch.cat([images, images.new_zeros(shape - count, *images.shape[1:])])
-        seen = as_input(images)
-        if self._draws == 1:
-            return check_logits(model(seen), len(images))[:count]
-        answers = [check_logits(model(seen), len(images)) for _ in range(self._draws)]
-        return torch.stack(answers).softmax(-1).mean(0).log()[:count]
+        return answer(as_input(images))[:count]
+
+
+def _mean_answer(model: nn.Module, images: Tensor, draws: int) -> Tensor:
+    """Logits of images, or the logarithm of the mean probabilities of several draws: (N, K)."""
+    answers = [check_logits(model(images), len(images)) for _ in range(draws)]
+    return answers[0] if draws == 1 else torch.stack(answers).softmax(-1).mean(0).log()
 
 
 def _slices(images: Tensor) -> Callable[[int, int], Tensor]:

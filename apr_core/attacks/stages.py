@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from apr_core import random
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.enumeration import corner_sweep, refine_colours, top_gradient
 from apr_core.attacks.found import Found, margins_of
-from apr_core.attacks.gradient import fgsm, pgd
+from apr_core.attacks.gradient import Model, fgsm, pgd
 from apr_core.attacks.pixels import apply_edits
-from apr_core.attacks.scoring import Scorer, as_input, check_logits
+from apr_core.attacks.scoring import Scorer, as_input
 from apr_core.attacks.search import Search
 from apr_core.attacks.sparse_rs import sparse_rs
 from apr_core.models.inference import evaluating
@@ -54,12 +55,14 @@ class Stage:
         attack: finds edits of k pixels; or of none, if it changes more than pixels.
         extends: whether it finds one pixel more than the base, and is run for every k on the way.
         gradient: whether it needs one.
+        few: whether it changes k pixels, and not all of them a little.
         afresh: whether it finds edits that do not depend on what was found before.
     """
 
     attack: Callable[[Scene], Found]
     extends: bool = False
     gradient: bool = False
+    few: bool = True
     afresh: bool = False
 
 
@@ -69,11 +72,13 @@ def _corners(scene: Scene) -> Found:
 
 def _refine(scene: Scene) -> Found:
     images = scene.one_more()
-    margins = scene.corner_margins
-    if margins is None:
-        margins = corner_sweep(scene.scorer, images, scene.labels, scene.seed, leave=False).margins
-    assert margins is not None
-    return refine_colours(scene.scorer, images, scene.labels, margins)
+    if scene.corner_margins is not None:
+        return refine_colours(scene.scorer, images, scene.labels, scene.corner_margins)
+    swept = corner_sweep(scene.scorer, images, scene.labels, scene.seed, leave=False)
+    assert swept.margins is not None
+    found = refine_colours(scene.scorer, images, scene.labels, swept.margins)
+    every = swept.margins.shape[1]  # all were tried, also after a flip
+    return replace(found, queries=found.queries + every)
 
 
 def _top_gradient(scene: Scene) -> Found:
@@ -111,17 +116,18 @@ def _fgsm(scene: Scene) -> Found:
 
 
 def _pgd(scene: Scene) -> Found:
-    generator = torch.Generator().manual_seed(scene.seed)
-    return _shift(scene, partial(pgd, generator=generator))
+    keys = random.keys_for(scene.seed, scene.indices)
+    start = random.uniform(keys, 0, tuple(scene.images.shape[1:]))
+    return _shift(scene, partial(pgd, start=start))
 
 
-def _shift(scene: Scene, attack: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> Found:
+def _shift(scene: Scene, attack: Callable[[Model, Tensor, Tensor], Tensor]) -> Found:
     """An attack on every pixel at once, off the uint8 grid: whether it flips, and no edits."""
-    model = scene.scorer.model
-    with torch.enable_grad(), evaluating(model):
-        shifted = attack(model, as_input(scene.images), scene.labels)
+    scorer = scene.scorer
+    with torch.enable_grad(), evaluating(scorer.model):
+        shifted = attack(scorer.answer, as_input(scene.images), scene.labels)
         with torch.no_grad():
-            logits = check_logits(model(shifted), len(shifted))
+            logits = scorer.answer(shifted)
     found = Found.nothing(len(scene.images), scene.scorer.device)
     return replace(
         found,
@@ -140,5 +146,5 @@ STAGES.add(
     "de-margin", Stage(partial(_differential_evolution, fitness=Fitness.MARGIN), afresh=True)
 )
 STAGES.add("de", Stage(partial(_differential_evolution, fitness=Fitness.PROBABILITY), afresh=True))
-STAGES.add("fgsm", Stage(_fgsm, gradient=True))
-STAGES.add("pgd", Stage(_pgd, gradient=True))
+STAGES.add("fgsm", Stage(_fgsm, gradient=True, few=False))
+STAGES.add("pgd", Stage(_pgd, gradient=True, few=False))

@@ -54,7 +54,8 @@ class AdversarialTraining:
         if self.examples == "fgsm":
             return fgsm(model, images, labels, self.epsilon)
         if self.examples == "pgd":
-            return pgd(model, images, labels, generator, self.epsilon)
+            start = torch.rand(images.shape, generator=generator)
+            return pgd(model, images, labels, start, self.epsilon)
         probe = images.detach().requires_grad_()
         gradient = loss_gradient(model(probe), labels, probe)
         return worst_pixel_examples(images, gradient, generator)

@@ -83,7 +83,8 @@ class Level:
         asr: attack success rate: flipped of those that the model got right.
         robust: share of all images that it gets right and that withstood.
         caught: by stage, how many images it was the first to flip.
-        alone: by stage, how many it flips by itself; empty unless every stage tried every image.
+        alone: by stage, how many it flips by itself with one pixel; empty for more, which begin
+            with what all stages found, and unless every stage tried every image.
         curve: share broken within so many queries.
     """
 
@@ -211,7 +212,7 @@ def _summed_up(setting: Setting, pixels: int, place: int, verdicts: tuple[Verdic
         asr=rate_of(len(flipped), len(rungs)),
         robust=rate_of(len(rungs) - len(flipped), len(verdicts)),
         caught=counts,
-        alone={} if setting.leave else alone,
+        alone={} if setting.leave or pixels > 1 else alone,
         curve=success_curve([rung.queries for rung in flipped], max(1, len(rungs))),
     )
 

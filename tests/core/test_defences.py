@@ -211,7 +211,8 @@ def test_the_adversarial_half_is_what_the_attack_makes(examples: str) -> None:
     if examples == "fgsm":
         expected = fgsm(model, half, labels[:4])
     else:
-        expected = pgd(model, half, labels[:4], torch.Generator().manual_seed(3))
+        start = torch.rand(half.shape, generator=torch.Generator().manual_seed(3))
+        expected = pgd(model, half, labels[:4], start)
     assert torch.equal(batch, torch.cat([expected, images[4:]]))
     torch.testing.assert_close(loss, F.cross_entropy(model(batch), labels))
 
@@ -228,7 +229,8 @@ def test_fgsm_is_the_best_of_all_corners_of_its_cube_for_a_linear_model() -> Non
 def test_pgd_stays_in_reach_and_ends_at_fgsms_corner_of_a_linear_model() -> None:
     model = LinearModel(size=4, classes=2)
     images, labels = noise(5, 3, 4, 4), torch.arange(5) % 2
-    found = pgd(model, images, labels, torch.Generator().manual_seed(0), epsilon=0.05, step=0.02)
+    start = torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
+    found = pgd(model, images, labels, start, epsilon=0.05, step=0.02)
     assert (found - images).abs().max() <= 0.05 + 1e-6
     assert 0 <= found.min() <= found.max() <= 1
     torch.testing.assert_close(found, fgsm(model, images, labels, 0.05))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig
 from apr_core.attacks import ladder, stages
+from apr_core.attacks.enumeration import corner_sweep
 from apr_core.attacks.ladder import Rung
 from apr_core.attacks.scoring import Scorer
 from apr_core.cli import main
@@ -287,6 +288,21 @@ def test_a_random_model_is_attacked_through_its_mean() -> None:
     assert set(once.argmax(1).tolist()) > {0}
     assert set(often.argmax(1).tolist()) == {0}
     torch.testing.assert_close(often.exp().sum(1), torch.ones(50))
+
+
+def test_luck_breaks_no_random_model() -> None:
+    """Among thousands of noisy answers some are wrong; asked more often, none of them is."""
+
+    class Lucky(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return 2 * torch.randn(len(images), 3) + torch.tensor([2.0, 0.0, 0.0])
+
+    torch.manual_seed(0)
+    images, labels = torch.zeros(3, 3, 12, 12, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64)
+    scorer = Scorer(Lucky(), draws=10)
+    found = corner_sweep(scorer, images, labels)
+    assert (found.margins < 0).any()
+    assert not found.flipped.any()
 
 
 def test_flips_found_in_half_precision_are_the_models_own(subject: Subject) -> None:
