@@ -1,7 +1,8 @@
-"""Files that are there whole or not at all."""
+"""Files: there whole or not at all, and what is in them."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 
@@ -18,3 +19,9 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     part.write_bytes(content.encode() if isinstance(content, str) else content)
     part.replace(path)
     return path
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,6 @@ unpickled, and weights whose hash is not the card's are refused. What comes with
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -22,7 +21,7 @@ from torch import nn
 
 from apr_core import strict
 from apr_core.defences import restore_front
-from apr_core.files import write_whole
+from apr_core.files import file_sha256, write_whole
 from apr_core.models import Classifier, build_model
 from apr_core.registry import unknown_name
 from apr_core.types import InputError, shown
@@ -261,9 +260,3 @@ def write_card(card: Card, own: bool = False) -> None:
     """Write or replace a card, whole or not at all."""
     path = checkpoint_folder(own) / f"{card.name}.json"
     write_whole(path, json.dumps(asdict(card), indent=1) + "\n")
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

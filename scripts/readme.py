@@ -106,13 +106,13 @@ def _evaluations() -> str:
     if not records:
         return ""
     rows = [
-        "| model | lattice | attack | pixels | success rate | 95 % interval | of images |",
+        "| model | lattice | attack | changed | success rate | 95 % interval | of images |",
         "|---|---|---|---|---|---|---|",
     ]
     rows += [
         f"| `{record.setting.model}` | {record.setting.lattice or ''} | {record.setting.attack} | "
-        f"{level.pixels} | {level.asr.rate:.1%} | {level.asr.low:.1%} to {level.asr.high:.1%} | "
-        f"{level.asr.total} |"
+        f"{record.setting.reach(level.pixels)} | {level.asr.rate:.1%} | "
+        f"{level.asr.low:.1%} to {level.asr.high:.1%} | {level.asr.total} |"
         for record in records
         for level in record.levels
     ]

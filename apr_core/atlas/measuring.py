@@ -76,9 +76,8 @@ def agreement_setting(subject: Subject, images: int) -> AgreementSetting:
     Raises:
         InputError: a number of images that cannot be.
     """
-    sha256 = subject.card.sha256 if subject.card else ""
     chosen, config = indices_sha256(even_indices(images)), asdict(AttributionConfig())
-    return AgreementSetting(subject.name, sha256, images, chosen, TOP, STEPS, config)
+    return AgreementSetting(subject.name, subject.sha256, images, chosen, TOP, STEPS, config)
 
 
 def measure_agreement(

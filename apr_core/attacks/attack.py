@@ -74,7 +74,7 @@ class OnePixelAttack:
             search = Search(
                 self.config,
                 self.scorer,
-                as_uint8(images),
+                _as_pictures(images),
                 _as_labels(labels, images),
                 None if targets is None else _as_labels(targets, images),
                 indices,
@@ -96,7 +96,7 @@ class OnePixelAttack:
         labels, indices = torch.tensor([label]), torch.tensor([index])
         with evaluating(self.model):
             search = Search(
-                self.config, self.scorer, as_uint8(image[None]), labels, indices=indices
+                self.config, self.scorer, _as_pictures(image[None]), labels, indices=indices
             )
         while search.live:
             with evaluating(self.model):
@@ -124,6 +124,17 @@ def as_uint8(images: Tensor) -> Tensor:
             "and leave normalisation to the model."
         )
     return images.detach().mul(255).round().to(torch.uint8)
+
+
+def _as_pictures(images: Tensor) -> Tensor:
+    """Images (B, 3, H, W) on the uint8 grid."""
+    pictures = as_uint8(images)
+    if pictures.shape[1] != 3:
+        raise InputError(
+            f"A pixel has three channels, but these images have {pictures.shape[1]}; repeat a grey "
+            "one with images.expand(-1, 3, -1, -1)."
+        )
+    return pictures
 
 
 def _as_labels(labels: Tensor, images: Tensor) -> Tensor:

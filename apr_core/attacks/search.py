@@ -61,6 +61,7 @@ class Search:
         state = one_pixel.init(config, images, labels, targets.to(device), self.indices)
         self.misclassified = self._before.leading != labels
         self.state: AttackState = one_pixel.finish(state, self.misclassified)
+        self._cut = torch.zeros_like(self.misclassified)
         self._candidates: Candidates | None = None
         self._parents: AttackState = self.state
         self._said: Readings | None = None
@@ -118,6 +119,7 @@ class Search:
 
     def cancel(self) -> None:
         """End every image's search where it is."""
+        self._cut |= ~self.state.done
         self.state = one_pixel.finish(self.state, torch.ones_like(self.state.done))
 
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -159,8 +161,8 @@ class Search:
             return Status.MISCLASSIFIED
         if success:
             return Status.FLIPPED
-        spent = int(self.state.queries[row]) >= self.config.max_queries
-        return Status.SURVIVED if spent else Status.CANCELLED
+        ended = bool(self.state.done[row] & ~self._cut[row])
+        return Status.SURVIVED if ended else Status.CANCELLED
 
     def result(self) -> Outcome:
         """How the first image ended."""

@@ -70,6 +70,7 @@ def chosen_subject(
         return Subject(args.model, load_model(args.model, device), load_card(args.model)), ()
     model = load_external(args.model, device)
     check = check_model(model, *check_images(), randomised=randomised)
+    model.differentiable = model.differentiable and check.differentiable
     return Subject(args.model, model), check.notes
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -29,7 +30,7 @@ from apr_core.cli.common import (
 )
 from apr_core.cluster.tasks import describe_cluster, spread
 from apr_core.evaluation.journal import Deal, Entries
-from apr_core.evaluation.protocol import Attempt, EvalProgress, evaluate, setting_for
+from apr_core.evaluation.protocol import Attempt, EvalProgress, Subject, evaluate, setting_for
 from apr_core.evaluation.record import Level, Record, Setting, save_record
 from apr_core.hardware import default_device
 from apr_core.training.workers import join_workers, worker_device
@@ -78,18 +79,7 @@ def run(args: argparse.Namespace) -> int:
     if args.workers != 1:
         return _share(args)
     device = worker_device(chosen_device(args))
-    subject, notes = chosen_subject(args, device, randomised=args.draws > 1)
-    setting = setting_for(
-        subject,
-        args.attack,
-        pixels_of(args.pixels),
-        args.images,
-        args.seed,
-        not args.all,
-        args.draws,
-        args.half,
-        args.lattice,
-    )
+    subject, setting, notes = _asked(args, device)
     with join_workers(device) as workers:
         silent = args.json or not workers.first
         with tqdm(total=setting.images, unit="image", disable=silent) as bar:
@@ -108,6 +98,29 @@ def run(args: argparse.Namespace) -> int:
             print(in_words(record))
             print(f"The record is {path}.")
     return 0
+
+
+def _asked(
+    args: argparse.Namespace, device: torch.device
+) -> tuple[Subject, Setting, tuple[str, ...]]:
+    """The model and what is to be done with it, and what a check of a user's own has to say.
+
+    Raises:
+        InputError: there is no such model, or it cannot be evaluated so.
+    """
+    subject, notes = chosen_subject(args, device, randomised=args.draws > 1)
+    setting = setting_for(
+        subject,
+        args.attack,
+        pixels_of(args.pixels),
+        args.images,
+        args.seed,
+        not args.all,
+        args.draws,
+        args.half,
+        args.lattice,
+    )
+    return subject, setting, notes
 
 
 def pixels_of(text: str) -> tuple[int, ...]:
@@ -149,6 +162,7 @@ def _share(args: argparse.Namespace) -> int:
     """Start as many processes, which share the images."""
     if not 1 <= args.workers <= 64:
         raise InputError(f"workers is {args.workers}, but must lie between 1 and 64.")
+    _asked(args, torch.device("cpu"))  # one sentence here, or a traceback from each process
     asked = {**vars(args), "workers": 1}
     words = ["evaluate", *_options(asked)]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -194,15 +208,14 @@ def in_words(record: Record) -> str:
     lines = [f"{setting.subject} against {setting.attack}, seed {setting.seed}"]
     if record.clean_all:
         lines.append(f"clean accuracy        {rate_words(record.clean_all)} test images")
-    lines += [line for level in record.levels for line in _level(level)]
+    lines += [line for level in record.levels for line in _level(setting, level)]
     return "\n".join([*lines, *record.notes])
 
 
-def _level(level: Level) -> list[str]:
+def _level(setting: Setting, level: Level) -> list[str]:
     caught = ", ".join(f"{name} {count}" for name, count in level.caught.items() if count)
-    pixels = "pixel" if level.pixels == 1 else "pixels"
     return [
-        f"{level.pixels} {pixels}: success rate {rate_words(level.asr)} it got right"
+        f"{setting.reach(level.pixels)}: success rate {rate_words(level.asr)} it got right"
         + (f" ({caught})" if caught else ""),
         f"         robust       {rate_words(level.robust)} images",
     ]

@@ -88,7 +88,8 @@ def cell_of(
     if record is None:
         return cell
     theirs = find_record(records.evaluations, card, PAPERS_ATTACK, cell.lattice)
-    three = record.level(3)
+    most = find_record(records.evaluations, card, record.setting.attack, cell.lattice, 3)
+    three = most.level(3) if most else None
     return replace(
         cell,
         asr=_one_pixel(record).asr,
@@ -101,14 +102,21 @@ def cell_of(
     )
 
 
+def compare(first: Cell, second: Cell, records: Sequence[Record]) -> Paired | None:
+    """Two models under the attack of the second's cell; None if it was not tried on both."""
+    if not second.attack:
+        return None
+    record = find_record(records, load_card(second.model), second.attack, second.lattice)
+    return _against(first.model, second.model, records, record) if record else None
+
+
 def _against(reference: str, name: str, records: Sequence[Record], record: Record) -> Paired | None:
     """A record against the same attack's on the reference; None if there is none to compare."""
     if reference not in model_names() or (reference == name and not record.setting.lattice):
         return None
-    other = find_record(records, load_card(reference), record.setting.attack)
-    if other is None or other.setting.indices_sha256 != record.setting.indices_sha256:
-        return None
-    return paired(other.broken(1), record.broken(1))
+    alike = [other for other in records if record.setting.like(other.setting)]
+    other = find_record(alike, load_card(reference), record.setting.attack)
+    return paired(other.broken(1), record.broken(1)) if other else None
 
 
 def _read_seeds(card: Card) -> list[dict[str, Any]]:
@@ -134,17 +142,16 @@ def _read_seeds(card: Card) -> list[dict[str, Any]]:
 
 def _over_runs(runs: list[dict[str, Any]], records: Sequence[Record], like: Record) -> Mean | None:
     """The success rate over training runs, each evaluated as the shipped one; None if not all."""
-    rates = [
-        _one_pixel(record).asr.rate
-        for run in runs
+    rates = {
+        record.setting.sha256: _one_pixel(record).asr.rate
         for record in records
-        if record.setting.sha256 == run["sha256"]
-        and record.setting.attack == like.setting.attack
+        if record.setting.like(like.setting)
         and record.setting.images == like.setting.images
         and record.setting.lattice == like.setting.lattice
         and record.level(1) is not None
-    ]
-    return mean_of(rates) if runs and len(rates) == len(runs) else None
+    }
+    known = [rates[run["sha256"]] for run in runs if run["sha256"] in rates]
+    return mean_of(known) if runs and len(known) == len(runs) else None
 
 
 class _Measured(Protocol):
@@ -191,20 +198,22 @@ def lattices_of(records: Sequence[CertRecord], cards: Iterable[Card]) -> list[Ce
 
 
 def find_record(
-    records: Sequence[Record], card: Card, attack: str = "", lattice: int = 0
+    records: Sequence[Record], card: Card, attack: str = "", lattice: int = 0, pixels: int = 1
 ) -> Record | None:
-    """The record of a model's present weights at one pixel, of the most images.
+    """The record of a model's present weights at k pixels, of the most images.
 
     Args:
         attack: which; by default the ladder, else the corner sweep, else whatever there is.
         lattice: spacing of the lattice that it stood behind; 0 for none.
+        pixels: k.
     """
     fitting = [
         record
         for record in records
         if is_of(record, card)
         and record.setting.lattice == lattice
-        and record.level(1) is not None
+        and record.setting.few
+        and record.level(pixels) is not None
         and attack in ("", record.setting.attack)
     ]
     order = (PAPERS_ATTACK, "corners", LADDER)

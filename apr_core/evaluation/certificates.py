@@ -104,9 +104,8 @@ def cert_setting(subject: Subject, images: int, spacing: int = SPACING) -> CertS
         InputError: numbers that cannot be.
     """
     LatticeMasking(subject.model, spacing)
-    sha256 = subject.card.sha256 if subject.card else ""
     return CertSetting(
-        subject.name, sha256, spacing, images, indices_sha256(choose_indices(images))
+        subject.name, subject.sha256, spacing, images, indices_sha256(choose_indices(images))
     )
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from apr_core.evaluation import paper
 from apr_core.evaluation.cells import Cell
-from apr_core.evaluation.metrics import Rate
+from apr_core.evaluation.metrics import Paired, Rate, difference, reduction
 from apr_core.evaluation.trials import Trial
 
 SURE = 0.05
-"""A difference with a larger p-value is called no difference."""
+"""A difference with a larger p-value may be chance. Where a claim names a figure, all of ours'
+95 % interval must lie on one side of it."""
 
 
 class Holds(StrEnum):
@@ -34,44 +35,80 @@ class Claim:
     found: str
 
 
-def defence_claims(architecture: str, cells: dict[str, Cell]) -> list[Claim]:
+Compare = Callable[[Cell, Cell], Paired | None]
+"""Two models under the same attack, on the images that both get right."""
+Finding = tuple[Holds, str]
+
+
+def defence_claims(architecture: str, cells: dict[str, Cell], compare: Compare) -> list[Claim]:
     """The reduction, the first place and the price, as section V.B has them."""
     theirs = {row.defence: row for row in paper.DEFENCES}
     drop = 1 - theirs["apr"].asr / theirs["vanilla"].asr
     price = theirs["vanilla"].clean - theirs["apr"].clean
     apr, vanilla = cells.get("apr"), cells.get("vanilla")
-    claims = []
-    text = f"APR lowers the success rate by {drop:.1%} against the undefended model."
-    if apr is None or vanilla is None or not apr.asr or not vanilla.asr or not vanilla.asr.count:
-        claims.append(Claim(text, architecture, Holds.UNMEASURED, ""))
-    else:
-        ours = 1 - apr.asr.rate / vanilla.asr.rate
-        sure = apr.versus is not None and apr.versus.p_value < SURE
-        found = f"By {ours:.1%}: {_short(vanilla.asr)} to {_short(apr.asr)}"
-        if apr.versus is not None:
-            found += f", p = {apr.versus.p_value:.2g} on {apr.versus.images} shared images"
-        holds = Holds.YES if ours >= drop else Holds.NO
-        holds = holds if sure else Holds.OPEN
-        claims.append(Claim(text, architecture, holds, f"{found}."))
-    rates = {name: cell.asr for name, cell in cells.items() if name in theirs and cell.asr}
-    text = "APR has the lowest success rate of the five."
-    if len(rates) < len(theirs):
-        claims.append(Claim(text, architecture, Holds.UNMEASURED, f"{len(rates)} of 5 measured."))
-    else:
-        lowest = min(rates, key=lambda name: rates[name].rate)
-        found = f"The lowest is {lowest}, {_short(rates[lowest])}."
-        claims.append(settled(text, architecture, lowest == "apr", found))
-    text = f"APR costs at most {100 * price:.1f} points of clean accuracy."
+    said = (
+        (
+            f"APR lowers the success rate by {drop:.1%} against the undefended model.",
+            _lowers(apr, vanilla, drop),
+        ),
+        ("APR has the lowest success rate of the five.", _lowest(cells, list(theirs), compare)),
+        (
+            f"APR costs at most {100 * price:.1f} points of clean accuracy.",
+            _price(apr, vanilla, price),
+        ),
+    )
+    return [Claim(text, architecture, holds, found) for text, (holds, found) in said]
+
+
+def _lowers(apr: Cell | None, vanilla: Cell | None, drop: float) -> Finding:
+    """Whether the success rate falls by so large a share."""
+    if apr is None or vanilla is None or not apr.asr or not vanilla.asr:
+        return Holds.UNMEASURED, ""
+    rates = f"{_short(vanilla.asr)} to {_short(apr.asr)}"
+    ours = reduction(apr.versus) if apr.versus else None
+    if apr.versus is None or ours is None:
+        return Holds.OPEN, f"{rates}, not by the same attack on images that both get right."
+    return settle(ours.at_least(drop)), (
+        f"By {ours.value:.1%} [{ours.low:.1%}, {ours.high:.1%}] on the {apr.versus.images} images "
+        f"that both get right: {rates}, p = {apr.versus.p_value:.2g}."
+    )
+
+
+def _lowest(cells: dict[str, Cell], names: list[str], compare: Compare) -> Finding:
+    """Whether APR's rate is the lowest, beyond chance."""
+    rates = {name: cells[name].asr for name in names if name in cells}
+    known = {name: rate.rate for name, rate in rates.items() if rate is not None}
+    if len(known) < len(names):
+        return Holds.UNMEASURED, f"{len(known)} of {len(names)} measured."
+    lowest = min(known, key=known.__getitem__)
+    rivals = ["apr"] if lowest != "apr" else [name for name in names if name != "apr"]
+    against = {name: compare(cells[name], cells[lowest]) for name in rivals}
+    found = ", ".join(
+        f"{name}, {known[name]:.1%} (p = {one.p_value:.2g})"
+        if one
+        else f"{name}, {known[name]:.1%}"
+        for name, one in sorted(against.items(), key=lambda item: known[item[0]])
+    )
+    sure = all(
+        one is not None and one.p_value < SURE and one.first_only > one.second_only
+        for one in against.values()
+    )
+    holds = settle(lowest == "apr") if sure else Holds.OPEN
+    return holds, f"The lowest is {lowest}, {known[lowest]:.1%}; beside it {found}."
+
+
+def _price(apr: Cell | None, vanilla: Cell | None, price: float) -> Finding:
+    """Whether so many points of clean accuracy are lost at most."""
     if apr is None or vanilla is None or not apr.clean or not vanilla.clean:
-        claims.append(Claim(text, architecture, Holds.UNMEASURED, ""))
-    else:
-        ours = vanilla.clean.rate - apr.clean.rate
-        found = f"It costs {100 * ours:.1f}: {vanilla.clean.rate:.1%} to {apr.clean.rate:.1%}."
-        claims.append(settled(text, architecture, ours <= price + 1e-9, found))
-    return claims
+        return Holds.UNMEASURED, ""
+    ours = difference(vanilla.clean, apr.clean)
+    return settle(ours.at_most(price + 1e-9)), (
+        f"It costs {100 * ours.value:.1f} [{100 * ours.low:.1f}, {100 * ours.high:.1f}]: "
+        f"{vanilla.clean.rate:.1%} to {apr.clean.rate:.1%}."
+    )
 
 
-def ablation_claims(architecture: str, cells: dict[str, Cell]) -> list[Claim]:
+def ablation_claims(architecture: str, cells: dict[str, Cell], compare: Compare) -> list[Claim]:
     """That each component helps, as section V.D has it."""
     full, claims = cells.get("apr"), []
     for row in paper.ABLATION[1:]:
@@ -81,14 +118,11 @@ def ablation_claims(architecture: str, cells: dict[str, Cell]) -> list[Claim]:
             claims.append(Claim(text, architecture, Holds.UNMEASURED, ""))
             continue
         found = f"{_short(part.asr)} against {_short(full.asr)}"
-        holds = Holds.NO
-        if part.versus is not None:
-            found += f", p = {part.versus.p_value:.2g} on {part.versus.images} shared images"
-            more = part.versus.second_only > part.versus.first_only
-            if part.versus.p_value >= SURE:
-                holds = Holds.OPEN
-            elif more:
-                holds = Holds.YES
+        holds, versus = Holds.OPEN, compare(full, part)
+        if versus is not None:
+            found += f", p = {versus.p_value:.2g} on {versus.images} shared images"
+            if versus.p_value < SURE:
+                holds = settle(versus.second_only > versus.first_only)
         claims.append(Claim(text, architecture, holds, f"{found}."))
     return claims
 
@@ -111,13 +145,15 @@ def certificate_claims(architecture: str, trials: Sequence[Trial]) -> list[Claim
         )
         if trial.which:
             found += f" Test images {', '.join(map(str, trial.which[:10]))}: the proof is broken."
-        claims.append(settled(text, architecture, not trial.which, found))
+        claims.append(Claim(text, architecture, settle(not trial.which), found))
     return claims
 
 
-def settled(text: str, architecture: str, holds: bool, found: str) -> Claim:
-    """A claim that our figures leave no doubt about."""
-    return Claim(text, architecture, Holds.YES if holds else Holds.NO, found)
+def settle(holds: bool | None) -> Holds:
+    """In words; None where our figures leave it open."""
+    if holds is None:
+        return Holds.OPEN
+    return Holds.YES if holds else Holds.NO
 
 
 def _short(rate: Rate) -> str:

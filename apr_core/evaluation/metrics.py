@@ -67,11 +67,13 @@ class Paired:
 
     Attributes:
         images: how many those are.
+        both: broken for both.
         first_only, second_only: broken for one of them alone.
         p_value: McNemar's exact test that both are broken equally often, two-sided.
     """
 
     images: int
+    both: int
     first_only: int
     second_only: int
     p_value: float
@@ -82,7 +84,52 @@ def paired(first: dict[int, bool], second: dict[int, bool]) -> Paired:
     shared = first.keys() & second.keys()
     first_only = sum(first[index] and not second[index] for index in shared)
     second_only = sum(second[index] and not first[index] for index in shared)
-    return Paired(len(shared), first_only, second_only, mcnemar(first_only, second_only))
+    both = sum(first[index] and second[index] for index in shared)
+    return Paired(len(shared), both, first_only, second_only, mcnemar(first_only, second_only))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and its interval at `CONFIDENCE`."""
+
+    value: float
+    low: float
+    high: float
+
+    def at_least(self, bound: float) -> bool | None:
+        """Whether the whole interval lies at or over a bound, or under it; None for neither."""
+        if self.low >= bound:
+            return True
+        return False if self.high < bound else None
+
+    def at_most(self, bound: float) -> bool | None:
+        """Whether the whole interval lies at or under a bound, or over it; None for neither."""
+        if self.high <= bound:
+            return True
+        return False if self.low > bound else None
+
+
+def reduction(found: Paired) -> Estimate | None:
+    """By what share the second model is broken less often than the first, on shared images.
+
+    One less the ratio of two paired proportions, with Wald's interval of its logarithm (Nam and
+    Blackwelder, 2002); None where one of them is never broken, which that has no interval for.
+    """
+    first, second = found.both + found.first_only, found.both + found.second_only
+    if not first or not second:
+        return None
+    ratio = second / first
+    spread = math.sqrt((found.first_only + found.second_only) / (first * second))
+    reach = math.exp(NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * spread)
+    return Estimate(1 - ratio, 1 - ratio * reach, 1 - ratio / reach)
+
+
+def difference(first: Rate, second: Rate) -> Estimate:
+    """The first share less the second, as of independent samples (Newcombe, 1998, method 10)."""
+    found = first.rate - second.rate
+    low = math.hypot(first.rate - first.low, second.high - second.rate)
+    high = math.hypot(first.high - first.rate, second.rate - second.low)
+    return Estimate(found, found - low, found + high)
 
 
 def mcnemar(first_only: int, second_only: int) -> float:

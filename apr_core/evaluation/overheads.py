@@ -8,7 +8,8 @@ from typing import Any
 
 from apr_core import strict
 from apr_core.evaluation import paper
-from apr_core.evaluation.claims import Claim, Holds
+from apr_core.evaluation.claims import Claim, Holds, settle
+from apr_core.evaluation.metrics import Estimate
 from apr_core.evaluation.record import results_folder
 from apr_core.types import InputError
 
@@ -41,7 +42,7 @@ def overhead_claims(rows: Sequence[OverheadRow]) -> list[Claim]:
         Claim(
             f"{what} takes at most {theirs:.1%} longer with {_called(row.form)}.",
             row.architecture,
-            _verdict(theirs, interval),
+            settle(Estimate(ours, *interval).at_most(theirs)) if interval else Holds.OPEN,
             f"{ours:.1%} longer ({row.form}, {row.hardware}).",
         )
         for row in rows
@@ -51,13 +52,6 @@ def overhead_claims(rows: Sequence[OverheadRow]) -> list[Claim]:
         )
         if theirs is not None and ours is not None
     ]
-
-
-def _verdict(most: float, interval: tuple[float, float] | None) -> Holds:
-    """Whether the whole interval lies on one side."""
-    if interval is None or interval[0] <= most < interval[1]:
-        return Holds.OPEN
-    return Holds.YES if interval[1] <= most else Holds.NO
 
 
 def _called(form: str) -> str:

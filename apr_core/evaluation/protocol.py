@@ -15,6 +15,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from apr_core import strict
 from apr_core.attacks.ladder import LADDER, LadderConfig, Rung, Verdict, climb
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.stages import STAGES
@@ -40,6 +41,11 @@ class Subject:
     name: str
     model: nn.Module
     card: Card | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Of its weights; "" where nothing tells whether it is still the same."""
+        return self.card.sha256 if self.card else getattr(self.model, "sha256", "")
 
 
 @dataclass(frozen=True)
@@ -108,10 +114,9 @@ def setting_for(
     if not 1 <= draws <= 1000:
         raise InputError(f"draws is {draws}, but must lie between 1 and 1000.")
     indices = choose_indices(images)
-    sha256 = subject.card.sha256 if subject.card else ""
-    return Setting(
+    setting = Setting(
         model=subject.name,
-        sha256=sha256,
+        sha256=subject.sha256,
         attack=attack,
         stages=stages,
         pixels=pixels,
@@ -123,6 +128,12 @@ def setting_for(
         half=half,
         lattice=lattice,
     )
+    if setting.bytes > strict.MOST_BYTES:
+        raise InputError(
+            f"The record of {images:,} images at {len(pixels)} numbers of pixels would be larger "
+            "than records may be; ask for fewer of either."
+        )
+    return setting
 
 
 def evaluate(
@@ -172,7 +183,8 @@ def known_to(setting: Setting) -> tuple[Known, list[str]]:
     """
     known: Known = {}
     sources = []
-    for record in load_records()[0] if len(setting.stages) > 1 else []:
+    usable = len(setting.stages) > 1 and setting.sha256
+    for record in load_records()[0] if usable else []:
         name = record.setting.attack
         if name not in setting.stages or not STAGES.get(name).afresh:
             continue

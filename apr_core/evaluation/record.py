@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from apr_core import strict
+from apr_core.attacks.gradient import EPSILON
 from apr_core.attacks.ladder import Verdict
+from apr_core.attacks.stages import STAGES
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.sample import SIDE, TEST_IMAGES
 from apr_core.evaluation.metrics import Rate, rate_of, success_curve
@@ -36,7 +38,7 @@ class Setting:
 
     Attributes:
         model: its name, or where a user's own came from.
-        sha256: of the weights; "" for a user's own.
+        sha256: of the weights; "" where nothing tells whether the model is still the same.
         attack: a stage's name, or "ladder".
         stages: what that stands for.
         pixels: the k reported, in order.
@@ -72,7 +74,35 @@ class Setting:
         model += f"-lattice{self.lattice}" if self.lattice else ""
         pixels = "-".join(map(str, self.pixels))
         tail = "" if self.leave else "-all"
+        tail += f"-draws{self.draws}" if self.draws > 1 else ""
+        tail += "-half" if self.half else ""
         return f"{model}-{self.attack}-k{pixels}-n{self.images}-seed{self.seed}{tail}"
+
+    @property
+    def few(self) -> bool:
+        """Whether k pixels are changed; some attacks change all of them a little."""
+        return all(name not in STAGES or STAGES.get(name).few for name in self.stages)
+
+    def reach(self, pixels: int) -> str:
+        """What is changed of a picture, in words, where `pixels` is k."""
+        if not self.few:
+            return f"every pixel by {255 * EPSILON:.0f}/255"
+        return "1 pixel" if pixels == 1 else f"{pixels} pixels"
+
+    def like(self, other: Setting) -> bool:
+        """Whether the same was tried: rates may differ by the model and the images alone."""
+        same = replace(other, model=self.model, sha256=self.sha256, pixels=self.pixels)
+        same = replace(same, images=self.images, indices_sha256=self.indices_sha256)
+        return self == replace(same, lattice=self.lattice)
+
+    @property
+    def bytes(self) -> int:
+        """About how large the record will be."""
+        told = [
+            140 + 45 * pixels + (0 if self.leave else 20 * len(self.stages))
+            for pixels in self.pixels
+        ]
+        return self.images * (40 + sum(told))
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from apr_core.evaluation import paper
-from apr_core.evaluation.cells import Cell, Records, cell_of
-from apr_core.evaluation.claims import Claim, ablation_claims, certificate_claims, defence_claims
+from apr_core.evaluation.cells import Cell, Records, cell_of, compare
+from apr_core.evaluation.claims import (
+    Claim,
+    Compare,
+    ablation_claims,
+    certificate_claims,
+    defence_claims,
+)
 from apr_core.evaluation.overheads import OverheadRow, overhead_claims, overhead_rows
 from apr_core.evaluation.paper import PaperRow
 from apr_core.evaluation.trials import try_certificates
@@ -69,8 +76,8 @@ class OverheadTable:
 
 
 Table = DefenceTable | OverheadTable
-Claims = Callable[[str, dict[str, Cell]], list[Claim]]
-"""An architecture, and its cells by defence -> what is said of them."""
+Claims = Callable[[str, dict[str, Cell], Compare], list[Claim]]
+"""An architecture, its cells by defence, and what compares two -> what is said of them."""
 
 
 def make_tables() -> list[Table]:
@@ -119,7 +126,7 @@ def _defences(
         for architecture in ARCHITECTURES
         for ours in [_bare(filled, architecture)]
         if ours
-        for claim in claims(architecture, ours)
+        for claim in claims(architecture, ours, partial(compare, records=records.evaluations))
     ]
     return DefenceTable(number, title, tuple(filled), tuple(said))
 

@@ -36,7 +36,10 @@ def try_certificates(card: Card, records: Records) -> list[Trial]:
     attacked = [
         record
         for record in records.evaluations
-        if is_of(record, card) and record.setting.lattice and record.level(1) is not None
+        if is_of(record, card)
+        and record.setting.lattice
+        and record.setting.few
+        and record.level(1) is not None
     ]
     trials = []
     for lattice in sorted({record.setting.lattice for record in attacked}):

@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.attacks.scoring import check_logits
+from apr_core.external.fingerprint import fingerprint
+from apr_core.files import file_sha256
 from apr_core.types import InputError
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ts", ".torchscript", ".pt2")
@@ -44,6 +46,7 @@ class External(nn.Module):
         differentiable: whether gradients can pass through it, as far as its kind tells.
         least, most: images that it takes at once.
         modeless: its mode was fixed when it was exported: train() and eval() pass it by.
+        sha256: its fingerprint; "" where nothing tells whether it is still the same.
     """
 
     anchor: Tensor
@@ -58,6 +61,7 @@ class External(nn.Module):
         least: int = 1,
         most: int | None = None,
         modeless: bool = False,
+        sha256: str = "",
     ) -> None:
         super().__init__()
         self.model = model
@@ -65,6 +69,7 @@ class External(nn.Module):
         self.differentiable = differentiable
         self.least, self.most = least, most
         self.modeless = modeless
+        self.sha256 = sha256
         self.register_buffer("anchor", torch.empty(0, device=device), persistent=False)
         self.eval()
 
@@ -134,7 +139,7 @@ def _load_factory(spec: str, device: torch.device) -> External:
                 f"{spec} gives {_kind(made)}, not a model; it must be a function without arguments "
                 "that returns a torch.nn.Module or something else to call with images."
             )
-        return External(made, spec, device)
+        return External(made, spec, device, sha256=fingerprint(made, target))
 
 
 def _find(spec: str) -> Any:
@@ -190,7 +195,7 @@ def _load_torchscript(path: Path, device: torch.device) -> External:
         warnings.catch_warnings(action="ignore", category=FutureWarning),
     ):
         model = torch.jit.load(path, map_location=device)  # type: ignore[no-untyped-call]
-        return External(model, path.name, device)
+        return External(model, path.name, device, sha256=file_sha256(path))
 
 
 def _load_exported(path: Path, device: torch.device) -> External:
@@ -202,7 +207,10 @@ def _load_exported(path: Path, device: torch.device) -> External:
         program = move_to_device_pass(torch.export.load(io.BytesIO(data)), device)
         least, most = _batch_range(path.name, program)
         model = program.module()
-        return External(model, path.name, device, least=least, most=most, modeless=True)
+        return External(
+            model, path.name, device, least=least, most=most, modeless=True,
+            sha256=file_sha256(path),
+        )  # fmt: skip
 
 
 def _refuse_pickles(name: str, data: bytes) -> None:
@@ -280,8 +288,10 @@ def _load_onnx(path: Path, device: torch.device) -> External:
     shape = inputs[0].shape
     size = shape[0] if shape and isinstance(shape[0], int) else None
     model = _OnnxModel(session, inputs[0].name)
-    name, least = path.name, size or 1
-    return External(model, name, device, differentiable=False, least=least, most=size)
+    return External(
+        model, path.name, device, differentiable=False, least=size or 1, most=size,
+        sha256=file_sha256(path),
+    )  # fmt: skip
 
 
 class _OnnxModel:

@@ -29,7 +29,7 @@ def success_curves(records: Sequence[Record]) -> go.Figure:
         figure.add_scatter(
             x=[1, *(spent for spent, _ in level.curve)],
             y=[0.0, *(share for _, share in level.curve)],
-            name=f"{record.setting.subject}, {record.setting.attack}, {level.pixels} px",
+            name=f"{record.setting.subject}, {record.setting.attack}, {record.setting.reach(level.pixels)}",
             line={
                 "shape": "hv",
                 "color": COLOURS[number % len(COLOURS)],

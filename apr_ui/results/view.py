@@ -89,7 +89,7 @@ def show_definitions() -> None:
             "models are compared on the images that both get right, by McNemar's exact test.\n"
             "- The **ladder** tries attacks from the cheapest to the dearest; an image leaves it "
             "when it is broken. The paper's own attack, differential evolution alone, stands "
-            "beside it: it finds less.\n"
+            "beside it: it never finds more.\n"
             "- **Certified**: share of all images that the model behind lattice masking gets "
             "right, and for which it is proven that no edit of one pixel, of any colour, changes "
             "that answer.\n"

@@ -18,6 +18,7 @@ from torch import nn
 
 from apr_core.defences.vanilla import Vanilla
 from apr_core.evaluation.tables import make_tables
+from apr_core.files import file_sha256
 from apr_core.models import build_model
 from apr_core.models.pixel_attention import PixelAttention
 from apr_core.training.fit import Run
@@ -26,7 +27,6 @@ from apr_core.training_service import remember
 from apr_core.zoo import (
     Card,
     checkpoint_folder,
-    file_sha256,
     half_precision,
     list_cards,
     load_card,

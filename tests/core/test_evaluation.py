@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -27,9 +28,19 @@ from apr_core.data.sample import load_sample
 from apr_core.defences.lattice_masking import Verdict, behind_lattice, certify
 from apr_core.evaluation import journal, protocol
 from apr_core.evaluation.images import choose_images, image_order, indices_sha256
-from apr_core.evaluation.metrics import mcnemar, mean_of, paired, rate_of, success_curve
+from apr_core.evaluation.metrics import (
+    Paired,
+    difference,
+    mcnemar,
+    mean_of,
+    paired,
+    rate_of,
+    reduction,
+    success_curve,
+)
 from apr_core.evaluation.protocol import EvalProgress, Subject, evaluate, setting_for
 from apr_core.evaluation.record import Record, levels_of, load_records, save_record
+from apr_core.external import load_external
 from apr_core.models import build_model
 from apr_core.types import InputError
 from apr_core.zoo import Card, save_checkpoint
@@ -82,6 +93,23 @@ def test_models_are_compared_on_the_images_that_both_get_right() -> None:
     assert found.p_value == 1.0
 
 
+def test_the_reduction_is_that_of_shared_images() -> None:
+    found = reduction(Paired(200, 10, 50, 0, 0.0))
+    assert found.value == pytest.approx(1 - 10 / 60)
+    reach = stats.norm.ppf(0.975) * (50 / 600) ** 0.5
+    expected = (1 - math.exp(reach) / 6, 1 - math.exp(-reach) / 6)
+    assert (found.low, found.high) == pytest.approx(expected)
+    assert reduction(Paired(200, 0, 5, 0, 0.0)) is None
+    assert (found.at_least(0.6), found.at_least(0.8), found.at_least(0.95)) == (True, None, False)
+    assert (found.at_most(0.6), found.at_most(0.8), found.at_most(0.95)) == (False, None, True)
+
+
+def test_the_difference_is_newcombes() -> None:
+    """His own example (1998, table II, method 10)."""
+    found = difference(rate_of(56, 70), rate_of(48, 80))
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+
+
 def test_the_curve_rises_to_the_rate() -> None:
     assert success_curve([30, 10, 10, 200], 8) == [(10, 0.25), (30, 0.375), (200, 0.5)]
     assert success_curve([], 8) == []
@@ -132,6 +160,7 @@ class Pixels(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.sha256 = "a" * 64
         self.see(4)
 
     def see(self, size: int) -> None:
@@ -272,6 +301,10 @@ def test_a_ladder_takes_the_papers_attack_from_its_record(subject: Subject, monk
         save_record(other)
     assert protocol.known_to(straight.setting) == ({}, [])
     save_record(alone)
+    subject.model.sha256 = ""  # who knows whether it is the same
+    unknown = setting_for(subject, "ladder", **settings)
+    assert protocol.known_to(unknown) == ({}, [])
+    subject.model.sha256 = alone.setting.sha256
     spared = evaluate(subject, setting_for(subject, "ladder", **settings))
     assert spared.verdicts == straight.verdicts
     assert spared.notes == [f"de: from the record {alone.setting.name}."]
@@ -331,7 +364,8 @@ def test_a_ladder_leaves_out_what_needs_a_gradient_that_is_not_there(subject: Su
 @pytest.mark.parametrize(
     ("settings", "said"),
     [({"attack": "magic"}, "no attack 'magic'"), ({"pixels": (3, 1)}, "must rise"),
-     ({"images": 0}, "images is 0"), ({"draws": 0}, "draws is 0")],
+     ({"images": 0}, "images is 0"), ({"draws": 0}, "draws is 0"),
+     ({"images": 10_000, "pixels": (1, 2, 3, 5)}, "would be larger than records may be")],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_is_refused(settings: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
@@ -444,6 +478,18 @@ def plain():
     torch.manual_seed(0)
     return build_model("resnet20").backbone.eval()
 
+class Blind(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = plain()
+
+    @torch.no_grad()
+    def forward(self, images):
+        return self.inner(images)
+
+def blind():
+    return Blind().eval()
+
 def sure():
     return torch.nn.Sequential(plain(), torch.nn.Softmax(dim=1)).eval()
 """
@@ -455,15 +501,18 @@ def sure():
     assert printed["model"] == "mine:plain"
     (record,), _ = load_records()
     assert record.clean_all is None
-    assert record.setting.sha256 == ""
+    assert record.setting.sha256 == load_external("mine:plain").sha256 != ""
     assert len(record.notes) > 0  # at chance, which the check says
     assert main(["evaluate", "--model", "mine:sure", *command]) == 2
     assert "probabilities, not logits" in capsys.readouterr().err
+    assert main(["evaluate", "--model", "mine:blind", *command]) == 2
+    assert "gives no gradient, and top-gradient needs one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [(["--attack", "magic"], "no attack 'magic'"), (["--pixels", "one"], "--pixels is 'one'"),
+     (["--workers", "2", "--attack", "magic"], "no attack 'magic'"),
      (["--pixels", "0"], "between 1 and 16"), (["--images", "0"], "images is 0"),
      (["--workers", "0"], "workers is 0"), (["--workers", "99"], "workers is 99")],
 )  # fmt: skip

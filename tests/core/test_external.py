@@ -144,6 +144,25 @@ def test_a_factorys_model_is_called_as_it_is(package, net, images, factory: str)
     assert model.train().model.training
 
 
+def test_a_model_is_known_by_its_weights_and_its_code(monkeypatch, tmp_path: Path) -> None:
+    """Retrained or rewritten in place, it is another."""
+    code = (
+        "import torch\ndef plain():\n    torch.manual_seed({})\n    return torch.nn.Linear(2, 2)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    seen = []
+    for seed, tail in ((0, ""), (0, ""), (1, ""), (0, "# and more\n")):
+        (tmp_path / "known_mine.py").write_text(code.format(seed) + tail)
+        sys.modules.pop("known_mine", None)
+        seen.append(load_external("known_mine:plain").sha256)
+    assert seen[0] == seen[1] != ""
+    assert len(set(seen)) == 3
+    (tmp_path / "known_mine.py").write_text("def loose():\n    return lambda images: images\n")
+    sys.modules.pop("known_mine", None)
+    assert load_external("known_mine:loose").sha256 == ""
+
+
 def test_a_function_is_wrapped_in_a_module(package, images) -> None:
     model = load_external(f"{package}.nets:function")
     assert torch.allclose(model(images), images.float().mean((2, 3)) / 255)

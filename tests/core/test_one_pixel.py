@@ -163,6 +163,16 @@ def test_su2019_thresholds_go_beyond_the_first_flip(linear_model, small_images) 
     assert all(outcome.true_after < 0.05 for outcome in early)
 
 
+def test_a_search_that_ends_without_a_flip_was_survived() -> None:
+    """Of thirty classes the true one may lead with less than five per cent."""
+    model = ConstantModel([0.1] + [0.0] * 29)
+    config = OnePixelConfig(population=10, generations=5, stop=Stop.SU2019)
+    images = torch.zeros(1, 3, 6, 6, dtype=torch.uint8)
+    (outcome,) = OnePixelAttack(model, config).run(images, torch.tensor([0])).outcomes
+    assert outcome.queries < config.max_queries
+    assert outcome.status is Status.SURVIVED
+
+
 def test_more_pixels_and_more_generations_never_flip_fewer(linear_model, small_images) -> None:
     labels = answers(linear_model, small_images)
 
@@ -305,6 +315,7 @@ def test_a_wrong_setting_is_named_with_its_value(settings: dict, said: str) -> N
         (torch.full((1, 3, 6, 6), float("nan")), [0], r"must lie in \[0, 1\]"),
         (torch.zeros(1, 3, 6, 6), [0, 1], "Labels must be 1 whole numbers"),
         (torch.zeros(1, 3, 6, 6), [9], "label 9 is not a class"),
+        (torch.zeros(1, 1, 6, 6), [0], "these images have 1; repeat a grey one"),
     ],
 )
 def test_images_and_labels_are_checked(linear_model, images, labels, said) -> None:

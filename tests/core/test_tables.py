@@ -120,15 +120,18 @@ def test_a_model_without_a_record_has_its_clean_accuracy() -> None:
 
 
 def test_a_claim_that_holds() -> None:
-    vanilla, apr = add_model("vanilla", 9500), add_model("apr", 9300)
+    vanilla, apr = add_model("vanilla", 9500), add_model("apr", 9400)
     add_record(vanilla, set(range(60)), 200)
     add_record(apr, set(range(10)), 200)
     found = claims(1)
     holds, said = found["APR lowers the success rate by 69.8% against the undefended model."]
     assert holds is Holds.YES
-    assert said.startswith("By 83.3%: 30.0% of 200 to 5.0% of 200, p = 1.8e-15 on 200 shared")
+    assert said == (
+        "By 83.3% [70.7%, 90.5%] on the 200 images that both get right: 30.0% of 200 to 5.0% of "
+        "200, p = 1.8e-15."
+    )
     holds, said = found["APR costs at most 2.4 points of clean accuracy."]
-    assert (holds, said) == (Holds.YES, "It costs 2.0: 95.0% to 93.0%.")
+    assert (holds, said) == (Holds.YES, "It costs 1.0 [0.4, 1.6]: 95.0% to 94.0%.")
 
 
 def test_claims_that_do_not_hold() -> None:
@@ -136,15 +139,50 @@ def test_claims_that_do_not_hold() -> None:
     text = "APR lowers the success rate by 69.8% against the undefended model."
     add_record(vanilla, set(range(60)), 200)
     add_record(apr, set(range(58)), 200)
-    assert claims(1)[text][0] is Holds.OPEN  # two images are no difference
+    assert claims(1)[text][0] is Holds.NO  # two images are no such difference, for sure
+    add_record(apr, set(range(20)), 200)
+    assert claims(1)[text][0] is Holds.OPEN  # two thirds, and perhaps more
     add_record(apr, set(range(40)), 200)
     found = claims(1)
     assert found[text][0] is Holds.NO
     assert found["APR costs at most 2.4 points of clean accuracy."][0] is Holds.NO
-    for number, defence in enumerate(("at", "it", "dd")):
-        add_record(add_model(defence, 9000), set(range(20 + number)), 200)
-    holds, said = claims(1)["APR has the lowest success rate of the five."]
-    assert (holds, said) == (Holds.NO, "The lowest is at, 10.0% of 200.")
+
+
+def test_the_lowest_rate_is_the_lowest_beyond_chance() -> None:
+    rates = {"vanilla": 60, "at": 22, "it": 24, "dd": 25, "apr": 20}
+    cards = {name: add_model(name, 9000) for name in rates}
+    for name, count in rates.items():
+        add_record(cards[name], set(range(count)), 200)
+    text = "APR has the lowest success rate of the five."
+    holds, said = claims(1)[text]
+    assert holds is Holds.OPEN
+    assert said.startswith("The lowest is apr, 10.0%; beside it at, 11.0% (p = 0.5), it, 12.0%")
+    add_record(cards["apr"], set(range(10)), 200)
+    assert claims(1)[text][0] is Holds.YES
+    record = add_record(cards["apr"], set(range(40)), 200)
+    said = "The lowest is at, 11.0%; beside it apr, 20.0% (p = 7.6e-06)."
+    assert claims(1)[text] == (Holds.NO, said)
+    (results_folder() / "evaluations" / f"{record.setting.name}.json").unlink()
+    add_record(cards["apr"], set(range(10)), 300, attack="de")  # not what the others withstood
+    assert claims(1)[text][0] is Holds.OPEN
+
+
+def test_more_pixels_and_more_images_may_be_in_two_records() -> None:
+    card = add_model("vanilla", 9500)
+    add_record(card, {1}, 40)
+    add_record(card, {1, 2}, 20, pixels=(1, 3))
+    cell = make_tables()[0].rows[0].cells[0]
+    assert (cell.images, cell.asr3.total) == (40, 20)
+
+
+def test_an_attack_on_every_pixel_is_none_on_one() -> None:
+    card = add_model("vanilla", 9500)
+    record = add_record(card, {1, 2}, 40, attack="pgd", lattice=SPACING)
+    save_record(replace(record, setting=replace(record.setting, stages=("pgd",))))
+    save_record(replace(record, setting=replace(record.setting, stages=("pgd",), lattice=0)))
+    certify_each(card, ["certified"] * 40)
+    assert make_tables()[0].rows[0].cells[0].asr is None
+    assert "No edit of one pixel" not in " ".join(claims(1))
 
 
 def test_an_ablation_is_settled_by_the_paired_test() -> None:

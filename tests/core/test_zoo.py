@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from apr_core.files import file_sha256
 from apr_core.models import build_model
 from apr_core.types import InputError
 from apr_core.zoo import (
     Card,
-    file_sha256,
     is_own,
     list_cards,
     load_card,
