@@ -212,12 +212,19 @@ def seed_requests(request: TrainRequest, seeds: Sequence[int]) -> list[TrainRequ
 
 
 def find_finished(request: TrainRequest) -> Card | None:
-    """The card of the request's checkpoint, if that was trained with the same settings."""
+    """The card of the request's checkpoint, if that was trained with the same settings.
+
+    A defence's teacher is not compared: it is known once it is loaded.
+    """
     if request.name not in model_names():
         return None
     card = load_card(request.name)
-    same = asdict(request.config).items() <= card.recipe.items()
-    return card if same and card.defence == request.defence else None
+    kind = (card.architecture, card.defence) == (request.architecture, request.defence)
+    asked = json.loads(json.dumps(constants(DEFENCES.get(request.defence))))
+    asked.pop("teacher", None)
+    same = kind and asked.items() <= card.recipe.get("defence", {}).items()
+    settings = {} if card.base else asdict(request.config)
+    return card if same and settings.items() <= card.recipe.items() else None
 
 
 def write_seeds(path: Path, cards: Sequence[Card]) -> None:

@@ -156,6 +156,16 @@ def test_each_seed_has_a_run_of_its_own_and_the_first_is_shipped(data: Cifar10) 
     assert [find_finished(request) for request in requests] == cards
     assert find_finished(replace(requests[0], config=replace(QUICK, epochs=4))) is None
     assert find_finished(request_for("apr")) is None
+    other = replace(requests[0], architecture="vgg16")
+    assert other.name == VANILLA
+    assert find_finished(other) is None
+
+
+def test_a_defence_with_other_constants_is_another(data: Cifar10, monkeypatch) -> None:
+    card = train(request_for("apr"), data, CPU)
+    assert find_finished(request_for("apr")) == card
+    monkeypatch.setitem(DEFENCES._entries, "apr", replace(DEFENCES.get("apr"), beta=0.02))
+    assert find_finished(request_for("apr")) is None
 
 
 @pytest.mark.parametrize(
