@@ -24,13 +24,13 @@ from apr_ui.classes.view import (
     view_of,
 )
 from apr_ui.frame import begin_page
+from apr_ui.keeping import keep
 
 
 @st.fragment
 def browse(model: str, view: View, record: Record | None) -> None:
     """One class; another is shown without the rest of the page being made anew."""
-    st.session_state.setdefault("classes.class", CLASSES[0])
-    picked = st.pills("Class", CLASSES, required=True, key="classes.class", persist_state="session")
+    picked = st.pills("Class", CLASSES, required=True, **keep("classes.class", CLASSES[0]))
     name = picked or CLASSES[0]
     looks, examples = st.columns([2, 3], gap="large")
     with looks:
@@ -44,7 +44,8 @@ def browse(model: str, view: View, record: Record | None) -> None:
                 "Examples", kinds, default=ALL, required=True, key="classes.kind"
             )
         with right:
-            order = st.selectbox("Sorted by", ORDERS, key="classes.order", persist_state="session")
+            orders = ORDERS if view.attention is not None else ORDERS[:-1]
+            order = st.selectbox("Sorted by", orders, **keep("classes.order"))
         show_examples(name, view, rows_of(name, view, record, kind, order))
     offer_overall("classes", model, CLASSES.index(name))
 

@@ -14,6 +14,7 @@ from apr_ui.classroom.view import (
     STEP,
     attend,
     board_of,
+    count_seats,
     doors,
     follow,
     invite,
@@ -70,7 +71,7 @@ def lead(attendance: Attendance, room: Room) -> None:
 
 
 def _class_bar(attendance: Attendance, room: Room, presenting: bool) -> None:
-    st.markdown(f"**{plain(room.title) or 'Class'}** · {room.code} · {room.students} here")
+    count_seats(room)
     link = f"{(st.context.url or '').partition('?')[0]}?{CLASS}={room.code}"
     with st.popover("Invite", icon=":material/qr_code_2:"):
         invite(room, link)

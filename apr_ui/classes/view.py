@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
+import torch
 from torch import Tensor
 
 from apr_core.atlas.glances import kept_glance, take_glance
@@ -82,9 +83,17 @@ def rows_of(name: str, view: View, record: Record | None, kind: str, order: str)
     if order == ORDERS[1]:
         rows = rows[view.answers[rows, label].argsort(descending=True, stable=True)]
     elif order == ORDERS[2] and view.attention is not None:
-        spread = view.attention[rows].flatten(1).std(1)
-        rows = rows[spread.argsort(descending=True, stable=True)]
+        rows = rows[spread_of(view.attention[rows]).argsort(descending=True, stable=True)]
     return rows.tolist()
+
+
+def spread_of(attention: Tensor) -> Tensor:
+    """How evenly attention (N, H, W) lies: its entropy, (N,), without the picture's outermost
+    pixels, whose neighbourhood ends there."""
+    inner = attention[:, 1:-1, 1:-1].flatten(1)
+    share = inner / inner.sum(1, keepdim=True)
+    entropy: Tensor = torch.special.entr(share).sum(1)
+    return entropy
 
 
 def show_rates(name: str, view: View, record: Record | None) -> None:

@@ -19,7 +19,7 @@ from apr_ui.classroom.seating import browser_said, remember, remembered
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
 from apr_ui.lesson.steps import LESSON, minutes_of
 from apr_ui.pictures import enlarge
-from apr_ui.resources import cards, classrooms, gallery, model_labels
+from apr_ui.resources import cards, classrooms, gallery, model_labels, probabilities
 from apr_ui.words import plain
 
 CLASS, ALONE, STEP = "class", "alone", "step"
@@ -115,10 +115,21 @@ def _preview(index: int) -> None:
     st.image(seen, width=seen.width, caption=CLASSES[label], alt=f"A {CLASSES[label]}")
 
 
+def _check_right(plan: Plan) -> None:
+    """Raise InputError where there is no such picture, or nothing in it to flip."""
+    image, label = load_test_image(plan.index)
+    said = int(probabilities(plan.model, [image])[0].argmax())
+    if said != label:
+        raise InputError(
+            f"{plan.model} takes test image {plan.index}, a {CLASSES[label]}, for a "
+            f"{CLASSES[said]} already; choose another picture or another model."
+        )
+
+
 def _open(make: Callable[[], Plan], title: str) -> None:
     try:
         plan = make()
-        load_test_image(plan.index)
+        _check_right(plan)
         opened = classrooms().open(plan, title)
     except InputError as error:
         st.error(plain(error), icon=":material/error:")
@@ -195,6 +206,19 @@ def _follow(code: str, step: str, meanwhile: Callable[[], None]) -> None:
         moved = True  # the page says it
     if moved:
         st.rerun()
+
+
+def count_seats(room: Room) -> None:
+    """The class, and how many are in it by now."""
+    st.fragment(_seats, run_every=FOLLOW_SECONDS)(room.code)
+
+
+def _seats(code: str) -> None:
+    try:
+        room = classrooms().room(code)
+    except InputError:
+        return  # the page says it
+    st.markdown(f"**{plain(room.title) or 'Class'}** · {room.code} · {room.students} here")
 
 
 def invite(room: Room, link: str) -> None:

@@ -13,16 +13,18 @@ from apr_ui.player import player
 from apr_ui.player.data import player_data
 from apr_ui.resources import service
 from apr_ui.stage import watch
-from apr_ui.state import CurrentRun, set_replay
+from apr_ui.state import CurrentRun, cancelled, set_replay
 
 WAIT_SECONDS = 0.5
 
 
 def join_run(request: AttackRequest) -> CurrentRun | None:
-    """The run of a request, started if nobody had it made; None if it cannot be had now."""
+    """The run of a request, started if nobody had it made or it was cancelled before its end; None
+    if it cannot be had now."""
     place = f"classroom.joined.{request.run_id}"
     kept: CurrentRun | None = st.session_state.get(place)
-    if kept is not None and service().view(kept.ticket.run_id) is not None:
+    view = service().view(kept.ticket.run_id) if kept else None
+    if kept is not None and view is not None and not cancelled(view):
         return kept
     try:
         joined = CurrentRun(request, service().submit(request))

@@ -53,9 +53,9 @@ def prepare(attendance: Attendance) -> None:
 
 
 def settled_bet(outcome: Outcome) -> str:
-    """The bet that a run proved right: a key of `BETS`."""
+    """The bet that a run proved right: a key of `BETS`; "" of a run that decided nothing."""
     if outcome.status is not Status.FLIPPED:
-        return "never"
+        return "never" if outcome.status is Status.SURVIVED else ""
     return next(key for key in ("100", "2000", "40400") if outcome.queries <= int(key))
 
 
@@ -127,7 +127,7 @@ def _full_speed(attendance: Attendance) -> None:
     headline(view)
     won = settled_bet(view.outcome)
     mine = attendance.answered().get("bet")
-    if mine is not None:
+    if mine is not None and won:
         told = "won" if mine == won else "lost"
         st.markdown(f"You bet “{BETS[mine]}”, and **{told}**.")
     tally(attendance, "bet", BETS, won)

@@ -89,6 +89,7 @@ def test_a_flip_settles_the_bets(queries: int, bet: str) -> None:
 def test_a_survivor_settles_them_too() -> None:
     survived: Outcome = replace(FLIPPED, status=Status.SURVIVED, edits=())
     assert settled_bet(survived) == "never"
+    assert settled_bet(replace(survived, status=Status.CANCELLED)) == ""
 
 
 def test_a_nickname_stands_on_the_board_as_text() -> None:
@@ -118,6 +119,17 @@ def test_an_empty_lesson_is_refused_in_a_sentence() -> None:
     app.button(key="classroom.open").click().run()
     assert "choose at least one step" in texts(app)
     assert not app.exception
+
+
+def test_a_class_is_not_opened_on_a_picture_that_is_misread(rooms: Classrooms) -> None:
+    app = open_page().run()
+    app.selectbox(key="classroom.picture").set_value("another test image").run()
+    app.number_input(key="classroom.index").set_value(35).run()
+    app.selectbox(key="classroom.model").set_value("cifar10-resnet20-vanilla").run()
+    app.button(key="classroom.open").click().run()
+    assert not app.exception
+    assert "takes test image 35, a bird, for a cat already" in texts(app)
+    assert "class" not in app.query_params
 
 
 def test_an_unknown_code_is_told_and_the_doors_are_shown() -> None:
