@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
 from PIL import Image
@@ -19,6 +18,7 @@ from apr_core.gallery import GalleryEntry
 from apr_core.runs import BEHIND_LATTICE, SERVED, AttackRequest
 from apr_core.types import Fitness, InputError, Stop, Strategy
 from apr_core.zoo import zoo_fingerprint
+from apr_ui.keeping import keep
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import cards, gallery, model_labels, probabilities
 from apr_ui.words import plain
@@ -26,8 +26,6 @@ from apr_ui.words import plain
 GALLERY, CLASS, UPLOAD = "Gallery", "CIFAR-10", "Your picture"
 ANY, ASK = "any other class", "whatever the model says"
 FIRST_MODEL = "cifar10-resnet20-vanilla"
-KEEP: dict[str, Any] = {"persist_state": "session"}
-"""Widgets keep their values when a person visits another page."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +54,11 @@ class Choice:
 
 def choose_picture() -> Choice | None:
     """The picture chooser; None while there is nothing to attack."""
-    st.session_state.setdefault("attack.source", GALLERY)
     source = st.segmented_control(
         "Picture",
         [GALLERY, CLASS, UPLOAD],
         required=True,
-        key="attack.source",
-        **KEEP,
+        **keep("attack.source", GALLERY),
     )
     choosers = {GALLERY: _from_gallery, CLASS: _from_class, UPLOAD: _from_upload}
     return choosers[source]()
@@ -75,7 +71,7 @@ def _from_gallery() -> Choice:
     picker("Gallery", _gallery_items(zoo_fingerprint()), chosen, "attack.gallery", _choose_entry)
     entry = entries[chosen]
     image, label = load_test_image(entry.index)
-    return Choice(image, label, entry.index, entry.story)
+    return Choice(image, label, entry.index, f"On {entry.model}: {entry.story}")
 
 
 @st.cache_data(show_spinner=False, max_entries=2)
@@ -104,14 +100,12 @@ def _choose_entry(number: int) -> None:
 
 
 def _from_class() -> Choice:
-    st.session_state.setdefault("attack.class", "cat")
-    name = st.selectbox("Class", CLASSES, key="attack.class", **KEEP)
+    name = st.selectbox("Class", CLASSES, **keep("attack.class", "cat"))
     number = st.slider(
         "Which of its test images",
         1,
         PER_CLASS,
-        key="attack.number",
-        **KEEP,
+        **keep("attack.number"),
     )
     shipped = load_sample()
     label = CLASSES.index(name)
@@ -142,8 +136,7 @@ def _from_upload() -> Choice | None:
     truth = st.selectbox(
         "What it shows",
         [ASK, *CLASSES],
-        key="attack.truth",
-        **KEEP,
+        **keep("attack.truth"),
         help="The attack tries to turn the model away from this class.",
     )
     label = None if truth == ASK else CLASSES.index(truth)
@@ -160,21 +153,18 @@ def choose_model() -> str:
             "There are no trained models; restore checkpoints/, or make one with "
             "`python -m apr_core train`."
         )
-    if FIRST_MODEL in known:
-        st.session_state.setdefault("attack.model", FIRST_MODEL)
+    first = FIRST_MODEL if FIRST_MODEL in known else None
     name: str = st.selectbox(
         "Model under attack",
         list(known),
         format_func=model_labels().__getitem__,
-        key="attack.model",
-        **KEEP,
+        **keep("attack.model", first),
         help="“Clean” is the share of the 10,000 CIFAR-10 test images that it gets right. “Yours” "
         "was trained here, on the Train page or by the command line.",
     )
     masked = st.checkbox(
         "Behind lattice masking",
-        key="attack.masked",
-        **KEEP,
+        **keep("attack.masked"),
         help="The model answers from sixteen or more masked pictures instead of one, which a "
         "single pixel can hardly fool: the search takes some twenty times as long.",
     )
@@ -184,7 +174,7 @@ def choose_model() -> str:
 def choose_config() -> OnePixelConfig:
     """Every setting of the attack, folded away: the defaults are the published attack's."""
     with st.expander("Settings of the search", icon=":material/tune:"):
-        goal = st.selectbox("Turn it into", [ANY, *CLASSES], key="attack.target", **KEEP)
+        goal = st.selectbox("Turn it into", [ANY, *CLASSES], **keep("attack.target"))
         left, right = st.columns(2)
         with left:
             pixels = _number("Pixels", "pixels", 1, 16)
@@ -192,11 +182,11 @@ def choose_config() -> OnePixelConfig:
             generations = _number("Generations", "generations", *SERVED["generations"])
             seed = _number("Seed", "seed", 0, 2**31 - 1)
         with right:
-            strategy = st.selectbox("Strategy", list(Strategy), key="attack.strategy", **KEEP)
-            fitness = st.selectbox("Fitness", list(Fitness), key="attack.fitness", **KEEP)
-            stop = st.selectbox("Stop", list(Stop), key="attack.stop", **KEEP)
+            strategy = st.selectbox("Strategy", list(Strategy), **keep("attack.strategy"))
+            fitness = st.selectbox("Fitness", list(Fitness), **keep("attack.fitness"))
+            stop = st.selectbox("Stop", list(Stop), **keep("attack.stop"))
             penalty = st.number_input(
-                "Penalty λ", 0.0, 100.0, key="attack.l2_penalty", step=0.1, **KEEP
+                "Penalty λ", 0.0, 100.0, step=0.1, **keep("attack.l2_penalty")
             )
         st.caption(
             f"At most {population * (generations + 1):,} queries. The defaults are those of "
@@ -216,9 +206,8 @@ def choose_config() -> OnePixelConfig:
 
 
 def _number(label: str, name: str, low: int, high: int) -> int:
-    key = f"attack.{name}"
-    st.session_state.setdefault(key, getattr(OnePixelConfig(), name))
-    return int(st.number_input(label, low, high, step=1, key=key, **KEEP))
+    kept = keep(f"attack.{name}", getattr(OnePixelConfig(), name))
+    return int(st.number_input(label, low, high, step=1, **kept))
 
 
 def make_request(choice: Choice, model: str, config: OnePixelConfig) -> AttackRequest:
@@ -230,7 +219,10 @@ def make_request(choice: Choice, model: str, config: OnePixelConfig) -> AttackRe
 
 
 def show_request(request: AttackRequest | Head) -> None:
-    """Set the controls to what a link asked for; call before they are drawn."""
+    """Set the controls to what a link asked for; call before they are drawn.
+
+    Of a `Head` a person's own picture is not known any more.
+    """
     config = request.config
     values: dict[str, object] = {
         "model": request.model.removesuffix(BEHIND_LATTICE),
@@ -243,6 +235,8 @@ def show_request(request: AttackRequest | Head) -> None:
         values[name] = getattr(config, name)
     if request.index != OWN_PICTURE:
         values |= _place(request)
+    elif isinstance(request, AttackRequest):
+        show_own_picture(request.image, request.label)
     for name, value in values.items():
         st.session_state[f"attack.{name}"] = value
 

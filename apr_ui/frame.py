@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 import apr_ui.mends  # noqa: F401
+from apr_ui.keeping import enter
 from apr_ui.page_table import page_entry
 
 FRAMED = "app.framed"
@@ -33,6 +34,7 @@ def begin_page(key: str, heading: bool = True) -> None:
     if not st.session_state.get(FRAMED):
         PagesManager.uses_pages_directory = False
         st.rerun()
+    enter(key)
     if not heading:
         return
     entry = page_entry(key)

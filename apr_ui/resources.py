@@ -25,6 +25,7 @@ from apr_core.evaluation.tables import Table, make_tables
 from apr_core.gallery import GalleryEntry, load_gallery
 from apr_core.hardware import default_device
 from apr_core.recording import START_RUN, load_recording
+from apr_core.registry import unknown_name
 from apr_core.scorers import load_scorer
 from apr_core.service import AttackService
 from apr_core.training_service import TrainingService
@@ -90,6 +91,13 @@ def _cards(fingerprint: tuple[tuple[str, int], ...]) -> tuple[dict[str, Card], l
         except InputError as error:
             damaged.append(str(error))
     return known, damaged
+
+
+def check_known(model: str) -> None:
+    """Raise InputError where a link names a model that there is not."""
+    known = tuple(cards()[0])
+    if model not in known:
+        raise InputError(unknown_name("model", model[:60], known))
 
 
 def model_labels() -> dict[str, str]:

@@ -104,13 +104,20 @@ def headline(view: RunView) -> None:
             icon=":material/help:",
         )
     elif outcome.status is Status.SURVIVED:
-        st.info(
-            f"**Survived {spent}.** The closest edit left the model {outcome.true_after:.0%} sure "
-            f"of {true}.",
-            icon=":material/shield:",
-        )
+        st.info(f"**Survived {spent}.** {_closest(outcome)}", icon=":material/shield:")
     else:
         st.info(f"Cancelled after {spent}.", icon=":material/stop_circle:")
+
+
+def _closest(outcome: Outcome) -> str:
+    """What the best edit did that did not flip the picture."""
+    true = CLASSES[outcome.label]
+    if outcome.target is None:
+        return f"The closest edit left the model {outcome.true_after:.0%} sure of {true}."
+    return (
+        f"It did not become {CLASSES[outcome.target]}; the closest edit is read as "
+        f"{CLASSES[outcome.label_after]}, {outcome.confidence_after:.0%} sure."
+    )
 
 
 def show_end(view: RunView) -> None:

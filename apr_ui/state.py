@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from apr_core.runs import AttackRequest, Phase, Ticket
+from apr_core.runs import AttackRequest, Phase, RunView, Ticket
+from apr_core.types import Status
 from apr_ui.resources import service
 
 
@@ -48,16 +49,21 @@ def start_run(request: AttackRequest, replay: bool = False) -> CurrentRun:
 def open_run(request: AttackRequest) -> CurrentRun:
     """Take up the run that an address names: join it, or start it.
 
-    One that broke off, or was interrupted when the server stopped, is shown as it is: it is for the
-    person to say whether it is run again.
+    One that broke off, was cancelled, or was interrupted when the server stopped, is shown as it
+    is: it is for the person to say whether it is run again.
     """
     view = service().view(request.run_id)
-    if view is None or view.phase is not Phase.FAILED:
+    if view is None or not (view.phase is Phase.FAILED or cancelled(view)):
         return start_run(request)
     run = CurrentRun(request, Ticket(request.run_id, ""))
     st.session_state[_RUN] = run
     st.session_state.pop(_PICTURE, None)
     return run
+
+
+def cancelled(view: RunView) -> bool:
+    """Whether a run was ended before it had decided anything."""
+    return view.outcome is not None and view.outcome.status is Status.CANCELLED
 
 
 def set_replay(replay: bool, page: str = "attack") -> None:

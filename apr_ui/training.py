@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import streamlit as st
 
@@ -16,6 +15,7 @@ from apr_core.training.fit import Progress
 from apr_core.training.recipes import PRESETS
 from apr_core.training_service import TrainPhase, TrainView
 from apr_ui.charts import learning_curves, loss_curve
+from apr_ui.keeping import keep
 from apr_ui.resources import training
 from apr_ui.words import DEFENCE_WORDS, defence_title, plain
 
@@ -27,7 +27,6 @@ SMALL_RUN, LARGE_RUN = (4, SIZES[0]), (20, SIZES[-1])
 """Epochs and images to begin with: something within a minute on a processor, or on a GPU."""
 SMALL_BATCH = 64
 """Images in a batch of a run on a part of the data: more steps for as many images."""
-KEEP: dict[str, Any] = {"persist_state": "session"}
 
 
 def choose_training() -> TrainRequest:
@@ -38,29 +37,27 @@ def choose_training() -> TrainRequest:
     """
     gpu = default_device().type == "cuda"
     epochs, size = LARGE_RUN if gpu else SMALL_RUN
-    for name, value in (("epochs", epochs), ("size", size), ("defence", "apr"), ("seed", 0)):
-        st.session_state.setdefault(f"train.{name}", value)
-    architecture = st.selectbox(
-        "Architecture", ARCHITECTURES.names, key="train.architecture", **KEEP
-    )
+    architecture = st.selectbox("Architecture", ARCHITECTURES.names, **keep("train.architecture"))
     defence = st.selectbox(
-        "Defence", TRAINABLE, format_func=defence_title, key="train.defence", **KEEP
+        "Defence", TRAINABLE, format_func=defence_title, **keep("train.defence", "apr")
     )
     st.caption(DEFENCE_WORDS[defence][1])
     subset = st.segmented_control(
-        "Training images", SIZES, format_func=lambda n: f"{n:,}", required=True, key="train.size",
-        **KEEP,
-    )  # fmt: skip
+        "Training images",
+        SIZES,
+        format_func=lambda n: f"{n:,}",
+        required=True,
+        **keep("train.size", size),
+    )
     left, right = st.columns(2)
-    count = left.number_input("Epochs", 1, 1000, step=1, key="train.epochs", **KEEP)
-    seed = right.number_input("Seed", 0, 2**31 - 1, step=1, key="train.seed", **KEEP)
+    count = left.number_input("Epochs", 1, 1000, step=1, **keep("train.epochs", epochs))
+    seed = right.number_input("Seed", 0, 2**31 - 1, step=1, **keep("train.seed", 0))
     name = st.text_input(
         "Name, if you like",
-        key="train.name",
         max_chars=60,
         placeholder="cifar10-resnet20-mine",
         help="Small letters, digits and hyphens. Without one, the settings make the name.",
-        **KEEP,
+        **keep("train.name"),
     )
     if not gpu:
         st.caption(

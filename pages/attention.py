@@ -3,6 +3,7 @@
 from functools import partial
 
 import streamlit as st
+import torch
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.attacks.config import OnePixelConfig
@@ -33,8 +34,10 @@ from apr_ui.attention.view import (
 from apr_ui.controls import Choice, choose_picture, make_request, show_request
 from apr_ui.downloads import offer_files
 from apr_ui.frame import begin_page
+from apr_ui.keeping import keep
 from apr_ui.permalink import from_params
-from apr_ui.resources import gallery, probabilities, service
+from apr_ui.resources import check_known, gallery, probabilities, service
+from apr_ui.stage import headline
 from apr_ui.state import CurrentRun, current_run, start_run
 from apr_ui.words import plain
 
@@ -49,6 +52,7 @@ def open_link() -> None:
         request = from_params(params)
         if request is None:
             return
+        check_known(request.model)
         height, width = request.image.shape[1:]
         view = view_from_params(params, list(WORDS), (height, width))
         show_request(request)
@@ -62,7 +66,8 @@ def run_on(choice: Choice, model: str) -> tuple[CurrentRun | None, RunView | Non
     run = current_run(choice.key)
     if run is None or run.request.model != model:
         return None, None
-    return run, service().view(run.ticket.run_id)
+    same = torch.equal(run.request.image, choice.image)
+    return (run, service().view(run.ticket.run_id)) if same else (None, None)
 
 
 def edits_of(choice: Choice, model: str) -> tuple[PixelEdit, ...]:
@@ -81,7 +86,10 @@ def attack(choice: Choice, model: str) -> None:
     run, view = run_on(choice, model)
     if run is not None and view is not None and view.live:
         st.fragment(partial(_wait, run), run_every=0.5)()
-    elif st.button("Attack this picture", key="attention.attack", icon=":material/target:"):
+        return
+    if view is not None:
+        headline(view)
+    if st.button("Attack this picture", key="attention.attack", icon=":material/target:"):
         start_run(make_request(choice, model, OnePixelConfig()))
         st.rerun()
 
@@ -105,15 +113,11 @@ with panel:
     choice = choose_picture()
     model = choose_explained_model()
     known = methods_of(model)
-    st.session_state.setdefault("attention.methods", list(FIRST_METHODS))
     picked = st.multiselect(
-        "Ask it by", list(WORDS), format_func=lambda name: WORDS[name], key="attention.methods",
-        persist_state="session",
+        "Ask it by", list(WORDS), format_func=lambda name: WORDS[name],
+        **keep("attention.methods", list(FIRST_METHODS)),
     )  # fmt: skip
-    st.session_state.setdefault("attention.opacity", FIRST_OPACITY)
-    opacity = st.slider(
-        "Opacity of the maps", 0.0, 1.0, key="attention.opacity", persist_state="session"
-    )
+    opacity = st.slider("Opacity of the maps", 0.0, 1.0, **keep("attention.opacity", FIRST_OPACITY))
 with stage:
     if choice is not None:
         label = choice.label

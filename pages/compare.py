@@ -8,7 +8,6 @@ import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.data.images import OWN_PICTURE
-from apr_core.registry import unknown_name
 from apr_core.runs import AttackRequest
 from apr_core.types import InputError
 from apr_ui.controls import choose_config, choose_picture, show_request
@@ -28,7 +27,7 @@ from apr_ui.race.view import (
     watch_race,
 )
 from apr_ui.race.words import about, news
-from apr_ui.resources import cards
+from apr_ui.resources import check_known
 from apr_ui.words import plain
 
 PREVIEW_SCALE = 6
@@ -54,10 +53,8 @@ def _asked_for(params: dict[str, str]) -> tuple[AttackRequest, ...] | None:
     if "runs" in params:
         return requests_of(split_names(params["runs"]))
     requests = race_from_params(params)
-    known = cards()[0]
     for request in requests or ():
-        if request.model not in known:
-            raise InputError(unknown_name("model", request.model[:60], tuple(known)))
+        check_known(request.model)
     return requests
 
 

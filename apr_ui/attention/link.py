@@ -17,10 +17,10 @@ import torch
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import PixelEdit
 from apr_core.data.cifar10 import CLASSES
-from apr_core.data.images import OWN_PICTURE, Picture, to_pil
+from apr_core.data.images import OWN_PICTURE
 from apr_core.runs import AttackRequest
 from apr_core.types import InputError
-from apr_ui.controls import UPLOAD, Choice, make_request
+from apr_ui.controls import Choice, make_request
 from apr_ui.permalink import to_params
 
 FIRST_METHODS = ("attention", "integrated-gradients", "gradcam")
@@ -129,10 +129,6 @@ def show_view(request: AttackRequest, view: AttentionView) -> None:
     }
     for name, value in values.items():
         st.session_state[f"attention.{name}"] = value
-    if request.index == OWN_PICTURE:
-        picture = Picture(request.image, to_pil(request.image), "the link's picture", ())
-        places = {"source": UPLOAD, "picture": picture, "truth": CLASSES[request.label]}
-        st.session_state.update({f"attack.{name}": value for name, value in places.items()})
 
 
 def linked_edits(choice: Choice, model: str) -> tuple[PixelEdit, ...]:

@@ -9,14 +9,13 @@ import streamlit as st
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.by_hand.game import PIXELS, Game
 from apr_core.data.images import OWN_PICTURE
-from apr_core.registry import unknown_name
 from apr_core.runs import BEHIND_LATTICE, AttackRequest
 from apr_core.types import InputError
-from apr_ui.controls import show_own_picture, show_request
+from apr_ui.controls import show_request
 from apr_ui.hand.games import adopt_game, game_name
 from apr_ui.hand.rematch import run_on, start_search
 from apr_ui.permalink import from_params, to_params
-from apr_ui.resources import cards, service
+from apr_ui.resources import check_known, service
 from apr_ui.words import plain
 
 
@@ -31,8 +30,6 @@ def open_link() -> None:
         if request is None:
             return
         show_request(request)
-        if request.index == OWN_PICTURE:
-            show_own_picture(request.image, request.label)
         st.session_state["hand.pixels"] = request.config.pixels
         _search_again(params)
     except InputError as error:
@@ -60,9 +57,7 @@ def _asked_for(params: dict[str, str]) -> AttackRequest | None:
 
 def _check(request: AttackRequest) -> None:
     """Raise InputError where a link names what cannot be played."""
-    known, bare = tuple(cards()[0]), request.model.removesuffix(BEHIND_LATTICE)
-    if bare not in known:
-        raise InputError(unknown_name("model", bare[:60], known))
+    check_known(request.model.removesuffix(BEHIND_LATTICE))
     if request.config.pixels not in PIXELS:
         allowed = ", ".join(map(str, PIXELS))
         raise InputError(

@@ -17,10 +17,10 @@ from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import to_png
 from apr_ui.bars import bars
 from apr_ui.canvas import CanvasData, CanvasHint, CanvasTry, canvas
-from apr_ui.controls import KEEP
 from apr_ui.downloads import offer_files
 from apr_ui.hand.games import current_game, keep_game, place_of
 from apr_ui.hand.hints import HELP, MARKS, ask_hint, can_hint, show_hint, take_hint, waiting
+from apr_ui.keeping import keep
 from apr_ui.looking import alone
 from apr_ui.resources import scorer
 from apr_ui.words import percent
@@ -75,9 +75,8 @@ def play(
 def _choose_pixels(page: str, pixels: Sequence[int]) -> int:
     if len(pixels) == 1:
         return pixels[0]
-    st.session_state.setdefault(f"{page}.pixels", pixels[0])
     chosen: int = st.segmented_control(
-        "Pixels that you may change", pixels, required=True, key=f"{page}.pixels", **KEEP
+        "Pixels that you may change", pixels, required=True, **keep(f"{page}.pixels", pixels[0])
     )
     return chosen
 
@@ -107,7 +106,7 @@ def _board(page: str, place: str, hints: bool, more: Callable[[Game], None] | No
 def _canvas(page: str, place: str, game: Game, hints: bool) -> None:
     _, height, width = game.image.shape
     rows = game.image.permute(1, 2, 0).contiguous().numpy().tobytes()
-    own = st.session_state.setdefault(f"{page}.colour", FIRST_COLOUR)
+    own = st.session_state.get(f"{page}.colour", FIRST_COLOUR)
     data: CanvasData = {
         "game": place,
         "width": width,
@@ -219,7 +218,7 @@ def _bars(page: str, game: Game) -> None:
 
 def _buttons(page: str, place: str, game: Game, hints: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.color_picker("Your colour", key=f"{page}.colour", **KEEP)
+        st.color_picker("Your colour", **keep(f"{page}.colour", FIRST_COLOUR))
         st.button(
             "Undo",
             key=f"{page}.undo",

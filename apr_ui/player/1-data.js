@@ -133,6 +133,8 @@ function progressText(player, frame) {
 }
 
 function closestText(player) {
+  const { target } = player.data;
+  if (target !== null) return `; it did not become ${className(player, target)}`;
   const reached = player.store.order.map((generation) => player.store.frames.get(generation).best_true);
   return reached.length ? `; closest, ${percent(Math.min(...reached))} ${trueName(player)}` : "";
 }

@@ -180,12 +180,13 @@ function makeCompact({ root }, title) {
 }
 
 function update(player, data) {
+  const again = data.live && player.data?.live === false;
   player.data = data;
   if (data.compact) makeCompact(player, data.title);
   player.store = runStore(data.run);
   merge(player.store, data.frames ?? []);
-  // A compact player has no Play to press: it follows a run that was ended and starts anew.
-  const fresh = player.run !== data.run || Boolean(data.compact && data.live && !player.playing);
+  // A run that had ended and goes on was started anew: it is followed from its beginning.
+  const fresh = player.run !== data.run || again;
   if (fresh) startRun(player, data);
   if (fresh) resize(player);
   const { order } = player.store;

@@ -12,7 +12,8 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.recording import record
 from apr_core.runs import AttackRequest, Ticket
 from apr_core.types import InputError
-from apr_ui.controls import KEEP, Choice, make_request
+from apr_ui.controls import Choice, make_request
+from apr_ui.keeping import keep
 from apr_ui.player import player
 from apr_ui.player.data import player_data
 from apr_ui.race.link import MOST_MODELS
@@ -56,18 +57,18 @@ def choose_models() -> tuple[str, ...]:
     known, damaged = cards()
     for sentence in damaged:
         st.warning(plain(sentence), icon=":material/broken_image:")
-    kept = st.session_state.setdefault("compare.models", list(default_models()))
-    if not set(kept) <= set(known):  # written only then, or a quick second choice would be undone
-        st.session_state["compare.models"] = [name for name in kept if name in known]
+    kept = keep("compare.models", list(default_models()))
+    chosen = st.session_state["compare.models"]
+    if not set(chosen) <= set(known):  # written only then, or a quick second choice would be undone
+        st.session_state["compare.models"] = [name for name in chosen if name in known]
     return tuple(
         st.multiselect(
             "Models that race",
             list(known),
             format_func=model_labels().__getitem__,
             max_selections=MOST_MODELS,
-            key="compare.models",
             wrap=True,
-            **KEEP,
+            **kept,
             help=f"Up to {MOST_MODELS}. “Clean” is the share of the 10,000 CIFAR-10 test images "
             "that a model gets right.",
         )

@@ -85,6 +85,8 @@ def status_words(view: RunView) -> str:
 
 def _outcome_words(outcome: Outcome) -> str:
     left = f"{outcome.true_after:.0%} {CLASSES[outcome.label]}"
+    if outcome.target is not None:
+        left = f"{outcome.confidence_after:.0%} {CLASSES[outcome.label_after]}"
     spent = f"{outcome.queries:,} queries"
     return {
         Status.FLIPPED: f"flipped to {CLASSES[outcome.label_after]} after {spent}",

@@ -131,6 +131,49 @@ def test_a_run_on_an_own_picture_says_that_it_was_not_kept() -> None:
     assert app.session_state["attack.source"] == "Your picture"
 
 
+def test_a_run_on_an_own_picture_brings_it_back() -> None:
+    """By its run and by a link with the picture in it; on the next page too."""
+    image = torch.full((3, 32, 32), 90, dtype=torch.uint8)
+    own = AttackRequest(MODEL, image, 3, OWN_PICTURE, replace(QUICK, seed=80))
+    service().submit(own)
+    wait_for(own.run_id)
+    for params in ({"run": own.run_id}, to_params(own)):
+        app = open_page("attack", params)
+        assert not app.exception
+        for page in ("attack", "attention", "compare"):
+            app.switch_page(f"pages/{page}.py")
+            app.run()
+            assert not app.exception
+            assert app.session_state["attack.source"] == "Your picture"
+            assert torch.equal(app.session_state["attack.picture"].image, image)
+
+
+def test_a_cancelled_run_waits_to_be_asked_for_again() -> None:
+    ended = request(seed=81, population=400, generations=1000)
+    ticket = service().submit(ended)
+    assert service().cancel(ticket.run_id, ticket.token)
+    wait_for(ended.run_id)
+    app = open_page("attack", to_params(ended))
+    assert not app.exception
+    assert not service().view(ended.run_id).live
+    assert any("Cancelled after" in one.value for one in app.info)
+
+
+def test_an_attention_link_to_no_model_says_so() -> None:
+    app = open_page("attention", {"model": f"{MODEL}+lattice", "index": "3"})
+    assert not app.exception
+    assert "There is no model" in app.error[0].value
+
+
+def test_a_target_that_was_missed_is_named() -> None:
+    cut = replace(request(index=4, seed=82), config=replace(QUICK, target=0, seed=82))
+    service().submit(cut)
+    wait_for(cut.run_id)
+    app = open_page("attack", to_params(cut))
+    assert not app.exception
+    assert any("It did not become airplane" in one.value for one in app.info)
+
+
 def test_an_unknown_run_says_so() -> None:
     app = open_page("attack", {"run": "0" * 16})
     assert "is not known here any more" in app.error[0].value

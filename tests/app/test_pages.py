@@ -6,6 +6,7 @@ import io
 import shutil
 import time
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 import streamlit as st
@@ -22,7 +23,8 @@ from apr_core.recording import START_RUN, load_recording
 from apr_core.runs import BEHIND_LATTICE, AttackRequest
 from apr_core.types import InputError, Stop, Strategy
 from apr_core.zoo import checkpoint_folder, load_model
-from apr_ui.page_table import PAGES, PageEntry
+from apr_ui.controls import CLASS, GALLERY
+from apr_ui.page_table import PAGES, PageEntry, page_entry
 from apr_ui.permalink import from_params, to_params
 from apr_ui.pictures import magnified, mapped, ringed
 from apr_ui.player.data import player_data
@@ -236,3 +238,47 @@ def test_a_damaged_card_leaves_the_other_models(damaged_checkpoints) -> None:
     assert not app.exception
     assert "is not a model card" in app.warning[0].value
     assert app.selectbox(key="attack.model").value == "cifar10-resnet20-vanilla"
+
+
+WITH_PICTURES = ("attack", "hand", "attention", "compare")
+
+
+@pytest.mark.parametrize(("first", "second"), list(permutations(WITH_PICTURES, 2)))
+def test_what_is_set_on_one_page_stands_on_the_next(first: str, second: str) -> None:
+    """Also where nothing was touched, and so only the app has given the controls their values."""
+    app = open_page(page_entry(first))
+    for script in (second, first):
+        app.switch_page(page_entry(script).script)
+        app.run()
+        assert not app.exception
+        assert app.session_state["attack.source"] == GALLERY
+    chosen = {"attack.source": CLASS, "attack.class": "dog", "attack.number": 7}
+    for key, value in chosen.items():
+        app.session_state[key] = value
+    app.run()
+    for script in (second, "start", second):
+        app.switch_page(page_entry(script).script)
+        app.run()
+        assert not app.exception
+    assert {key: app.session_state[key] for key in chosen} == chosen
+
+
+def test_the_settings_of_a_link_stand_on_every_page() -> None:
+    image, label = load_test_image(5)
+    config = OnePixelConfig(pixels=3, population=50, generations=7, seed=9, stop=Stop.BUDGET)
+    request = AttackRequest("cifar10-resnet20-apr", image, label, 5, config)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.switch_page(page_entry("attack").script)
+    for name, value in to_params(request).items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    for script in ("compare", "start", "attack"):
+        app.query_params.clear()
+        app.switch_page(page_entry(script).script)
+        app.run()
+        assert not app.exception
+    assert app.number_input(key="attack.population").value == 50
+    assert app.number_input(key="attack.pixels").value == 3
+    assert app.selectbox(key="attack.stop").value == Stop.BUDGET
+    assert app.selectbox(key="attack.model").value == "cifar10-resnet20-apr"

@@ -1,0 +1,38 @@
+"""Widgets that keep their values when a person visits another page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+_PAGE, _VISIT, _DRAWN = "app.page", "app.visit", "app.drawn"
+
+
+def enter(page: str) -> None:
+    """Note which page runs, before it draws any widget."""
+    if st.session_state.get(_PAGE) != page:
+        st.session_state[_PAGE] = page
+        st.session_state[_VISIT] = st.session_state.get(_VISIT, 0) + 1
+
+
+def keep(key: str, first: Any = None) -> dict[str, Any]:
+    """What a widget is given so that it keeps its value: its key, and where that lives.
+
+    A value that the app has set, and no person, lasts for the page that it was set on: where the
+    widget is drawn on the next one, Streamlit gives it the first of its choices. So it is set
+    again, once a visit: set at every run, it would overwrite what is being typed meanwhile.
+
+    Args:
+        key: of the widget.
+        first: its value before a person or a link has given it one; None for the widget's own.
+    """
+    drawn: dict[str, int] = st.session_state.setdefault(_DRAWN, {})
+    visit = st.session_state.get(_VISIT, 0)
+    if key not in st.session_state:
+        if first is not None:
+            st.session_state[key] = first
+    elif drawn.get(key) != visit:
+        st.session_state[key] = st.session_state[key]
+    drawn[key] = visit
+    return {"key": key, "persist_state": "session"}
