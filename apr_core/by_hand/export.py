@@ -17,7 +17,7 @@ from apr_core.types import InputError
 from apr_core.version import versions
 
 FORMAT = 1
-_PLAIN = ("model", "label", "pixels", "line", "earlier", "earlier_best")
+_PLAIN = ("model", "label", "pixels", "line", "earlier", "earlier_best", "earlier_hints")
 _LISTS = ("clean", "tries", "hints")
 
 
@@ -44,6 +44,7 @@ def from_json(text: str) -> Game:
         entry = strict.build(dict[str, Any], strict.parse(text))
         if entry["format"] != FORMAT:
             raise ValueError(f"format {entry['format']!r:.40}")
+        entry.setdefault("earlier_hints", 0)  # files from before they were remembered
         kinds = get_type_hints(Game)
         told = {name: strict.build(kinds[name], entry[name], name) for name in (*_PLAIN, *_LISTS)}
         image = from_png(base64.b64decode(strict.build(str, entry["image"], "image")))

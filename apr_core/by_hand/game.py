@@ -91,6 +91,7 @@ class Game:
         hints: that were given, in order.
         earlier: queries spent before the game was last started over.
         earlier_best: the fewest queries of a flip before that, None if there was none.
+        earlier_hints: hints given before that.
     """
 
     model: str
@@ -103,6 +104,7 @@ class Game:
     hints: tuple[Hint, ...] = ()
     earlier: int = 0
     earlier_best: int | None = None
+    earlier_hints: int = 0
 
     @property
     def queries(self) -> int:
@@ -239,4 +241,5 @@ def reset(game: Game) -> Game:
         hints=(),
         earlier=game.earlier + game.queries,
         earlier_best=game.fewest,
+        earlier_hints=game.earlier_hints + len(game.hints),
     )

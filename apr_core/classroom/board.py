@@ -75,7 +75,7 @@ class Classrooms:
             while db.execute("SELECT 1 FROM classes WHERE code = ?", (code,)).fetchone():
                 code = new_code()
             row = (code, title, plan.to_json(), plan.steps[0], hash_of(token), now, now)
-            db.execute("INSERT INTO classes VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute("INSERT INTO classes VALUES (?, ?, ?, ?, ?, ?, ?, 0)", row)
         return Opened(code, token)
 
     def room(self, code: str) -> Room:
@@ -187,11 +187,12 @@ class Classrooms:
             return dict(rows.fetchall())
 
     def reset(self, code: str, teacher_token: str) -> None:
-        """Clear the board and the answers; everyone keeps their seat."""
+        """Clear the board and the answers for another round; everyone keeps their seat."""
         with self._teach(code, teacher_token) as (db, room):
             of_class = "seat IN (SELECT id FROM seats WHERE class = ?)"
             db.execute(f"DELETE FROM wins WHERE {of_class}", (room.code,))
             db.execute(f"DELETE FROM answers WHERE {of_class}", (room.code,))
+            db.execute("UPDATE classes SET round = round + 1 WHERE code = ?", (room.code,))
         self._store.wipe()
 
     def remove(self, code: str, teacher_token: str, nickname: str) -> None:

@@ -31,6 +31,8 @@ class Room:
         step: where the class is, one of its plan's.
         opened: the day, such as "2026-03-01" (UTC).
         students: how many have joined.
+        round: how often the board and the answers were emptied: what was tried and answered before
+            counts no more.
     """
 
     code: str
@@ -39,6 +41,7 @@ class Room:
     step: str
     opened: str
     students: int
+    round: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def room_of(db: sqlite3.Connection, code: str) -> Room:
         InputError: there is none.
     """
     row = db.execute(
-        "SELECT title, plan, step, opened, (SELECT count(*) FROM seats WHERE class = code) "
+        "SELECT title, plan, step, opened, (SELECT count(*) FROM seats WHERE class = code), round "
         "FROM classes WHERE code = ?",
         (code,),
     ).fetchone()
@@ -88,8 +91,8 @@ def room_of(db: sqlite3.Connection, code: str) -> Room:
             f"There is no class {code}; look at the code on the teacher's screen again, or ask "
             "whether the class was closed."
         )
-    title, plan, step, opened, students = row
-    return Room(code, title, Plan.from_json(plan), step, _iso(opened)[:10], students)
+    title, plan, step, opened, students, turn = row
+    return Room(code, title, Plan.from_json(plan), step, _iso(opened)[:10], students, turn)
 
 
 def is_teachers(db: sqlite3.Connection, code: str, token: str) -> bool:

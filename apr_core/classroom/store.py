@@ -12,14 +12,15 @@ from pathlib import Path
 
 from apr_core.types import InputError
 
-VERSION = 1
+VERSION = 2
 """Of the tables below; a file with a later one was written by a later version of the program."""
 PATIENCE = 10.0
 """Seconds that a call waits for another process that writes."""
 TABLES = """
 CREATE TABLE classes (
     code TEXT PRIMARY KEY, title TEXT NOT NULL, plan TEXT NOT NULL, step TEXT NOT NULL,
-    token BLOB NOT NULL, opened REAL NOT NULL, touched REAL NOT NULL
+    token BLOB NOT NULL, opened REAL NOT NULL, touched REAL NOT NULL,
+    round INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE seats (
     id INTEGER PRIMARY KEY, class TEXT NOT NULL REFERENCES classes ON DELETE CASCADE,
@@ -35,7 +36,8 @@ CREATE TABLE answers (
     choice TEXT NOT NULL, PRIMARY KEY (seat, question)
 );
 """
-
+FROM_1 = "ALTER TABLE classes ADD COLUMN round INTEGER NOT NULL DEFAULT 0"
+"""Makes the tables of version 1 those of version 2."""
 
 _BUSY = "Too many are writing at once, and this was not saved; try again in a moment."
 _DAMAGED = (
@@ -131,7 +133,7 @@ class Store:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Make the tables of a new file, whoever comes first.
+        """Make the tables of a new file, or those of an old one new, whoever comes first.
 
         Raises:
             InputError: the file is of a later version, or holds something else.
@@ -151,6 +153,9 @@ class Store:
                 )
             for statement in TABLES.split(";"):
                 connection.execute(statement)
+        if version == 1:
+            connection.execute(FROM_1)
+        if version != VERSION:
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
         # Readers and a writer do not wait for each other. The file remembers it.

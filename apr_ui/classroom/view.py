@@ -145,11 +145,11 @@ def attend(room: Room) -> Attendance | None:
     mine = remembered(room.code)
     teacher, seat = mine.get("teacher", ""), mine.get("seat", "")
     if teacher and classrooms().is_teacher(room.code, teacher):
-        return Attendance(Role.TEACHER, room.plan, room.step, room.code, teacher)
+        return Attendance(Role.TEACHER, room.plan, room.step, room.code, teacher, round=room.round)
     seated = classrooms().seat(room.code, seat) if seat else None
     if seated is not None:
         name = seated.nickname
-        return Attendance(Role.STUDENT, room.plan, room.step, room.code, seat, name)
+        return Attendance(Role.STUDENT, room.plan, room.step, room.code, seat, name, room.round)
     if not said and not mine:
         st.caption("One moment …")  # the browser has not said yet whether it has a seat
         return None
@@ -190,18 +190,19 @@ def _take_seat(room: Room, nickname: str) -> None:
 
 
 def follow(attendance: Attendance, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Draw the page anew when the teacher goes on; nothing is drawn here.
+    """Draw the page anew when the teacher goes on, or begins another round.
 
     Args:
         meanwhile: done each time that the class is looked at.
     """
-    st.fragment(_follow, run_every=FOLLOW_SECONDS)(attendance.code, attendance.step, meanwhile)
+    st.fragment(_follow, run_every=FOLLOW_SECONDS)(attendance, meanwhile)
 
 
-def _follow(code: str, step: str, meanwhile: Callable[[], None]) -> None:
+def _follow(attendance: Attendance, meanwhile: Callable[[], None]) -> None:
     meanwhile()
     try:
-        moved = classrooms().room(code).step != step
+        room = classrooms().room(attendance.code)
+        moved = (room.step, room.round) != (attendance.step, attendance.round)
     except InputError:
         moved = True  # the page says it
     if moved:

@@ -21,7 +21,7 @@ def ask(
     if attendance.role is Role.TEACHER:
         return kept
     keys = list(choices)
-    key = f"classroom.answer-{question}"
+    key = f"classroom.answer-{question}-{attendance.place}"
     chosen = st.radio(
         words,
         keys,

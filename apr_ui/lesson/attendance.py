@@ -36,6 +36,7 @@ class Attendance:
         code: of the class, "" alone.
         token: their seat's, or the teacher's.
         nickname: a student's.
+        round: of the class: what was tried and answered in another one counts no more.
     """
 
     role: Role
@@ -44,6 +45,12 @@ class Attendance:
     code: str = ""
     token: str = ""
     nickname: str = ""
+    round: int = 0
+
+    @property
+    def place(self) -> str:
+        """Names the class and its round; where games and questions of this lesson are kept."""
+        return f"{self.code}-{self.round}" if self.code else "alone"
 
     @property
     def picture(self) -> tuple[Tensor, int]:

@@ -79,20 +79,26 @@ def _picture(attendance: Attendance) -> None:
 
 def _by_hand(attendance: Attendance) -> None:
     image, label = attendance.picture
-    key, page = attendance.code or "alone", "classroom.hand"
-    name = remembered(key).get("game", "")
+    page, kind = "classroom.hand", f"game-{attendance.round}"
+    name = remembered(attendance.code).get(kind, "")
     if name and f"{page}.games" not in st.session_state:
         adopt_game(page, name)  # a phone that slept goes on where it was
     try:
         game = play(
-            key, attendance.plan.model, image, label, page, attendance.sees("hints"), pixels=(1,)
+            attendance.place,
+            attendance.plan.model,
+            image,
+            label,
+            page,
+            attendance.sees("hints"),
+            pixels=(1,),
         )
     except InputError as error:
         st.warning(plain(error), icon=":material/help:")
         return
     now = game_name(page, st.session_state[f"{page}.place"])
     if attendance.code and now != name:
-        remember(attendance.code, "game", now)
+        remember(attendance.code, kind, now)
         st.rerun()  # so that the browser is told before the first try
     _enter(attendance, game)
 
@@ -102,9 +108,9 @@ def _enter(attendance: Attendance, game: Game) -> None:
     if attendance.role is not Role.STUDENT or not game.first_flip or game.earlier_best:
         return
     edits = json.dumps([asdict(edit) for edit in game.tries[game.first_flip - 1].edits])
-    queries = game.earlier + game.first_flip
+    queries, hints = game.earlier + game.first_flip, game.earlier_hints + len(game.hints)
     entered = classrooms().enter(
-        attendance.code, attendance.token, queries, game.pixels, len(game.hints), edits
+        attendance.code, attendance.token, queries, game.pixels, hints, edits
     )
     st.success(f"On the board, at place {entered.place}.", icon=":material/leaderboard:")
 

@@ -166,9 +166,9 @@ def test_an_answer_is_kept_as_it_is_made(rooms: Classrooms) -> None:
     opened = rooms.open(replace(PLAN, steps=("bet",)))
     seat = rooms.join(opened.code, "Ada")
     app = seated(open_page(**{"class": opened.code}), opened.code, seat=seat.token)
-    app.radio(key="classroom.answer-bet").set_value("never").run()
+    app.radio[0].set_value("never").run()
     assert rooms.tally(opened.code, "bet") == {"never": 1}
-    app.radio(key="classroom.answer-bet").set_value("100").run()
+    app.radio[0].set_value("100").run()
     assert rooms.tally(opened.code, "bet") == {"100": 1}
 
 
@@ -195,3 +195,23 @@ def test_the_page_on_responsible_use_says_it_all() -> None:
     app.switch_page("pages/responsible.py")
     app.run()
     assert [each.value for each in app.subheader] == [title for title, _ in SECTIONS]
+
+
+def test_another_round_begins_with_no_answers_and_another_game(rooms: Classrooms) -> None:
+    opened = rooms.open(replace(PLAN, steps=("bet", "by-hand")))
+    seat = rooms.join(opened.code, "Ada")
+    app = seated(open_page(**{"class": opened.code}), opened.code, seat=seat.token)
+    app.radio[0].set_value("never").run()
+    assert rooms.tally(opened.code, "bet") == {"never": 1}
+    rooms.reset(opened.code, opened.token)
+    app.run()
+    assert not app.exception
+    assert app.radio[0].value is None
+    assert rooms.tally(opened.code, "bet") == {}
+    rooms.go_to(opened.code, opened.token, "by-hand")
+    app.run()
+    rooms.reset(opened.code, opened.token)
+    app.run()
+    assert not app.exception
+    places = [place.split("|")[0] for place in app.session_state["classroom.hand.games"]]
+    assert places == [f"{opened.code}-1", f"{opened.code}-2"]

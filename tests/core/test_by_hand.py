@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.truth_map import Survey, TruthMap
 from apr_core.by_hand.export import from_json, to_csv, to_json
-from apr_core.by_hand.game import Game, begin, reset, try_edit, undo
+from apr_core.by_hand.game import Game, Hint, begin, reset, try_edit, undo
 from apr_core.by_hand.helps import (
     FEWEST_QUERIES,
     HOT,
@@ -109,6 +110,8 @@ def test_starting_over_remembers_what_was_spent() -> None:
     assert (over.first_flip, over.fewest) == (None, 2)
     assert try_edit(over, WINNER, scorer).fewest == 1
     assert reset(reset(over)).earlier == 3
+    hinted = replace(over, hints=(Hint(0, 0, Heat.COLD, 9, 36, 0),) * 2)
+    assert reset(reset(hinted)).earlier_hints == 2
 
 
 def test_an_edit_of_the_same_pixel_takes_its_place() -> None:

@@ -509,10 +509,21 @@ def test_a_plan_that_is_damaged_is_a_sentence(path: Path, opened: Opened) -> Non
 
 def test_a_file_of_a_later_version_is_left_alone(path: Path, opened: Opened) -> None:
     db = sqlite3.connect(path)
-    db.execute("PRAGMA user_version = 2")
+    db.execute("PRAGMA user_version = 3")
     db.close()
     for says in refusals(path, opened.code):
-        assert "was written by a later version of this program (2, and this one knows 1)" in says
+        assert "was written by a later version of this program (3, and this one knows 2)" in says
+
+
+def test_a_file_of_the_first_version_is_taken_on(path: Path, opened: Opened) -> None:
+    db = sqlite3.connect(path)
+    db.execute("ALTER TABLE classes DROP COLUMN round")
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+    classes = Classrooms(path)
+    assert classes.room(opened.code).round == 0
+    classes.reset(opened.code, opened.token)
+    assert Classrooms(path).room(opened.code).round == 1
 
 
 def test_a_database_of_something_else_is_left_alone(path: Path) -> None:
