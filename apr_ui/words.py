@@ -40,7 +40,7 @@ DEFENCE_WORDS = {
     "apr-plus-no-attention": ("APR+ without attention", "An ablation: no gate."),
     "apr-plus-no-adversarial": (
         "APR+ without examples",
-        "An ablation: no adversarial images, and so no penalty.",
+        "An ablation: adversarial images only to measure the penalty on.",
     ),
     "apr-plus-no-regularizer": ("APR+ without penalty", "An ablation: no penalty on steepness."),
     "apr-plus-no-masks": ("APR+ without masks", "An ablation: never sees a masked image."),

@@ -57,16 +57,19 @@ class APRPlus:
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `apr_core.training.recipes.Defence`."""
-        if not self.adversarial:
+        if not (self.adversarial or self.beta):
             return clean_loss(model(self._mask(images, generator)).float(), labels)
         share = adversarial_share(len(images), self.alpha)
         probe = images[:share].detach().requires_grad_()
         before = model(probe)
         gradient = loss_gradient(before, labels[:share], probe)
         examples = worst_pixels_examples(images[:share], gradient, generator, self.most)
-        rest = self._mask(images[share:], generator)
+        rest = self._mask(images[share:] if self.adversarial else images, generator)
         logits = model(torch.cat([examples, rest])).float()
-        loss, parts = mixed_loss(logits, labels, share)
+        if self.adversarial:
+            loss, parts = mixed_loss(logits, labels, share)
+        else:
+            loss, parts = clean_loss(logits[share:], labels)
         if not self.beta:
             return loss, parts
         ends = (images[:share], examples)

@@ -158,12 +158,22 @@ def test_a_share_of_the_clean_images_is_masked() -> None:
             return super().forward(images)
 
     model, images, labels = Watched(size=8), noise(20, 3, 8, 8), torch.arange(20) % 3
-    defence = APRPlus(adversarial=False, masked=0.25, spacing=3)
+    defence = APRPlus(adversarial=False, beta=0.0, masked=0.25, spacing=3)
     loss, _ = defence.loss(model, images, labels, torch.Generator().manual_seed(5))
     pairs = torch.randint(0, 9, (5, 2), generator=torch.Generator().manual_seed(5))
     assert torch.equal(seen[0][:5], mask_groups(images[:5], pairs, 3))
     assert torch.equal(seen[0][5:], images[5:])
     torch.testing.assert_close(loss, F.cross_entropy(model(seen[0]), labels))
+
+
+def test_without_adversarial_training_the_penalty_stays() -> None:
+    """Each component is left out by itself: all images are clean, and some measure the penalty."""
+    model, images, labels = LinearModel(size=8), noise(20, 3, 8, 8), torch.arange(20) % 3
+    defence = APRPlus(adversarial=False, masked=0.0)
+    loss, parts = defence.loss(model, images, labels, torch.Generator().manual_seed(5))
+    assert parts["penalty"] > 0
+    expected = F.cross_entropy(model(images), labels) + 0.01 * parts["penalty"]
+    torch.testing.assert_close(loss, expected)
 
 
 def test_steepness_is_the_squared_slope_along_the_edit() -> None:
