@@ -9,6 +9,7 @@ from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.scoring import as_input
 from apr_core.data.sample import load_sample
+from apr_core.models.inference import keep_precision
 from apr_core.types import Status
 
 PROBED = 16
@@ -46,6 +47,7 @@ class Probe:
 def count_correct(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 500) -> int:
     """How many of uint8 images (N, C, H, W) get their label (N,)."""
     model.eval()
+    keep_precision()
     device = next(model.parameters()).device
     correct = 0
     for part, truth in zip(torch.split(images, batch), torch.split(labels, batch), strict=True):

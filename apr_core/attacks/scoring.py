@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from apr_core.attacks.one_pixel import Candidates
 from apr_core.attacks.pixels import apply_edits
 from apr_core.models import Classifier
-from apr_core.models.inference import device_of, keep_memory, prepare
+from apr_core.models.inference import device_of, keep_memory, keep_precision, prepare
 from apr_core.types import InputError
 
 CPU_CHUNK, CUDA_CHUNK = 50, 4096
@@ -161,6 +161,8 @@ class Scorer:
         self._search = prepare(model) if own else model
         if self.device.type == "cpu":
             keep_memory()
+        else:
+            keep_precision()
 
     @torch.inference_mode()
     def score(self, edits: Edits) -> Tensor:

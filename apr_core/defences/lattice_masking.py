@@ -41,7 +41,7 @@ from torch import Tensor, nn
 
 from apr_core.defences.inpainting import group_of, mask_groups
 from apr_core.models import Classifier
-from apr_core.models.inference import prepare
+from apr_core.models.inference import keep_precision, prepare
 from apr_core.types import InputError
 
 SPACING = 4
@@ -76,7 +76,7 @@ class LatticeMasking(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Mean one-mask logits (B, K), the answer's raised just above the others."""
-        first = self.one_mask_logits(images)
+        first = self.one_mask_logits(images).float()  # half precision has no room for the lead
         answers = self.decide(images, first.argmax(2))
         logits = first.mean(1)
         top = logits.max(1).values
@@ -134,6 +134,7 @@ def behind_lattice(model: nn.Module, spacing: int = SPACING) -> LatticeMasking:
     Raises:
         InputError: the spacing is out of range.
     """
+    keep_precision()
     inner = prepare(model) if isinstance(model, Classifier) else model
     return LatticeMasking(inner, spacing).eval()
 
@@ -184,8 +185,7 @@ def certify(
     Raises:
         InputError: the model is in training mode.
     """
-    if wrapper.training:
-        raise InputError("The model is in training mode; call its eval() before it is certified.")
+    _check_mode(wrapper)
     pairs = torch.tensor(list(combinations(range(wrapper.groups), 2)), device=images.device)
     found = []
     first = wrapper.one_mask_logits(images)
@@ -214,7 +214,11 @@ def certified_groups(wrapper: LatticeMasking, images: Tensor, labels: Tensor) ->
 
     Returns:
         (B, spacing^2) bool.
+
+    Raises:
+        InputError: the model is in training mode.
     """
+    _check_mode(wrapper)
     groups = wrapper.groups
     pairs = torch.tensor(list(combinations(range(groups), 2)), device=images.device)
     sure = _lead(wrapper.one_mask_logits(images), labels) >= LEAD  # (B, G)
@@ -223,6 +227,11 @@ def certified_groups(wrapper: LatticeMasking, images: Tensor, labels: Tensor) ->
         doubtful = pairs[_lead(second, labels[row : row + 1])[0] < LEAD]
         sure[row, doubtful.flatten()] = False
     return sure
+
+
+def _check_mode(wrapper: LatticeMasking) -> None:
+    if any(module.training for module in wrapper.modules()):
+        raise InputError("The model is in training mode; call its eval() before it is certified.")
 
 
 def _agreeing(logits: Tensor, label: int) -> int:

@@ -18,8 +18,8 @@ from apr_core.evaluation.record import results_folder
 from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
 
-GROUP = {"cpu": 8, "cuda": 500}
-"""Images that are looked at together, and lost together in a kill."""
+GROUP = {"cpu": 8, "cuda": 64}
+"""Images that are looked at together, and lost together in a kill: minutes of work at most."""
 Entries = dict[int, dict[str, Any]]
 Deal = Callable[[list[Tensor]], Iterator[tuple[Entries, float]]]
 """Has groups of images looked at: their places (n,) each -> entries and seconds, as they come."""
@@ -113,6 +113,7 @@ class Journal:
         device: torch.device,
         deal: Deal,
         workers: Workers = ALONE,
+        weight: int = 1,
     ) -> Iterator[tuple[float, float]]:
         """Have the images looked at that are not written down yet, and write them down.
 
@@ -121,12 +122,14 @@ class Journal:
             device: where they are looked at, which says how many make a group.
             deal: has groups looked at, each given as places in that order.
             workers: among whom the groups are dealt.
+            weight: how many times as long as usual an image takes.
 
         Yields:
             After each group, the seconds spent over all sittings and those left.
         """
         missing = [place for place, i in enumerate(indices.tolist()) if i not in self.entries]
-        todo = list(torch.split(torch.tensor(missing), GROUP.get(device.type, 100)))
+        group = max(1, GROUP.get(device.type, 64) // weight)
+        todo = list(torch.split(torch.tensor(missing), group))
         mine = todo[workers.rank :: workers.count] if missing else []
         began, before = time.monotonic(), self.seconds
         for number, (entries, seconds) in enumerate(deal(mine), start=1):

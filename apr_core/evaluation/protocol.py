@@ -163,7 +163,8 @@ def evaluate(
     scorer = attempt.scorer(subject.model)
     deal = spread(attempt) if spread else one_by_one(partial(attempt, scorer))
     journal = Journal(setting.name, asdict(setting), workers)
-    for seconds, left in journal.work_through(indices, scorer.device, deal, workers):
+    weight = max(1, setting.lattice)
+    for seconds, left in journal.work_through(indices, scorer.device, deal, workers, weight):
         report(_progress(journal, setting, seconds, left))
     workers.wait()
     if not workers.first:

@@ -41,6 +41,13 @@ def keep_memory() -> None:
     torch.empty(31 << 20, dtype=torch.uint8)
 
 
+def keep_precision() -> None:
+    """Have float32 mean float32 on a GPU, whose convolutions otherwise round their inputs to ten
+    bits (TF32): that moves a logit by a hundred times what a certificate allows for."""
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode for a while; every submodule's own mode is restored afterwards."""

@@ -91,6 +91,22 @@ def test_a_dissenter_that_passes_is_the_answer() -> None:
     assert Bright()(image).argmax() == 1
 
 
+def test_the_answer_stands_in_half_precision_too() -> None:
+    """The answer's logit leads by little, for which bfloat16 has no room."""
+
+    class Bright(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            most = images.amax((1, 2, 3))
+            return (50 * torch.stack([most - 0.9, 0.9 - most], dim=1)).to(torch.bfloat16)
+
+    wrapper = LatticeMasking(Bright(), spacing=3).eval()
+    image = torch.full((1, 3, 6, 6), 0.2)
+    image[:, :, 2, 4] = 1.0
+    assert wrapper.one_mask_logits(image).float().mean(1).argmax() == 0
+    assert decided(wrapper, image) == 1
+    assert wrapper(image).argmax() == 1
+
+
 def test_a_wrapper_is_a_model_that_can_be_attacked() -> None:
     model = LinearModel(size=6)
     wrapper = LatticeMasking(model, spacing=3).eval()
@@ -204,3 +220,11 @@ def test_a_lead_that_rounding_could_undo_certifies_nothing() -> None:
 def test_a_model_in_training_mode_is_refused() -> None:
     with pytest.raises(InputError, match="training mode"):
         certify(LatticeMasking(SmallNet(0)).train(), noise(1, 3, 6, 6), torch.tensor([0]))
+
+
+@pytest.mark.parametrize("prove", [certify, certified_groups])
+def test_so_is_one_with_a_part_in_training_mode(prove) -> None:
+    wrapper = LatticeMasking(SmallNet(0)).eval()
+    wrapper.model.conv.train()
+    with pytest.raises(InputError, match="training mode"):
+        prove(wrapper, noise(1, 3, 6, 6), torch.tensor([0]))
