@@ -18,7 +18,7 @@ from apr_core.gallery import GalleryEntry
 from apr_core.runs import BEHIND_LATTICE, SERVED, AttackRequest
 from apr_core.types import Fitness, InputError, Stop, Strategy
 from apr_core.zoo import zoo_fingerprint
-from apr_ui.keeping import keep
+from apr_ui.lasting import lasting
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import cards, gallery, model_labels, probabilities
 from apr_ui.words import plain
@@ -58,7 +58,7 @@ def choose_picture() -> Choice | None:
         "Picture",
         [GALLERY, CLASS, UPLOAD],
         required=True,
-        **keep("attack.source", GALLERY),
+        **lasting("attack.source", GALLERY),
     )
     choosers = {GALLERY: _from_gallery, CLASS: _from_class, UPLOAD: _from_upload}
     return choosers[source]()
@@ -100,12 +100,12 @@ def _choose_entry(number: int) -> None:
 
 
 def _from_class() -> Choice:
-    name = st.selectbox("Class", CLASSES, **keep("attack.class", "cat"))
+    name = st.selectbox("Class", CLASSES, **lasting("attack.class", "cat"))
     number = st.slider(
         "Which of its test images",
         1,
         PER_CLASS,
-        **keep("attack.number"),
+        **lasting("attack.number"),
     )
     shipped = load_sample()
     label = CLASSES.index(name)
@@ -136,7 +136,7 @@ def _from_upload() -> Choice | None:
     truth = st.selectbox(
         "What it shows",
         [ASK, *CLASSES],
-        **keep("attack.truth"),
+        **lasting("attack.truth"),
         help="The attack tries to turn the model away from this class.",
     )
     label = None if truth == ASK else CLASSES.index(truth)
@@ -158,13 +158,13 @@ def choose_model() -> str:
         "Model under attack",
         list(known),
         format_func=model_labels().__getitem__,
-        **keep("attack.model", first),
+        **lasting("attack.model", first),
         help="“Clean” is the share of the 10,000 CIFAR-10 test images that it gets right. “Yours” "
         "was trained here, on the Train page or by the command line.",
     )
     masked = st.checkbox(
         "Behind lattice masking",
-        **keep("attack.masked"),
+        **lasting("attack.masked"),
         help="The model answers from sixteen or more masked pictures instead of one, which a "
         "single pixel can hardly fool: the search takes some twenty times as long.",
     )
@@ -174,7 +174,7 @@ def choose_model() -> str:
 def choose_config() -> OnePixelConfig:
     """Every setting of the attack, folded away: the defaults are the published attack's."""
     with st.expander("Settings of the search", icon=":material/tune:"):
-        goal = st.selectbox("Turn it into", [ANY, *CLASSES], **keep("attack.target"))
+        goal = st.selectbox("Turn it into", [ANY, *CLASSES], **lasting("attack.target"))
         left, right = st.columns(2)
         with left:
             pixels = _number("Pixels", "pixels", 1, 16)
@@ -182,11 +182,11 @@ def choose_config() -> OnePixelConfig:
             generations = _number("Generations", "generations", *SERVED["generations"])
             seed = _number("Seed", "seed", 0, 2**31 - 1)
         with right:
-            strategy = st.selectbox("Strategy", list(Strategy), **keep("attack.strategy"))
-            fitness = st.selectbox("Fitness", list(Fitness), **keep("attack.fitness"))
-            stop = st.selectbox("Stop", list(Stop), **keep("attack.stop"))
+            strategy = st.selectbox("Strategy", list(Strategy), **lasting("attack.strategy"))
+            fitness = st.selectbox("Fitness", list(Fitness), **lasting("attack.fitness"))
+            stop = st.selectbox("Stop", list(Stop), **lasting("attack.stop"))
             penalty = st.number_input(
-                "Penalty λ", 0.0, 100.0, step=0.1, **keep("attack.l2_penalty")
+                "Penalty λ", 0.0, 100.0, step=0.1, **lasting("attack.l2_penalty")
             )
         st.caption(
             f"At most {population * (generations + 1):,} queries. The defaults are those of "
@@ -206,7 +206,7 @@ def choose_config() -> OnePixelConfig:
 
 
 def _number(label: str, name: str, low: int, high: int) -> int:
-    kept = keep(f"attack.{name}", getattr(OnePixelConfig(), name))
+    kept = lasting(f"attack.{name}", getattr(OnePixelConfig(), name))
     return int(st.number_input(label, low, high, step=1, **kept))
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 import apr_ui.mends  # noqa: F401
-from apr_ui.keeping import enter
+from apr_ui.lasting import enter
 from apr_ui.page_table import page_entry
 
 FRAMED = "app.framed"

@@ -16,7 +16,7 @@ def enter(page: str) -> None:
         st.session_state[_VISIT] = st.session_state.get(_VISIT, 0) + 1
 
 
-def keep(key: str, first: Any = None) -> dict[str, Any]:
+def lasting(key: str, first: Any = None) -> dict[str, Any]:
     """What a widget is given so that it keeps its value: its key, and where that lives.
 
     A value that the app has set, and no person, lasts for the page that it was set on: where the

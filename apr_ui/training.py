@@ -15,7 +15,7 @@ from apr_core.training.fit import Progress
 from apr_core.training.recipes import PRESETS
 from apr_core.training_service import TrainPhase, TrainView
 from apr_ui.charts import learning_curves, loss_curve
-from apr_ui.keeping import keep
+from apr_ui.lasting import lasting
 from apr_ui.resources import training
 from apr_ui.words import DEFENCE_WORDS, defence_title, plain
 
@@ -37,9 +37,11 @@ def choose_training() -> TrainRequest:
     """
     gpu = default_device().type == "cuda"
     epochs, size = LARGE_RUN if gpu else SMALL_RUN
-    architecture = st.selectbox("Architecture", ARCHITECTURES.names, **keep("train.architecture"))
+    architecture = st.selectbox(
+        "Architecture", ARCHITECTURES.names, **lasting("train.architecture")
+    )
     defence = st.selectbox(
-        "Defence", TRAINABLE, format_func=defence_title, **keep("train.defence", "apr")
+        "Defence", TRAINABLE, format_func=defence_title, **lasting("train.defence", "apr")
     )
     st.caption(DEFENCE_WORDS[defence][1])
     subset = st.segmented_control(
@@ -47,17 +49,17 @@ def choose_training() -> TrainRequest:
         SIZES,
         format_func=lambda n: f"{n:,}",
         required=True,
-        **keep("train.size", size),
+        **lasting("train.size", size),
     )
     left, right = st.columns(2)
-    count = left.number_input("Epochs", 1, 1000, step=1, **keep("train.epochs", epochs))
-    seed = right.number_input("Seed", 0, 2**31 - 1, step=1, **keep("train.seed", 0))
+    count = left.number_input("Epochs", 1, 1000, step=1, **lasting("train.epochs", epochs))
+    seed = right.number_input("Seed", 0, 2**31 - 1, step=1, **lasting("train.seed", 0))
     name = st.text_input(
         "Name, if you like",
         max_chars=60,
         placeholder="cifar10-resnet20-mine",
         help="Small letters, digits and hyphens. Without one, the settings make the name.",
-        **keep("train.name"),
+        **lasting("train.name"),
     )
     if not gpu:
         st.caption(

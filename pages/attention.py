@@ -34,7 +34,7 @@ from apr_ui.attention.view import (
 from apr_ui.controls import Choice, choose_picture, make_request, show_request
 from apr_ui.downloads import offer_files
 from apr_ui.frame import begin_page
-from apr_ui.keeping import keep
+from apr_ui.lasting import lasting
 from apr_ui.permalink import from_params
 from apr_ui.resources import check_known, gallery, probabilities, service
 from apr_ui.stage import headline
@@ -115,9 +115,11 @@ with panel:
     known = methods_of(model)
     picked = st.multiselect(
         "Ask it by", list(WORDS), format_func=lambda name: WORDS[name],
-        **keep("attention.methods", list(FIRST_METHODS)),
+        **lasting("attention.methods", list(FIRST_METHODS)),
     )  # fmt: skip
-    opacity = st.slider("Opacity of the maps", 0.0, 1.0, **keep("attention.opacity", FIRST_OPACITY))
+    opacity = st.slider(
+        "Opacity of the maps", 0.0, 1.0, **lasting("attention.opacity", FIRST_OPACITY)
+    )
 with stage:
     if choice is not None:
         label = choice.label

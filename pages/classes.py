@@ -24,13 +24,13 @@ from apr_ui.classes.view import (
     view_of,
 )
 from apr_ui.frame import begin_page
-from apr_ui.keeping import keep
+from apr_ui.lasting import lasting
 
 
 @st.fragment
 def browse(model: str, view: View, record: Record | None) -> None:
     """One class; another is shown without the rest of the page being made anew."""
-    picked = st.pills("Class", CLASSES, required=True, **keep("classes.class", CLASSES[0]))
+    picked = st.pills("Class", CLASSES, required=True, **lasting("classes.class", CLASSES[0]))
     name = picked or CLASSES[0]
     looks, examples = st.columns([2, 3], gap="large")
     with looks:
@@ -45,7 +45,7 @@ def browse(model: str, view: View, record: Record | None) -> None:
             )
         with right:
             orders = ORDERS if view.attention is not None else ORDERS[:-1]
-            order = st.selectbox("Sorted by", orders, **keep("classes.order"))
+            order = st.selectbox("Sorted by", orders, **lasting("classes.order"))
         show_examples(name, view, rows_of(name, view, record, kind, order))
     offer_overall("classes", model, CLASSES.index(name))
 

@@ -20,7 +20,7 @@ from apr_ui.canvas import CanvasData, CanvasHint, CanvasTry, canvas
 from apr_ui.downloads import offer_files
 from apr_ui.hand.games import current_game, keep_game, place_of
 from apr_ui.hand.hints import HELP, MARKS, ask_hint, can_hint, show_hint, take_hint, waiting
-from apr_ui.keeping import keep
+from apr_ui.lasting import lasting
 from apr_ui.looking import alone
 from apr_ui.resources import scorer
 from apr_ui.words import percent
@@ -76,7 +76,7 @@ def _choose_pixels(page: str, pixels: Sequence[int]) -> int:
     if len(pixels) == 1:
         return pixels[0]
     chosen: int = st.segmented_control(
-        "Pixels that you may change", pixels, required=True, **keep(f"{page}.pixels", pixels[0])
+        "Pixels that you may change", pixels, required=True, **lasting(f"{page}.pixels", pixels[0])
     )
     return chosen
 
@@ -218,7 +218,7 @@ def _bars(page: str, game: Game) -> None:
 
 def _buttons(page: str, place: str, game: Game, hints: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.color_picker("Your colour", **keep(f"{page}.colour", FIRST_COLOUR))
+        st.color_picker("Your colour", **lasting(f"{page}.colour", FIRST_COLOUR))
         st.button(
             "Undo",
             key=f"{page}.undo",

@@ -14,7 +14,7 @@ from apr_core.evaluation.claims import Claim, Holds
 from apr_core.evaluation.printing import columns, in_print
 from apr_core.evaluation.record import Record
 from apr_core.evaluation.tables import DefenceTable, Table
-from apr_ui.keeping import keep
+from apr_ui.lasting import lasting
 from apr_ui.resources import cards
 from apr_ui.results.charts import caught_bars, lattice_costs, success_curves, trade_off
 
@@ -105,7 +105,7 @@ def show_curves(records: Sequence[Record]) -> None:
         "Evaluations",
         list(names),
         default=list(names)[:6],
-        **keep("results.curves"),
+        **lasting("results.curves"),
     )
     picked = [names[name] for name in chosen]
     if not picked:
