@@ -1,11 +1,18 @@
 """Everything that wants an accelerator, in order of worth, in one resumable run.
 
     python scripts/full_scale.py --minutes 28          # on a GPU
+    python scripts/full_scale.py --only resnet18       # the jobs with this in their names
+    python scripts/full_scale.py --list                # what there is to do, and what is done
     python scripts/full_scale.py --toy                 # a rehearsal, in a temporary folder
 
 Each job is a command of `apr_core`. A job whose result is there already is skipped; training that
-was cut off goes on from its last epoch. When the minutes are up, the job under way is ended, and
-the next run goes on with it.
+was cut off goes on from its last epoch, and what is measured from its last group of images. When
+the minutes are up, the job under way is ended, and the next run goes on with it.
+
+A model is measured right after it is trained, the largest networks first: they cannot be had
+without a GPU. Where the checkout is laid out anew between runs, keep what is made elsewhere: name
+copies of checkpoints/ and results/ in APR_CHECKPOINTS and APR_RESULTS, and other folders in
+APR_TRAINING and APR_DATA.
 """
 
 from __future__ import annotations
@@ -22,12 +29,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EPOCHS = {"resnet20": 100, "resnet18": 40, "vgg16": 40}
-"""A few minutes each on one data-centre GPU."""
-FIVE = ("vanilla", "apr", "at", "dd", "it")
-"""The paper's rows; distillation and input transformation build on the vanilla model."""
+EPOCHS = {"resnet18": 40, "vgg16": 40, "resnet20": 40}
+"""A few minutes each on one data-centre GPU; the networks in order of worth."""
+ROWS = ("apr-plus", "vanilla", "apr", "at", "dd", "it")
+"""Distillation and input transformation build on the vanilla model."""
+PLUS = ROWS[0]
 ABLATIONS = ("apr-no-attention", "apr-no-adversarial", "apr-no-regularizer", "apr-exact")
-PLUS = ("apr-plus",)
 PLUS_ABLATIONS = tuple(
     f"apr-plus-no-{part}" for part in ("clamp", "attention", "adversarial", "regularizer", "masks")
 )
@@ -47,18 +54,22 @@ class Job:
 def jobs(toy: bool) -> list[Job]:
     """What is to be done, the most useful first."""
     architectures = ["resnet20"] if toy else list(EPOCHS)  # the others take minutes to be tested
-    rows = (*FIVE, *PLUS)
-    trainings = [(architecture, defence) for architecture in architectures for defence in rows]
-    trainings += [("resnet20", defence) for defence in (*ABLATIONS, *PLUS_ABLATIONS)]
+    models = [(architecture, defence) for architecture in architectures for defence in ROWS]
+    models += [("resnet20", defence) for defence in (*ABLATIONS, *PLUS_ABLATIONS)]
     return [
-        *(_training(architecture, defence, toy) for architecture, defence in trainings),
         *(_overhead(architecture, toy) for architecture in ("resnet18", "vgg16")),
-        *(_certification(*model, toy) for model in trainings),
-        *(_evaluation(*model, attack, toy) for attack in ("de", "ladder") for model in trainings),
-        *(_masked(architecture, toy) for architecture in architectures),
-        *(_seeds(defence, toy) for defence in (*FIVE[:4], *ABLATIONS[:3])),
+        *(job for model in models for job in _all_of(*model, toy)),
+        *(_seeds(defence, toy) for defence in (*ROWS, *ABLATIONS[:3]) if defence != "it"),
         _gallery(toy),
     ]
+
+
+def _all_of(architecture: str, defence: str, toy: bool) -> list[Job]:
+    """A model, and all that is measured of it."""
+    model = (architecture, defence)
+    behind = [_masked(architecture, toy)] if defence == PLUS else []
+    attacks = [_evaluation(*model, attack, toy) for attack in ("de", "ladder")]
+    return [_training(*model, toy), _certification(*model, toy), *behind, *attacks]
 
 
 def _arguments(architecture: str, defence: str, toy: bool) -> list[str]:
@@ -94,18 +105,9 @@ def _seeds(defence: str, toy: bool) -> Job:
 
 def _overhead(architecture: str, toy: bool) -> Job:
     record = _results() / f"overhead-{architecture}.json"
-    size = ["--rounds", "1", "--steps", "1", "--batch-size", "8", "--inference-batch", "8"]
-    if not toy:
-        size = [
-            "--rounds",
-            "11",
-            "--steps",
-            "50",
-            "--batch-size",
-            "512",
-            "--inference-batch",
-            "4096",
-        ]
+    rounds, steps, batch, inference = (1, 1, 8, 8) if toy else (11, 50, 512, 4096)
+    size = ["--rounds", str(rounds), "--steps", str(steps), "--batch-size", str(batch)]
+    size += ["--inference-batch", str(inference)]
     arguments = ["bench", "--overhead", "--architecture", architecture, *size]
 
     def done() -> bool:
@@ -137,20 +139,21 @@ def _fresh(record: Path, name: str) -> Callable[[], bool]:
 def _evaluation(architecture: str, defence: str, attack: str, toy: bool) -> Job:
     name = f"cifar10-{architecture}-{defence}"
     images, pixels = ("4", "1") if toy else ("1000", "1,3")
-    stem = f"{name}-{attack}-k{pixels.replace(',', '-')}-n{images}-seed0.json"
-    record = _results() / "evaluations" / stem
-    arguments = ["evaluate", "--model", name, "--attack", "top-gradient" if toy else attack]
-    arguments += ["--images", images, "--pixels", pixels, *([] if toy else ["--half"])]
+    tried = {"de": "top-gradient", "ladder": "corners"}[attack] if toy else attack
+    stem = f"{name}-{tried}-k{pixels.replace(',', '-')}-n{images}-seed0"
+    record = _results() / "evaluations" / f"{stem}{'' if toy else '-half'}.json"
+    arguments = ["evaluate", "--model", name, "--attack", tried, "--images", images]
+    arguments += ["--pixels", pixels, *([] if toy else ["--half"])]
     return Job(f"evaluate {name} {attack}", arguments, _fresh(record, name))
 
 
 def _masked(architecture: str, toy: bool) -> Job:
-    """The ladder against APR+ behind its lattice, end to end: some twenty forwards a query."""
-    name = f"cifar10-{architecture}-{PLUS[0]}"
-    attack, images = ("top-gradient", "2") if toy else ("ladder", "200")
+    """APR+ behind its lattice, attacked end to end: some twenty forwards a query."""
+    name = f"cifar10-{architecture}-{PLUS}"
+    attack, images = ("top-gradient", "2") if toy else ("corners", "100")
     record = _results() / "evaluations" / f"{name}-lattice4-{attack}-k1-n{images}-seed0.json"
     arguments = ["evaluate", "--model", name, "--attack", attack, "--images", images]
-    arguments += ["--lattice", "4", *([] if toy else ["--half"])]
+    arguments += ["--lattice", "4"]
     return Job(f"evaluate {name} behind its lattice", arguments, _fresh(record, name))
 
 
@@ -173,7 +176,7 @@ def run(job: Job, seconds: float) -> str:
     if job.done():
         return "there already"
     if seconds <= 0:
-        return "no time left"
+        return "to do"
     began = time.monotonic()
     command = [sys.executable, "-m", "apr_core", *job.arguments]
     try:
@@ -188,6 +191,8 @@ def main() -> int:
     """Do what the minutes allow; 1 if a job failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=28.0)
+    parser.add_argument("--only", default="", help="jobs whose names have this in them")
+    parser.add_argument("--list", action="store_true", help="only say what is done and what is not")
     parser.add_argument("--toy", action="store_true", help="rehearse, in a temporary folder")
     args = parser.parse_args()
     deadline = time.monotonic() + 60 * args.minutes
@@ -196,7 +201,10 @@ def main() -> int:
             os.environ |= dict.fromkeys(("APR_CHECKPOINTS", "APR_TRAINING", "APR_RESULTS"), folder)
         outcomes = {}
         for job in jobs(args.toy):
-            outcomes[job.name] = run(job, deadline - time.monotonic())
+            if args.only not in job.name:
+                continue
+            left = 0.0 if args.list else deadline - time.monotonic()
+            outcomes[job.name] = run(job, left)
             print(f"== {job.name}: {outcomes[job.name]}", flush=True)
     return int(any(outcome.startswith("failed") for outcome in outcomes.values()))
 
