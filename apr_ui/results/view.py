@@ -94,6 +94,10 @@ def show_definitions() -> None:
             "- **Certified**: share of all images that the model behind lattice masking gets "
             "right, and for which it is proven that no edit of one pixel, of any colour, changes "
             "that answer.\n"
+            "- A **claim** of the paper's holds, or does not, where all of our 95 % interval lies on "
+            "one side of it; else it is not settled. By how much a defence lowers the success rate "
+            "is said of the images that both models get right, so that a picture which the defended "
+            "model misreads anyway does not count for the defence.\n"
             "- A record counts for a model only if it was made with its present weights."
         )
 
