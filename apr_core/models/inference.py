@@ -44,8 +44,8 @@ def keep_memory() -> None:
 def keep_precision() -> None:
     """Have float32 mean float32 on a GPU, whose convolutions otherwise round their inputs to ten
     bits (TF32): that moves a logit by a hundred times what a certificate allows for."""
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
-    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 @contextmanager
