@@ -249,13 +249,15 @@ def test_each_lattice_of_the_present_weights_is_listed_once() -> None:
     assert [record.certified.count for record in found] == [81, 120]
 
 
-def test_a_damaged_record_of_certificates_is_left_out_and_named() -> None:
+def test_a_damaged_record_of_certificates_is_left_out_and_named(capsys) -> None:
     card = add_model("vanilla", 9500)
     add_certificates(card, 190, 120, 200, SPACING)
     (results_folder() / "certificates" / "x.json").write_text('{"setting": {}}')
     records, damaged = load_certificates()
     assert [record.certified.count for record in records] == [120]
     assert damaged[0].startswith("x.json: This is no record of certificates")
+    assert main(["tables"]) == 0
+    assert capsys.readouterr().err.strip() == damaged[0]
 
 
 def test_a_defence_that_trains_nothing_has_the_epochs_of_what_is_beneath() -> None:
