@@ -127,7 +127,12 @@ def train(
     state = request.state_file
     with _claimed(state) if workers.first else nullcontext():
         fitted = fit(model, defence, images, labels, config, device, state, report, look, workers)
-        card = replace(card, wall_time=round(fitted.seconds, 1), history=fitted.history)
+        card = replace(
+            card,
+            wall_time=round(fitted.seconds, 1),
+            history=fitted.history,
+            hardware=fitted.hardware or card.hardware,
+        )
         if workers.first:
             card = save_measured(model, card, data, own=not request.ship)
             state.unlink(missing_ok=True)

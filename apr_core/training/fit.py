@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from apr_core import strict
+from apr_core.hardware import describe_hardware
 from apr_core.models.inference import keep_memory
 from apr_core.training.batches import AugmentedBatches
 from apr_core.training.recipes import Defence, TrainConfig, learning_rate, make_optimizer
@@ -58,6 +59,7 @@ class _Kept:
     epoch: int
     seconds: float
     history: list[dict[str, float]]
+    hardware: list[str] = field(default_factory=list)
 
 
 Report = Callable[[Progress], None]
@@ -65,10 +67,17 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Fitted:
-    """A finished run: seconds of training over all its sittings, and a log line an epoch."""
+    """A finished run, over all its sittings.
+
+    Attributes:
+        seconds: of training.
+        history: a log line an epoch.
+        hardware: that it was trained on, in turn.
+    """
 
     seconds: float
     history: list[dict[str, float]]
+    hardware: str
 
 
 def fit(
@@ -101,6 +110,7 @@ def fit(
     run = Run(model, defence, config, device, workers)
     if state_file is not None and state_file.exists():
         run.restore(state_file)
+    run.note_hardware()
     while run.epoch < config.epochs:
         progress = run.train_epoch(batches, report)
         if workers.first:
@@ -109,7 +119,7 @@ def fit(
             report(replace(progress, found=found))
             if state_file is not None:
                 run.save(state_file)
-    return Fitted(run.seconds, run.history)
+    return Fitted(run.seconds, run.history, ", then ".join(run.hardware))
 
 
 class _Objective(nn.Module):
@@ -145,6 +155,13 @@ class Run:
         self.epoch = 0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
+        self.hardware: list[str] = []
+
+    def note_hardware(self) -> None:
+        """Remember what this sitting runs on, if there is any of it left."""
+        found = describe_hardware(self.device)
+        if self.epoch < self.config.epochs and self.hardware[-1:] != [found]:
+            self.hardware.append(found)
 
     def train_epoch(self, batches: AugmentedBatches, report: Report) -> Progress:
         """An epoch, reported but for its end, which is returned."""
@@ -229,7 +246,12 @@ class Run:
         for index, slots in self.optimizer.state_dict()["state"].items():
             for name, value in slots.items():
                 tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).contiguous()
-        progress = {"epoch": self.epoch, "seconds": self.seconds, "history": self.history}
+        progress = {
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "history": self.history,
+            "hardware": self.hardware,
+        }
         part = path.with_suffix(".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -288,3 +310,4 @@ class Run:
         state = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**state, "state": slots})
         self.epoch, self.seconds, self.history = kept.epoch, kept.seconds, kept.history
+        self.hardware = kept.hardware

@@ -160,6 +160,21 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_its_state(tmp_path, va
     assert torch.equal(mended.linear.weight, straight.linear.weight)
 
 
+def test_a_run_remembers_all_that_it_was_trained_on(tmp_path: Path, monkeypatch) -> None:
+    images, labels = red_and_blue()
+    state_file = tmp_path / "run.safetensors"
+    defence = Diverging(4 + 3, math.nan)
+    monkeypatch.setattr("apr_core.training.fit.describe_hardware", lambda device: "a processor")
+    with pytest.raises(InputError):
+        fit(SmallNet(), defence, images, labels, QUICK, CPU, state_file)
+    defence.left = 1000
+    monkeypatch.setattr("apr_core.training.fit.describe_hardware", lambda device: "a GPU")
+    fitted = fit(SmallNet(), defence, images, labels, QUICK, CPU, state_file)
+    assert fitted.hardware == "a processor, then a GPU"
+    again = fit(SmallNet(), defence, images, labels, QUICK, CPU, state_file)
+    assert again.hardware == "a processor, then a GPU"
+
+
 @pytest.mark.parametrize("defence", [Vanilla(), APR()], ids=["vanilla", "apr"])
 def test_a_small_run_learns_a_separable_problem(defence: Defence) -> None:
     images, labels = red_and_blue()
