@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from apr_core.attacks.one_pixel import Candidates
 from apr_core.attacks.pixels import apply_edits
 from apr_core.models import Classifier
-from apr_core.models.inference import device_of, keep_memory, keep_precision, prepare
+from apr_core.models.inference import compile_for, device_of, keep_memory, keep_precision, prepare
 from apr_core.types import InputError
 
 CPU_CHUNK, CUDA_CHUNK = 50, 4096
@@ -141,6 +141,11 @@ class Scorer:
             is confirmed by `CONFIRMING` times as many answers, or the luckiest of thousands of
             candidates would count as a flip.
         half: search in half precision (bfloat16 on a CPU). Then too, what matters is confirmed.
+        compiled: search on machine code made of the model: see `compile_for`.
+
+    Raises:
+        InputError: the model is not this package's own, or the machine has no compiler, where it is
+            to be compiled.
 
     Attributes:
         chunk: images in one call of the model, as it stands.
@@ -148,7 +153,12 @@ class Scorer:
     """
 
     def __init__(
-        self, model: nn.Module, chunk: int | None = None, draws: int = 1, half: bool = False
+        self,
+        model: nn.Module,
+        chunk: int | None = None,
+        draws: int = 1,
+        half: bool = False,
+        compiled: bool = False,
     ) -> None:
         self.model = model
         self.device = device_of(model)
@@ -159,6 +169,13 @@ class Scorer:
         self.repeatable = own
         self._draws, self._half = draws, half
         self._search = prepare(model) if own else model
+        if compiled and not own:
+            raise InputError(
+                f"A {type(model).__name__} is not compiled, only this package's own classifiers, "
+                "bare; leave --compile out."
+            )
+        if compiled:
+            self._search = compile_for(self._search)
         if self.device.type == "cpu":
             keep_memory()
         else:

@@ -66,16 +66,22 @@ class Attempt:
 
     Attributes:
         known: what need not be found again; see `known_to`.
+        compiled: whether the search runs on machine code made of the model, which rounds otherwise.
     """
 
     setting: Setting
     known: Known
+    compiled: bool = False
 
     def scorer(self, model: nn.Module) -> Scorer:
         """The model as it is attacked."""
         setting = self.setting
         masked = behind_lattice(model, setting.lattice) if setting.lattice else model
-        return Scorer(masked, draws=setting.draws, half=setting.half)
+        return Scorer(masked, draws=setting.draws, half=setting.half, compiled=self.compiled)
+
+    def depends_on(self) -> dict[str, object]:
+        """Everything that what is found depends on, but for the records it is known from."""
+        return asdict(self.setting) | ({"compiled": True} if self.compiled else {})
 
     def __call__(self, scorer: Scorer, places: Tensor) -> Entries:
         """What became of the images at some places (n,) of the fixed order, by their indices."""
@@ -142,12 +148,14 @@ def evaluate(
     report: Report = lambda progress: None,
     workers: Workers = ALONE,
     spread: Spread | None = None,
+    compiled: bool = False,
 ) -> Record | None:
     """Evaluate, or go on with what was begun.
 
     Args:
         workers: the processes among whom the groups are dealt.
         spread: has them looked at elsewhere; by default they are looked at here.
+        compiled: see `Attempt`.
 
     Returns:
         The record; None for a worker that is not the first.
@@ -159,10 +167,10 @@ def evaluate(
     setting, notes = _without_gradient(setting, subject.model)
     known, sources = known_to(setting)
     notes += sources
-    attempt = Attempt(setting, known)
+    attempt = Attempt(setting, known, compiled)
     scorer = attempt.scorer(subject.model)
     deal = spread(attempt) if spread else one_by_one(partial(attempt, scorer))
-    journal = Journal(setting.name, asdict(setting), workers)
+    journal = Journal(setting.name, attempt.depends_on(), workers)
     weight = max(1, setting.lattice)
     for seconds, left in journal.work_through(indices, scorer.device, deal, workers, weight):
         report(_progress(journal, setting, seconds, left))
@@ -171,7 +179,7 @@ def evaluate(
         return None
     journal.read()
     everyone = tuple(verdict_from(journal.entries[index]) for index in indices.tolist())
-    record = _record(subject, setting, everyone, scorer, journal.seconds, notes)
+    record = _record(subject, attempt, everyone, scorer, journal.seconds, notes)
     journal.delete()
     return record
 
@@ -233,12 +241,13 @@ def _progress(
 
 def _record(
     subject: Subject,
-    setting: Setting,
+    attempt: Attempt,
     verdicts: tuple[Verdict, ...],
     scorer: Scorer,
     seconds: float,
     notes: list[str],
 ) -> Record:
+    setting = attempt.setting
     card = subject.card if not setting.lattice else None  # the card's figures are of the bare model
     return Record(
         setting=setting,
@@ -249,20 +258,22 @@ def _record(
         hardware=describe_hardware(scorer.device),
         versions=versions(),
         commit=find_commit(),
-        command=command_of(setting),
+        command=command_of(attempt),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(seconds, 1),
         notes=notes,
     )
 
 
-def command_of(setting: Setting) -> str:
-    """The command line that makes a setting's record."""
+def command_of(attempt: Attempt) -> str:
+    """The command line that makes an attempt's record."""
+    setting = attempt.setting
     words = ["python", "-m", "apr_core", "evaluate", "--model", setting.model]
     words += ["--attack", setting.attack, "--pixels", ",".join(map(str, setting.pixels))]
     words += ["--images", str(setting.images), "--seed", str(setting.seed)]
     words += [] if setting.leave else ["--all"]
     words += ["--draws", str(setting.draws)] if setting.draws > 1 else []
     words += ["--half"] if setting.half else []
+    words += ["--compile"] if attempt.compiled else []
     words += ["--lattice", str(setting.lattice)] if setting.lattice else []
     return shlex.join(words)

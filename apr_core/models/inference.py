@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -10,6 +12,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from apr_core.types import InputError
 
 
 def prepare(model: nn.Module) -> nn.Module:
@@ -29,6 +33,24 @@ def prepare(model: nn.Module) -> nn.Module:
         if isinstance(module, nn.ReLU):
             module.inplace = True  # its input, a convolution's or a sum's output, has no other use
     return frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def compile_for(model: nn.Module) -> nn.Module:
+    """A prepared model as machine code of its own, where one call does what several did.
+
+    It takes half a minute when a shape is first seen, and answers alike but for rounding: for long
+    searches, not for a person who waits.
+
+    Raises:
+        InputError: this machine has no C++ compiler.
+    """
+    compilers = (os.environ.get("CXX", "g++"), "c++", "clang++")
+    if not any(map(shutil.which, compilers)):
+        raise InputError(
+            f"Found no C++ compiler ({', '.join(compilers)}), and compiling a model needs one; "
+            "install one, or leave --compile out."
+        )
+    return torch.compile(model, dynamic=False, options={"freezing": True})  # type: ignore[return-value]
 
 
 def keep_memory() -> None:

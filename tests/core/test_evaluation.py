@@ -41,7 +41,8 @@ from apr_core.evaluation.metrics import (
 from apr_core.evaluation.protocol import EvalProgress, Subject, evaluate, setting_for
 from apr_core.evaluation.record import Record, levels_of, load_records, save_record
 from apr_core.external import load_external
-from apr_core.models import build_model
+from apr_core.models import Classifier, build_model
+from apr_core.models.resnet import ResNet
 from apr_core.types import InputError
 from apr_core.zoo import Card, save_checkpoint
 from tests.conftest import ROOT, LinearModel, answers
@@ -348,6 +349,36 @@ def test_flips_found_in_half_precision_are_the_models_own(subject: Subject) -> N
 
             edited = edit_image(image, rung.edits)
             assert bool(answers(subject.model, edited[None])[0] != label) == rung.flipped
+
+
+def test_a_compiled_search_sees_the_model_and_reports_its_own_flips() -> None:
+    model = Classifier(ResNet((4, 8), blocks=1, num_classes=10)).eval()
+    images, _, _ = choose_images(60)
+    plain, compiled = Scorer(model), Scorer(model, compiled=True)
+    assert not compiled.exact
+    torch.testing.assert_close(compiled.look(images), plain.look(images), atol=1e-4, rtol=1e-4)
+    assert torch.equal(compiled.confirm(images), plain.confirm(images))
+    labels = plain.confirm(images[:2]).argmax(1)
+    found = corner_sweep(compiled, images[:2], labels)
+    assert torch.equal(found.flipped, corner_sweep(plain, images[:2], labels).flipped)
+
+
+def test_a_record_says_that_its_search_was_compiled() -> None:
+    setting = setting_for(Subject("x", Pixels()), "corners", images=5)
+    plain, compiled = protocol.Attempt(setting, {}), protocol.Attempt(setting, {}, compiled=True)
+    assert "--compile" in protocol.command_of(compiled).split()
+    assert "--compile" not in protocol.command_of(plain)
+    assert plain.depends_on() != compiled.depends_on()  # one does not go on where the other was
+
+
+def test_what_cannot_be_compiled_is_refused(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match=r"A Pixels is not compiled.*leave --compile out"):
+        evaluate(subject, setting_for(subject, "corners", images=5), compiled=True)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(InputError, match=r"Found no C\+\+ compiler .*leave --compile out"):
+        Scorer(build_model("resnet20"), compiled=True)
 
 
 def test_a_ladder_leaves_out_what_needs_a_gradient_that_is_not_there(subject: Subject) -> None:
