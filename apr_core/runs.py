@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.edits import Edits
 from apr_core.attacks.result import Outcome, Snapshot
-from apr_core.attacks.scoring import Edits, Scoring
+from apr_core.attacks.scoring import Scoring
 from apr_core.attacks.search import Search
 from apr_core.attacks.truth_map import Survey, TruthMap
 from apr_core.types import InputError

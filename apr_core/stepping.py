@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from apr_core.attacks.scoring import Edits, Scoring, out_of_memory
+from apr_core.attacks.edits import Edits
+from apr_core.attacks.scoring import Scoring, out_of_memory
 from apr_core.runs import View, Work
 from apr_core.types import InputError
 

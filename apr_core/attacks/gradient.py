@@ -5,17 +5,14 @@ Images are floats in [0, 1] here: what these functions return lies off the uint8
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from apr_core.models.inference import Model
+
 EPSILON = 8 / 255
 """The customary reach of an L-infinity attack on CIFAR-10 (Madry et al., 2018)."""
-
-Model = Callable[[Tensor], Tensor]
-"""Images (B, C, H, W) in [0, 1] -> logits (B, K)."""
 
 
 def loss_gradient(

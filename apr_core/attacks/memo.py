@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from apr_core.attacks.scoring import Edits
+from apr_core.attacks.edits import Edits
 
 SIDE, COLOURS = 2**12, 2**24
 """Bounds of a coordinate, and how many colours there are: with an image's row, 63 bits hold all."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks.one_pixel import Candidates
-from apr_core.attacks.pixels import apply_edits
+from apr_core.attacks.edits import Edits
 from apr_core.models import Classifier
-from apr_core.models.inference import compile_for, device_of, keep_memory, keep_precision, prepare
+from apr_core.models.inference import (
+    Model,
+    compile_for,
+    device_of,
+    keep_memory,
+    keep_precision,
+    prepare,
+)
 from apr_core.types import InputError
 
 CPU_CHUNK, CUDA_CHUNK = 50, 4096
@@ -26,71 +31,6 @@ _NO_MEMORY = (
     "out of memory", "allocate memory", "not enough memory", "alloc_failed", "bad allocation",
 )  # fmt: skip
 """What an allocator says that has none left, in PyTorch, CUDA's libraries and onnxruntime."""
-
-
-Answer = Callable[[Tensor], Tensor]
-"""Floats in [0, 1], (N, C, H, W) -> logits (N, K)."""
-
-
-@dataclass(frozen=True)
-class Edits:
-    """Edited images that are not drawn yet.
-
-    Attributes:
-        images: uint8 (A, C, H, W).
-        owner: which image each edit is of, (N,) int64.
-        positions: (N, k, 2) int64 as x, y.
-        colours: (N, k, 3) int64.
-    """
-
-    images: Tensor
-    owner: Tensor
-    positions: Tensor
-    colours: Tensor
-
-    @classmethod
-    def of(cls, images: Tensor, candidates: Candidates) -> Edits:
-        """The A x P candidates of images (A, C, H, W), image by image."""
-        searches, population = candidates.positions.shape[:2]
-        owner = torch.arange(searches, device=images.device).repeat_interleave(population)
-        positions, colours = candidates.positions.flatten(0, 1), candidates.colours.flatten(0, 1)
-        return cls(images, owner, positions, colours)
-
-    @classmethod
-    def merge(cls, parts: list[Edits]) -> Edits:
-        """Many callers' edits as one; shorter lists of pixels repeat their last, which is idle."""
-        most = max(part.positions.shape[1] for part in parts)
-        owners, first = [], 0
-        for part in parts:
-            owners.append(part.owner + first)
-            first += len(part.images)
-        return cls(
-            torch.cat([part.images for part in parts]),
-            torch.cat(owners),
-            torch.cat([_stretch(part.positions, most) for part in parts]),
-            torch.cat([_stretch(part.colours, most) for part in parts]),
-        )
-
-    def __len__(self) -> int:
-        return len(self.owner)
-
-    def take(self, chosen: Tensor) -> Edits:
-        """The edits at `chosen` (n,) alone."""
-        return Edits(self.images, self.owner[chosen], self.positions[chosen], self.colours[chosen])
-
-    def to(self, device: torch.device) -> Edits:
-        """The same on a device."""
-        parts = (self.images, self.owner, self.positions, self.colours)
-        return Edits(*(part.to(device) for part in parts))
-
-    def draw(self, first: int, last: int) -> Tensor:
-        """Edits `first` to `last` as uint8 images (n, C, H, W)."""
-        images = self.images[self.owner[first:last]]
-        return apply_edits(images, self.positions[first:last], self.colours[first:last])
-
-
-def _stretch(edits: Tensor, most: int) -> Tensor:
-    return torch.cat([edits, edits[:, -1:].expand(-1, most - edits.shape[1], -1)], dim=1)
 
 
 class Scoring(Protocol):
@@ -238,13 +178,13 @@ class Scorer:
         self.chunk = min(chunk, self.chunk)
         return logits
 
-    def _few_on(self, answer: Answer, draw: Callable[[int, int], Tensor], count: int) -> Tensor:
+    def _few_on(self, answer: Model, draw: Callable[[int, int], Tensor], count: int) -> Tensor:
         logits, few = self._in_chunks(answer, draw, count, self._few)
         self._few = min(few, self._few)
         return logits
 
     def _in_chunks(
-        self, answer: Answer, draw: Callable[[int, int], Tensor], count: int, chunk: int
+        self, answer: Model, draw: Callable[[int, int], Tensor], count: int, chunk: int
     ) -> tuple[Tensor, int]:
         """Logits (count, K) of what `draw(first, last)` draws, and the chunk that memory bore."""
         parts: list[Tensor] = []
@@ -264,7 +204,7 @@ class Scorer:
         return torch.cat(parts), chunk
 
     def _unless_full(
-        self, answer: Answer, draw: Callable[[int, int], Tensor], first: int, chunk: int
+        self, answer: Model, draw: Callable[[int, int], Tensor], first: int, chunk: int
     ) -> Tensor | None:
         """One chunk's logits; None where memory does not suffice for it."""
         try:
@@ -276,7 +216,7 @@ class Scorer:
             torch.cuda.empty_cache()
         return None
 
-    def _classify(self, answer: Answer, images: Tensor, shape: int) -> Tensor:
+    def _classify(self, answer: Model, images: Tensor, shape: int) -> Tensor:
         """Logits (n, K) of uint8 images (n, C, H, W), n at most `shape`, padded if need be."""
         count = len(images)
         if self.repeatable and count < shape:

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from apr_core.attacks import one_pixel
 from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.edits import Edits
 from apr_core.attacks.memo import Memo
 from apr_core.attacks.one_pixel import AttackState, Candidates, Readings
 from apr_core.attacks.pixels import apply_edits, decode
 from apr_core.attacks.result import Outcome, Snapshot, Walk, to_edits
-from apr_core.attacks.scoring import Edits, Scoring
+from apr_core.attacks.scoring import Scoring
 from apr_core.types import InputError, Status
 
 UNTARGETED = -1

@@ -13,12 +13,12 @@ from apr_core import random
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.enumeration import corner_sweep, refine_colours, top_gradient
 from apr_core.attacks.found import Found, margins_of
-from apr_core.attacks.gradient import Model, fgsm, pgd
+from apr_core.attacks.gradient import fgsm, pgd
 from apr_core.attacks.pixels import apply_edits
 from apr_core.attacks.scoring import Scorer, as_input
 from apr_core.attacks.search import Search
 from apr_core.attacks.sparse_rs import sparse_rs
-from apr_core.models.inference import evaluating
+from apr_core.models.inference import Model, evaluating
 from apr_core.registry import Registry
 from apr_core.types import Fitness
 

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from apr_core import random
+from apr_core.attacks.edits import Edits
 from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.found import margins_of
 from apr_core.attacks.pixels import apply_edits
 from apr_core.attacks.result import PixelEdit
-from apr_core.attacks.scoring import Edits, Scoring
+from apr_core.attacks.scoring import Scoring
 from apr_core.types import InputError
 
 PIXELS_A_STEP = 50

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from ray import serve
 
-from apr_core.attacks.scoring import Edits, Scorer
+from apr_core.attacks.edits import Edits
+from apr_core.attacks.scoring import Scorer
 from apr_core.cluster.wire import Array, Packed, tensor_of, unpack
 from apr_core.hardware import default_device
 from apr_core.scorers import load_scorer

@@ -12,7 +12,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 from torch import Tensor
 
-from apr_core.attacks.scoring import Edits
+from apr_core.attacks.edits import Edits
 from apr_core.cluster.replica import About
 from apr_core.cluster.wire import pack, tensor_of
 from apr_core.types import InputError

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from apr_core.attacks.scoring import Edits
+from apr_core.attacks.edits import Edits
 
 Array = npt.NDArray[np.generic]
 Packed = tuple[Array, Array, Array, Array]

@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from apr_core.types import InputError
+
+Model = Callable[[Tensor], Tensor]
+"""Images (B, C, H, W) in [0, 1] -> logits (B, K)."""
 
 
 def prepare(model: nn.Module) -> nn.Module:

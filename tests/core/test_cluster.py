@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from apr_core import OnePixelConfig, Stop
-from apr_core.attacks.scoring import Edits, Scoring
+from apr_core.attacks.edits import Edits
+from apr_core.attacks.scoring import Scoring
 from apr_core.cli import main
 from apr_core.cluster.start import LOCAL, Replicas, score_on
 from apr_core.cluster.tasks import spread

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from apr_core import OnePixelConfig
-from apr_core.attacks.scoring import Edits, Scorer, out_of_memory
+from apr_core.attacks.edits import Edits
+from apr_core.attacks.scoring import Scorer, out_of_memory
 from apr_core.attacks.search import Search
 from apr_core.pace import Pace, in_words
 from apr_core.runs import MOST_HISTORY, AttackRequest, Phase, View, history_bytes, known_claim

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from apr_core import OnePixelConfig, Stop, Strategy
+from apr_core.attacks.edits import Edits
 from apr_core.attacks.memo import COLOURS, SIDE, Memo
-from apr_core.attacks.scoring import Edits, Scorer
+from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.search import Search
 from tests.conftest import LinearModel, answers
 
