@@ -35,6 +35,8 @@ class Claim:
     found: str
 
 
+_NOT_ALIKE = "not by the same attack on images that both get right"
+
 Compare = Callable[[Cell, Cell], Paired | None]
 """Two models under the same attack, on the images that both get right."""
 Finding = tuple[Holds, str]
@@ -64,13 +66,13 @@ def _lowers(apr: Cell | None, vanilla: Cell | None, drop: float) -> Finding:
     """Whether the success rate falls by so large a share."""
     if apr is None or vanilla is None or not apr.asr or not vanilla.asr:
         return Holds.UNMEASURED, ""
-    rates = f"{_short(vanilla.asr)} to {_short(apr.asr)}"
     ours = reduction(apr.versus) if apr.versus else None
     if apr.versus is None or ours is None:
-        return Holds.OPEN, f"{rates}, not by the same attack on images that both get right."
+        return Holds.OPEN, f"{_short(vanilla.asr)} to {_short(apr.asr)}, {_NOT_ALIKE}."
+    before, after = apr.versus.rates
     return settle(ours.at_least(drop)), (
-        f"By {ours.value:.1%} [{ours.low:.1%}, {ours.high:.1%}] on the {apr.versus.images} images "
-        f"that both get right: {rates}, p = {apr.versus.p_value:.2g}."
+        f"By {ours.value:.1%} [{ours.low:.1%}, {ours.high:.1%}], from {before:.1%} to {after:.1%} "
+        f"{_shared(apr.versus)}."
     )
 
 
@@ -117,13 +119,15 @@ def ablation_claims(architecture: str, cells: dict[str, Cell], compare: Compare)
         if full is None or part is None or not full.asr or not part.asr:
             claims.append(Claim(text, architecture, Holds.UNMEASURED, ""))
             continue
-        found = f"{_short(part.asr)} against {_short(full.asr)}"
         holds, versus = Holds.OPEN, compare(full, part)
-        if versus is not None:
-            found += f", p = {versus.p_value:.2g} on {versus.images} shared images"
+        if versus is None or not versus.images:
+            found = f"{_short(part.asr)} against {_short(full.asr)}, {_NOT_ALIKE}."
+        else:
+            whole, without = versus.rates
+            found = f"{without:.1%} against {whole:.1%} {_shared(versus)}."
             if versus.p_value < SURE:
-                holds = settle(versus.second_only > versus.first_only)
-        claims.append(Claim(text, architecture, holds, f"{found}."))
+                holds = settle(without > whole)
+        claims.append(Claim(text, architecture, holds, found))
     return claims
 
 
@@ -154,6 +158,10 @@ def settle(holds: bool | None) -> Holds:
     if holds is None:
         return Holds.OPEN
     return Holds.YES if holds else Holds.NO
+
+
+def _shared(versus: Paired) -> str:
+    return f"of the {versus.images} images that both get right, p = {versus.p_value:.2g}"
 
 
 def _short(rate: Rate) -> str:

@@ -78,6 +78,12 @@ class Paired:
     second_only: int
     p_value: float
 
+    @property
+    def rates(self) -> tuple[float, float]:
+        """What share of these images is broken for the first, and for the second."""
+        found = (self.both + self.first_only, self.both + self.second_only)
+        return found[0] / self.images, found[1] / self.images
+
 
 def paired(first: dict[int, bool], second: dict[int, bool]) -> Paired:
     """Compare which images of those attacked on both models (by index) were broken."""

@@ -127,8 +127,8 @@ def test_a_claim_that_holds() -> None:
     holds, said = found["APR lowers the success rate by 69.8% against the undefended model."]
     assert holds is Holds.YES
     assert said == (
-        "By 83.3% [70.7%, 90.5%] on the 200 images that both get right: 30.0% of 200 to 5.0% of "
-        "200, p = 1.8e-15."
+        "By 83.3% [70.7%, 90.5%], from 30.0% to 5.0% of the 200 images that both get right, "
+        "p = 1.8e-15."
     )
     holds, said = found["APR costs at most 2.4 points of clean accuracy."]
     assert (holds, said) == (Holds.YES, "It costs 1.0 [0.4, 1.6]: 95.0% to 94.0%.")
@@ -190,8 +190,20 @@ def test_an_ablation_is_settled_by_the_paired_test() -> None:
     add_record(add_model("apr-no-attention", 9000), set(range(60)), 200)
     add_record(add_model("apr-no-adversarial", 9000), set(range(21)), 200)
     add_record(add_model("apr-no-regularizer", 9000), set(range(2)), 200)
-    holds = [holds for holds, _ in claims(3).values()]
-    assert holds == [Holds.YES, Holds.OPEN, Holds.NO]
+    found = list(claims(3).values())
+    assert [holds for holds, _ in found] == [Holds.YES, Holds.OPEN, Holds.NO]
+    assert found[0][1] == "30.0% against 10.0% of the 200 images that both get right, p = 1.8e-12."
+
+
+def test_rates_that_are_compared_are_of_one_attack() -> None:
+    """The whole has a ladder besides; what is said beside the p-value is what was compared."""
+    whole = add_model("apr", 9000)
+    add_record(whole, set(range(20)), 200, attack="de")
+    add_record(whole, set(range(50)), 200)
+    add_record(add_model("apr-no-attention", 9000), set(range(40)), 200, attack="de")
+    holds, said = claims(3)["APR w/o attention falls more often than the whole of it."]
+    assert holds is Holds.YES
+    assert said.startswith("20.0% against 10.0% of the 200 images that both get right")
 
 
 def test_a_record_of_other_weights_does_not_count() -> None:
