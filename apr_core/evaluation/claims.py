@@ -144,8 +144,8 @@ def certificate_claims(architecture: str, trials: Sequence[Trial]) -> list[Claim
             claims.append(Claim(text, architecture, Holds.UNMEASURED, ""))
             continue
         found = (
-            f"{' and '.join(trial.attacks)} turned {turned.count} of {turned.total} certified "
-            f"images, and {others.count} of the {others.total} that are right without one."
+            f"Of {turned.total} certified images, {' and '.join(trial.attacks)} turned "
+            f"{turned.count}; of the {others.total} that are right without one, {others.count}."
         )
         if trial.which:
             found += f" Test images {', '.join(map(str, trial.which[:10]))}: the proof is broken."

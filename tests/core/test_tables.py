@@ -392,7 +392,7 @@ def test_a_certified_image_that_no_attack_turned() -> None:
     add_record(card, {1}, 4, "corners", SPACING)
     holds, found = claims(1)[PROOF]
     assert holds is Holds.YES
-    assert "corners turned 0 of 2 certified images, and 1 of the 1 " in found
+    assert "Of 2 certified images, corners turned 0; of the 1 that" in found
 
 
 def test_a_certified_image_that_was_turned_breaks_the_proof() -> None:
@@ -403,7 +403,7 @@ def test_a_certified_image_that_was_turned_breaks_the_proof() -> None:
     add_record(card, {2}, 3, "de", SPACING)
     holds, found = claims(1)[PROOF]
     assert holds is Holds.NO
-    assert "1 of 2 certified images" in found
+    assert "Of 2 certified images, corners and de turned 1;" in found
     assert "Test images 2: the proof is broken." in found
 
 
