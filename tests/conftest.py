@@ -26,7 +26,11 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 class LinearModel(nn.Module):
-    """Logits that are linear in the pixels, so that the best edit can be found by looking."""
+    """Logits that are linear in the pixels, so that the best edit can be found by looking.
+
+    They are summed in double precision: in single, some processors round an image's logits
+    otherwise when others stand beside it.
+    """
 
     def __init__(self, size: int = 6, classes: int = 3, seed: int = 0) -> None:
         super().__init__()
@@ -34,7 +38,7 @@ class LinearModel(nn.Module):
         self.weight = nn.Parameter(torch.randn(classes, 3 * size * size, generator=generator))
 
     def forward(self, images: Tensor) -> Tensor:
-        return images.flatten(1) @ self.weight.T
+        return (images.flatten(1).double() @ self.weight.T.double()).to(images.dtype)
 
 
 class CountingModel(nn.Module):
