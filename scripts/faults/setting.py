@@ -52,14 +52,17 @@ def expect(held: bool, what: str) -> None:
 
 
 class Touchy(nn.Module):
-    """A model in trouble whenever the magic picture is among those it is shown."""
+    """A model in trouble whenever the magic picture is among those it is shown.
+
+    It looks at one picture after the other: what it says of one does not depend on the others.
+    """
 
     def __init__(self, trouble: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.model, self.trouble = load_model(MODEL), trouble
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.model(images)
+        logits = torch.cat([self.model(image[None]) for image in images])
         magic = torch.tensor(MAGIC, device=images.device) / 255
         touched = (images[:, :, 0, 0] == magic).all(1)
         return self.trouble(logits) if len(images) > 1 and bool(touched.any()) else logits
