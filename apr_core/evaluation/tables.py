@@ -17,20 +17,13 @@ from apr_core.evaluation.claims import (
 )
 from apr_core.evaluation.overheads import OverheadRow, overhead_claims, overhead_rows
 from apr_core.evaluation.paper import PaperRow
+from apr_core.evaluation.parts import PARTS, part_claims
 from apr_core.evaluation.trials import try_certificates
 from apr_core.zoo import load_card, model_names
 
 BARE, PLUS = "vanilla", "apr-plus"
 OURS = (("APR+", False), ("APR+ with masking", True))
 """Rows that the paper's table 1 does not have."""
-PARTS = {
-    "APR+ w/o clamp": "apr-plus-no-clamp",
-    "APR+ w/o attention": "apr-plus-no-attention",
-    "APR+ w/o adversarial training": "apr-plus-no-adversarial",
-    "APR+ w/o regularisation": "apr-plus-no-regularizer",
-    "APR+ w/o masks in training": "apr-plus-no-masks",
-}
-"""Nor its table 3."""
 ARCHITECTURES = ("resnet18", "vgg16", "resnet20")
 """In the paper's order, and then the small one that it does not have."""
 
@@ -85,9 +78,10 @@ def make_tables() -> list[Table]:
     records = Records.read()
     table1 = [*_theirs(paper.DEFENCES), *(Row(label, PLUS, BARE, masked) for label, masked in OURS)]
     table3 = [*_theirs(paper.ABLATION), Row("Full APR+", PLUS, PLUS)]
-    table3 += [Row(label, defence, PLUS) for label, defence in PARTS.items()]
+    table3 += [Row(part.label, part.defence, PLUS) for part in PARTS]
     costs = [row for name in ARCHITECTURES for row in overhead_rows(name)]
     first = _defences(1, "Defences on CIFAR-10", table1, records, defence_claims)
+    third = _defences(3, "Ablation of APR on CIFAR-10", table3, records, ablation_claims)
     return [
         replace(first, claims=(*first.claims, *_proofs(first, records))),
         DefenceTable(
@@ -97,7 +91,7 @@ def make_tables() -> list[Table]:
             (),
             "Not measured: the project has no ImageNet models.",
         ),
-        _defences(3, "Ablation of APR on CIFAR-10", table3, records, ablation_claims),
+        replace(third, claims=(*third.claims, *_worths(third, records))),
         OverheadTable(
             4, "Computational overhead of APR", tuple(costs), tuple(overhead_claims(costs))
         ),
@@ -109,6 +103,12 @@ def _proofs(table: DefenceTable, records: Records) -> Iterator[Claim]:
     models = {cell.model: cell.architecture for row in table.rows for cell in row.cells}
     for name, architecture in models.items():
         yield from certificate_claims(architecture, try_certificates(load_card(name), records))
+
+
+def _worths(table: DefenceTable, records: Records) -> Iterator[Claim]:
+    """What the parts of APR+ are worth."""
+    for architecture in ARCHITECTURES:
+        yield from part_claims(architecture, _bare(table.rows, architecture), records)
 
 
 def _theirs(rows: Sequence[PaperRow]) -> list[Row]:

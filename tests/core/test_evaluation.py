@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -34,6 +35,7 @@ from apr_core.evaluation.metrics import (
     mcnemar,
     mean_of,
     paired,
+    paired_difference,
     rate_of,
     reduction,
     success_curve,
@@ -109,6 +111,30 @@ def test_the_difference_is_newcombes() -> None:
     """His own example (1998, table II, method 10)."""
     found = difference(rate_of(56, 70), rate_of(48, 80))
     assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("images", "first_only", "second_only"),
+    [(40, 0.02, 0.05), (160, 0.12, 0.03), (160, 0.01, 0.01), (1000, 0.03, 0.02)],
+)
+def test_the_paired_difference_lies_in_its_interval_as_often_as_said(
+    images: int, first_only: float, second_only: float
+) -> None:
+    shares = [first_only, second_only, 1 - first_only - second_only]
+    draws = np.random.default_rng(0).multinomial(images, shares, 4000).tolist()
+    found = [paired_difference(Paired(images, 0, one, other, 0.0)) for one, other, _ in draws]
+    true = second_only - first_only
+    inside = sum(one.low <= true <= one.high for one in found) / len(found)
+    assert 0.94 <= inside <= 0.995
+    assert all(one.low <= one.value <= one.high for one in found)
+
+
+def test_the_paired_difference_is_never_sure_of_nothing() -> None:
+    none, all_of = Paired(50, 3, 0, 0, 1.0), Paired(50, 0, 0, 50, 0.0)
+    assert paired_difference(none).low < 0 < paired_difference(none).high
+    found = paired_difference(all_of)
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert 0.8 < found.low < 1.0
 
 
 def test_the_curve_rises_to_the_rate() -> None:

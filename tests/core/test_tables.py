@@ -195,6 +195,40 @@ def test_an_ablation_is_settled_by_the_paired_test() -> None:
     assert found[0][1] == "30.0% against 10.0% of the 200 images that both get right, p = 1.8e-12."
 
 
+def test_a_part_of_apr_plus_is_worth_its_place_from_a_point_on() -> None:
+    whole = add_model("apr-plus", 9000)
+    add_record(whole, set(range(20)), 400)
+    assert len(claims(3)) == 3  # nothing of the parts of an architecture that none was left out of
+    add_record(add_model("apr-plus-no-clamp", 9000), set(range(60)), 400)
+    add_record(add_model("apr-plus-no-attention", 9000), set(range(18)), 400)
+    add_record(add_model("apr-plus-no-regularizer", 9000), set(range(25)), 400)
+    add_model("apr-plus-no-adversarial", 9000)
+    found = list(claims(3).items())[3:]
+    verdicts = [Holds.YES, Holds.NO, Holds.UNMEASURED, Holds.OPEN, Holds.UNMEASURED]
+    assert [holds for _, (holds, _) in found] == verdicts
+    text, (_, said) = found[0]
+    assert text == "APR+ w/o clamp falls at least a point more often than the whole of it."
+    assert said.startswith("By 10.0 points [")
+    assert said.endswith("15.0% against 5.0% of the 400 images that both get right, p = 1.8e-12.")
+
+
+def test_masks_in_training_are_worth_the_certificates_that_they_bring() -> None:
+    whole, rest = add_model("apr-plus", 9000), add_model("apr-plus-no-masks", 9000)
+    add_record(whole, set(range(20)), 400)
+    add_record(rest, set(range(200)), 400)
+    certify_each(whole, ["certified"] * 360 + ["uncertified"] * 40)
+    text = "APR+ w/o masks in training goes without a certificate at least a point more often"
+    text = f"{text} than the whole of it."
+    assert claims(3)[text][0] is Holds.UNMEASURED
+    certify_each(rest, ["certified"] * 100 + ["uncertified"] * 80 + ["wrong"] * 20)  # fewer images
+    holds, said = claims(3)[text]
+    assert holds is Holds.YES
+    assert said.startswith("By 50.0 points [")
+    assert "50.0% against 0.0% of the 200 images that were put to both" in said
+    certify_each(rest, ["certified"] * 361 + ["uncertified"] * 39)
+    assert claims(3)[text][0] is Holds.NO
+
+
 def test_rates_that_are_compared_are_of_one_attack() -> None:
     """The whole has a ladder besides; what is said beside the p-value is what was compared."""
     whole = add_model("apr", 9000)

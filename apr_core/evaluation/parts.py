@@ -1,0 +1,106 @@
+"""What each part of APR+ is worth: one that gains less than a point is to be dropped.
+
+A part is held to what it is there for: masks in training to the share that is certified, the
+others to the success rate of the strongest attack that was run on both models. Both are counted on
+the same images, with the part and without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from apr_core.defences.lattice_masking import Verdict
+from apr_core.evaluation.cells import Cell, Records, compare, find_certificates
+from apr_core.evaluation.claims import Claim, Holds, settle
+from apr_core.evaluation.metrics import Paired, paired, paired_difference
+from apr_core.zoo import load_card
+
+POINT = 0.01
+"""What a part is to gain."""
+
+Worth = Callable[[Cell, Cell, Records], Paired | None]
+"""APR+ and APR+ without a part, on the same images; None where that was not measured."""
+
+
+def _success(whole: Cell, rest: Cell, records: Records) -> Paired | None:
+    """Whether the attack broke each."""
+    return compare(whole, rest, records.evaluations)
+
+
+def _no_certificate(whole: Cell, rest: Cell, records: Records) -> Paired | None:
+    """Whether each is wrong behind lattice masking, or right without a certificate."""
+    found = [
+        find_certificates(records.certificates, load_card(cell.model)) for cell in (whole, rest)
+    ]
+    lacking = [
+        {index: verdict != Verdict.CERTIFIED for index, verdict in record.verdicts}
+        for record in found
+        if record is not None
+    ]
+    return paired(*lacking) if len(lacking) == len(found) else None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of APR+.
+
+    Attributes:
+        label: of its table's row, where the part is left out.
+        defence: that is trained without it.
+        does: what such a model does more often, should the part be worth its place.
+        images: which are counted.
+        worth: how both are counted; the one without the part is to have the larger share.
+    """
+
+    label: str
+    defence: str
+    does: str = "falls at least a point more often"
+    images: str = "images that both get right"
+    worth: Worth = _success
+
+
+PARTS = (
+    Part("APR+ w/o clamp", "apr-plus-no-clamp"),
+    Part("APR+ w/o attention", "apr-plus-no-attention"),
+    Part("APR+ w/o adversarial training", "apr-plus-no-adversarial"),
+    Part("APR+ w/o regularisation", "apr-plus-no-regularizer"),
+    Part(
+        "APR+ w/o masks in training",
+        "apr-plus-no-masks",
+        "goes without a certificate at least a point more often",
+        "images that were put to both",
+        _no_certificate,
+    ),
+)
+
+
+def part_claims(architecture: str, cells: dict[str, Cell], records: Records) -> list[Claim]:
+    """That each part gains a point, for an architecture with any model that lacks one.
+
+    Args:
+        cells: of that architecture, by defence.
+    """
+    whole = cells.get("apr-plus")
+    if whole is None or not any(part.defence in cells for part in PARTS):
+        return []
+    return [_claim(part, architecture, whole, cells.get(part.defence), records) for part in PARTS]
+
+
+def _claim(
+    part: Part, architecture: str, whole: Cell, rest: Cell | None, records: Records
+) -> Claim:
+    text = f"{part.label} {part.does} than the whole of it."
+    found = part.worth(whole, rest, records) if rest else None
+    if found is None or not found.images:
+        return Claim(text, architecture, Holds.UNMEASURED, "")
+    gain = paired_difference(found)
+    whole_share, share = found.rates
+    return Claim(
+        text,
+        architecture,
+        settle(gain.at_least(POINT)),
+        f"By {100 * gain.value:.1f} points [{100 * gain.low:.1f}, {100 * gain.high:.1f}]: "
+        f"{share:.1%} against {whole_share:.1%} of the {found.images} {part.images}, "
+        f"p = {found.p_value:.2g}.",
+    )
