@@ -143,10 +143,10 @@ def certificate_claims(architecture: str, trials: Sequence[Trial]) -> list[Claim
         if not turned.total:
             claims.append(Claim(text, architecture, Holds.UNMEASURED, ""))
             continue
-        found = (
-            f"Of {turned.total} certified images, {' and '.join(trial.attacks)} turned "
-            f"{turned.count}; of the {others.total} that are right without one, {others.count}."
-        )
+        found = f"Of {turned.total} certified images, {' and '.join(trial.attacks)} turned "
+        found += f"{turned.count}."
+        if others.total:
+            found += f" Without a certificate, {others.count} of the {others.total} that are right."
         if trial.which:
             found += f" Test images {', '.join(map(str, trial.which[:10]))}: the proof is broken."
         claims.append(Claim(text, architecture, settle(not trial.which), found))

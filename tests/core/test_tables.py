@@ -426,7 +426,14 @@ def test_a_certified_image_that_no_attack_turned() -> None:
     add_record(card, {1}, 4, "corners", SPACING)
     holds, found = claims(1)[PROOF]
     assert holds is Holds.YES
-    assert "Of 2 certified images, corners turned 0; of the 1 that" in found
+    assert "corners turned 0. Without a certificate, 1 of the 1 that" in found
+
+
+def test_where_all_tried_are_certified_nothing_is_said_of_others() -> None:
+    card = add_model("apr-plus", 9100)
+    certify_each(card, ["certified", "certified"])
+    add_record(card, set(), 2, "corners", SPACING)
+    assert claims(1)[PROOF] == (Holds.YES, "Of 2 certified images, corners turned 0.")
 
 
 def test_a_certified_image_that_was_turned_breaks_the_proof() -> None:
@@ -437,7 +444,7 @@ def test_a_certified_image_that_was_turned_breaks_the_proof() -> None:
     add_record(card, {2}, 3, "de", SPACING)
     holds, found = claims(1)[PROOF]
     assert holds is Holds.NO
-    assert "Of 2 certified images, corners and de turned 1;" in found
+    assert "Of 2 certified images, corners and de turned 1." in found
     assert "Test images 2: the proof is broken." in found
 
 
