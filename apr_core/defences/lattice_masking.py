@@ -25,7 +25,8 @@ Of one group alone: if the one-mask prediction of g, and every two-mask predicti
 y, then no edit of a pixel in g turns the prediction from y: the proof asks for nothing more.
 
 The theorem is of a function. Computed in floating point, a prediction may depend on its company in
-the batch in the last digits of its logits; a certificate therefore asks for a lead of `LEAD`.
+the batch in the last digits of its logits; a certificate therefore asks for a lead of `LEAD`, and
+of `ULPS` of the largest logit where that is more.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ SPACING = 4
 SPACINGS = (2, 16)
 LEAD = 1e-3
 """By how much the first logit of a certified prediction leads the second, at least."""
+ULPS = 16
+"""The same, in units of the last place of the largest logit; it is more from some 520 up."""
 CHUNK = {"cpu": 100, "cuda": 4096}
 """Masked images that are classified together."""
 
@@ -68,6 +71,7 @@ class LatticeMasking(nn.Module):
         low, high = SPACINGS
         if not low <= spacing <= high:
             raise InputError(f"spacing is {spacing}, but must lie between {low} and {high}.")
+        keep_precision()
         self.model, self.spacing = model, spacing
 
     @property
@@ -76,11 +80,13 @@ class LatticeMasking(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Mean one-mask logits (B, K), the answer's raised just above the others."""
-        first = self.one_mask_logits(images).float()  # half precision has no room for the lead
+        first = self.one_mask_logits(images)
+        first = first.to(torch.promote_types(first.dtype, torch.float32))  # room for the lead
         answers = self.decide(images, first.argmax(2))
         logits = first.mean(1)
         top = logits.max(1).values
-        raised = torch.where(logits.argmax(1) == answers, top, top + LEAD)
+        above = torch.maximum(top + LEAD, top.nextafter(torch.full_like(top, math.inf)))
+        raised = torch.where(logits.argmax(1) == answers, top, above)
         return logits.scatter(1, answers[:, None], raised[:, None])
 
     def one_mask_logits(self, images: Tensor) -> Tensor:
@@ -134,7 +140,6 @@ def behind_lattice(model: nn.Module, spacing: int = SPACING) -> LatticeMasking:
     Raises:
         InputError: the spacing is out of range.
     """
-    keep_precision()
     inner = prepare(model) if isinstance(model, Classifier) else model
     return LatticeMasking(inner, spacing).eval()
 
@@ -221,10 +226,10 @@ def certified_groups(wrapper: LatticeMasking, images: Tensor, labels: Tensor) ->
     _check_mode(wrapper)
     groups = wrapper.groups
     pairs = torch.tensor(list(combinations(range(groups), 2)), device=images.device)
-    sure = _lead(wrapper.one_mask_logits(images), labels) >= LEAD  # (B, G)
+    sure = _led(wrapper.one_mask_logits(images), labels)  # (B, G)
     for row in range(len(images)):
         second = wrapper.masked_logits(images[row : row + 1], pairs)
-        doubtful = pairs[_lead(second, labels[row : row + 1])[0] < LEAD]
+        doubtful = pairs[~_led(second, labels[row : row + 1])[0]]
         sure[row, doubtful.flatten()] = False
     return sure
 
@@ -235,13 +240,14 @@ def _check_mode(wrapper: LatticeMasking) -> None:
 
 
 def _agreeing(logits: Tensor, label: int) -> int:
-    """How many of predictions (S, K) are the label, by a lead of `LEAD`."""
-    labels = torch.tensor([label], device=logits.device)
-    return int((_lead(logits[None], labels) >= LEAD).sum())
+    """How many of predictions (S, K) are the label, beyond what rounding could undo."""
+    return int(_led(logits[None], torch.tensor([label], device=logits.device)).sum())
 
 
-def _lead(logits: Tensor, labels: Tensor) -> Tensor:
-    """By how much predictions (B, S, K) favour the labels (B,), (B, S)."""
+def _led(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which predictions (B, S, K) are the labels (B,), beyond what rounding could undo, (B, S)."""
     truth = labels[:, None, None].expand(-1, logits.shape[1], 1)
     others = logits.scatter(2, truth, -math.inf).amax(2)
-    return logits.gather(2, truth)[..., 0] - others
+    lead = logits.gather(2, truth)[..., 0] - others
+    least = ULPS * torch.finfo(logits.dtype).eps * logits.abs().amax(2)
+    return lead >= least.clamp(min=LEAD)

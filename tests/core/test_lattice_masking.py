@@ -39,6 +39,18 @@ class SmallNet(nn.Module):
         return self.strength * self.linear(torch.relu(self.conv(images)).flatten(1))
 
 
+class Bright(nn.Module):
+    """Class 1 where a pixel is bright, class 0 where none is; of negative strength, vice versa."""
+
+    def __init__(self, strength: float = 1.0, kind: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.strength, self.kind = strength, kind
+
+    def forward(self, images: Tensor) -> Tensor:
+        over = images.to(self.kind).amax((1, 2, 3)) - 0.9
+        return self.strength * torch.stack([-over, over], dim=1)
+
+
 # Prediction
 
 
@@ -76,30 +88,30 @@ def test_the_prediction_is_that_of_double_masking() -> None:
 
 def test_a_dissenter_that_passes_is_the_answer() -> None:
     """One bright pixel flips the model: the one mask that hides it dissents, and is right."""
-
-    class Bright(nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            most = images.amax((1, 2, 3))
-            return torch.stack([0.9 - most, most - 0.9], dim=1)
-
     wrapper = LatticeMasking(Bright(), spacing=3).eval()
     image = torch.full((1, 3, 6, 6), 0.2)
     image[:, :, 2, 4] = 1.0
     votes = wrapper.one_mask_logits(image).argmax(2)[0]
     assert votes.tolist().count(1) == 8  # the majority is wrong
     assert wrapper(image).argmax() == 0
-    assert Bright()(image).argmax() == 1
+    assert wrapper.model(image).argmax() == 1
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize("strength", [-1.0, -1e4, -1e6, -1e9])
+def test_the_answer_stands_however_large_the_logits(strength: float, kind: torch.dtype) -> None:
+    """A certified image, edited: the answer's logit is raised above one that leaves no room."""
+    wrapper = LatticeMasking(Bright(strength, kind), spacing=4).eval()
+    image = torch.full((1, 3, 8, 8), 0.2)
+    (found,) = certify(wrapper, image, torch.tensor([1]))
+    assert found.verdict is Verdict.CERTIFIED
+    image[:, :, 2, 5] = 1.0
+    assert wrapper(image).argmax() == 1
 
 
 def test_the_answer_stands_in_half_precision_too() -> None:
     """The answer's logit leads by little, for which bfloat16 has no room."""
-
-    class Bright(nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            most = images.amax((1, 2, 3))
-            return (50 * torch.stack([most - 0.9, 0.9 - most], dim=1)).to(torch.bfloat16)
-
-    wrapper = LatticeMasking(Bright(), spacing=3).eval()
+    wrapper = LatticeMasking(Bright(-50, torch.bfloat16), spacing=3).eval()
     image = torch.full((1, 3, 6, 6), 0.2)
     image[:, :, 2, 4] = 1.0
     assert wrapper.one_mask_logits(image).float().mean(1).argmax() == 0
@@ -114,7 +126,12 @@ def test_a_wrapper_is_a_model_that_can_be_attacked() -> None:
     labels = Scorer(wrapper).confirm(images).argmax(1)
     config = LadderConfig(("top-gradient", "corners"), (1,))
     verdicts = climb(config, Scorer(wrapper), images, labels, torch.arange(6))
-    assert all(verdict.correct for verdict in verdicts)
+    rungs = [verdict.rungs[0] for verdict in verdicts]
+    assert {rung.flipped for rung in rungs} == {False, True}
+    for image, label, rung in zip(images, labels, rungs, strict=True):
+        (edit,) = rung.edits
+        image[:, edit.y, edit.x] = torch.tensor(edit.rgb)
+        assert (wrapper(image[None] / 255).argmax() != label) == rung.flipped
 
 
 @pytest.mark.parametrize("spacing", [0, 1, 17])
@@ -208,13 +225,26 @@ def test_some_images_are_certified_and_the_bare_model_falls_on_some_of_them() ->
     assert broken > 0
 
 
-def test_a_lead_that_rounding_could_undo_certifies_nothing() -> None:
+def answering(*logits: float) -> LatticeMasking:
+    """A model that sees nothing, behind a lattice."""
+
     class Even(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
-            return torch.tensor([[1e-5, 0.0]]).expand(len(images), -1)
+            return torch.tensor([logits]).expand(len(images), -1)
 
-    (found,) = certify(LatticeMasking(Even(), 2).eval(), noise(1, 3, 4, 4), torch.tensor([0]))
-    assert found.verdict is Verdict.UNCERTIFIED
+    return LatticeMasking(Even(), 2).eval()
+
+
+@pytest.mark.parametrize(
+    ("logits", "sure"),
+    [((1.0, 0.0), True), ((1e-5, 0.0), False), ((100.002, 100.0), True), ((1e6 + 1, 1e6), False),
+     ((1e6 + 10, 1e6), True), ((1.0, float("nan")), False)],
+)  # fmt: skip
+def test_a_lead_that_rounding_could_undo_certifies_nothing(logits, sure: bool) -> None:
+    image, label = noise(1, 3, 4, 4), torch.tensor([0])
+    (found,) = certify(answering(*logits), image, label)
+    assert (found.verdict is Verdict.CERTIFIED) == sure
+    assert certified_groups(answering(*logits), image, label).tolist() == [[sure] * 4]
 
 
 def test_a_model_in_training_mode_is_refused() -> None:
