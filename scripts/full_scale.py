@@ -1,18 +1,21 @@
 """Everything that wants an accelerator, in order of worth, in one resumable run.
 
-    python scripts/full_scale.py --minutes 28          # on a GPU
-    python scripts/full_scale.py --only resnet18       # the jobs with this in their names
-    python scripts/full_scale.py --list                # what there is to do, and what is done
-    python scripts/full_scale.py --toy                 # a rehearsal, in a temporary folder
+    python -m scripts.full_scale --minutes 28          # on a GPU
+    python -m scripts.full_scale --only resnet18       # the jobs with this in their names
+    python -m scripts.full_scale --list                # what there is to do, and what is done
+    python -m scripts.full_scale --toy                 # a rehearsal, in a temporary folder
 
 Each job is a command of `apr_core`. A job whose result is there already is skipped; training that
 was cut off goes on from its last epoch, and what is measured from its last group of images. When
-the minutes are up, the job under way is ended, and the next run goes on with it.
+the minutes are up, the job under way is ended, and the next run goes on with it; only the overheads
+start over.
 
-A model is measured right after it is trained, the largest networks first: they cannot be had
-without a GPU. Where the checkout is laid out anew between runs, keep what is made elsewhere: name
-copies of checkpoints/ and results/ in APR_CHECKPOINTS and APR_RESULTS, and other folders in
-APR_TRAINING and APR_DATA.
+All models are trained by one recipe, so that they may be compared: one that was made by another,
+as on a processor, is trained anew, and what was measured of it is measured again. A model is
+measured right after it is trained, the largest networks first: they cannot be had without a GPU.
+Where the checkout is laid out anew between runs, keep what is made elsewhere: name copies of
+checkpoints/ and results/ in APR_CHECKPOINTS and APR_RESULTS, and other folders in APR_TRAINING and
+APR_DATA.
 """
 
 from __future__ import annotations
@@ -25,12 +28,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from apr_core.data.cifar10 import cifar10_file
+from apr_core.trainer import TrainRequest, find_finished
+from apr_core.training.recipes import PRESETS
+from apr_core.zoo import load_card
+
 ROOT = Path(__file__).parents[1]
-EPOCHS = {"resnet18": 40, "vgg16": 40, "resnet20": 40}
-"""A few minutes each on one data-centre GPU; the networks in order of worth."""
+ARCHITECTURES = ("resnet18", "vgg16", "resnet20")
+"""In order of worth: the largest cannot be had without a GPU."""
+RECIPE = replace(PRESETS.get("fast"), epochs=40, batch_size=512, learning_rate=0.4)
+"""A few minutes a model on one data-centre GPU."""
+TOY = replace(PRESETS.get("fast"), epochs=1, subset=256)
 ROWS = ("apr-plus", "vanilla", "apr", "at", "dd", "it")
 """Distillation and input transformation build on the vanilla model."""
 PLUS = ROWS[0]
@@ -38,6 +49,8 @@ ABLATIONS = ("apr-no-attention", "apr-no-adversarial", "apr-no-regularizer", "ap
 PLUS_ABLATIONS = tuple(
     f"apr-plus-no-{part}" for part in ("clamp", "attention", "adversarial", "regularizer", "masks")
 )
+DATA = "data"
+"""All others ask for it."""
 SEEDS = "0-4"
 """The paper's five independent runs, of the smallest network."""
 
@@ -53,10 +66,11 @@ class Job:
 
 def jobs(toy: bool) -> list[Job]:
     """What is to be done, the most useful first."""
-    architectures = ["resnet20"] if toy else list(EPOCHS)  # the others take minutes to be tested
+    architectures = ["resnet20"] if toy else ARCHITECTURES  # the others take minutes to be tested
     models = [(architecture, defence) for architecture in architectures for defence in ROWS]
     models += [("resnet20", defence) for defence in (*ABLATIONS, *PLUS_ABLATIONS)]
     return [
+        Job(DATA, ["data", "cifar10"], lambda: cifar10_file().exists()),
         *(_overhead(architecture, toy) for architecture in ("resnet18", "vgg16")),
         *(job for model in models for job in _all_of(*model, toy)),
         *(_seeds(defence, toy) for defence in (*ROWS, *ABLATIONS[:3]) if defence != "it"),
@@ -72,33 +86,36 @@ def _all_of(architecture: str, defence: str, toy: bool) -> list[Job]:
     return [_training(*model, toy), _certification(*model, toy), *behind, *attacks]
 
 
-def _arguments(architecture: str, defence: str, toy: bool) -> list[str]:
-    size = ["--subset", "256"] if toy else ["--batch-size", "512", "--learning-rate", "0.4"]
-    epochs = 1 if toy else EPOCHS[architecture]
-    arguments = ["train", "--architecture", architecture, "--defence", defence, "--ship"]
-    return [*arguments, "--epochs", str(epochs), *size]
-
-
 def _training(architecture: str, defence: str, toy: bool) -> Job:
-    card = _checkpoints() / f"cifar10-{architecture}-{defence}.json"
-    epochs = 1 if toy else EPOCHS[architecture]
+    config = TOY if toy else RECIPE
+    request = TrainRequest(architecture, defence, config, ship=True)
+    return Job(f"train {architecture} {defence}", _arguments(request), lambda: _trained(request))
 
-    def done() -> bool:
-        if not card.exists():
-            return False
-        entry = json.loads(card.read_text())
-        base = _checkpoints() / f"{entry['base']}.json"
-        if entry["base"]:
-            return bool(json.loads(base.read_text())["sha256"] == entry["sha256"])
-        return bool(entry["epochs"] >= epochs)
 
-    return Job(f"train {architecture} {defence}", _arguments(architecture, defence, toy), done)
+def _arguments(request: TrainRequest) -> list[str]:
+    config = request.config
+    arguments = ["train", "--architecture", request.architecture, "--defence", request.defence]
+    arguments += ["--ship", "--epochs", str(config.epochs), "--batch-size", str(config.batch_size)]
+    arguments += ["--learning-rate", str(config.learning_rate)]
+    return [*arguments, *(["--subset", str(config.subset)] if config.subset else [])]
+
+
+def _trained(request: TrainRequest) -> bool:
+    """Whether the model is there, by this very recipe and on the vanilla model of today."""
+    card = find_finished(request)
+    if card is None:
+        return False
+    vanilla = f"cifar10-{request.architecture}-vanilla"
+    if card.base:
+        return card.sha256 == load_card(vanilla).sha256
+    teacher = card.recipe["defence"].get("teacher")
+    return not teacher or teacher == f"{vanilla} {load_card(vanilla).sha256[:12]}"
 
 
 def _seeds(defence: str, toy: bool) -> Job:
     """Four more runs: the first is there already, and is not made again."""
     record = _results() / f"seeds-cifar10-resnet20-{defence}.json"
-    arguments = _arguments("resnet20", defence, toy)
+    arguments = _training("resnet20", defence, toy).arguments
     arguments += ["--seeds", "0-1" if toy else SEEDS, "--out", str(record)]
     return Job(f"seeds resnet20 {defence}", arguments, record.exists)
 
@@ -182,7 +199,7 @@ def run(job: Job, seconds: float) -> str:
     try:
         code = subprocess.run(command, cwd=ROOT, timeout=seconds, check=False).returncode
     except subprocess.TimeoutExpired:
-        return "cut off, goes on next time"
+        return "cut off, to do next time"
     spent = time.monotonic() - began
     return f"done in {spent:.0f} s" if code == 0 else f"failed with exit code {code}"
 
@@ -200,8 +217,11 @@ def main() -> int:
         if args.toy:
             os.environ |= dict.fromkeys(("APR_CHECKPOINTS", "APR_TRAINING", "APR_RESULTS"), folder)
         outcomes = {}
-        for job in jobs(args.toy):
-            if args.only not in job.name:
+        every = jobs(args.toy)
+        if not any(args.only in job.name for job in every):
+            parser.error(f"No job has {args.only!r} in its name; --list names them all.")
+        for job in every:
+            if args.only not in job.name and job.name != DATA:
                 continue
             left = 0.0 if args.list else deadline - time.monotonic()
             outcomes[job.name] = run(job, left)

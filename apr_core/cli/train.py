@@ -76,7 +76,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; a run that was interrupted goes on where it was."""
-    requests = _requests(args)
+    requests = requests_of(args)
     if args.ray:
         _show(args, _train_on_ray(args, requests))
         return 0
@@ -132,7 +132,8 @@ def _fetch(workers: Workers) -> Cifar10:
     return fetched or fetch()
 
 
-def _requests(args: argparse.Namespace) -> list[TrainRequest]:
+def requests_of(args: argparse.Namespace) -> list[TrainRequest]:
+    """What was typed, once for each seed."""
     asked = TrainRequest(args.architecture, args.defence, config_of(args), args.name, args.ship)
     return seed_requests(asked, seeds_of(args.seeds)) if args.seeds else [asked]
 
