@@ -122,7 +122,7 @@ def certify_model(
     images, labels, indices = choose_images(setting.images)
     device = device_of(subject.model)
     wrapper = behind_lattice(subject.model, setting.spacing)
-    journal = Journal(setting.name, asdict(setting))
+    journal = Journal(setting.name, asdict(setting), setting.sha256)
 
     def attempt(group: Tensor) -> Entries:
         found = certify(wrapper, as_input(images[group].to(device)), labels[group].to(device))

@@ -67,19 +67,26 @@ class Journal:
     Args:
         name: of the work; two works with one name must have one setting.
         setting: everything that an entry depends on, as JSON has it.
+        sha256: of the model's weights; "" where nothing tells whether it is still the same, and so
+            nothing is found again.
         workers: each writes a file of its own, and reads all.
 
     Raises:
         InputError: what was begun under the name is of another setting.
     """
 
-    def __init__(self, name: str, setting: dict[str, Any], workers: Workers = ALONE) -> None:
+    def __init__(
+        self, name: str, setting: dict[str, Any], sha256: str, workers: Workers = ALONE
+    ) -> None:
         self._setting = json.loads(json.dumps(setting))
         self._folder = results_folder() / "unfinished" / name
         self._folder.mkdir(parents=True, exist_ok=True)
         self._mine = self._folder / f"{workers.rank}-of-{workers.count}.jsonl"
         self.entries: dict[int, dict[str, Any]] = {}
         self.seconds = 0.0
+        if workers.first and not sha256:
+            self._clear()
+        workers.wait()
         self._mend()
         self.read()
         workers.wait()
@@ -148,6 +155,9 @@ class Journal:
 
     def delete(self) -> None:
         """The record has it all."""
+        self._clear()
+        self._folder.rmdir()
+
+    def _clear(self) -> None:
         for path in self._folder.glob("*.jsonl"):
             path.unlink()
-        self._folder.rmdir()

@@ -170,7 +170,7 @@ def evaluate(
     attempt = Attempt(setting, known, compiled)
     scorer = attempt.scorer(subject.model)
     deal = spread(attempt) if spread else one_by_one(partial(attempt, scorer))
-    journal = Journal(setting.name, attempt.depends_on(), workers)
+    journal = Journal(setting.name, attempt.depends_on(), setting.sha256, workers)
     weight = max(1, setting.lattice)
     for seconds, left in journal.work_through(indices, scorer.device, deal, workers, weight):
         report(_progress(journal, setting, seconds, left))
@@ -207,13 +207,18 @@ def known_to(setting: Setting) -> tuple[Known, list[str]]:
 
 
 def _searches_of(record: Record) -> dict[tuple[int, int], Rung]:
-    """A record's rungs by image and pixels, each with the queries of its own search alone."""
+    """A record's rungs by image and pixels, each with the queries of its own search alone.
+
+    An image that has left has been searched no more, and its later rungs tell nothing.
+    """
     searches = {}
     for verdict in record.verdicts:
         before = 0
         for rung in verdict.rungs:
             searches[verdict.index, rung.pixels] = replace(rung, queries=rung.queries - before)
             before = rung.queries
+            if rung.flipped:
+                break
     return searches
 
 

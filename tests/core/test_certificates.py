@@ -13,13 +13,14 @@ from apr_core.cli import main
 from apr_core.defences import lattice_masking
 from apr_core.defences.lattice_masking import LatticeMasking, Verdict, certify
 from apr_core.evaluation import journal
-from apr_core.evaluation.certificates import CertRecord, cert_setting, certify_model
+from apr_core.evaluation.certificates import CertRecord, CertSetting, cert_setting, certify_model
 from apr_core.evaluation.images import choose_images
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.protocol import EvalProgress, Subject
 from apr_core.models import build_model
 from apr_core.types import InputError
 from apr_core.zoo import Card, load_card, load_model, save_checkpoint
+from tests.conftest import ConstantModel
 
 NAME = "cifar10-resnet20-lenient"
 
@@ -66,9 +67,8 @@ def test_a_record_counts_the_certificates(subject: Subject) -> None:
     assert 4 <= record.forwards <= 10
 
 
-def test_a_killed_certification_goes_on_to_the_same_record(subject: Subject) -> None:
-    setting = cert_setting(subject, 10, spacing=2)
-    straight = certify_model(subject, setting)
+def certify_half(subject: Subject, setting: CertSetting) -> None:
+    """Eight images, then a kill."""
 
     def kill(progress: EvalProgress) -> None:
         if progress.done == 8:
@@ -76,9 +76,29 @@ def test_a_killed_certification_goes_on_to_the_same_record(subject: Subject) -> 
 
     with pytest.raises(KeyboardInterrupt):
         certify_model(subject, setting, kill)
+
+
+def test_a_killed_certification_goes_on_to_the_same_record(subject: Subject) -> None:
+    setting = cert_setting(subject, 10, spacing=2)
+    straight = certify_model(subject, setting)
+    certify_half(subject, setting)
     told: list[EvalProgress] = []
     assert stable(certify_model(subject, setting, told.append)) == stable(straight)
     assert [progress.done for progress in told] == [10]
+
+
+def test_one_of_a_model_that_nothing_identifies_starts_over(folders: Path) -> None:
+    """It may be another model by now, and a record is of one."""
+    first, other = choose_images(10)[1].unique()[:2]
+    before, now = (
+        Subject("mine", ConstantModel(torch.eye(10)[a].tolist())) for a in (first, other)
+    )
+    setting = cert_setting(before, 10, spacing=2)
+    assert not setting.sha256
+    certify_half(before, setting)
+    record = certify_model(now, setting)
+    assert stable(record) == stable(certify_model(now, setting))
+    assert record.certified == rate_of(int((choose_images(10)[1] == other).sum()), 10)
 
 
 def test_the_command_prints_fractions_and_writes_the_record(

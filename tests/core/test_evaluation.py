@@ -337,6 +337,19 @@ def test_a_ladder_takes_the_papers_attack_from_its_record(subject: Subject, monk
     assert spared.notes == [f"de: from the record {alone.setting.name}."]
 
 
+def test_what_fell_to_one_pixel_was_not_searched_with_two(subject: Subject, monkeypatch) -> None:
+    quick = partial(OnePixelConfig, population=20, generations=4)
+    monkeypatch.setattr(stages, "OnePixelConfig", quick)
+    subject.model.see(16)
+    alone = evaluate(subject, setting_for(subject, "de", pixels=(1, 2), images=8))
+    save_record(alone)
+    known, _ = protocol.known_to(setting_for(subject, "ladder", pixels=(2,), images=8))
+    first = {verdict.index: verdict.rungs[0] for verdict in alone.verdicts if verdict.rungs}
+    stood = {index for index, rung in first.items() if not rung.flipped}
+    assert set() < stood < set(first)
+    assert known["de"].keys() == {(index, 1) for index in first} | {(index, 2) for index in stood}
+
+
 def test_a_random_model_is_attacked_through_its_mean() -> None:
     class Noisy(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
@@ -499,7 +512,7 @@ def test_the_command_prints_rates_and_writes_the_record(zoo: str, capsys, result
     assert main([*command, "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     assert "1 pixel: success rate 0.0%" in said
-    assert record.command in (
+    assert record.command == (
         f"python -m apr_core evaluate --model {zoo} --attack top-gradient --pixels 1 --images 60 "
         "--seed 0"
     )
