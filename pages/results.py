@@ -3,9 +3,10 @@
 import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
+from apr_core.evaluation.cells import is_past
 from apr_core.types import InputError
 from apr_ui.frame import begin_page
-from apr_ui.resources import certificates, evaluations, tables
+from apr_ui.resources import cards, certificates, evaluations, tables
 from apr_ui.results.view import (
     show_curves,
     show_definitions,
@@ -29,8 +30,9 @@ except InputError as error:
     st.error(plain(error), icon=":material/error:")
 st.subheader("Evaluations", anchor=False)
 if records:
-    show_curves(records)
-    show_records(records)
+    models = cards()[0]
+    show_curves([record for record in records if not is_past(record, models)])
+    show_records(records, models)
 else:
     st.info(
         "Nothing has been evaluated yet. This makes a first record: `python -m apr_core evaluate "

@@ -10,29 +10,38 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from apr_core.evaluation.cells import Measurement, Records, is_of
+from apr_core.evaluation.certificates import CertRecord
+from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.printing import signed
-from apr_core.evaluation.record import load_records
+from apr_core.evaluation.record import Record, results_folder
 from apr_core.zoo import Card, is_own, list_cards
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-RESULTS = ROOT / "results"
-BENCH, OVERHEADS = RESULTS / "bench-cpu.json", "overhead-*.json"
+BENCH, OVERHEADS = "bench-cpu.json", "overhead-*.json"
 BEGIN, END = "<!-- numbers -->", "<!-- end of numbers -->"
 
 
 def numbers() -> str:
     """The block of tables."""
     shipped = [card for card in list_cards() if not is_own(card.name)]
-    parts = ["", _models(shipped), _bench(json.loads(BENCH.read_text()))]
-    parts += [_overhead(json.loads(path.read_text())) for path in sorted(RESULTS.glob(OVERHEADS))]
-    parts += list(filter(None, [_evaluations(), _certificates()]))
+    folder, records = results_folder(), Records.read()
+    parts = ["", _models(shipped), _bench(json.loads((folder / BENCH).read_text()))]
+    parts += [_overhead(json.loads(path.read_text())) for path in sorted(folder.glob(OVERHEADS))]
+    parts += [_evaluations([r for r in records.evaluations if _is_of_any(r, shipped)])]
+    parts += [_certificates([r for r in records.certificates if _is_of_any(r, shipped)])]
     parts += [
-        words(json.loads((RESULTS / name).read_text()))
+        words(json.loads((folder / name).read_text()))
         for name, words in OF_THE_APP.items()
-        if (RESULTS / name).exists()
+        if (folder / name).exists()
     ]
     return "\n\n".join([*parts, ""])
+
+
+def _is_of_any(record: Measurement, cards: list[Card]) -> bool:
+    """Whether a record is of a model that is shipped, with the weights that it has today."""
+    return any(is_of(record, card) for card in cards)
 
 
 def _models(cards: list[Card]) -> str:
@@ -101,40 +110,35 @@ def _overhead(record: dict) -> str:  # type: ignore[type-arg]
     return "\n".join(rows)
 
 
-def _evaluations() -> str:
-    records, _ = load_records()
-    if not records:
-        return ""
+def _evaluations(records: list[Record]) -> str:
     rows = [
         "| model | lattice | attack | changed | success rate | 95 % interval | of images |",
         "|---|---|---|---|---|---|---|",
     ]
     rows += [
         f"| `{record.setting.model}` | {record.setting.lattice or ''} | {record.setting.attack} | "
-        f"{record.setting.reach(level.pixels)} | {level.asr.rate:.1%} | "
-        f"{level.asr.low:.1%} to {level.asr.high:.1%} | {level.asr.total} |"
+        f"{record.setting.reach(level.pixels)} | {_words(level.asr)} |"
         for record in records
         for level in record.levels
     ]
     return "\n".join(rows)
 
 
-def _certificates() -> str:
-    records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("certificates/*.json"))]
-    if not records:
-        return ""
+def _certificates(records: list[CertRecord]) -> str:
     rows = [
         "| model | lattice | right | certified | 95 % interval | of images |",
         "|---|---|---|---|---|---|",
     ]
     rows += [
-        f"| `{record['setting']['model']}` | {record['setting']['spacing']} | "
-        f"{record['clean']['rate']:.1%} | {record['certified']['rate']:.1%} | "
-        f"{record['certified']['low']:.1%} to {record['certified']['high']:.1%} | "
-        f"{record['certified']['total']:,} |"
+        f"| `{record.setting.model}` | {record.setting.spacing} | {record.clean.rate:.1%} | "
+        f"{_words(record.certified)} |"
         for record in records
     ]
     return "\n".join(rows)
+
+
+def _words(rate: Rate) -> str:
+    return f"{rate.rate:.1%} | {rate.low:.1%} to {rate.high:.1%} | {rate.total:,}"
 
 
 def _load(record: dict) -> str:  # type: ignore[type-arg]

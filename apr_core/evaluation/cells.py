@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -174,6 +174,12 @@ class Measurement(Protocol):
 def is_of(record: Measurement, card: Card) -> bool:
     """Whether a record was made with the model's present weights."""
     return (record.setting.model, record.setting.sha256) == (card.name, card.sha256)
+
+
+def is_past(record: Measurement, cards: Mapping[str, Card]) -> bool:
+    """Whether a record is of a model, by name, that has other weights by now."""
+    card = cards.get(record.setting.model)
+    return card is not None and not is_of(record, card)
 
 
 def find_certificates(

@@ -80,7 +80,7 @@ def _cell_words(cell: Cell) -> dict[str, str]:
         "epochs": str(cell.epochs),
         "clean, ours": _with_interval(cell.clean),
         "ASR, ours": _with_interval(cell.asr),
-        "certified": _with_interval(cell.certified) if cell.certified else "",
+        "certified with masking": _with_interval(cell.certified) if cell.certified else "",
         "ASR, 3 pixels": _with_interval(cell.asr3) if cell.asr3 else "",
         "ASR, DE alone": _with_interval(cell.papers_attack),
         "attack": f"{cell.attack}, {cell.images} images" if cell.attack else "",

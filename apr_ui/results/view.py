@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
 
-from apr_core.evaluation.cells import Cell, lattices_of
+from apr_core.evaluation.cells import Cell, is_past, lattices_of
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.claims import Claim, Holds
 from apr_core.evaluation.printing import columns, in_print
 from apr_core.evaluation.record import Record
 from apr_core.evaluation.tables import DefenceTable, Table
+from apr_core.zoo import Card
 from apr_ui.lasting import lasting
 from apr_ui.resources import cards
 from apr_ui.results.charts import caught_bars, lattice_costs, success_curves, trade_off
@@ -193,11 +194,13 @@ def in_a_word(record: Record) -> str:
     return f"{record.setting.subject} {rate.rate:.1%} of {rate.total}"
 
 
-def show_records(records: Sequence[Record]) -> None:
+def show_records(records: Sequence[Record], models: Mapping[str, Card]) -> None:
     """Every evaluation, with what makes it again."""
     for record in records:
         setting = record.setting
-        with st.expander(f"{setting.name} · {in_a_word(record)}", icon=":material/description:"):
+        title = f"{setting.name} · {in_a_word(record)}"
+        title += " · of weights that it had before" if is_past(record, models) else ""
+        with st.expander(title, icon=":material/description:"):
             lines = [
                 f"- {level.pixels} px: success {level.asr.rate:.1%} [{level.asr.low:.1%}, "
                 f"{level.asr.high:.1%}] of {level.asr.total}; robust {level.robust.rate:.1%} of "

@@ -13,7 +13,7 @@ from apr_core.attacks.ladder import Rung, Verdict
 from apr_core.cli import main
 from apr_core.defences.lattice_masking import SPACING
 from apr_core.evaluation import paper
-from apr_core.evaluation.cells import find_record, lattices_of
+from apr_core.evaluation.cells import find_record, is_past, lattices_of
 from apr_core.evaluation.certificates import (
     CertRecord,
     CertSetting,
@@ -293,6 +293,17 @@ def test_each_lattice_of_the_present_weights_is_listed_once() -> None:
     places = [(record.setting.model, record.setting.spacing) for record in found]
     assert places == [(vanilla.name, 3), (vanilla.name, 4)]
     assert [record.certified.count for record in found] == [81, 120]
+
+
+def test_a_record_of_weights_that_a_model_had_before_is_told() -> None:
+    vanilla = add_model("vanilla", 9500)
+    before, now = (
+        add_record(card, {1}, 3) for card in (replace(vanilla, sha256="b" * 64), vanilla)
+    )
+    models = {vanilla.name: vanilla}
+    assert is_past(before, models)
+    assert not is_past(now, models)
+    assert not is_past(before, {})  # a model of one's own, which has no card
 
 
 def test_a_damaged_record_of_certificates_is_left_out_and_named(capsys) -> None:
