@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import gc
 import os
@@ -39,7 +40,9 @@ from apr_ui.player.data import player_data
 def service() -> AttackService:
     """The one service that owns the device."""
     gc.freeze()  # what was imported stays: collections need not look at it again
-    return SessionService(_scoring(), archive=Archive())
+    made = SessionService(_scoring(), archive=Archive())
+    atexit.register(made.close)  # else its thread, inside torch, takes the process with it
+    return made
 
 
 def _scoring() -> Callable[[str], Scoring]:

@@ -1,0 +1,40 @@
+"""What all sessions share, to the end of the process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+ENDING = """
+import time
+
+from apr_core import OnePixelConfig
+from apr_core.data.sample import load_test_image
+from apr_core.runs import AttackRequest
+from apr_core.types import Stop
+from apr_ui.resources import service
+
+config = OnePixelConfig(generations=1000, stop=Stop.BUDGET)
+request = AttackRequest("cifar10-resnet20-vanilla", *load_test_image(9), 9, config)
+ticket = service().submit(request)
+while len(service().view(ticket.run_id).snapshots) < 2:
+    time.sleep(0.01)
+"""
+
+
+def test_python_ends_well_though_an_attack_is_under_way(tmp_path: Path) -> None:
+    """Its thread is inside torch, which aborts the process where that is not waited for."""
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDING],
+        cwd=ROOT,
+        env=os.environ | {"APR_RUNS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr.count("terminate called")) == (0, 0), ended.stderr
