@@ -14,6 +14,7 @@ from pathlib import Path
 from torch import Tensor
 
 from apr_core.archive.store import INTERRUPTED, Archive, runs_folder
+from apr_core.attacks.scoring import Scorer
 from apr_core.runs import AttackRequest, Phase
 from apr_core.service import AttackService
 from apr_core.types import InputError
@@ -115,14 +116,15 @@ def out_of_memory() -> Borne:
     began = time.monotonic()
     with serving(Narrow(5)) as service:
         view = end_of(service, service.submit(request(0)).run_id)
-        chunk = service._scorers[MODEL].chunk
+        scorer = service._scorers[MODEL]
+    assert isinstance(scorer, Scorer)
     with serving(load_model(MODEL)) as service:
         wanted = end_of(service, service.submit(request(0)).run_id)
     assert view.outcome is not None
     assert wanted.outcome is not None
     expect(view.outcome.edits == wanted.outcome.edits, "the search went another way")
-    expect(1 <= chunk <= 5, f"the chunk is {chunk}")
-    found = f"went on in chunks of {chunk}, to the same end"
+    expect(1 <= scorer.chunk <= 5, f"the chunk is {scorer.chunk}")
+    found = f"went on in chunks of {scorer.chunk}, to the same end"
     return Borne("memory for five pictures", found, time.monotonic() - began)
 
 

@@ -44,7 +44,7 @@ _NUMBERS = st.sampled_from((0, 1, -1, 2**63, 10**30, 1.5, float("nan"), True))
 def _calls(draw: st.DrawFn) -> tuple[str, list[Any]]:
     """One of the class's doors, and what is said there: all right but for a part or two."""
     name = draw(st.sampled_from(list(_CALLS)))
-    said = list(_CALLS[name])
+    said: list[Any] = list(_CALLS[name])
     for place in draw(st.lists(st.integers(0, len(said) - 1), max_size=2)):
         said[place] = draw(_TYPED if isinstance(said[place], str) else _NUMBERS)
     return name, said

@@ -128,7 +128,7 @@ def _attempt(line: list[str]) -> None:
     told, said = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.redirect_stderr(said):
         try:
-            code = main(line)
+            code: int | str | None = main(line)
             parser = False
         except SystemExit as error:
             code, parser = error.code, True

@@ -28,7 +28,7 @@ MARKS = {
     '"@twice@"': '{"a": 1, "a": 2}',
 }
 """What JSON's writer does not write: put in by replacing these."""
-VALUES = (
+VALUES: tuple[Any, ...] = (
     None, True, False, -1, 0, 1, 3, 255, 256, 10_000, 2**31, 2**62, -(2**62), 0.5, -0.5, 1.5, 1e308,
     [], {}, [[]], [1, 2], ["a"], {"a": 1}, {"": None},
     *TEXTS, *(mark.strip('"') for mark in MARKS),

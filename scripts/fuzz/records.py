@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from apr_core.archive.lines import FORMAT, Head, pack, weights_of
 from apr_core.archive.store import Archive, runs_folder
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.result import AttackResult, Outcome, edit_image
+from apr_core.attacks.result import AttackResult, Outcome, Snapshot, edit_image
 from apr_core.attacks.scoring import Scorer
 from apr_core.data.sample import load_test_image
 from apr_core.evaluation.certificates import CertRecord
@@ -163,7 +163,7 @@ def _with_journal(folder: Path) -> Iterator[Attempt]:
 
     def attempt(data: bytes) -> None:
         (place / "0-of-1.jsonl").write_bytes(data)
-        journal = Journal("work", {"name": "work"})
+        journal = Journal("work", {"name": "work"}, sha256="a" * 64)
         for entry in journal.entries.values():
             verdict_from(entry)
 
@@ -227,13 +227,13 @@ def _kept_run() -> tuple[Any, ...]:
     label = int(scorer.confirm(image[None]).argmax())
     request = AttackRequest(_KEPT, image, label, 0, config)
     search = request.begin(scorer)
-    snapshots = []
+    lines: list[Head | Snapshot] = []
     while search.live:
         search.advance(scorer.score(search.propose()))
-        snapshots.append(search.snapshot())
+        lines.append(search.snapshot())
     known = (FORMAT, request.run_id, _KEPT, _WEIGHTS, label, 0, config, True, 1.0)
-    head = Head(*known, outcome=search.result())
-    return tuple(json.loads(pack(line)) for line in (head, *snapshots))
+    lines.insert(0, Head(*known, outcome=search.result()))
+    return tuple(json.loads(pack(line)) for line in lines)
 
 
 def _with_one_spoiled(lines: tuple[Any, ...]) -> st.SearchStrategy[bytes]:
@@ -251,8 +251,8 @@ def _with_one_spoiled(lines: tuple[Any, ...]) -> st.SearchStrategy[bytes]:
 
 @contextmanager
 def _with_kept_runs(folder: Path) -> Iterator[Attempt]:
-    blank = ("0" * 64, 0.5, 1, 2, "a fuzz", 0.0, {})
-    card = Card(_KEPT, "cifar10", "resnet20", "vanilla", {}, 0, 0, *blank)  # type: ignore[arg-type]
+    blank: tuple[Any, ...] = ("0" * 64, 0.5, 1, 2, "a fuzz", 0.0, {})
+    card = Card(_KEPT, "cifar10", "resnet20", "vanilla", {}, 0, 0, *blank)
     save_checkpoint(_network(), card)
     weights = weights_of(_KEPT).encode()
     archive = Archive()
