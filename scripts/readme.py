@@ -13,7 +13,7 @@ from pathlib import Path
 from apr_core.evaluation.cells import Measurement, Records, is_of
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.metrics import Rate
-from apr_core.evaluation.printing import signed
+from apr_core.evaluation.overheads import signed
 from apr_core.evaluation.record import Record, results_folder
 from apr_core.zoo import Card, is_own, list_cards
 

@@ -14,7 +14,12 @@ from apr_core.evaluation.record import results_folder
 from apr_core.types import InputError
 
 APR, EXACT, PLUS = "apr", "apr-exact", "apr-plus"
-"""The forms; in inference the exact one is APR itself."""
+CALLED = {
+    APR: "APR, its penalty as a finite difference",
+    EXACT: "APR, its penalty differentiated twice",
+    PLUS: "APR+",
+}
+"""The forms, in words; in inference the exact one is APR itself, and has no figures of its own."""
 
 
 @dataclass(frozen=True)
@@ -40,22 +45,26 @@ def overhead_claims(rows: Sequence[OverheadRow]) -> list[Claim]:
     """That APR, and APR+, cost no more than section V.E says."""
     return [
         Claim(
-            f"{what} takes at most {theirs:.1%} longer with {_called(row.form)}.",
+            f"{what} takes at most {theirs:.1%} longer with {CALLED[row.form]}.",
             row.architecture,
             settle(Estimate(ours, *interval).at_most(theirs)) if interval else Holds.OPEN,
-            f"{ours:.1%} longer ({row.form}, {row.hardware}).",
+            f"By {signed(ours, interval)}, on {row.hardware}.",
         )
         for row in rows
         for what, theirs, ours, interval in (
-            ("An epoch of training", row.paper_training, row.training, row.training_interval),
+            ("Training", row.paper_training, row.training, row.training_interval),
             ("Inference", row.paper_inference, row.inference, row.inference_interval),
         )
         if theirs is not None and ours is not None
     ]
 
 
-def _called(form: str) -> str:
-    return "APR+" if form == PLUS else "APR"
+def signed(share: float | None, interval: Sequence[float] | None = None) -> str:
+    """A share with its sign and, where there is one, its interval; "" where there is none."""
+    if share is None:
+        return ""
+    reach = f" ({interval[0]:+.1%} to {interval[1]:+.1%})" if interval else ""
+    return f"{share:+.1%}{reach}"
 
 
 def overhead_rows(architecture: str) -> list[OverheadRow]:
@@ -65,7 +74,6 @@ def overhead_rows(architecture: str) -> list[OverheadRow]:
     if record is None:
         return [OverheadRow(architecture, "", *theirs, None, None, None, None, "")]
     loaded = {cost.defence: cost for cost in record.inference if cost.form == "loaded"}
-    loaded |= {EXACT: loaded[APR]} if APR in loaded else {}
     return [
         OverheadRow(
             architecture,
@@ -78,7 +86,7 @@ def overhead_rows(architecture: str) -> list[OverheadRow]:
             record.hardware,
         )
         for cost in record.training
-        if cost.defence in (APR, EXACT, PLUS)
+        if cost.defence in CALLED
     ]
 
 

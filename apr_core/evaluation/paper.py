@@ -22,7 +22,8 @@ DEFENCES = (
     PaperRow("DD", "dd", 0.865, 0.4189),
     PaperRow("APR", "apr", 0.908, 0.2143),
 )
-"""Table 1, CIFAR-10; the text names ResNet-18 and VGG-16 and does not say which this is."""
+"""Table 1, CIFAR-10; the text names ResNet-18 and VGG-16 and does not say which this is. The first
+success rate is also the one that section II.B quotes of Su et al.'s, on networks of theirs."""
 IMAGENET = (
     PaperRow("No defence", "vanilla", 0.761, 0.6325),
     PaperRow("AT", "at", 0.724, 0.3987),

@@ -8,11 +8,12 @@ from tabulate import tabulate
 
 from apr_core.evaluation.cells import Cell
 from apr_core.evaluation.metrics import Mean, Rate
-from apr_core.evaluation.overheads import OverheadRow
+from apr_core.evaluation.overheads import OverheadRow, signed
 from apr_core.evaluation.tables import OverheadTable, Row, Table
 from apr_core.types import InputError
 
 NOTHING = Cell("", "", 0, 0, None)
+UNKNOWN = "not measured"
 STYLES = {"text": "simple", "markdown": "github", "latex": "latex_booktabs"}
 
 
@@ -23,7 +24,7 @@ def in_print(tables: Sequence[Table], style: str) -> str:
         InputError: there is no such style.
     """
     if style not in STYLES:
-        known = ", ".join((*STYLES, "json"))
+        known = ", ".join(STYLES)
         raise InputError(f"There is no style '{style[:40]}'; the known ones are: {known}.")
     return "\n\n".join(_printed(table, STYLES[style]) for table in tables)
 
@@ -38,15 +39,16 @@ def _printed(table: Table, kind: str) -> str:
         for claim in table.claims
     ]
     if kind == STYLES["latex"]:
-        escaped = (line.replace("%", r"\%").replace("**", "") for line in [heading, *said])
-        return "\n".join([f"% {next(escaped)}", grid, *(f"% {line}" for line in escaped)])
+        below = [*([table.note] if table.note else []), *said]
+        comments = [f"% {line.replace('**', '')}" for line in (heading, *below)]
+        return "\n".join([comments[0], grid, *comments[1:]])
     return "\n\n".join([*parts, "\n".join(said)] if said else parts)
 
 
 def columns(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows, as words, without the columns that have none."""
+    """Headers and rows, as words, without the columns that have nothing to say."""
     headers, rows = _all_columns(table)
-    kept = [place for place in range(len(headers)) if any(row[place] for row in rows)]
+    kept = [place for place in range(len(headers)) if {row[place] for row in rows} - {"", UNKNOWN}]
     return [headers[place] for place in kept], [[row[place] for place in kept] for row in rows]
 
 
@@ -67,24 +69,21 @@ def _row_words(row: Row) -> list[dict[str, str]]:
         "clean, paper": f"{row.paper.clean:.1%}" if row.paper else "",
         "ASR, paper": f"{row.paper.asr:.2%}" if row.paper else "",
     }
-    if not row.cells:
-        return [lead | dict.fromkeys(_cell_words(NOTHING), "")]
-    first, *rest = row.cells
-    blank = dict.fromkeys(lead, "")
-    return [lead | _cell_words(first), *(blank | _cell_words(cell) for cell in rest)]
+    first, *rest = [_cell_words(cell, row.reference) for cell in row.cells or [NOTHING]]
+    return [lead | first, *(dict.fromkeys(lead, "") | words for words in rest)]
 
 
-def _cell_words(cell: Cell) -> dict[str, str]:
+def _cell_words(cell: Cell, reference: str) -> dict[str, str]:
     return {
         "model": cell.architecture,
-        "epochs": str(cell.epochs),
+        "epochs": str(cell.epochs or ""),
         "clean, ours": _with_interval(cell.clean),
         "ASR, ours": _with_interval(cell.asr),
-        "certified with masking": _with_interval(cell.certified) if cell.certified else "",
-        "ASR, 3 pixels": _with_interval(cell.asr3) if cell.asr3 else "",
+        "certified with masking": _with_interval(cell.certified),
+        "ASR, 3 pixels": _with_interval(cell.asr3),
         "ASR, DE alone": _with_interval(cell.papers_attack),
         "attack": f"{cell.attack}, {cell.images} images" if cell.attack else "",
-        "against the reference": f"p = {cell.versus.p_value:.2g}" if cell.versus else "",
+        "McNemar": f"against {reference}, p = {cell.versus.p_value:.2g}" if cell.versus else "",
         "clean, several seeds": _over_seeds(cell.clean_runs),
         "ASR, several seeds": _over_seeds(cell.asr_runs),
     }
@@ -92,7 +91,7 @@ def _cell_words(cell: Cell) -> dict[str, str]:
 
 def _with_interval(rate: Rate | None) -> str:
     if rate is None:
-        return "not measured"
+        return UNKNOWN
     return f"{rate.rate:.1%} [{rate.low:.1%}, {rate.high:.1%}] of {rate.total:,}"
 
 
@@ -113,11 +112,3 @@ def _overhead_words(row: OverheadRow) -> list[str]:
         signed(row.inference, row.inference_interval),
         row.hardware,
     ]
-
-
-def signed(share: float | None, interval: Sequence[float] | None = None) -> str:
-    """A share with its sign and, where there is one, its interval; "" where there is none."""
-    if share is None:
-        return ""
-    reach = f" ({interval[0]:+.1%} to {interval[1]:+.1%})" if interval else ""
-    return f"{share:+.1%}{reach}"

@@ -128,7 +128,20 @@ def _defences(
         if ours
         for claim in claims(architecture, ours, partial(compare, records=records.evaluations))
     ]
-    return DefenceTable(number, title, tuple(filled), tuple(said))
+    return DefenceTable(number, title, tuple(filled), tuple(said), _recipes(filled))
+
+
+def _recipes(rows: Sequence[Row]) -> str:
+    """In what the training of ours departs from the paper's; "" where none does."""
+    recipes = [load_card(cell.model).recipe for row in rows for cell in row.cells]
+    if not any(recipe.get("preset") == "fast" for recipe in recipes):
+        return ""
+    return (
+        "The paper trained by Adam at a constant rate, for 200 epochs, five times each. Ours were "
+        "trained by SGD, its rate going through one cycle, for the epochs shown, and once, unless "
+        "several seeds are shown. Between models of unequal epochs, that too makes a difference. "
+        "`train --preset paper` trains as the paper did."
+    )
 
 
 def _cells(row: Row, records: Records) -> Iterator[Cell]:

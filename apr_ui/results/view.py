@@ -10,7 +10,7 @@ import streamlit as st
 
 from apr_core.evaluation.cells import Cell, is_past, lattices_of
 from apr_core.evaluation.certificates import CertRecord
-from apr_core.evaluation.claims import Claim, Holds
+from apr_core.evaluation.claims import SURE, Claim, Holds
 from apr_core.evaluation.printing import columns, in_print
 from apr_core.evaluation.record import Record
 from apr_core.evaluation.tables import DefenceTable, Table
@@ -22,6 +22,7 @@ from apr_ui.results.charts import caught_bars, lattice_costs, success_curves, tr
 ICONS = {
     Holds.YES: ":material/check_circle:",
     Holds.NO: ":material/cancel:",
+    Holds.STANDS: ":material/shield:",
     Holds.OPEN: ":material/help:",
     Holds.UNMEASURED: ":material/pending:",
 }
@@ -95,10 +96,13 @@ def show_definitions() -> None:
             "- **Certified**: share of all images that the model behind lattice masking gets "
             "right, and for which it is proven that no edit of one pixel, of any colour, changes "
             "that answer.\n"
-            "- A **claim** of the paper's holds, or does not, where all of our 95 % interval lies on "
-            "one side of it; else it is not settled. By how much a defence lowers the success rate "
-            "is said of the images that both models get right, so that a picture which the defended "
-            "model misreads anyway does not count for the defence.\n"
+            "- A **claim** that names a figure holds, or does not, where all of our 95 % interval "
+            "lies on one side of it; one that only says which of two models falls more often, where "
+            f"McNemar's test gives a p-value below {SURE:g}; else it is not settled. By how much a "
+            "defence lowers the success rate is said of the images that both models get right, so "
+            "that a picture which the defended model misreads anyway does not count for the "
+            "defence. A certificate rests on its proof: attacks on certified images can refute it, "
+            "and say no more than that they did not.\n"
             "- A record counts for a model only if it was made with its present weights."
         )
 
