@@ -149,6 +149,12 @@ def load_card(name: str) -> Card:
 def load_model(name: str, device: str | torch.device = "cpu") -> Classifier:
     """A trained classifier in evaluation mode, in float32, its weights verified.
 
+    Args:
+        name: of a checkpoint, as `model_names` lists them.
+
+    Returns:
+        Images (B, 3, 32, 32) float in [0, 1] -> logits (B, 10).
+
     Raises:
         InputError: no such model, a weights' file that is missing or not what its card says.
     """

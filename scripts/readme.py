@@ -49,19 +49,22 @@ def _models(cards: list[Card]) -> str:
         "| model | clean accuracy, 10,000 test images | epochs | seed | trained on |",
         "|---|---|---|---|---|",
     ]
-    rows += [
-        f"| `{card.name}` | {card.clean_accuracy:.2%} | {card.epochs} | {card.seed} | "
-        f"{card.hardware}, {card.wall_time / 60:.0f} min |"
-        for card in cards
-    ]
+    rows += [f"| `{card.name}` | {card.clean_accuracy:.2%} | {_trained(card)} |" for card in cards]
     return "\n".join(rows)
+
+
+def _trained(card: Card) -> str:
+    """For how long, with which seed, and where."""
+    if card.base:
+        return f"none | {card.seed} | not at all: the weights are those of `{card.base}`"
+    return f"{card.epochs} | {card.seed} | {card.hardware}, {card.wall_time / 60:.0f} min"
 
 
 def _bench(record: dict) -> str:  # type: ignore[type-arg]
     ours = record["queries_per_second"]
     rows = [
         f"On {record['hardware']}, `{record['model']}`, {record['rounds']} alternating rounds "
-        f"(medians), torch {record['versions']['torch']}:",
+        f"(medians; in brackets least and most), torch {record['versions']['torch']}:",
         "",
         "| | per second | ours over it |",
         "|---|---|---|",
@@ -83,7 +86,7 @@ def _bench(record: dict) -> str:  # type: ignore[type-arg]
         )
     rows += [
         f"| {name} {peer['version']}, queries | {peer['queries_per_second']:,.0f} | "
-        f"{peer['ratio_of_ours']:.2f} |"
+        f"{peer['ratio_of_ours']:.2f} ({' to '.join(f'{x:.2f}' for x in peer['ratio_spread'])}) |"
         for name, peer in record.get("peers", {}).items()
     ]
     return "\n".join(rows)
@@ -190,8 +193,8 @@ def _fuzz(record: dict) -> str:  # type: ignore[type-arg]
     return (
         f"Of {record['inputs']:,} mean inputs at {len(record['boundaries'])} boundaries, "
         f"{record['failures']} were answered with anything but a right result or a plain error, "
-        f"within {bounds['seconds']:g} s and {bounds['megabytes_over_idle']:g} MB over idle "
-        "(`python -m scripts.fuzz`)."
+        f"within {bounds['seconds']:g} s of processor time and {bounds['megabytes_over_idle']:g} "
+        "MB over idle (`python -m scripts.fuzz`)."
     )
 
 

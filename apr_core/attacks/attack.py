@@ -44,7 +44,18 @@ class OnePixelAttack:
         self.scorer = Scorer(model, chunk)
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Adversarial images, float in [0, 1] (B, C, H, W); where none was found, the image."""
+        """Adversarial images, as float in [0, 1]; where none was found, the image itself.
+
+        Args:
+            images: (B, C, H, W), uint8 or float in [0, 1].
+            labels: true classes, (B,).
+
+        Returns:
+            (B, C, H, W), on the images' device.
+
+        Raises:
+            InputError: images or labels that the model cannot be attacked on.
+        """
         adversarial = self.run(images, labels).adversarial(as_uint8(images))
         return as_input(adversarial).contiguous().to(images.device)
 
@@ -92,6 +103,10 @@ class OnePixelAttack:
         Args:
             image: (C, H, W), uint8 or float in [0, 1].
             label: its true class. Nothing is yielded if the model gets it wrong.
+            index: with the seed it fixes the image's draws.
+
+        Raises:
+            InputError: an image or a label that the model cannot be attacked on.
         """
         labels, indices = torch.tensor([label]), torch.tensor([index])
         with evaluating(self.model):

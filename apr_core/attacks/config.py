@@ -21,7 +21,7 @@ RANGES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class OnePixelConfig:
-    """How to attack; the defaults are the published attack's.
+    """How to attack; the defaults are those of Su, Vargas and Sakurai (2019).
 
     Attributes:
         pixels: k, how many pixels may change, 1 to 16.
@@ -35,6 +35,9 @@ class OnePixelConfig:
         weight: F of su2019.
         recombination: chance that a gene is the mutant's; 1 means no crossover.
         seed: with an image's index it fixes every random number of that image's search.
+
+    Raises:
+        InputError: a field is out of its range in `RANGES`, or names no known choice.
     """
 
     pixels: int = 1

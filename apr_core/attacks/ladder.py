@@ -23,9 +23,9 @@ from apr_core.types import InputError, check_ranges
 MOST_PIXELS = int(RANGES["pixels"][1])
 INFINITE = float("inf")
 LADDER = ("top-gradient", "corners", "refine", "sparse-rs", "de")
-"""Cheap ones first. The last is the paper's own attack, whose record, if there is one, spares the
-ladder the search; `de-margin`, which follows the margin and so is never flat, caught nothing that
-the others had left standing where it was tried (`results/`)."""
+"""Cheap ones first. The last is Su et al.'s own attack, whose record, if there is one, spares the
+ladder the search. `de-margin`, which follows the margin and so is never flat, is no part of it, for
+it costs as much again; `--attack de-margin` tells what it alone breaks."""
 
 
 @dataclass(frozen=True)

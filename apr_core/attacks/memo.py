@@ -1,7 +1,8 @@
 """What one-pixel edits were scored, so that none is scored twice.
 
 As differential evolution closes in on a place it proposes the same edits again: over 100
-generations, two in five. Edits of several pixels hardly ever recur, and are not remembered.
+generations, about every second one. Edits of several pixels hardly ever recur, and are not
+remembered.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The one-pixel attack (Su, Vargas and Sakurai, 2019) as init, ask and tell.
 
 Each image is searched by its own differential evolution; all searches of a batch live in one
-state. Running them, counting chunks and reporting are someone else's work (`runner`, `service`).
+state. Running them, counting chunks and reporting are someone else's work (`search`, `service`).
 Dimensions: B images, A of them still searched, P population, k pixels, D = 5 k, K classes.
 """
 

@@ -106,7 +106,7 @@ class AttackResult:
         config: as it was run.
         outcomes: one an image.
         seconds: wall time of the search.
-        versions: of torch, Python and this package, and the weights' hash if there is one.
+        versions: of torch, Python and this package.
     """
 
     model: str
@@ -156,7 +156,7 @@ class AttackResult:
             return strict.build(cls, strict.parse(text))
         except ValueError as error:
             raise InputError(
-                f"This is not an attack result ({error}); use one that `attack --json` wrote."
+                f"This is not an attack result ({error}); use one that `to_json` wrote."
             ) from None
 
 

@@ -1,4 +1,4 @@
-"""The paper's pixel-wise attention, to the letter (section IV.B)."""
+"""The paper's pixel-wise attention (section IV.B), as a convolution gates its own input."""
 
 from __future__ import annotations
 

@@ -49,7 +49,8 @@ SECTIONS = (
     (
         "Pictures and data",
         "A picture that you bring stays in the memory of the machine that runs the lab, and is "
-        "gone when the lab is stopped. Nothing is fetched from outside or sent there. A class "
+        "gone when the lab is stopped. It is sent nowhere else. The lab fetches nothing from "
+        "outside but CIFAR-10, once, when somebody first trains a model on it. A class "
         "keeps nicknames, answers and the board until its teacher deletes it, or for 90 days "
         "after it was last used; there are no accounts. Bring no picture of a person who has not "
         "agreed to it.",
