@@ -13,7 +13,7 @@ from apr_core.runs import Ticket
 from apr_core.trainer import TrainRequest
 from apr_core.training.fit import Progress
 from apr_core.training.recipes import PRESETS
-from apr_core.training_service import TrainPhase, TrainView
+from apr_core.training_runs import TrainPhase, TrainView
 from apr_ui.charts import learning_curves, loss_curve
 from apr_ui.lasting import lasting
 from apr_ui.resources import training

@@ -23,7 +23,7 @@ from apr_core.models import build_model
 from apr_core.models.pixel_attention import PixelAttention
 from apr_core.training.fit import Run
 from apr_core.training.recipes import TrainConfig
-from apr_core.training_service import remember
+from apr_core.training_runs import remember
 from apr_core.zoo import (
     Card,
     checkpoint_folder,

@@ -16,7 +16,8 @@ import pytest
 from apr_core.models import ARCHITECTURES
 from apr_core.trainer import TrainRequest
 from apr_core.training.fit import Progress
-from apr_core.training_service import TrainingService, TrainPhase, holder_of, train_command
+from apr_core.training_runs import TrainPhase, holder_of
+from apr_core.training_service import TrainingService, train_command
 from apr_core.types import InputError
 from apr_core.zoo import is_own, load_card, load_model
 from tests.conftest import ROOT
