@@ -168,19 +168,34 @@ def known_claim(claims: Iterable[str], token: str) -> str:
     return matches[0] if matches else ""
 
 
-def give_up_claim(claims: dict[str, float], token: str, recent: float) -> bool | None:
-    """Take a claim away; whether nobody else who claims has looked since `recent`.
+GIVEN_UP = float("-inf")
+"""When a claim was last seen whose holder wants the run no more."""
+
+
+def note_look(claims: dict[str, float], token: str, now: float) -> None:
+    """Note that a claim's holder looks; one who has given it up only watches.
+
+    Args:
+        claims: tokens, with when each was last seen; changed.
+    """
+    claim = known_claim(claims, token)
+    if claim and claims[claim] != GIVEN_UP:
+        claims[claim] = now
+
+
+def give_up_claim(claims: dict[str, float], token: str, recent: float) -> bool:
+    """Let a claim keep its run no longer; it may still cancel it, once all others let go.
 
     Args:
         claims: tokens, with when each was last seen; changed.
 
     Returns:
-        None if the token is no claim.
+        Whether nobody else who claims has looked since `recent`; False if the token is no claim.
     """
     claim = known_claim(claims, token)
     if not claim:
-        return None
-    del claims[claim]
+        return False
+    claims[claim] = GIVEN_UP
     return all(seen < recent for seen in claims.values())
 
 

@@ -28,7 +28,7 @@ from apr_core.runs import (
     Ticket,
     View,
     give_up_claim,
-    known_claim,
+    note_look,
 )
 from apr_core.scorers import load_scorer
 from apr_core.stepping import TROUBLE, Run, advance, apology
@@ -135,24 +135,21 @@ class AttackService:
             run.seen = time.monotonic()
             if not run.view.live and run_id in self._runs:
                 self._runs.move_to_end(run_id)
-            claim = known_claim(run.claims, token)
-            if claim:
-                run.claims[claim] = run.seen
+            note_look(run.claims, token, run.seen)
             return run.view
 
     def cancel(self, run_id: str, token: str) -> bool:
         """Give up a claim; the run ends unless someone else who claims it is looking.
 
         Returns:
-            False if the token is no claim on this run.
+            Whether it ends. If not, the same token may try again; False too if it is no claim.
         """
         with self._changed:
             run = self._runs.get(run_id)
             recent = time.monotonic() - CLAIM_SECONDS
-            unwanted = give_up_claim(run.claims, token, recent) if run else None
-            if run is None or unwanted is None:
+            if run is None or not give_up_claim(run.claims, token, recent):
                 return False
-            run.cancelled = run.cancelled or (run.view.live and unwanted)
+            run.cancelled = run.cancelled or run.view.live
             return True
 
     def lost(self, run_id: str) -> Head | None:

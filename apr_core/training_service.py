@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from apr_core import strict
-from apr_core.runs import Ticket, give_up_claim, known_claim
+from apr_core.runs import Ticket, give_up_claim, note_look
 from apr_core.trainer import TrainRequest, find_finished, training_folder
 from apr_core.training_runs import TrainPhase, TrainRun, TrainView, holder_of, remember
 from apr_core.types import InputError
@@ -101,9 +101,7 @@ class TrainingService:
             run = self._runs.get(name)
             if run is None:
                 return remember(name)
-            claim = known_claim(run.claims, token)
-            if claim:
-                run.claims[claim] = time.monotonic()
+            note_look(run.claims, token, time.monotonic())
             return self._seen(run)
 
     def views(self) -> list[TrainView]:
@@ -122,13 +120,13 @@ class TrainingService:
         """Give up a claim; the training is interrupted unless someone else who claims it looks.
 
         Returns:
-            Whether it is interrupted; False too if the token is no claim on it.
+            Whether it is interrupted. If not, the same token may try again; False too if it is no
+            claim.
         """
         with self._lock:
             run = self._runs.get(name)
             recent = time.monotonic() - CLAIM_SECONDS
-            unwanted = give_up_claim(run.claims, token, recent) if run else None
-            if run is None or not unwanted:
+            if run is None or not give_up_claim(run.claims, token, recent):
                 return False
             self._interrupt(run)
             return True

@@ -61,6 +61,19 @@ def open_run(request: AttackRequest) -> CurrentRun:
     return run
 
 
+def cancel_runs(*tickets: Ticket) -> None:
+    """Cancel runs, and say so if somebody keeps one of them going."""
+    for ticket in tickets:
+        service().cancel(ticket.run_id, ticket.token)
+    if service().count_live(ticket.run_id for ticket in tickets):
+        st.toast(
+            "It goes on: someone else is looking at it too, or did so a moment ago. Cancel again "
+            "in a few seconds.",
+            icon=":material/group:",
+            duration="long",
+        )
+
+
 def cancelled(view: RunView) -> bool:
     """Whether a run was ended before it had decided anything."""
     return view.outcome is not None and view.outcome.status is Status.CANCELLED

@@ -194,7 +194,7 @@ def begin(request: TrainRequest) -> None:
 
 def cancel(name: str) -> None:
     """Interrupt a training, or say who keeps it going."""
-    ticket: Ticket | None = st.session_state.pop("train.ticket", None)
+    ticket: Ticket | None = st.session_state.get("train.ticket")
     if ticket is not None and not training().cancel(name, ticket.token):
         st.warning(
             "It goes on: someone else is looking at this training too, or did so a moment ago. "

@@ -18,7 +18,7 @@ from apr_ui.pictures import mapped
 from apr_ui.proof.truth import follow_map, in_words
 from apr_ui.resources import service
 from apr_ui.stage import watch
-from apr_ui.state import CurrentRun, set_replay
+from apr_ui.state import CurrentRun, cancel_runs, set_replay
 from apr_ui.words import plain
 
 SCALE = 10
@@ -64,7 +64,7 @@ def show_search(game: Game, page: str = "hand") -> None:
         st.info("The search is no longer in memory; let it try again.")
     elif view.live:
         if stop.button("Cancel", key=f"{page}.search-cancel"):
-            service().cancel(run.ticket.run_id, run.ticket.token)
+            cancel_runs(run.ticket)
     else:
         _together(game, view, page)
 

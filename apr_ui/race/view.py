@@ -23,6 +23,7 @@ from apr_ui.race.words import (
     status_words,
 )
 from apr_ui.resources import cards, model_labels, service
+from apr_ui.state import cancel_runs
 from apr_ui.words import plain
 
 POLL_SECONDS = 1.0
@@ -113,7 +114,7 @@ def start_race(requests: Sequence[AttackRequest], replay: bool = False) -> Race:
         raise
     race, before = Race(tuple(requests), tuple(tickets)), st.session_state.get(_RACE)
     if before:
-        cancel_race(before)  # what both races share goes on: the new one has claimed it
+        _give_up(before.tickets)  # what both races share goes on: the new one has claimed it
     st.session_state[_RACE] = race
     st.session_state.pop(_PICTURE, None)
     st.session_state[_REPLAY] = replay
@@ -155,8 +156,8 @@ def requests_of(run_ids: Sequence[str]) -> tuple[AttackRequest, ...]:
 
 
 def cancel_race(race: Race) -> None:
-    """Give up every claim."""
-    _give_up(race.tickets)
+    """Give up every claim, for a person who asked for it."""
+    cancel_runs(*race.tickets)
 
 
 def _give_up(tickets: Sequence[Ticket]) -> None:

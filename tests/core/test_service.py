@@ -232,12 +232,28 @@ def test_a_wrong_token_cancels_nothing(serve, gated, request_for) -> None:
     assert len(service.view(ticket.run_id).snapshots) == 3
 
 
-def test_a_token_cancels_once(serve, gated, request_for) -> None:
+def test_who_has_given_up_keeps_nobody_else_from_cancelling(serve, gated, request_for) -> None:
     service = serve({"m": gated})
     first, second = (service.submit(request_for(config=LONG)) for _ in range(2))
-    assert service.cancel(first.run_id, first.token)
     assert not service.cancel(first.run_id, first.token)
+    service.view(first.run_id, first.token)  # to watch is not to claim it again
     assert service.cancel(second.run_id, second.token)
+
+
+def test_a_token_cancels_once_the_others_let_go(serve, gated, request_for, monkeypatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("apr_core.service.time", clock)
+    service = serve({"m": gated})
+    before = service.submit(request_for(config=LONG))  # a page, which is then loaded anew
+    clock.now += 1
+    after = service.submit(request_for(config=LONG))
+    gated.wait()
+    assert not service.cancel(after.run_id, after.token)
+    clock.now += CLAIM_SECONDS
+    assert service.view(after.run_id, after.token).live
+    assert service.cancel(after.run_id, after.token)
+    gated.let_all()
+    assert end_of(service, before.run_id).outcome.status is Status.CANCELLED
 
 
 def test_two_callers_of_one_request_share_a_run(serve, gated, request_for) -> None:
@@ -247,7 +263,7 @@ def test_two_callers_of_one_request_share_a_run(serve, gated, request_for) -> No
     assert mine.token != yours.token
     gated.wait()
     gated.let(2)
-    assert service.cancel(mine.run_id, mine.token)
+    assert not service.cancel(mine.run_id, mine.token)
     gated.let(3)
     view = service.view(yours.run_id)
     assert view.phase is Phase.RUNNING
@@ -269,7 +285,7 @@ def test_a_claim_counts_only_while_its_holder_looks(
     clock.now += CLAIM_SECONDS - 1
     service.view(yours.run_id, yours.token if looks else "")
     clock.now += CLAIM_SECONDS - 1
-    assert service.cancel(mine.run_id, mine.token)
+    assert service.cancel(mine.run_id, mine.token) != looks
     gated.let_all() if not looks else gated.let(3)
     if looks:
         assert service.view(yours.run_id).phase is Phase.RUNNING

@@ -132,6 +132,7 @@ def test_only_a_claim_cancels_and_only_the_last_one(service: TrainingService) ->
     assert service.view(request.name, yours.token).live  # looking
     assert not service.cancel(request.name, mine.token)
     assert phase(service, request) is TrainPhase.RUNNING
+    assert service.view(request.name, mine.token).live  # watching, and no more than that
     assert service.cancel(request.name, yours.token)
     wait_for(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
 
