@@ -40,8 +40,10 @@ def browse(model: str, view: View, record: Record | None) -> None:
         kinds = [ALL, RIGHT, WRONG, *([FLIPPED, SURVIVED] if record else [])]
         left, right = st.columns([3, 2])
         with left:
+            if st.session_state.get("classes.kind") not in kinds:  # of a model with a record
+                st.session_state.pop("classes.kind", None)
             kind = st.segmented_control(
-                "Examples", kinds, default=ALL, required=True, key="classes.kind"
+                "Examples", kinds, required=True, **lasting("classes.kind", ALL)
             )
         with right:
             orders = ORDERS if view.attention is not None else ORDERS[:-1]

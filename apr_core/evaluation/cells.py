@@ -27,6 +27,7 @@ class Cell:
         clean: of the bare model on all 10,000 test images; masked, on those of the certificates.
         asr: with one pixel, of the strongest attack that was tried: the ladder where there is one.
         asr3: with three pixels, of the same.
+        robust: with one pixel, of the same: right and not broken, of all images.
         attack, images: which attack that was, and on how many images.
         papers_attack: success rate of the paper's differential evolution alone.
         versus: against the row's reference, on the images that both models get right.
@@ -41,6 +42,7 @@ class Cell:
     clean: Rate | None
     asr: Rate | None = None
     asr3: Rate | None = None
+    robust: Rate | None = None
     attack: str = ""
     images: int = 0
     papers_attack: Rate | None = None
@@ -94,6 +96,7 @@ def cell_of(
         cell,
         asr=_one_pixel(record).asr,
         asr3=three.asr if three else None,
+        robust=_one_pixel(record).robust,
         attack=record.setting.attack,
         images=record.setting.images,
         papers_attack=_one_pixel(theirs).asr if theirs else None,

@@ -80,11 +80,11 @@ class Attendance:
             st.session_state.setdefault(_ALONE, {})[question] = choice
 
     def answered(self) -> dict[str, str]:
-        """What they answered, by question."""
+        """What they answered, by question; a teacher answers nothing."""
         if self.role is Role.STUDENT:
             return classrooms().answers_of(self.code, self.token)
         alone: dict[str, str] = st.session_state.get(_ALONE, {})
-        return alone
+        return alone if self.role is Role.ALONE else {}
 
     def tally(self, question: str) -> dict[str, int]:
         """How many gave each answer: the class, or the one who is alone."""

@@ -53,13 +53,14 @@ QUIZ = (
         "certificate",
         "What does the certificate of lattice masking promise?",
         (
-            "The answer is right",
+            "The answer was right to begin with",
             "No edit of one pixel can change the answer",
             "No sticker can change the answer",
         ),
         1,
-        "It covers every place and every colour, for one pixel. It says nothing of two pixels, of "
-        "patches, or of whether the answer was right to begin with. The idea comes from "
+        "The proof covers every place and every colour, for one pixel: the answer stays. Whether "
+        "that answer is right it cannot know, nor does it speak of two pixels or of patches; the "
+        "lab looks at the true class as well before it gives its seal. The idea comes from "
         "PatchCleanser (Xiang, Mahloujifar and Mittal, 2022).",
     ),
     Question(

@@ -81,7 +81,7 @@ def caught_bars(records: Sequence[Record]) -> go.Figure:
 
 def trade_off(cells: Sequence[Cell]) -> go.Figure:
     """What a defence costs and what it buys: clean accuracy against what is certified, as a filled
-    mark, and what withstood the attack, as an open one.
+    mark, and what is right and withstood the attack, as an open one; all are shares of all images.
 
     Args:
         cells: with a clean accuracy each; shown where something of their robustness is known.
@@ -92,7 +92,7 @@ def trade_off(cells: Sequence[Cell]) -> go.Figure:
             continue
         for what, rate, filled in (
             ("certified behind the lattice", cell.certified, True),
-            ("withstood the attack", _withstood(cell.asr), False),
+            ("right, and withstood the attack", cell.robust, False),
         ):
             if rate is None:
                 continue
@@ -122,12 +122,6 @@ def trade_off(cells: Sequence[Cell]) -> go.Figure:
         showlegend=True,
     )
     return figure
-
-
-def _withstood(asr: Rate | None) -> Rate | None:
-    if asr is None:
-        return None
-    return rate_of(asr.total - asr.count, asr.total)
 
 
 def _reach(*rates: Rate) -> dict[str, object]:

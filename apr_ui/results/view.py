@@ -113,8 +113,7 @@ def show_curves(records: Sequence[Record]) -> None:
     chosen = st.multiselect(
         "Evaluations",
         list(names),
-        default=list(names)[:6],
-        **lasting("results.curves"),
+        **lasting("results.curves", list(names)[:6]),
     )
     picked = [names[name] for name in chosen]
     if not picked:
@@ -147,14 +146,17 @@ def show_trade_offs(tables: Sequence[Table], certificates: Sequence[CertRecord])
         if isinstance(table, DefenceTable)
         for row in table.rows
         for cell in row.cells
-        if not row.lattice and (cell.certified or cell.asr)
+        if not row.lattice and (cell.certified or cell.robust)
     }
     certificates = _of_several_lattices(lattices_of(certificates, cards()[0].values()))
     defences, lattices = st.columns(2)
     if cells:
         with defences:
             st.markdown("**What a defence costs, and what it buys**")
-            st.caption("Filled: certified behind the lattice. Open: withstood the attack.")
+            st.caption(
+                "Filled: certified behind the lattice. Open: right, and withstood the attack. Both "
+                "are shares of all images that were tried."
+            )
             st.plotly_chart(
                 trade_off(list(cells.values())),
                 key="results.trade-off",
@@ -188,7 +190,7 @@ def _of_several_lattices(records: Sequence[CertRecord]) -> list[CertRecord]:
 def _trade_off_words(cell: Cell) -> str:
     parts = [f"{cell.model} {cell.clean.rate:.1%} clean" if cell.clean else cell.model]
     parts += [f"{cell.certified.rate:.1%} certified"] if cell.certified else []
-    parts += [f"{cell.asr.rate:.1%} broken"] if cell.asr else []
+    parts += [f"{cell.robust.rate:.1%} right after the attack"] if cell.robust else []
     return ", ".join(parts)
 
 

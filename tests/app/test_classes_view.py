@@ -29,6 +29,7 @@ from apr_ui.classes.view import (
 from tests.conftest import ROOT
 
 APR, VANILLA = "cifar10-resnet20-apr", "cifar10-resnet20-vanilla"
+UNRECORDED = "cifar10-resnet18-apr-plus"
 
 
 def open_page(**state: object) -> AppTest:
@@ -73,6 +74,21 @@ def test_examples_are_of_their_kind_and_in_their_order() -> None:
     spread = [float(Categorical(probs=one.flatten()).entropy()) for one in inner]
     assert spread == pytest.approx(sorted(spread, reverse=True))
     assert spread[0] > spread[-1]
+
+
+def test_the_kind_of_examples_is_kept_where_there_is_such_a_kind() -> None:
+    app = open_page(attention_model=VANILLA, classes_class="cat")
+    app.segmented_control(key="classes.kind").set_value(FLIPPED).run()
+    app.switch_page("pages/start.py")
+    app.run()
+    app.switch_page("pages/classes.py")
+    app.run()
+    assert app.segmented_control(key="classes.kind").value == FLIPPED
+    app.session_state["attention.model"] = UNRECORDED
+    app.switch_page("pages/classes.py")
+    app.run()
+    assert not app.exception
+    assert app.segmented_control(key="classes.kind").value == ALL
 
 
 def test_the_page_says_the_rates_of_the_record() -> None:

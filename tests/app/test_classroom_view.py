@@ -190,6 +190,21 @@ def test_runs_are_made_ahead_one_after_the_other(monkeypatch: pytest.MonkeyPatch
     assert len(set(asked)) >= 4
 
 
+def test_what_a_teacher_answered_alone_is_not_shown_to_the_class() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from apr_ui.lesson.attendance import Attendance, Role, first_plan
+
+        alone = Attendance(Role.ALONE, first_plan(), "bet")
+        alone.answer("bet", "never")
+        st.text(alone.answered())
+        st.text(Attendance(Role.TEACHER, first_plan(), "bet", "AB12").answered())
+
+    app = AppTest.from_function(script).run()
+    assert [text.value for text in app.text] == ["{'bet': 'never'}", "{}"]
+
+
 def test_the_page_on_responsible_use_says_it_all() -> None:
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     app.switch_page("pages/responsible.py")

@@ -1,0 +1,42 @@
+"""The Results page: its charts say what its tables and records say."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from apr_core.evaluation.tables import make_tables
+from apr_ui.results.charts import trade_off
+from tests.conftest import ROOT
+
+PLUS = "cifar10-resnet20-apr-plus"
+
+
+def test_what_is_bought_and_what_is_proven_are_shares_of_all_images() -> None:
+    row = next(row for row in make_tables()[0].rows if row.label == "APR+")
+    (cell,) = [cell for cell in row.cells if cell.model == PLUS]
+    proven, bought = trade_off([cell]).data
+    assert proven.y[0] == cell.certified.count / cell.certified.total
+    survivors = cell.asr.total - cell.asr.count
+    assert bought.y[0] == survivors / cell.images
+    assert cell.images > cell.asr.total
+
+
+def test_the_curves_that_were_picked_are_still_picked_on_the_way_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app.switch_page("pages/results.py")
+    app.run()
+    first = app.multiselect(key="results.curves").value
+    assert len(first) == 6
+    app.multiselect(key="results.curves").set_value(first[:2]).run()
+    app.switch_page("pages/start.py")
+    app.run()
+    with caplog.at_level(logging.WARNING):
+        app.switch_page("pages/results.py")
+        app.run()
+    assert app.multiselect(key="results.curves").value == first[:2]
+    assert not [line for line in caplog.messages if "created with a default value" in line]
