@@ -19,7 +19,7 @@ from apr_ui.proof.certificate import offer_certificate
 from apr_ui.proof.truth import offer_map
 from apr_ui.resources import cards, service
 from apr_ui.stage import headline, preview, show_end, watch
-from apr_ui.state import CurrentRun, current_run, open_run, start_run
+from apr_ui.state import CurrentRun, cancel_runs, current_run, open_run, start_run
 from apr_ui.words import plain
 
 
@@ -67,6 +67,24 @@ def begin(make: Callable[[], AttackRequest]) -> None:
     st.rerun()
 
 
+def plan(request: AttackRequest) -> None:
+    """Have a run like the present one begin; the controls will show in what it differs."""
+    st.session_state["attack.planned"] = request
+    st.session_state["attack.model"] = request.model.removesuffix(BEHIND_LATTICE)
+    st.session_state["attack.masked"] = request.model.endswith(BEHIND_LATTICE)
+    st.session_state["attack.pixels"] = request.config.pixels
+
+
+def begin_planned() -> None:
+    """Start the run that was planned, once."""
+    request: AttackRequest | None = st.session_state.pop("attack.planned", None)
+    if request is not None:
+        try:
+            start_run(request, replay=True)
+        except InputError as error:
+            st.error(plain(error), icon=":material/error:")
+
+
 def offers(view: RunView) -> None:
     """What to try next, by how the run ended."""
     request, outcome = view.request, view.outcome
@@ -77,13 +95,23 @@ def offers(view: RunView) -> None:
     with st.container(horizontal=True):
         if outcome.status is Status.SURVIVED:
             for pixels in (3, 5):
-                if pixels > request.config.pixels and st.button(f"Try {pixels} pixels"):
-                    more = replace(request.config, pixels=pixels)
-                    begin(partial(replace, request, config=more))
+                if pixels > request.config.pixels:
+                    more = replace(request, config=replace(request.config, pixels=pixels))
+                    st.button(f"Try {pixels} pixels", on_click=plan, args=(more,))
+        masked = BEHIND_LATTICE if request.model.endswith(BEHIND_LATTICE) else ""
         with st.popover("The same on another model", icon=":material/compare_arrows:"):
             for name in cards()[0]:
-                if name != request.model and st.button(name):
-                    begin(partial(replace, request, model=name))
+                if name + masked != request.model:
+                    other = replace(request, model=name + masked)
+                    st.button(name, on_click=plan, args=(other,))
+
+
+def subject(request: AttackRequest) -> str:
+    """Which model is attacked, and how; the controls may show what is to come next."""
+    bare = request.model.removesuffix(BEHIND_LATTICE)
+    behind = ", behind lattice masking" if request.model != bare else ""
+    count = request.config.pixels
+    return f"On `{bare}`{behind}, {count} pixel{'' if count == 1 else 's'}:"
 
 
 def share(request: AttackRequest) -> None:
@@ -98,6 +126,7 @@ def share(request: AttackRequest) -> None:
 
 begin_page("attack")
 open_link()
+begin_planned()
 stage, panel = st.columns([3, 2], gap="large")
 with panel:
     choice = choose_picture()
@@ -118,17 +147,18 @@ with stage:
             disabled=choice is None,
         )
         if run and view and view.live and st.button("Cancel", key="attack.cancel"):
-            service().cancel(run.ticket.run_id, run.ticket.token)
+            cancel_runs(run.ticket)
     if hunt and choice is not None:
         begin(partial(make_request, choice, model, config))
     if run and view:
         keep_address(run)
+        news.caption(subject(run.request))
         if not view.live:
             with news:
                 headline(view)
                 offers(view)
             show_end(view)
         bare = run.request.model.removesuffix(BEHIND_LATTICE)
-        offer_certificate(bare, run.request.image, run.request.label)
+        offer_certificate(run.request.model, run.request.image, run.request.label)
         offer_map(bare, run.request.image, run.request.label)
         share(run.request)

@@ -78,6 +78,11 @@ class LatticeMasking(nn.Module):
     def groups(self) -> int:
         return self.spacing**2
 
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Every two groups: what a second mask is added to a first for."""
+        return list(combinations(range(self.groups), 2))
+
     def forward(self, images: Tensor) -> Tensor:
         """Mean one-mask logits (B, K), the answer's raised just above the others."""
         first = self.one_mask_logits(images)
@@ -191,7 +196,7 @@ def certify(
         InputError: the model is in training mode.
     """
     _check_mode(wrapper)
-    pairs = torch.tensor(list(combinations(range(wrapper.groups), 2)), device=images.device)
+    pairs = torch.tensor(wrapper.pairs, device=images.device)
     found = []
     first = wrapper.one_mask_logits(images)
     answers = wrapper.decide(images, first.argmax(2))
@@ -224,12 +229,11 @@ def certified_groups(wrapper: LatticeMasking, images: Tensor, labels: Tensor) ->
         InputError: the model is in training mode.
     """
     _check_mode(wrapper)
-    groups = wrapper.groups
-    pairs = torch.tensor(list(combinations(range(groups), 2)), device=images.device)
-    sure = _led(wrapper.one_mask_logits(images), labels)  # (B, G)
+    pairs = torch.tensor(wrapper.pairs, device=images.device)
+    sure = are_sure(wrapper.one_mask_logits(images), labels)  # (B, G)
     for row in range(len(images)):
         second = wrapper.masked_logits(images[row : row + 1], pairs)
-        doubtful = pairs[~_led(second, labels[row : row + 1])[0]]
+        doubtful = pairs[~are_sure(second, labels[row : row + 1])[0]]
         sure[row, doubtful.flatten()] = False
     return sure
 
@@ -241,10 +245,10 @@ def _check_mode(wrapper: LatticeMasking) -> None:
 
 def _agreeing(logits: Tensor, label: int) -> int:
     """How many of predictions (S, K) are the label, beyond what rounding could undo."""
-    return int(_led(logits[None], torch.tensor([label], device=logits.device)).sum())
+    return int(are_sure(logits[None], torch.tensor([label], device=logits.device)).sum())
 
 
-def _led(logits: Tensor, labels: Tensor) -> Tensor:
+def are_sure(logits: Tensor, labels: Tensor) -> Tensor:
     """Which predictions (B, S, K) are the labels (B,), beyond what rounding could undo, (B, S)."""
     truth = labels[:, None, None].expand(-1, logits.shape[1], 1)
     others = logits.scatter(2, truth, -math.inf).amax(2)

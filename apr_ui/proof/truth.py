@@ -10,8 +10,10 @@ from apr_core.attacks.truth_map import TruthMap
 from apr_core.runs import BEHIND_LATTICE, MapRequest, MapView, Ticket
 from apr_core.types import InputError
 from apr_ui.charts import truth_map
+from apr_ui.lasting import lasting
 from apr_ui.pictures import mapped
 from apr_ui.resources import service
+from apr_ui.state import cancel_runs
 from apr_ui.words import plain
 
 BARE, MASKED = "bare model", "behind lattice masking"
@@ -35,7 +37,7 @@ def offer_map(model: str, image: Tensor, label: int) -> None:
             "what is proven harmless need not be tried; the rest takes sixteen answers a picture."
         )
         behind = st.segmented_control(
-            "Map of", [BARE, MASKED], default=BARE, required=True, key="attack.map-of"
+            "Map of", [BARE, MASKED], required=True, **lasting("attack.map-of", BARE)
         )
         name = model + (BEHIND_LATTICE if behind == MASKED else "")
         view = ask_for_map(MapRequest(name, image, label), "attack", "Draw the map")
@@ -93,7 +95,7 @@ def _poll(ticket: Ticket, page: str, shown: bool) -> None:
     words = f"place {view.queue_place} in the queue" if view.queue_place else f"{done:.0%}"
     st.progress(done, words if left is None else f"{words}, {left:.0f} s left")
     if st.button("Stop", key=f"{page}.map-stop"):
-        service().cancel(ticket.run_id, ticket.token)
+        cancel_runs(ticket)
 
 
 def _picture(view: MapView, found: TruthMap) -> None:

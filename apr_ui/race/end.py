@@ -11,10 +11,11 @@ from torch import Tensor
 from apr_core.attacks.scoring import as_input
 from apr_core.attacks.transfer import Cell, transfer_matrix
 from apr_core.data.cifar10 import CLASSES
-from apr_core.defences.lattice_masking import Certificate, Verdict, certify
+from apr_core.defences.lattice_masking import Certificate, certify
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.downloads import offer_files
-from apr_ui.proof.certificate import wrapper
+from apr_ui.proof.certificate import show_seal, wrapper
+from apr_ui.proof.words import seal_words
 from apr_ui.race.charts import race_curves, transfer_chart, transfer_table, transfer_words
 from apr_ui.race.report import contact_sheet, png_of, report_page
 from apr_ui.race.view import Race
@@ -23,7 +24,6 @@ from apr_ui.race.words import (
     all_in_words,
     as_table,
     news,
-    seal_words,
 )
 from apr_ui.resources import probabilities, scorer
 
@@ -155,10 +155,7 @@ def offer_seals(race: Race, runners: Sequence[Runner]) -> None:
     if asked == race.key:
         grid = st.grid("auto", min_column_width=300)
         for name, certificate in found.items():
-            sealed = certificate.verdict is Verdict.CERTIFIED
-            tell = grid.success if sealed else grid.warning
-            icon = ":material/verified:" if sealed else ":material/gpp_maybe:"
-            tell(f"{name}  \n{seal_words(certificate)}", icon=icon)
+            show_seal(f"{name}  \n{seal_words(certificate)}", certificate, grid)
 
 
 def _certified(race: Race, finished: Sequence[Runner]) -> dict[str, Certificate]:

@@ -11,7 +11,6 @@ import pandas as pd
 from apr_core.attacks.result import Outcome
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE
-from apr_core.defences.lattice_masking import Certificate, Verdict
 from apr_core.pace import in_words
 from apr_core.runs import AttackRequest, Phase, RunView
 from apr_core.types import Status
@@ -164,14 +163,6 @@ def edit_words(outcome: Outcome | None) -> str:
     """Where the edit is and which colour it has; "" where there is none."""
     edits = outcome.edits if outcome else ()
     return "; ".join(f"({edit.x}, {edit.y}) rgb{edit.rgb}" for edit in edits)
-
-
-def seal_words(found: Certificate) -> str:
-    """What was proven of one model's picture."""
-    name, asked = CLASSES[found.label], f"{found.predictions} predictions"
-    if found.verdict is Verdict.CERTIFIED:
-        return f"**Certified: {name}.** All {asked} agree."
-    return f"**Not certified.** {found.agreeing} of {asked} say {name} for sure."
 
 
 def all_in_words(runners: Sequence[Runner]) -> str:

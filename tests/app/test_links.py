@@ -14,7 +14,7 @@ from apr_core import OnePixelConfig, Stop
 from apr_core.archive.store import INTERRUPTED, Archive
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import load_test_image
-from apr_core.runs import SERVED, AttackRequest
+from apr_core.runs import BEHIND_LATTICE, SERVED, AttackRequest
 from apr_ui import limits
 from apr_ui.permalink import from_params, to_params
 from apr_ui.resources import service
@@ -229,3 +229,63 @@ def test_a_session_asks_so_often_a_minute(tidy, monkeypatch) -> None:
 def test_a_link_of_a_link_stays_the_same() -> None:
     asked = request(seed=5)
     assert from_params(to_params(asked)).run_id == asked.run_id
+
+
+def test_a_run_that_someone_else_looks_at_goes_on_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same after a page was loaded anew: its own claim of before counts for a while."""
+    shared = request(seed=83, population=400, generations=1000)
+    first, second = (open_page("attack", to_params(shared)) for _ in range(2))
+    assert service().view(shared.run_id).live
+    second.button(key="attack.cancel").click().run()
+    assert not second.exception
+    assert second.toast[0].value.startswith("It goes on: someone else is looking at it too")
+    assert service().count_live([shared.run_id]) == 1
+    monkeypatch.setattr("apr_core.service.CLAIM_SECONDS", 0.0)
+    second.button(key="attack.cancel").click().run()
+    assert not second.toast
+    assert service().count_live([shared.run_id]) == 0
+    assert not first.exception
+
+
+@pytest.mark.parametrize("behind", ["", BEHIND_LATTICE])
+def test_the_same_on_another_model_is_what_the_controls_then_show(behind: str) -> None:
+    asked = replace(request(seed=84), model=f"{MODEL}{behind}")
+    service().submit(asked)
+    wait_for(asked.run_id)
+    app = open_page("attack", to_params(asked))
+    other = "cifar10-resnet20-apr"
+    (button,) = [one for one in app.button if one.label == other]
+    button.click().run()
+    assert not app.exception
+    assert app.selectbox(key="attack.model").value == other
+    assert app.checkbox(key="attack.masked").value == bool(behind)
+    run = app.session_state["attack.current-run"]
+    assert run.request.model == f"{other}{behind}"
+    assert run.request.config == asked.config
+    assert any(f"On `{other}`" in caption.value for caption in app.caption)
+
+
+def test_the_model_that_was_attacked_is_named_whatever_the_controls_say() -> None:
+    asked = request(seed=85)
+    service().submit(asked)
+    wait_for(asked.run_id)
+    app = open_page("attack", to_params(asked))
+    app.selectbox(key="attack.model").set_value("cifar10-resnet20-dd").run()
+    assert any(f"On `{MODEL}`, 1 pixel:" in caption.value for caption in app.caption)
+    app.button(key="attack.certify").click().run()
+    seals = [one.value for one in (*app.success, *app.warning, *app.info)]
+    assert any(f"This is `{MODEL}` behind lattice masking." in seal for seal in seals)
+
+
+def test_more_pixels_are_what_the_controls_then_show() -> None:
+    asked = request(index=4, seed=82)
+    service().submit(asked)
+    wait_for(asked.run_id)
+    app = open_page("attack", to_params(asked))
+    (button,) = [one for one in app.button if one.label == "Try 3 pixels"]
+    button.click().run()
+    assert not app.exception
+    assert app.number_input(key="attack.pixels").value == 3
+    assert app.session_state["attack.current-run"].request.config.pixels == 3

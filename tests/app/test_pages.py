@@ -17,12 +17,11 @@ from streamlit.testing.v1 import AppTest
 from apr_core import OnePixelConfig
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import load_test_image
-from apr_core.defences.lattice_masking import LatticeMasking, Verdict, certify
 from apr_core.gallery import load_gallery
 from apr_core.recording import START_RUN, load_recording
 from apr_core.runs import BEHIND_LATTICE, AttackRequest
 from apr_core.types import InputError, Stop, Strategy
-from apr_core.zoo import checkpoint_folder, load_model
+from apr_core.zoo import checkpoint_folder
 from apr_ui.controls import CLASS, GALLERY
 from apr_ui.page_table import PAGES, PageEntry, page_entry
 from apr_ui.permalink import from_params, to_params
@@ -57,25 +56,6 @@ def test_the_attack_page_takes_every_setting() -> None:
     assert not app.exception
     assert app.number_input(key="attack.pixels").value == 3
     assert app.selectbox(key="attack.strategy").value == "best1bin"
-
-
-@pytest.mark.parametrize("index", [0, 5])
-def test_the_page_says_of_a_picture_what_the_certificate_says(index: int) -> None:
-    def script(index: int) -> None:
-        from apr_core.data.sample import load_test_image
-        from apr_ui.proof.certificate import show_certificate
-
-        show_certificate("cifar10-resnet20-vanilla", *load_test_image(index))
-
-    app = AppTest.from_function(script, kwargs={"index": index}, default_timeout=60).run()
-    assert not app.exception
-    image, label = load_test_image(index)
-    wrapper = LatticeMasking(load_model("cifar10-resnet20-vanilla")).eval()
-    (found,) = certify(wrapper, image[None].float() / 255, torch.tensor([label]))
-    if found.verdict is Verdict.CERTIFIED:
-        assert f"{found.predictions} predictions agree" in app.success[0].value
-    else:
-        assert f"{found.agreeing} of {found.predictions} predictions" in app.warning[0].value
 
 
 @pytest.mark.parametrize("behind", [BARE, MASKED])

@@ -21,7 +21,6 @@ from apr_core.attacks.transfer import Effect, transfer_matrix
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import load_test_image
-from apr_core.defences.lattice_masking import Certificate, Verdict
 from apr_core.runs import AttackRequest, Phase, RunView
 from apr_core.types import InputError, Status, Stop
 from apr_core.zoo import checkpoint_folder, load_card, load_model
@@ -36,7 +35,6 @@ from apr_ui.race.words import (
     as_table,
     in_finish_order,
     news,
-    seal_words,
     shown_names,
     status_words,
 )
@@ -404,10 +402,3 @@ def test_the_sheet_is_as_wide_as_what_is_on_it(runners, rows: int) -> None:
     sheet = contact_sheet(runners[:rows])
     assert sheet.width <= 16 + 3 * 256
     assert sheet.height > 224 * (1 + (rows > 3))
-
-
-def test_a_seal_says_what_was_proven() -> None:
-    sure = Certificate(Verdict.CERTIFIED, 3, 3, 136, 136)
-    assert seal_words(sure) == "**Certified: cat.** All 136 predictions agree."
-    doubtful = Certificate(Verdict.UNCERTIFIED, 3, 3, 16, 15)
-    assert seal_words(doubtful) == "**Not certified.** 15 of 16 predictions say cat for sure."

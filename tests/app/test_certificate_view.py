@@ -1,0 +1,202 @@
+"""The seal, the masked pictures and their votes: what is shown is what the certificate found."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from apr_core import OnePixelConfig, Stop
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.sample import load_test_image
+from apr_core.defences.lattice_masking import (
+    Certificate,
+    LatticeMasking,
+    Verdict,
+    are_sure,
+    certify,
+)
+from apr_core.runs import BEHIND_LATTICE, AttackRequest
+from apr_core.zoo import load_model
+from apr_ui.permalink import to_params
+from apr_ui.proof.certificate import MOST_DOUBTS, prove
+from apr_ui.proof.words import seal_words
+from apr_ui.resources import service
+from tests.conftest import ROOT
+
+PLUS, VANILLA = "cifar10-resnet20-apr-plus", "cifar10-resnet20-vanilla"
+CERTIFIED, DOUBTFUL, WRONG = 0, 354, 61
+"""Test images: all 136 answers agree; 135 of them; they agree on another class."""
+
+
+def request(index: int, model: str = PLUS, **changes: int) -> AttackRequest:
+    image, label = load_test_image(index)
+    config = OnePixelConfig(population=8, generations=1, stop=Stop.BUDGET, seed=91)
+    return AttackRequest(model, image, label, index, replace(config, **changes))
+
+
+def open_run(asked: AttackRequest) -> AppTest:
+    """The Attack page with a run that has ended."""
+    service().submit(asked)
+    deadline = time.monotonic() + 60
+    while service().view(asked.run_id).live:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app.switch_page("pages/attack.py")
+    for name, value in to_params(asked).items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def said(app: AppTest) -> list[str]:
+    return [one.value for one in (*app.success, *app.warning, *app.info)]
+
+
+def captions(app: AppTest) -> list[str]:
+    """Of the pictures, in order."""
+    shown = [image.captions[0] for image in app.get("image")]
+    return [one for one in shown if one.endswith("%")]
+
+
+@pytest.mark.parametrize(
+    ("index", "verdict"),
+    [
+        (CERTIFIED, Verdict.CERTIFIED),
+        (DOUBTFUL, Verdict.UNCERTIFIED),
+        (WRONG, Verdict.WRONG),
+    ],
+)
+def test_the_page_says_of_a_picture_what_the_certificate_says(index: int, verdict: Verdict) -> None:
+    app = open_run(request(index))
+    assert not any("ertif" in one for one in said(app))
+    app.button(key="attack.certify").click().run()
+    assert not app.exception
+    image, label = load_test_image(index)
+    wrapper = LatticeMasking(load_model(PLUS)).eval()
+    (found,) = certify(wrapper, image[None].float() / 255, torch.tensor([label]))
+    assert found.verdict is verdict
+    tone = {
+        Verdict.CERTIFIED: app.success,
+        Verdict.UNCERTIFIED: app.warning,
+        Verdict.WRONG: app.info,
+    }
+    (seal,) = [one.value for one in tone[verdict] if seal_words(found) in one.value]
+    whose = seal.partition(f"This is `{PLUS}` behind lattice masking")[2]
+    bare = "The bare one, which is attacked above, may fall all the same"
+    assert (bare in whose) == (verdict is Verdict.CERTIFIED)
+    assert "attacked above is the bare one" in whose or bare in whose
+
+
+@pytest.mark.parametrize("index", [CERTIFIED, DOUBTFUL, WRONG])
+def test_every_masked_picture_stands_over_its_own_vote(index: int) -> None:
+    app = open_run(request(index))
+    app.button(key="attack.certify").click().run()
+    image, label = load_test_image(index)
+    wrapper = LatticeMasking(load_model(PLUS)).eval()
+    with torch.inference_mode():
+        logits = wrapper.one_mask_logits(image[None].float() / 255)
+    sure = are_sure(logits, torch.tensor([label]))[0].tolist()
+    shares, answers = logits[0].softmax(1).max(1)
+    wanted = [
+        f"{'' if certain else '✗ '}{CLASSES[answer]} {share:.0%}"
+        for certain, answer, share in zip(sure, answers.tolist(), shares.tolist(), strict=True)
+    ]
+    assert captions(app)[:16] == wanted
+    assert len(set(sure)) == 1
+    assert sure[0] == (index != WRONG)
+
+
+def test_a_vote_is_of_the_picture_that_it_stands_under() -> None:
+    image, label = load_test_image(DOUBTFUL)
+    proof = prove(PLUS, image, label)
+    inner = load_model(PLUS).eval()
+    for number, vote in enumerate(proof.votes, start=1):
+        assert vote.parts == (number,)
+        with torch.inference_mode():
+            answer = inner(vote.picture[None].float() / 255).softmax(1)[0]
+        assert int(answer.argmax()) == vote.answer
+        assert float(answer.max()) == pytest.approx(vote.confidence, abs=0.02)
+        differs = (vote.picture != image).any(0)
+        masked = torch.zeros(4, 4, dtype=torch.bool)
+        masked[(number - 1) // 4, (number - 1) % 4] = True
+        assert not (differs & ~masked.repeat(8, 8)).any()
+
+
+def test_doubts_under_two_masks_are_shown() -> None:
+    image, label = load_test_image(DOUBTFUL)
+    proof = prove(PLUS, image, label)
+    assert len(proof.doubts) == proof.found.predictions - proof.found.agreeing == 1
+    assert all(len(vote.parts) == 2 and not vote.sure for vote in proof.doubts)
+    app = open_run(request(DOUBTFUL))
+    app.button(key="attack.certify").click().run()
+    assert len(captions(app)) == 16 + min(len(proof.doubts), MOST_DOUBTS)
+    assert captions(app)[-1].startswith("✗ ")
+    told = "With two parts masked there are 120 more, and one of them is not"
+    assert any(caption.value.startswith(told) for caption in app.caption)
+
+
+def test_where_one_mask_suffices_for_doubt_two_are_not_looked_at() -> None:
+    image, label = load_test_image(CERTIFIED)
+    proof = prove(VANILLA, image, (label + 1) % 10)
+    assert (proof.found.verdict, proof.found.predictions) == (Verdict.WRONG, 16)
+    assert proof.doubts == ()
+
+
+def test_a_certificate_is_kept_and_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_run(request(CERTIFIED))
+    app.button(key="attack.certify").click().run()
+    monkeypatch.setattr("apr_ui.proof.certificate.certify", lambda *_: pytest.fail("made again"))
+    app.switch_page("pages/start.py")
+    app.run()
+    app.switch_page("pages/attack.py")
+    app.run()
+    assert not app.exception
+    assert any("**Certified: cat.**" in one for one in said(app))
+
+
+def test_a_masked_model_that_was_attacked_is_not_called_the_bare_one() -> None:
+    app = open_run(request(CERTIFIED, f"{PLUS}{BEHIND_LATTICE}"))
+    assert any(f"On `{PLUS}`, behind lattice masking, 1 pixel:" in c.value for c in app.caption)
+    app.button(key="attack.certify").click().run()
+    (seal,) = [one.value for one in app.success if "Certified" in one.value]
+    assert seal.endswith("behind lattice masking, the model that is attacked above.")
+
+
+def test_the_map_that_was_chosen_is_still_chosen_on_the_way_back() -> None:
+    app = open_run(request(CERTIFIED))
+    app.segmented_control(key="attack.map-of").set_value("behind lattice masking").run()
+    app.switch_page("pages/start.py")
+    app.run()
+    app.switch_page("pages/attack.py")
+    app.run()
+    assert app.segmented_control(key="attack.map-of").value == "behind lattice masking"
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (
+            Certificate(Verdict.CERTIFIED, 3, 3, 136, 136),
+            "**Certified: cat.** All 136 predictions agree, so no single pixel, of any colour, "
+            "changes this answer.",
+        ),
+        (
+            Certificate(Verdict.UNCERTIFIED, 3, 3, 16, 15),
+            "**Not certified.** 15 of 16 predictions say cat for sure; a proof needs them all. "
+            "Some pixel may turn it, or none may: nothing is proven.",
+        ),
+        (
+            Certificate(Verdict.WRONG, 3, 5, 16, 0),
+            "**Nothing to certify.** Behind the masks, the model takes this cat for a dog already.",
+        ),
+    ],
+    ids=["certified", "not certified", "wrong"],
+)
+def test_a_seal_says_what_was_proven(found: Certificate, words: str) -> None:
+    assert seal_words(found) == words
