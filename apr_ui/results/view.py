@@ -37,6 +37,7 @@ def show_table(table: Table) -> None:
     st.dataframe(
         frame,
         hide_index=True,
+        height="content",
         key=f"results.table-{table.number}",
         column_config={
             name: st.column_config.TextColumn(
@@ -47,7 +48,7 @@ def show_table(table: Table) -> None:
     )
     if table.note:
         st.caption(table.note)
-    for claim in table.claims:
+    for claim in sorted(table.claims, key=lambda claim: claim.holds is Holds.UNMEASURED):
         st.markdown(_in_words(claim))
     with st.container(horizontal=True):
         _download(f"table-{table.number}.csv", frame.to_csv(index=False), "text/csv")
