@@ -172,6 +172,12 @@ GIVEN_UP = float("-inf")
 """When a claim was last seen whose holder wants the run no more."""
 
 
+def past_claims(claims: Iterable[str]) -> dict[str, float]:
+    """The claims on a run that broke off, on the one that takes its place: they may cancel it, and
+    do not keep it going."""
+    return dict.fromkeys(claims, GIVEN_UP)
+
+
 def note_look(claims: dict[str, float], token: str, now: float) -> None:
     """Note that a claim's holder looks; one who has given it up only watches.
 

@@ -29,6 +29,7 @@ from apr_core.runs import (
     View,
     give_up_claim,
     note_look,
+    past_claims,
 )
 from apr_core.scorers import load_scorer
 from apr_core.stepping import TROUBLE, Run, advance, apology
@@ -85,13 +86,13 @@ class AttackService:
         with self._changed:
             run = self._runs.get(request.run_id)
             if run is None or run.cancelled or run.view.phase is Phase.FAILED:
-                run = self._enqueue(request)
+                run = self._enqueue(request, run)
             ticket = Ticket(request.run_id, secrets.token_urlsafe(16))
             run.seen = run.claims[ticket.token] = time.monotonic()
             self._changed.notify_all()
             return ticket
 
-    def _enqueue(self, request: Request) -> Run:
+    def _enqueue(self, request: Request, before: Run | None) -> Run:
         place = 1 + sum(run.view.phase is Phase.QUEUED for run in self._runs.values())
         wait = self._pace.wait(place, [run.view for run in self._runs.values() if run.view.live])
         if place > self._max_queued:
@@ -99,7 +100,8 @@ class AttackService:
                 f"{place - 1} attacks are waiting already, and place {place} would start"
                 f"{in_words(wait) or ' after all of them'}; try again in a minute or two."
             )
-        run = Run(View(request, Phase.QUEUED, queue_place=place, wait=wait))
+        claims = past_claims(before.claims if before else ())
+        run = Run(View(request, Phase.QUEUED, queue_place=place, wait=wait), claims)
         self._runs[request.run_id] = run
         self._runs.move_to_end(request.run_id)
         forget_ended(self._runs)

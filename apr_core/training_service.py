@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from apr_core import strict
-from apr_core.runs import Ticket, give_up_claim, note_look
+from apr_core.runs import Ticket, give_up_claim, note_look, past_claims
 from apr_core.trainer import TrainRequest, find_finished, training_folder
 from apr_core.training_runs import TrainPhase, TrainRun, TrainView, holder_of, remember
 from apr_core.types import InputError
@@ -81,8 +81,10 @@ class TrainingService:
         queued = sum(run.phase is TrainPhase.QUEUED for run in self._runs.values())
         if queued >= MAX_QUEUED:
             raise InputError(f"{queued} trainings are waiting already; try again when one ended.")
-        run = TrainRun(request, progress=before.progress if before else [])
-        run.read = before.read if before else 0
+        run = TrainRun(request)
+        if before:
+            run.progress, run.read = before.progress, before.read
+            run.claims = past_claims(before.claims)
         order = {**asdict(request), "config": asdict(request.config)}
         try:
             training_folder().mkdir(parents=True, exist_ok=True)

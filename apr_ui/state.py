@@ -39,7 +39,9 @@ def start_run(request: AttackRequest, replay: bool = False) -> CurrentRun:
     Args:
         replay: whether a run that somebody else had made already is played from its beginning.
     """
-    run = CurrentRun(request, service().submit(request))
+    run, before = CurrentRun(request, service().submit(request)), st.session_state.get(_RUN)
+    if before and before.ticket.run_id == run.ticket.run_id:
+        service().cancel(before.ticket.run_id, before.ticket.token)  # it goes on: claimed anew
     st.session_state[_RUN] = run
     st.session_state.pop(_PICTURE, None)
     set_replay(replay)

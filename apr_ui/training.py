@@ -187,6 +187,7 @@ def begin(request: TrainRequest) -> None:
         InputError: it cannot be started.
     """
     ticket = training().submit(request)
+    training().cancel(request.name, token_of(request.name))  # it goes on: claimed anew
     st.session_state["train.ticket"] = ticket
     st.query_params["run"] = ticket.run_id
     st.rerun()

@@ -249,6 +249,17 @@ def test_a_run_that_someone_else_looks_at_goes_on_and_that_is_said(
     assert not first.exception
 
 
+def test_a_second_click_on_hunt_is_nobody_else() -> None:
+    shared = request(seed=85, population=400, generations=1000)
+    app = open_page("attack", to_params(shared))
+    app.button(key="attack.hunt").click().run()
+    assert not app.exception
+    assert service().count_live([shared.run_id]) == 1
+    app.button(key="attack.cancel").click().run()
+    assert not app.toast
+    assert service().count_live([shared.run_id]) == 0
+
+
 @pytest.mark.parametrize("behind", ["", BEHIND_LATTICE])
 def test_the_same_on_another_model_is_what_the_controls_then_show(behind: str) -> None:
     asked = replace(request(seed=84), model=f"{MODEL}{behind}")

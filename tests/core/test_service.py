@@ -256,6 +256,25 @@ def test_a_token_cancels_once_the_others_let_go(serve, gated, request_for, monke
     assert end_of(service, before.run_id).outcome.status is Status.CANCELLED
 
 
+def test_who_cancelled_a_run_may_cancel_the_one_in_its_place(
+    serve, gated, request_for, monkeypatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("apr_core.service.time", clock)
+    service = serve({"m": gated})
+    mine = service.submit(request_for(config=LONG))
+    assert service.cancel(mine.run_id, mine.token)
+    yours = service.submit(request_for(config=LONG))
+    assert service.view(mine.run_id, mine.token).live  # watching
+    assert not service.cancel(mine.run_id, mine.token)
+    clock.now += CLAIM_SECONDS + 1
+    service.view(mine.run_id, mine.token)
+    assert service.cancel(mine.run_id, mine.token)
+    assert not service.cancel(yours.run_id, "")
+    gated.let_all()
+    assert end_of(service, yours.run_id).outcome.status is Status.CANCELLED
+
+
 def test_two_callers_of_one_request_share_a_run(serve, gated, request_for) -> None:
     service = serve({"m": gated})
     mine, yours = (service.submit(request_for(config=LONG)) for _ in range(2))

@@ -137,6 +137,21 @@ def test_only_a_claim_cancels_and_only_the_last_one(service: TrainingService) ->
     wait_for(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
 
 
+def test_who_cancelled_a_training_may_cancel_it_again_once_it_was_resumed(
+    service: TrainingService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = request_for(epochs=1000)
+    mine = service.submit(request)
+    assert service.cancel(request.name, mine.token)
+    wait_for(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
+    service.submit(request)
+    wait_for(lambda: phase(service, request) is TrainPhase.RUNNING)
+    assert not service.cancel(request.name, mine.token)
+    monkeypatch.setattr("apr_core.training_service.CLAIM_SECONDS", 0.0)
+    assert service.cancel(request.name, mine.token)
+    wait_for(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
+
+
 def test_a_training_that_was_killed_can_be_resumed(service: TrainingService) -> None:
     request = request_for(epochs=12)
     service.submit(request)
