@@ -18,7 +18,7 @@ from apr_core import strict
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome
-from apr_core.data.cifar10 import CLASSES
+from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.sample import ASSETS, load_sample, load_test_image
 from apr_core.runs import AttackRequest
 from apr_core.types import InputError, Status
@@ -181,15 +181,11 @@ def _story(kind: str, outcome: Outcome, other: str) -> str:
     true, after = CLASSES[outcome.label], CLASSES[outcome.label_after]
     left = f"the closest left {outcome.true_after:.0%} {true}"
     return {
-        "flips": f"One pixel turns this {true} into {_with_article(after)}.",
-        "breaks": f"Even the defended model falls: this {true} becomes {_with_article(after)}.",
+        "flips": f"One pixel turns this {true} into {with_article(after)}.",
+        "breaks": f"Even the defended model falls: this {true} becomes {with_article(after)}.",
         "holds": f"One pixel flips {other}, but here {outcome.queries:,} tries fail: {left}.",
         "survives": f"{outcome.queries:,} tries fail on both models; {left}.",
     }[kind]
-
-
-def _with_article(name: str) -> str:
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def save_gallery(entries: list[GalleryEntry], path: Path = GALLERY) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from apr_core.archive.lines import Head
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.data.cifar10 import CLASSES
+from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.images import OWN_PICTURE, Picture, read_picture, to_pil, to_png
 from apr_core.data.sample import PER_CLASS, load_sample, load_test_image
 from apr_core.gallery import GalleryEntry
@@ -111,7 +111,8 @@ def _from_class() -> Choice:
     label = CLASSES.index(name)
     row = int((shipped.labels == label).nonzero()[number - 1, 0])
     index = int(shipped.indices[row])
-    return Choice(shipped.images[row], label, index, f"CIFAR-10 test image {index}, a {name}.")
+    caption = f"CIFAR-10 test image {index}, {with_article(name)}."
+    return Choice(shipped.images[row], label, index, caption)
 
 
 def _from_upload() -> Choice | None:

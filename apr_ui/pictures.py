@@ -106,4 +106,4 @@ def mapped(image: Tensor, found: TruthMap, scale: int = SCALE) -> Image.Image:
 def alt_text(outcome: Outcome, classes: tuple[str, ...]) -> str:
     """What the picture after the attack shows, for those who cannot see it."""
     places = ", ".join(f"x {edit.x}, y {edit.y}, rgb{edit.rgb}" for edit in outcome.edits)
-    return f"A {classes[outcome.label]} with the pixel at {places} changed, ringed."
+    return f"The {classes[outcome.label]} with the pixel at {places} changed, ringed."

@@ -19,7 +19,7 @@ from apr_core.attacks.result import Outcome
 from apr_core.attacks.scoring import Scorer, Scoring
 from apr_core.classroom.board import Classrooms
 from apr_core.cluster.start import Replicas, score_on
-from apr_core.data.cifar10 import CLASSES
+from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.evaluation.certificates import CertRecord, load_certificates
 from apr_core.evaluation.record import Record, load_records, records_fingerprint
 from apr_core.evaluation.tables import Table, make_tables
@@ -176,6 +176,6 @@ def start_run_recording() -> dict[str, Any]:
         "title": f"{before.capitalize()} → {after}",
         "story": f"`{recording['model']}` was {outcome.confidence_before:.0%} sure of this "
         f"{before}. With the pixel at ({edit.x}, {edit.y}) set to rgb{edit.rgb}, it is "
-        f"{outcome.confidence_after:.0%} sure of a {after}. The search took "
+        f"{outcome.confidence_after:.0%} sure of {with_article(after)}. The search took "
         f"{outcome.queries:,} queries.",
     }

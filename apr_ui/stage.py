@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from apr_core.attacks.result import Outcome
-from apr_core.data.cifar10 import CLASSES
+from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.images import to_png
 from apr_core.recording import record, to_csv, to_json
 from apr_core.runs import RunView
@@ -98,9 +98,10 @@ def headline(view: RunView) -> None:
             icon=":material/bolt:",
         )
     elif outcome.status is Status.MISCLASSIFIED:
+        before = with_article(CLASSES[outcome.label_before])
         st.warning(
-            f"The model takes this {true} for a {CLASSES[outcome.label_before]} already, so there "
-            "was nothing to flip. Choose another picture or another model.",
+            f"The model takes this {true} for {before} already, so there was nothing to flip. "
+            "Choose another picture or another model.",
             icon=":material/help:",
         )
     elif outcome.status is Status.SURVIVED:

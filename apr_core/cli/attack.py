@@ -26,7 +26,7 @@ from apr_core.cli.common import (
     print_json,
     write_out,
 )
-from apr_core.data.cifar10 import CLASSES, class_number
+from apr_core.data.cifar10 import CLASSES, class_number, with_article
 from apr_core.data.images import OWN_PICTURE, read_picture_file, to_png
 from apr_core.data.sample import load_test_image
 from apr_core.types import Fitness, InputError, Status, Stop, Strategy
@@ -114,7 +114,8 @@ def in_words(outcome: Outcome, out: Path | None = None) -> str:
     """The outcome in a sentence or two."""
     true, before = CLASSES[outcome.label], CLASSES[outcome.label_before]
     if outcome.status is Status.MISCLASSIFIED:
-        return f"The model takes this {true} for a {before} already, so it was not attacked."
+        taken = f"The model takes this {true} for {with_article(before)} already"
+        return f"{taken}, so it was not attacked."
     edits = "; ".join(f"pixel ({e.x}, {e.y}) to rgb{e.rgb}" for e in outcome.edits)
     spent = f"{outcome.queries:,} queries"
     if not outcome.success:

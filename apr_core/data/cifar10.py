@@ -62,6 +62,11 @@ class Cifar10:
     test_labels: Tensor
 
 
+def with_article(name: str) -> str:
+    """A class as one speaks of one of it: "an airplane", "a bird"."""
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
 def class_number(name: str) -> int:
     """A class by its name or its number.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from apr_core.atlas.glances import kept_glance, take_glance
 from apr_core.attacks.scoring import as_input
-from apr_core.data.cifar10 import CLASSES
+from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.images import to_png
 from apr_core.data.sample import load_sample
 from apr_core.evaluation.cells import find_record
@@ -149,8 +149,8 @@ def _item(row: int, view: View) -> PickerItem:
     mark = "" if said == label else "✗ "
     return {
         "title": f"{mark}{CLASSES[said]} {sure:.0%}",
-        "note": f"Test image {int(sample.indices[row])}, a {CLASSES[label]}, read as "
-        f"{CLASSES[said]}.",
+        "note": f"Test image {int(sample.indices[row])}, {with_article(CLASSES[label])}, "
+        f"read as {CLASSES[said]}.",
         "png": _png(row),
     }
 

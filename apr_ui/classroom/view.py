@@ -11,7 +11,7 @@ from apr_core.classroom.board import Room
 from apr_core.classroom.names import LONGEST_NICKNAME, LONGEST_TITLE
 from apr_core.classroom.plan import HIDEABLE, STEPS, Plan
 from apr_core.classroom.qr import qr_png
-from apr_core.data.cifar10 import CLASSES
+from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.sample import load_test_image
 from apr_core.types import InputError
 from apr_ui.classroom.board import show_board
@@ -112,7 +112,7 @@ def _preview(index: int) -> None:
         st.warning(plain(error), icon=":material/image:")
         return
     seen = enlarge(image, 4)
-    st.image(seen, width=seen.width, caption=CLASSES[label], alt=f"A {CLASSES[label]}")
+    st.image(seen, width=seen.width, caption=CLASSES[label], alt=with_article(CLASSES[label]))
 
 
 def _check_right(plan: Plan) -> None:
@@ -121,8 +121,8 @@ def _check_right(plan: Plan) -> None:
     said = int(probabilities(plan.model, [image])[0].argmax())
     if said != label:
         raise InputError(
-            f"{plan.model} takes test image {plan.index}, a {CLASSES[label]}, for a "
-            f"{CLASSES[said]} already; choose another picture or another model."
+            f"{plan.model} takes test image {plan.index}, {with_article(CLASSES[label])}, for "
+            f"{with_article(CLASSES[said])} already; choose another picture or another model."
         )
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from apr_core.attacks.result import Outcome
 from apr_core.by_hand.game import Game
-from apr_core.data.cifar10 import CLASSES
+from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.gallery import GalleryEntry, request_of
 from apr_core.runs import AttackRequest, RunView
 from apr_core.types import InputError, Status
@@ -74,7 +74,7 @@ def _bet(attendance: Attendance) -> None:
 def _picture(attendance: Attendance) -> None:
     image, label = attendance.picture
     seen = enlarge(image, SCALE)
-    st.image(seen, width=seen.width, alt=f"The lesson's picture: a {CLASSES[label]}")
+    st.image(seen, width=seen.width, alt=f"The lesson's picture: {with_article(CLASSES[label])}")
 
 
 def _by_hand(attendance: Attendance) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apr_core.data.cifar10 import CLASSES
+from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.defences.lattice_masking import Certificate, Verdict
 
 ICONS = {
@@ -22,8 +22,8 @@ def seal_words(found: Certificate) -> str:
         )
     if found.verdict is Verdict.WRONG:
         return (
-            f"**Nothing to certify.** Behind the masks, the model takes this {name} for a "
-            f"{CLASSES[found.answer]} already."
+            f"**Nothing to certify.** Behind the masks, the model takes this {name} for "
+            f"{with_article(CLASSES[found.answer])} already."
         )
     return (
         f"**Not certified.** {found.agreeing} of {found.predictions} predictions say {name} for "

@@ -195,8 +195,13 @@ def test_the_map_that_was_chosen_is_still_chosen_on_the_way_back() -> None:
             Certificate(Verdict.WRONG, 3, 5, 16, 0),
             "**Nothing to certify.** Behind the masks, the model takes this cat for a dog already.",
         ),
+        (
+            Certificate(Verdict.WRONG, 8, 0, 16, 0),
+            "**Nothing to certify.** Behind the masks, the model takes this ship for an airplane "
+            "already.",
+        ),
     ],
-    ids=["certified", "not certified", "wrong"],
+    ids=["certified", "not certified", "wrong", "wrong, with a vowel"],
 )
 def test_a_seal_says_what_was_proven(found: Certificate, words: str) -> None:
     assert seal_words(found) == words
