@@ -78,10 +78,11 @@ def _lowers(apr: Cell | None, vanilla: Cell | None, drop: float) -> Finding:
     if apr.versus is None or ours is None:
         return Holds.OPEN, f"{_short(vanilla.asr)} to {_short(apr.asr)}, {_NOT_ALIKE}."
     before, after = apr.versus.rates
-    return settle(ours.at_least(drop)), (
+    found = (
         f"By {ours.value:.1%} [{ours.low:.1%}, {ours.high:.1%}], from {before:.1%} to {after:.1%} "
         f"{_shared(apr.versus)}."
     )
+    return between_equals((settle(ours.at_least(drop)), found), apr, vanilla)
 
 
 def _stands_out(
@@ -109,7 +110,8 @@ def _stands_out(
         for one in against.values()
     )
     holds = settle(first == wanted) if sure else Holds.OPEN
-    return holds, f"The {place} is {first}, {known[first]:.1%}; beside it {found}."
+    said = f"The {place} is {first}, {known[first]:.1%}; beside it {found}."
+    return between_equals((holds, said), cells[first], *(cells[name] for name in rivals))
 
 
 def _price(apr: Cell | None, vanilla: Cell | None, price: float) -> Finding:
@@ -121,12 +123,15 @@ def _price(apr: Cell | None, vanilla: Cell | None, price: float) -> Finding:
         f"It costs {100 * ours.value:.1f} [{100 * ours.low:.1f}, {100 * ours.high:.1f}]: "
         f"{vanilla.clean.rate:.1%} to {apr.clean.rate:.1%}."
     )
-    if apr.epochs == vanilla.epochs:
-        return settle(ours.at_most(price + 1e-9)), found
-    return Holds.OPEN, (
-        f"{found} Its epochs of training are {apr.epochs}, the undefended model's "
-        f"{vanilla.epochs}, which may be all the difference."
-    )
+    return between_equals((settle(ours.at_most(price + 1e-9)), found), apr, vanilla)
+
+
+def between_equals(finding: Finding, *cells: Cell) -> Finding:
+    """What was found of some models, left open where they were not trained equally long."""
+    if len({cell.epochs for cell in cells}) == 1:
+        return finding
+    epochs = ", ".join(f"{cell.model} {cell.epochs}" for cell in cells)
+    return Holds.OPEN, f"{finding[1]} Epochs of training differ, and may be why: {epochs}."
 
 
 def ablation_claims(architecture: str, cells: dict[str, Cell], compare: Compare) -> list[Claim]:
@@ -146,16 +151,17 @@ def ablation_claims(architecture: str, cells: dict[str, Cell], compare: Compare)
             found = f"{without:.1%} against {whole:.1%} {_shared(versus)}."
             if versus.p_value < SURE:
                 holds = settle(without > whole)
-        claims.append(Claim(text, architecture, holds, found))
+        claims.append(Claim(text, architecture, *between_equals((holds, found), full, part)))
     return [*claims, _most(architecture, cells, compare)]
 
 
 def _most(architecture: str, cells: dict[str, Cell], compare: Compare) -> Claim:
-    """That attention helps most, which the paper's own table 3 does not bear out."""
+    """That attention helps most: that nothing falls as often as what lacks it, the whole included.
+    The paper's own table 3 does not bear it out."""
     full, *rows = paper.ABLATION
     worth = ", ".join(f"{row.label} {100 * (row.asr - full.asr):.1f}" for row in rows)
     holds, found = _stands_out(
-        "apr-no-attention", "highest", cells, [row.defence for row in rows], compare
+        "apr-no-attention", "highest", cells, [row.defence for row in paper.ABLATION], compare
     )
     return Claim(
         "Of APR's parts, attention lowers the success rate most. (The paper's own table has it "

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from apr_core.defences.lattice_masking import Verdict
 from apr_core.evaluation.cells import Cell, Records, compare, find_certificates
-from apr_core.evaluation.claims import Claim, Holds, settle
+from apr_core.evaluation.claims import Claim, Holds, between_equals, settle
 from apr_core.evaluation.metrics import Paired, paired, paired_difference
 from apr_core.zoo import load_card
 
@@ -91,16 +91,15 @@ def _claim(
     part: Part, architecture: str, whole: Cell, rest: Cell | None, records: Records
 ) -> Claim:
     text = f"{part.label} {part.does} than the whole of it."
-    found = part.worth(whole, rest, records) if rest else None
-    if found is None or not found.images:
+    worth = part.worth(whole, rest, records) if rest else None
+    if rest is None or worth is None or not worth.images:
         return Claim(text, architecture, Holds.UNMEASURED, "")
-    gain = paired_difference(found)
-    whole_share, share = found.rates
-    return Claim(
-        text,
-        architecture,
-        settle(gain.at_least(POINT)),
+    gain = paired_difference(worth)
+    whole_share, share = worth.rates
+    found = (
         f"By {100 * gain.value:.1f} points [{100 * gain.low:.1f}, {100 * gain.high:.1f}]: "
-        f"{share:.1%} against {whole_share:.1%} of the {found.images} {part.images}, "
-        f"p = {found.p_value:.2g}.",
+        f"{share:.1%} against {whole_share:.1%} of the {worth.images} {part.images}, "
+        f"p = {worth.p_value:.2g}."
     )
+    finding = between_equals((settle(gain.at_least(POINT)), found), whole, rest)
+    return Claim(text, architecture, *finding)
