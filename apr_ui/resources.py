@@ -20,6 +20,7 @@ from apr_core.attacks.scoring import Scorer, Scoring
 from apr_core.classroom.board import Classrooms
 from apr_core.cluster.start import Replicas, score_on
 from apr_core.data.cifar10 import CLASSES, with_article
+from apr_core.evaluation.cells import Records
 from apr_core.evaluation.certificates import CertRecord, load_certificates
 from apr_core.evaluation.record import Record, load_records, records_fingerprint
 from apr_core.evaluation.tables import Table, make_tables
@@ -161,7 +162,7 @@ def tables() -> list[Table]:
 
 @st.cache_resource(show_spinner=False, max_entries=2)
 def _tables(records: tuple[tuple[str, int], ...], zoo: tuple[tuple[str, int], ...]) -> list[Table]:
-    return make_tables()
+    return make_tables(Records(evaluations()[0], certificates()[0]))
 
 
 @st.cache_data(show_spinner=False)

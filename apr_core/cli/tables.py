@@ -7,9 +7,8 @@ import sys
 from dataclasses import asdict
 
 from apr_core.cli.common import Subparsers, add_json, print_json
-from apr_core.evaluation.certificates import load_certificates
+from apr_core.evaluation.cells import Records
 from apr_core.evaluation.printing import STYLES, in_print
-from apr_core.evaluation.record import load_records
 from apr_core.evaluation.tables import make_tables
 
 
@@ -23,9 +22,10 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print them, and on standard error what could not be read."""
-    for sentence in (*load_records()[1], *load_certificates()[1]):
+    records = Records.read()
+    for sentence in records.damaged:
         print(sentence, file=sys.stderr)
-    tables = make_tables()
+    tables = make_tables(records)
     if args.json:
         print_json([asdict(table) for table in tables])
     else:

@@ -54,15 +54,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Records:
-    """All that was measured."""
+    """All that was measured; `damaged` has a sentence for each record that could not be read."""
 
     evaluations: Sequence[Record]
     certificates: Sequence[CertRecord]
+    damaged: Sequence[str] = ()
 
     @classmethod
     def read(cls) -> Records:
-        """What lies in the results' folder; what is damaged there is left out."""
-        return cls(load_records()[0], load_certificates()[0])
+        """What lies in the results' folder."""
+        evaluations, torn = load_records()
+        certificates, torn_too = load_certificates()
+        return cls(evaluations, certificates, [*torn, *torn_too])
 
 
 def cell_of(

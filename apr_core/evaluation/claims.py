@@ -40,6 +40,11 @@ class Claim:
     found: str
 
 
+def measured_first(claims: Sequence[Claim]) -> list[Claim]:
+    """As people read them: what nothing was measured of yet stands last."""
+    return sorted(claims, key=lambda claim: claim.holds is Holds.UNMEASURED)
+
+
 _NOT_ALIKE = "not by the same attack on images that both get right"
 
 Compare = Callable[[Cell, Cell], Paired | None]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from apr_core.evaluation.cells import Cell
+from apr_core.evaluation.claims import measured_first
 from apr_core.evaluation.metrics import Mean, Rate
 from apr_core.evaluation.overheads import OverheadRow, signed
 from apr_core.evaluation.tables import OverheadTable, Row, Table
@@ -36,7 +37,7 @@ def _printed(table: Table, kind: str) -> str:
     parts = [heading, grid, *([table.note] if table.note else [])]
     said = [
         f"- {claim.architecture}: {claim.text} **{claim.holds}**. {claim.found}".rstrip()
-        for claim in table.claims
+        for claim in measured_first(table.claims)
     ]
     if kind == STYLES["latex"]:
         below = [*([table.note] if table.note else []), *said]

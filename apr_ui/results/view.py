@@ -10,7 +10,7 @@ import streamlit as st
 
 from apr_core.evaluation.cells import Cell, is_past, lattices_of
 from apr_core.evaluation.certificates import CertRecord
-from apr_core.evaluation.claims import SURE, Claim, Holds
+from apr_core.evaluation.claims import SURE, Claim, Holds, measured_first
 from apr_core.evaluation.printing import columns, in_print
 from apr_core.evaluation.record import Record
 from apr_core.evaluation.tables import DefenceTable, Table
@@ -48,7 +48,7 @@ def show_table(table: Table) -> None:
     )
     if table.note:
         st.caption(table.note)
-    for claim in sorted(table.claims, key=lambda claim: claim.holds is Holds.UNMEASURED):
+    for claim in measured_first(table.claims):
         st.markdown(_in_words(claim))
     with st.container(horizontal=True):
         _download(f"table-{table.number}.csv", frame.to_csv(index=False), "text/csv")
