@@ -53,6 +53,18 @@ def check_ranges(config: object, ranges: Mapping[str, tuple[float, float]]) -> N
             raise InputError(f"{name} is {value!s:.40}, but must lie between {low} and {high}.")
 
 
+def check_class(name: str, value: int, classes: int) -> None:
+    """Raise InputError unless a value is one of so many classes, counted from 0.
+
+    Args:
+        name: what the value is: "label", or "target".
+    """
+    if not 0 <= value < classes:
+        raise InputError(
+            f"The {name} {value} is not a class of this model; its classes are 0 to {classes - 1}."
+        )
+
+
 class Strategy(StrEnum):
     """How differential evolution makes a child."""
 

@@ -93,7 +93,12 @@ def measure_agreement(
     sample, indices = load_sample(), even_indices(setting.images)
     rows = torch.searchsorted(sample.indices, indices)
     images, labels, scorer = sample.images[rows], sample.labels[rows], Scorer(subject.model)
-    journal = Journal(f"agreement-{setting.name}", asdict(setting), setting.sha256)
+    journal = Journal(
+        f"agreement-{setting.name}",
+        asdict(setting),
+        setting.sha256,
+        check=lambda entry: looked_from(entry) if entry else None,
+    )
 
     def attempt(group: Tensor) -> Entries:
         found: Entries = {index: {} for index in indices[group].tolist()}

@@ -17,7 +17,7 @@ from apr_core.attacks.one_pixel import AttackState, Candidates, Readings
 from apr_core.attacks.pixels import apply_edits, decode
 from apr_core.attacks.result import Outcome, Snapshot, Walk, to_edits
 from apr_core.attacks.scoring import Scoring
-from apr_core.types import InputError, Status
+from apr_core.types import InputError, Status, check_class
 
 UNTARGETED = -1
 
@@ -216,13 +216,9 @@ class Search:
 
 
 def _check_classes(labels: Tensor, targets: Tensor, classes: int) -> None:
-    for name, values in (("label", labels), ("target", targets)):
-        beyond = values[(values >= classes) | (values < UNTARGETED)]
-        if len(beyond):
-            raise InputError(
-                f"The {name} {int(beyond[0])} is not a class of this model; "
-                f"its classes are 0 to {classes - 1}."
-            )
+    for name, values in (("label", labels), ("target", targets[targets != UNTARGETED])):
+        for value in sorted(set(values.tolist())):
+            check_class(name, value, classes)
     same = labels[labels == targets]
     if len(same):
         raise InputError(

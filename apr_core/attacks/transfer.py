@@ -15,7 +15,7 @@ from torch import Tensor
 
 from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.attacks.scoring import Scorer
-from apr_core.types import InputError
+from apr_core.types import InputError, check_class
 
 
 class Effect(StrEnum):
@@ -78,11 +78,7 @@ def _column(
 ) -> list[Cell]:
     """A model's answers to the edited ones of `pictures` (1 + R, 3, H, W); the first is clean."""
     answers = scorer.confirm(pictures.to(scorer.device)).softmax(dim=-1).cpu()
-    if not 0 <= label < answers.shape[1]:
-        raise InputError(
-            f"The label {label} is not a class of this model; its classes are 0 to "
-            f"{answers.shape[1] - 1}."
-        )
+    check_class("label", label, answers.shape[1])
     confidences, leading = answers.max(dim=1)
     right = int(leading[0]) == label
     return [

@@ -14,7 +14,7 @@ from apr_core.attacks.found import margins_of
 from apr_core.attacks.pixels import apply_edits
 from apr_core.attacks.result import PixelEdit
 from apr_core.attacks.scoring import Scoring
-from apr_core.types import InputError
+from apr_core.types import InputError, check_class
 
 PIXELS_A_STEP = 50
 """Pixels whose eight colours are scored together: as many candidates as a generation has."""
@@ -76,11 +76,7 @@ class Survey:
         self.scorer = scorer
         self._image = image[None].to(scorer.device)
         logits = scorer.confirm(self._image)[0]
-        if not 0 <= label < len(logits):
-            raise InputError(
-                f"The label {label} is not a class of this model; its classes are 0 to "
-                f"{len(logits) - 1}."
-            )
+        check_class("label", label, len(logits))
         said = int(logits.argmax())
         if said != label:
             raise InputError(

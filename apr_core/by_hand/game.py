@@ -17,7 +17,7 @@ from torch import Tensor
 from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.attacks.scoring import Scorer
 from apr_core.data.cifar10 import CLASSES
-from apr_core.types import InputError
+from apr_core.types import InputError, check_class
 
 PIXELS = (1, 3, 5)
 """How many pixels a person may change."""
@@ -176,11 +176,7 @@ def begin(model: str, scorer: Scorer, image: Tensor, label: int, pixels: int = 1
         allowed = ", ".join(map(str, PIXELS))
         raise InputError(f"pixels is {pixels}, but by hand it is one of {allowed}.")
     clean = look(scorer, image)
-    if not 0 <= label < len(clean.probabilities):
-        raise InputError(
-            f"The label {label} is not a class of this model; its classes are 0 to "
-            f"{len(clean.probabilities) - 1}."
-        )
+    check_class("label", label, len(clean.probabilities))
     if clean.label != label:
         raise InputError(
             f"The model takes this {CLASSES[label]} for another class already "

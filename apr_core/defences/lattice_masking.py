@@ -26,7 +26,8 @@ y, then no edit of a pixel in g turns the prediction from y: the proof asks for 
 
 The theorem is of a function. Computed in floating point, a prediction may depend on its company in
 the batch in the last digits of its logits; a certificate therefore asks for a lead of `LEAD`, and
-of `ULPS` of the largest logit where that is more.
+of `ULPS` of the largest logit where that is more, and refuses a model that takes more than half of
+that lead away (`certifiable`).
 """
 
 from __future__ import annotations
@@ -40,8 +41,11 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
+from apr_core.attacks.scoring import check_logits
+from apr_core.defences.certifiable import check_company, check_mode, taking
 from apr_core.defences.inpainting import group_of, mask_groups
 from apr_core.models import Classifier
+from apr_core.models.asking import check_classes, check_images, check_one_each
 from apr_core.models.inference import keep_precision, prepare
 from apr_core.types import InputError
 
@@ -100,18 +104,27 @@ class LatticeMasking(nn.Module):
         return self.masked_logits(images, every)
 
     def masked_logits(self, images: Tensor, sets: Tensor) -> Tensor:
-        """Logits of every image under every set of masks: sets (S, m) -> (B, S, K)."""
+        """Logits of every image under every set of masks: sets (S, m) -> (B, S, K).
+
+        Raises:
+            InputError: the model answers with no logits, or not with finite ones.
+        """
         owner = torch.arange(len(images), device=images.device).repeat_interleave(len(sets))
         chosen = sets.repeat(len(images), 1)
         chunk = CHUNK.get(images.device.type, 100)
         logits = [
-            self.model(mask_groups(images[rows], groups, self.spacing))
+            self._ask(mask_groups(images[rows], groups, self.spacing))
             for rows, groups in zip(
                 torch.split(owner, chunk), torch.split(chosen, chunk), strict=True
             )
         ]
         every = torch.cat(logits)
         return every.view(len(images), len(sets), every.shape[1])
+
+    def _ask(self, masked: Tensor) -> Tensor:
+        logits: Tensor = self.model(masked)
+        check_logits(logits, len(masked))
+        return logits
 
     def decide(self, images: Tensor, votes: Tensor) -> Tensor:
         """The answers (B,), given the one-mask predictions (B, n^2)."""
@@ -179,7 +192,7 @@ class Certificate:
 
 @torch.inference_mode()
 def certify(
-    wrapper: LatticeMasking,
+    model: nn.Module,
     images: Tensor,
     labels: Tensor,
     report: Callable[[int], None] = lambda done: None,
@@ -187,18 +200,20 @@ def certify(
     """Which images no edit of one pixel can turn.
 
     Args:
-        wrapper: in evaluation mode, on the images' device.
+        model: in evaluation mode, on the images' device: a `LatticeMasking`, or any classifier,
+            which is put behind one of the usual spacing.
         images: (B, C, H, W) float in [0, 1].
         labels: (B,).
         report: called after each image with how many are done.
 
     Raises:
-        InputError: the model is in training mode.
+        InputError: the model is in training mode, answers otherwise in other company, or not with
+            finite logits; or the images or labels are no such.
     """
-    _check_mode(wrapper)
+    wrapper = model if isinstance(model, LatticeMasking) else _wrap(model)
+    first = _first_logits(wrapper, images, labels)
     pairs = torch.tensor(wrapper.pairs, device=images.device)
     found = []
-    first = wrapper.one_mask_logits(images)
     answers = wrapper.decide(images, first.argmax(2))
     for row, label in enumerate(labels.tolist()):
         agreeing = _agreeing(first[row], label)
@@ -226,11 +241,10 @@ def certified_groups(wrapper: LatticeMasking, images: Tensor, labels: Tensor) ->
         (B, spacing^2) bool.
 
     Raises:
-        InputError: the model is in training mode.
+        InputError: as `certify` does.
     """
-    _check_mode(wrapper)
+    sure = are_sure(_first_logits(wrapper, images, labels), labels)  # (B, G)
     pairs = torch.tensor(wrapper.pairs, device=images.device)
-    sure = are_sure(wrapper.one_mask_logits(images), labels)  # (B, G)
     for row in range(len(images)):
         second = wrapper.masked_logits(images[row : row + 1], pairs)
         doubtful = pairs[~are_sure(second, labels[row : row + 1])[0]]
@@ -238,9 +252,28 @@ def certified_groups(wrapper: LatticeMasking, images: Tensor, labels: Tensor) ->
     return sure
 
 
-def _check_mode(wrapper: LatticeMasking) -> None:
-    if any(module.training for module in wrapper.modules()):
-        raise InputError("The model is in training mode; call its eval() before it is certified.")
+def _wrap(model: nn.Module) -> LatticeMasking:
+    """A model behind the usual lattice, its mode left as it is."""
+    wrapper = LatticeMasking(model)
+    wrapper.training = model.training
+    return wrapper
+
+
+def _first_logits(wrapper: LatticeMasking, images: Tensor, labels: Tensor) -> Tensor:
+    """The one-mask logits (B, G, K) of what may be certified.
+
+    Raises:
+        InputError: as `certify` does.
+    """
+    check_mode(wrapper)
+    check_images(images)
+    check_one_each("label", labels, len(images))
+    with taking(images):
+        first = wrapper.one_mask_logits(images)
+    check_classes("label", labels, len(images), first.shape[2])
+    masked = mask_groups(images[:1], images.new_zeros(1, 1, dtype=torch.int64), wrapper.spacing)
+    check_company(wrapper.model, masked, first[0, 0], float(least_lead(first[0, 0])) / 2)
+    return first
 
 
 def _agreeing(logits: Tensor, label: int) -> int:
@@ -253,5 +286,10 @@ def are_sure(logits: Tensor, labels: Tensor) -> Tensor:
     truth = labels[:, None, None].expand(-1, logits.shape[1], 1)
     others = logits.scatter(2, truth, -math.inf).amax(2)
     lead = logits.gather(2, truth)[..., 0] - others
-    least = ULPS * torch.finfo(logits.dtype).eps * logits.abs().amax(2)
-    return lead >= least.clamp(min=LEAD)
+    return lead >= least_lead(logits)
+
+
+def least_lead(logits: Tensor) -> Tensor:
+    """By how much the first of logits (..., K) must lead, for rounding not to undo it, (...)."""
+    least = ULPS * torch.finfo(logits.dtype).eps * logits.abs().amax(-1)
+    return least.clamp(min=LEAD)

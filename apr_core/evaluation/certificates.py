@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -122,7 +123,8 @@ def certify_model(
     images, labels, indices = choose_images(setting.images)
     device = device_of(subject.model)
     wrapper = behind_lattice(subject.model, setting.spacing)
-    journal = Journal(setting.name, asdict(setting), setting.sha256)
+    certificate_of = partial(strict.build, Certificate)
+    journal = Journal(setting.name, asdict(setting), setting.sha256, check=certificate_of)
 
     def attempt(group: Tensor) -> Entries:
         found = certify(wrapper, as_input(images[group].to(device)), labels[group].to(device))
@@ -130,7 +132,7 @@ def certify_model(
 
     for seconds, left in journal.work_through(indices, device, one_by_one(attempt)):
         report(_progress(journal, setting, seconds, left))
-    everyone = {index: Certificate(**journal.entries[index]) for index in indices.tolist()}
+    everyone = {index: certificate_of(journal.entries[index]) for index in indices.tolist()}
     record = _record(setting, everyone, device, journal.seconds)
     journal.delete()
     return record
@@ -145,7 +147,7 @@ def _progress(journal: Journal, setting: CertSetting, seconds: float, left: floa
 def _record(
     setting: CertSetting, found: dict[int, Certificate], device: torch.device, seconds: float
 ) -> CertRecord:
-    verdicts = [Verdict(one.verdict) for one in found.values()]
+    verdicts = [one.verdict for one in found.values()]
     count = len(verdicts)
     words = ["python", "-m", "apr_core", "certify", "--model", setting.model]
     words += ["--images", str(setting.images), "--spacing", str(setting.spacing)]

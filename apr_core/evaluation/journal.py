@@ -44,7 +44,11 @@ class _Line:
     entries: dict[str, dict[str, Any]]
 
 
-def _read_line(line: bytes, path: Path) -> _Line:
+Check = Callable[[dict[str, Any]], object]
+"""Raises ValueError, KeyError or TypeError of an entry that is none."""
+
+
+def _read_line(line: bytes, path: Path, check: Check) -> _Line:
     """A line that was written whole.
 
     Raises:
@@ -54,7 +58,9 @@ def _read_line(line: bytes, path: Path) -> _Line:
         found = strict.build(_Line, strict.parse(line))
         if not all(index.isascii() and index.isdecimal() for index in found.entries):
             raise ValueError("an entry is of no image")
-    except ValueError as error:
+        for entry in found.entries.values():
+            check(entry)
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"A line of {path} is damaged ({error}); delete the file: its work is done again."
         ) from None
@@ -70,14 +76,21 @@ class Journal:
         sha256: of the model's weights; "" where nothing tells whether it is still the same, and so
             nothing is found again.
         workers: each writes a file of its own, and reads all.
+        check: what an entry must pass that is found again.
 
     Raises:
-        InputError: what was begun under the name is of another setting.
+        InputError: what was begun under the name is of another setting, or damaged.
     """
 
     def __init__(
-        self, name: str, setting: dict[str, Any], sha256: str, workers: Workers = ALONE
+        self,
+        name: str,
+        setting: dict[str, Any],
+        sha256: str,
+        workers: Workers = ALONE,
+        check: Check = lambda entry: None,
     ) -> None:
+        self._check = check
         self._setting = json.loads(json.dumps(setting))
         self._folder = results_folder() / "unfinished" / name
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +116,7 @@ class Journal:
         for path in sorted(self._folder.glob("*.jsonl")):
             for line in path.read_bytes().splitlines(keepends=True):
                 if line.endswith(b"\n"):  # else it is another worker's, and not all there
-                    self._take(_read_line(line, path), path)
+                    self._take(_read_line(line, path, self._check), path)
 
     def _take(self, line: _Line, path: Path) -> None:
         if line.setting != self._setting:

@@ -23,7 +23,7 @@ from apr_core.defences.lattice_masking import LatticeMasking, behind_lattice
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Deal, Entries, Journal, one_by_one
 from apr_core.evaluation.metrics import rate_of
-from apr_core.evaluation.record import Record, Setting, levels_of, load_records, verdict_from
+from apr_core.evaluation.record import Record, Setting, levels_of, load_records
 from apr_core.hardware import describe_hardware
 from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
@@ -170,7 +170,8 @@ def evaluate(
     attempt = Attempt(setting, known, compiled)
     scorer = attempt.scorer(subject.model)
     deal = spread(attempt) if spread else one_by_one(partial(attempt, scorer))
-    journal = Journal(setting.name, attempt.depends_on(), setting.sha256, workers)
+    verdict_of = partial(strict.build, Verdict)
+    journal = Journal(setting.name, attempt.depends_on(), setting.sha256, workers, check=verdict_of)
     weight = max(1, setting.lattice)
     for seconds, left in journal.work_through(indices, scorer.device, deal, workers, weight):
         report(_progress(journal, setting, seconds, left))
@@ -178,7 +179,7 @@ def evaluate(
     if not workers.first:
         return None
     journal.read()
-    everyone = tuple(verdict_from(journal.entries[index]) for index in indices.tolist())
+    everyone = tuple(verdict_of(journal.entries[index]) for index in indices.tolist())
     record = _record(subject, attempt, everyone, scorer, journal.seconds, notes)
     journal.delete()
     return record

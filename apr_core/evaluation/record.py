@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from apr_core import strict
 from apr_core.attacks.gradient import EPSILON
@@ -182,21 +182,6 @@ class Record:
                 f"This is no record of an evaluation ({error}); make one with `python -m apr_core "
                 "evaluate`."
             ) from None
-
-
-def verdict_from(entry: dict[str, Any]) -> Verdict:
-    """Undo `dataclasses.asdict` and JSON.
-
-    Raises:
-        InputError: it is no verdict.
-    """
-    try:
-        return strict.build(Verdict, entry)
-    except ValueError as error:
-        raise InputError(
-            f"An entry of an unfinished evaluation is damaged ({error}); delete it from "
-            f"{results_folder() / 'unfinished'}."
-        ) from None
 
 
 def check_rate(rate: Rate) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.attacks.scoring import default_chunk
+from apr_core.models.asking import check_images
 from apr_core.models.inference import device_of
 from apr_core.models.neighbourhood import NeighbourhoodFront
 from apr_core.models.pixel_attention import PixelAttention
@@ -46,7 +47,7 @@ def attention_of(model: nn.Module, images: Tensor) -> Tensor:
     Raises:
         InputError: the model has no attention, or the images are no such images.
     """
-    check_images(images)
+    check_images(images, channels=3)
     watched = own_copy(model)
     device = device_of(watched)
     with torch.inference_mode(False), torch.no_grad(), watching_attention(watched) as seen:
@@ -111,22 +112,6 @@ def own_copy(model: nn.Module) -> nn.Module:
             f"The model cannot be copied ({error}), and only a copy is ever explained; choose a "
             "PyTorch model that `copy.deepcopy` takes."
         ) from None
-
-
-def check_images(images: Tensor) -> None:
-    """Raise InputError unless the images are (B, 3, H, W) floats in [0, 1], at least one."""
-    shaped = images.ndim == 4 and images.shape[1] == 3 and images.numel() > 0
-    if not shaped or not images.is_floating_point():
-        raise InputError(
-            f"Images to explain cannot be {images.dtype} of shape {tuple(images.shape)}; give "
-            "floats in [0, 1] of shape (B, 3, H, W), as in images.float() / 255."
-        )
-    low, high = (float(value) for value in images.detach().aminmax())
-    if not 0 <= low <= high <= 1:
-        raise InputError(
-            f"The images' values go from {low:g} to {high:g}, but must lie between 0 and 1; "
-            "divide 8-bit images by 255."
-        )
 
 
 def _gate(model: nn.Module) -> nn.Module | None:

@@ -25,9 +25,10 @@ from torch import Tensor, nn
 
 from apr_core import random
 from apr_core.attacks.scoring import check_logits
-from apr_core.explain.attention import check_images, own_copy
+from apr_core.explain.attention import own_copy
 from apr_core.explain.methods import METHODS, Figure, Method
 from apr_core.explain.task import AttributionConfig, Task, rows_for
+from apr_core.models.asking import check_classes, check_images
 from apr_core.models.inference import device_of
 from apr_core.types import InputError
 
@@ -86,7 +87,7 @@ def attribute(
         Cancelled: `cancelled` said so.
     """
     entry, config = METHODS.get(method), config or AttributionConfig()
-    check_images(images)
+    check_images(images, channels=3)
     own = own_copy(model)
     device = device_of(own)
     with torch.inference_mode(False), torch.enable_grad():
@@ -108,25 +109,10 @@ def attribute(
     return Attribution(method, targets.cpu(), maps, whole, figure, scale, entry.figure)
 
 
-def check_targets(targets: Tensor, count: int, classes: int) -> None:
-    """Raise InputError unless there is a class below `classes` for each of `count` images."""
-    if targets.shape != (count,) or targets.is_floating_point() or targets.is_complex():
-        raise InputError(
-            f"The targets are {targets.dtype} of shape {tuple(targets.shape)}; give a class "
-            f"number for each image, ({count},)."
-        )
-    for target in targets.tolist():
-        if not 0 <= target < classes:
-            raise InputError(
-                f"The target {target} is not a class of this model; its classes are 0 to "
-                f"{classes - 1}."
-            )
-
-
 def _try(model: nn.Module, images: Tensor, targets: Tensor) -> None:
     """Show the model one image, before a method stumbles over what it answers."""
     logits = model(images[:1].clone().requires_grad_())
-    check_targets(targets, len(images), check_logits(logits, 1).shape[1])
+    check_classes("target", targets, len(images), check_logits(logits, 1).shape[1])
     if not logits.requires_grad:
         raise InputError(
             "The model's logits have no gradient, which attributions follow; choose a PyTorch "

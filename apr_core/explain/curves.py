@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from apr_core import random
 from apr_core.attacks.scoring import check_logits, default_chunk
-from apr_core.explain.attention import check_images, own_copy
-from apr_core.explain.attributions import check_targets
+from apr_core.explain.attention import own_copy
+from apr_core.models.asking import check_classes, check_images
 from apr_core.models.inference import device_of
 from apr_core.types import InputError
 
@@ -58,7 +58,7 @@ def deletion_curve(
     Raises:
         InputError: any of these does not fit.
     """
-    check_images(images)
+    check_images(images, channels=3)
     return _curve(model, images, torch.zeros_like(images), targets, maps, steps)
 
 
@@ -71,7 +71,7 @@ def insertion_curve(
     model looks at makes the probability rise early: a large area. Arguments and errors are those of
     `deletion_curve`.
     """
-    check_images(images)
+    check_images(images, channels=3)
     return _curve(model, blurred(images), images, targets, maps, steps)
 
 
@@ -116,7 +116,7 @@ def _curve(
                 for part in torch.split(numbers, default_chunk(device))
             ]
         ).cpu()
-    check_targets(targets, count, logits.shape[1])
+    check_classes("target", targets, count, logits.shape[1])
     probabilities = logits.softmax(1).view(count, steps + 1, -1)
     probabilities = probabilities[torch.arange(count), :, targets.cpu()]
     return Curve(shares, probabilities, torch.trapezoid(probabilities, shares))

@@ -7,15 +7,18 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from hypothesis import strategies as st
 
+from apr_core import strict
 from apr_core.archive.lines import FORMAT, Head, pack, weights_of
 from apr_core.archive.store import Archive, runs_folder
 from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.ladder import Verdict
 from apr_core.attacks.result import AttackResult, Outcome, Snapshot, edit_image
 from apr_core.attacks.scoring import Scorer
 from apr_core.data.sample import load_test_image
@@ -23,7 +26,7 @@ from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.classes import rates_by_class
 from apr_core.evaluation.journal import Journal
 from apr_core.evaluation.printing import in_print
-from apr_core.evaluation.record import Record, results_folder, verdict_from
+from apr_core.evaluation.record import Record, results_folder
 from apr_core.evaluation.tables import make_tables
 from apr_core.gallery import load_gallery, request_of
 from apr_core.models import Classifier, build_model
@@ -163,9 +166,7 @@ def _with_journal(folder: Path) -> Iterator[Attempt]:
 
     def attempt(data: bytes) -> None:
         (place / "0-of-1.jsonl").write_bytes(data)
-        journal = Journal("work", {"name": "work"}, sha256="a" * 64)
-        for entry in journal.entries.values():
-            verdict_from(entry)
+        Journal("work", {"name": "work"}, sha256="a" * 64, check=partial(strict.build, Verdict))
 
     yield attempt
 

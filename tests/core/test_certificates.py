@@ -87,6 +87,26 @@ def test_a_killed_certification_goes_on_to_the_same_record(subject: Subject) -> 
     assert [progress.done for progress in told] == [10]
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [{"verdict": "maybe"}, {"answer": "a cat"}, {"predictions": None}, {"more": 1}],
+)
+def test_a_journal_that_somebody_spoiled_is_one_sentence(subject: Subject, spoil: dict) -> None:
+    setting = cert_setting(subject, 10, spacing=2)
+    certify_half(subject, setting)
+    (path,) = (journal.results_folder() / "unfinished" / setting.name).glob("*.jsonl")
+    first, *rest = path.read_text().splitlines()
+    line = json.loads(first)
+    line["entries"][min(line["entries"])] |= spoil
+    path.write_text("".join(f"{text}\n" for text in (json.dumps(line), *rest)))
+    with pytest.raises(
+        InputError, match=r"A line of .*0-of-1\.jsonl is damaged \(.*; delete the f"
+    ):
+        certify_model(subject, setting)
+    path.unlink()
+    assert certify_model(subject, setting).clean.total == 10
+
+
 def test_one_of_a_model_that_nothing_identifies_starts_over(folders: Path) -> None:
     """It may be another model by now, and a record is of one."""
     first, other = choose_images(10)[1].unique()[:2]

@@ -238,13 +238,114 @@ def answering(*logits: float) -> LatticeMasking:
 @pytest.mark.parametrize(
     ("logits", "sure"),
     [((1.0, 0.0), True), ((1e-5, 0.0), False), ((100.002, 100.0), True), ((1e6 + 1, 1e6), False),
-     ((1e6 + 10, 1e6), True), ((1.0, float("nan")), False)],
+     ((1e6 + 10, 1e6), True)],
 )  # fmt: skip
 def test_a_lead_that_rounding_could_undo_certifies_nothing(logits, sure: bool) -> None:
     image, label = noise(1, 3, 4, 4), torch.tensor([0])
     (found,) = certify(answering(*logits), image, label)
     assert (found.verdict is Verdict.CERTIFIED) == sure
     assert certified_groups(answering(*logits), image, label).tolist() == [[sure] * 4]
+
+
+class Beside(nn.Module):
+    """A classifier of brightness to whom something else is added, by what it is asked at once."""
+
+    def __init__(self, what) -> None:
+        super().__init__()
+        self.what = what
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        bright = images.mean((1, 2, 3)) - 0.9
+        return torch.stack([-bright, bright + self.what(images)], dim=1)
+
+
+@pytest.mark.parametrize("prove", [certify, certified_groups])
+@pytest.mark.parametrize(
+    "what",
+    [
+        lambda images: 3.0 * (images.amax() > 0.99),
+        lambda images: 0.01 * images.mean(),
+        lambda images: 0.01 * torch.randn(len(images)),
+        lambda images: nn.BatchNorm2d(3, track_running_stats=False).eval()(images).mean((1, 2, 3)),
+    ],
+    ids=["the brightest", "the mean", "chance", "batch statistics"],
+)
+def test_a_model_that_is_no_function_of_one_picture_is_refused(prove, what) -> None:
+    images, labels = noise(3, 3, 8, 8) * 0.8, torch.zeros(3, dtype=torch.int64)
+    with pytest.raises(InputError, match=r"A logit of the same picture moved by .* in other comp"):
+        prove(LatticeMasking(Beside(what), 2).eval(), images, labels)
+    assert certify(Beside(lambda images: 0.0), images, labels)[0].verdict is Verdict.CERTIFIED
+
+
+def test_a_logit_that_rounding_moves_is_forgiven() -> None:
+    """As little as leaves half of the lead that a certificate asks for."""
+    image, label = noise(1, 3, 8, 8) * 0.8, torch.tensor([0])
+    for much, fits in ((4e-4, True), (6e-4, False)):
+        model = Beside(lambda images, much=much: much * (len(images) == 1))
+        if fits:
+            certify(model, image, label)
+        else:
+            with pytest.raises(InputError, match=r"moved by 0\.0006 in other company"):
+                certify(model, image, label)
+
+
+@pytest.mark.parametrize("prove", [certify, certified_groups])
+@pytest.mark.parametrize("logits", [(1.0, float("nan")), (float("inf"), 0.0)])
+def test_what_is_no_number_is_no_answer(prove, logits) -> None:
+    wrapper = answering(*logits)
+    with pytest.raises(InputError, match="a logit that is not a finite number"):
+        prove(wrapper, noise(1, 3, 4, 4), torch.tensor([0]))
+    with pytest.raises(InputError, match="a logit that is not a finite number"):
+        wrapper(noise(1, 3, 4, 4))
+
+
+@pytest.mark.parametrize("prove", [certify, certified_groups])
+@pytest.mark.parametrize(
+    ("images", "labels", "said"),
+    [
+        (noise(2, 3, 6, 6), [0, 3], "The label 3 is not a class of this model; its classes are 0"),
+        (noise(2, 3, 6, 6), [0, -1], "The label -1 is not a class of this model"),
+        (noise(2, 3, 6, 6), [0], r"The labels are torch.int64 of shape \(1,\); give a class numb"),
+        (noise(2, 3, 6, 6), [0, 0, 0], r"The labels are torch.int64 of shape \(3,\)"),
+        (noise(2, 3, 6, 6), [0.0, 1.0], "The labels are torch.float32"),
+        (noise(3, 6, 6), [0, 0, 0], r"Images cannot be torch.float32 of shape \(3, 6, 6\)"),
+        (noise(1, 3, 6, 6)[:0], [], r"Images cannot be torch.float32 of shape \(0, 3, 6, 6\)"),
+        (torch.zeros(1, 3, 6, 6, dtype=torch.uint8), [0], "Images cannot be torch.uint8"),
+        (255 * noise(1, 3, 6, 6), [0], "must lie between 0 and 1; divide 8-bit images by 255"),
+        (
+            noise(1, 1, 6, 6),
+            [0],
+            r"does not take images of shape \(1, 6, 6\) \(.*; give it such as",
+        ),
+        (noise(1, 3, 8, 8), [0], r"does not take images of shape \(3, 8, 8\)"),
+        (noise(1, 3, 2, 6), [0], "An image of 2x6 pixels is smaller than the lattice's spacing 3"),
+    ],
+)
+def test_what_cannot_be_certified_is_one_sentence(prove, images: Tensor, labels, said) -> None:
+    wrapper = LatticeMasking(SmallNet(0), spacing=3).eval()
+    with pytest.raises(InputError, match=said):
+        prove(wrapper, images, torch.tensor(labels, dtype=None if labels else torch.int64))
+
+
+@pytest.mark.parametrize("size", [(5, 5), (7, 5), (4, 9)])
+def test_sizes_that_the_lattice_does_not_divide_are_certified_like_others(size) -> None:
+    images = noise(2, 1, *size) * 0.8
+    model = Beside(lambda images: 0.0)
+    found = certify(model, images, torch.tensor([0, 1]))
+    assert [one.verdict for one in found] == [Verdict.CERTIFIED, Verdict.WRONG]
+
+
+def test_a_bare_model_is_put_behind_the_usual_lattice() -> None:
+    images = noise(6, 3, 6, 6)
+    model = SmallNet(1, strength=5)
+    wrapper = LatticeMasking(model).eval()
+    with torch.no_grad():
+        labels = wrapper(images).argmax(1)
+    assert certify(model, images, labels) == certify(wrapper, images, labels)
+    with pytest.raises(InputError, match="training mode"):
+        certify(model.train(), images, labels)
+    assert model.training
 
 
 def test_a_model_in_training_mode_is_refused() -> None:

@@ -1,0 +1,62 @@
+"""What a certificate takes for granted of a model, looked at before one is given.
+
+The theorem is of a function of one picture. A model whose answer depends on what else is asked of
+it in the same call, or on chance, is none: what it said of a masked picture today, beside these
+neighbours, says nothing of what it will say beside others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from apr_core.attacks.scoring import check_logits, out_of_memory
+from apr_core.types import InputError, shown
+
+
+def check_mode(model: nn.Module) -> None:
+    """Raise InputError where a part of the model is in training mode."""
+    if any(module.training for module in model.modules()):
+        raise InputError("The model is in training mode; call its eval() before it is certified.")
+
+
+def check_company(model: nn.Module, image: Tensor, logits: Tensor, forgiven: float) -> None:
+    """Ask once more about a picture: by itself, and beside a black and a white one.
+
+    Args:
+        image: (1, C, H, W).
+        logits: (K,), what the model said of it in other company.
+        forgiven: by how much a logit may differ, for rounding.
+
+    Raises:
+        InputError: one differs by more.
+    """
+    ends = torch.cat([torch.zeros_like(image), torch.ones_like(image)])
+    for company in (image[:0], ends):
+        asked = torch.cat([image, company])
+        again = check_logits(model(asked), len(asked))[0]
+        moved = float((again - logits.float()).abs().max())
+        if moved > forgiven:
+            raise InputError(
+                f"A logit of the same picture moved by {moved:.2g} in other company, and a "
+                f"certificate allows for {forgiven:.2g}: the model's answers depend on the batch, "
+                "or on chance. Use stored statistics (model.eval(), track_running_stats), and no "
+                "dropout and no half precision."
+            )
+
+
+@contextmanager
+def taking(images: Tensor) -> Iterator[None]:
+    """Turn what a model raises on images that it was not made for into one sentence."""
+    try:
+        yield
+    except (RuntimeError, TypeError) as error:
+        if out_of_memory(error):
+            raise
+        raise InputError(
+            f"The model does not take images of shape {tuple(images.shape[1:])} "
+            f"({shown(str(error), 120)}); give it such as it was made for."
+        ) from error
