@@ -45,15 +45,15 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Certify and write the record."""
-    subject, _ = chosen_subject(args, chosen_device(args))
+    subject, notes = chosen_subject(args, chosen_device(args))
     setting = cert_setting(subject, args.images, args.spacing)
     with tqdm(total=setting.images, unit="image", disable=args.json) as bar:
         record = certify_model(subject, setting, lambda progress: _show(bar, progress))
     path = save_certificates(record)
     if args.json:
-        print_json(summary(record))
+        print_json({**summary(record), "notes": notes})
     else:
-        print(in_words(record))
+        print("\n".join([in_words(record), *notes]))
         print(f"The record is {path}.")
     return 0
 

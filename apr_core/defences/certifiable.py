@@ -41,10 +41,10 @@ def check_company(model: nn.Module, image: Tensor, logits: Tensor, forgiven: flo
         moved = float((again - logits.float()).abs().max())
         if moved > forgiven:
             raise InputError(
-                f"A logit of the same picture moved by {moved:.2g} in other company, and a "
-                f"certificate allows for {forgiven:.2g}: the model's answers depend on the batch, "
-                "or on chance. Use stored statistics (model.eval(), track_running_stats), and no "
-                "dropout and no half precision."
+                f"A logit of the same picture moved by {moved:.2g} in other company, over the "
+                f"{forgiven:.2g} that a certificate allows for, so the model's answers depend on "
+                "the batch or on chance; use stored statistics (model.eval(), "
+                "track_running_stats), no dropout, and full precision."
             )
 
 

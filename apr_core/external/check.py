@@ -159,7 +159,8 @@ def _check_repeats(model: nn.Module, images: Tensor, logits: Tensor) -> None:
     if gap > 1:
         raise InputError(
             "The model answers the same images differently when asked twice; if it is meant to "
-            "draw at random give --draws, and if not look for dropout that was left on."
+            "draw at random give --draws to `evaluate`, which alone takes such models, and if not "
+            "look for dropout that was left on."
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from apr_core.cli import certify as certify_command
 from apr_core.cli import main
 from apr_core.defences import lattice_masking
 from apr_core.defences.lattice_masking import LatticeMasking, Verdict, certify
@@ -134,6 +135,18 @@ def test_the_command_prints_fractions_and_writes_the_record(
     monkeypatch.setattr(lattice_masking, "LEAD", 1e9)
     assert main(command) == 0
     assert "certified  0.0%" in capsys.readouterr().out
+
+
+def test_the_command_tells_what_a_check_of_the_model_had_to_say(
+    subject: Subject, capsys, monkeypatch
+) -> None:
+    note = "No more than chance would."
+    monkeypatch.setattr(certify_command, "chosen_subject", lambda *_: (subject, (note,)))
+    command = ["certify", "--model", NAME, "--images", "2", "--spacing", "2"]
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == [note]
+    assert main(command) == 0
+    assert note in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
