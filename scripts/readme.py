@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from apr_core.evaluation.cells import Measurement, Records, is_of
+from apr_core.evaluation.aims import aim_claims
+from apr_core.evaluation.cells import Measurement, Records, cell_of, is_of
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.overheads import signed
 from apr_core.evaluation.record import Record, results_folder
+from apr_core.evaluation.tables import PLUS
 from apr_core.zoo import Card, is_own, list_cards
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +33,7 @@ def numbers() -> str:
     parts += [_overhead(json.loads(path.read_text())) for path in sorted(folder.glob(OVERHEADS))]
     parts += [_evaluations([r for r in records.evaluations if _is_of_any(r, shipped)])]
     parts += [_certificates([r for r in records.certificates if _is_of_any(r, shipped)])]
+    parts += [_aims(shipped, records)]
     parts += [
         words(json.loads((folder / name).read_text()))
         for name, words in OF_THE_APP.items()
@@ -138,6 +141,18 @@ def _certificates(records: list[CertRecord]) -> str:
         for record in records
     ]
     return "\n".join(rows)
+
+
+def _aims(cards: list[Card], records: Records) -> str:
+    rows = ["| model | asked of it | | found |", "|---|---|---|---|"]
+    for card in cards:
+        if card.defence == PLUS:
+            cell = cell_of(card.name, card.architecture, "", records)
+            rows += [
+                f"| `{card.name}` | {claim.text} | {claim.holds} | {claim.found} |"
+                for claim in aim_claims(card.architecture, cell)
+            ]
+    return "\n".join(["What APR+ was to reach, and whether it did:", "", *rows])
 
 
 def _words(rate: Rate) -> str:

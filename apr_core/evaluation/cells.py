@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from apr_core import strict
 from apr_core.defences.lattice_masking import SPACING
-from apr_core.evaluation.certificates import CertRecord, load_certificates
+from apr_core.evaluation.certificates import CertRecord, load_certificates, on_shared_images
 from apr_core.evaluation.metrics import Mean, Paired, Rate, mean_of, paired, rate_of
 from apr_core.evaluation.record import Level, Record, load_records, results_folder
 from apr_core.types import InputError
@@ -32,6 +32,7 @@ class Cell:
         papers_attack: success rate of the paper's differential evolution alone.
         versus: against the row's reference, on the images that both models get right.
         certified: behind lattice masking.
+        certified_versus: which images have no certificate, against the row's reference.
         clean_runs, asr_runs: over several training seeds, where there are such runs.
     """
 
@@ -48,6 +49,7 @@ class Cell:
     papers_attack: Rate | None = None
     versus: Paired | None = None
     certified: Rate | None = None
+    certified_versus: Paired | None = None
     clean_runs: Mean | None = None
     asr_runs: Mean | None = None
 
@@ -87,6 +89,7 @@ def cell_of(
         lattice=SPACING if lattice else 0,
         clean=bare if not lattice else proven.clean if proven else None,
         certified=proven.certified if proven else None,
+        certified_versus=compare_certificates(reference, name, records.certificates),
         clean_runs=mean_of([run["clean_accuracy"] for run in runs]) if runs else None,
     )
     record = find_record(records.evaluations, card, lattice=cell.lattice)
@@ -114,6 +117,16 @@ def compare(first: Cell, second: Cell, records: Sequence[Record]) -> Paired | No
         return None
     record = find_record(records, load_card(second.model), second.attack, second.lattice)
     return _against(first.model, second.model, records, record) if record else None
+
+
+def compare_certificates(first: str, second: str, records: Sequence[CertRecord]) -> Paired | None:
+    """Which images have no certificate, of two models by name; None if that is not known of both,
+    or if there is nothing to compare."""
+    if first == second or not {first, second} <= set(model_names()):
+        return None
+    found = [find_certificates(records, load_card(name)) for name in (first, second)]
+    lacking = [record.uncertified for record in found if record is not None]
+    return paired(*lacking) if len(lacking) == len(found) else None
 
 
 def _against(reference: str, name: str, records: Sequence[Record], record: Record) -> Paired | None:
@@ -200,13 +213,15 @@ def find_certificates(
 
 def lattices_of(records: Sequence[CertRecord], cards: Iterable[Card]) -> list[CertRecord]:
     """For each model and each lattice that its present weights were certified behind, the record
-    of the most images."""
-    found = [
-        find_certificates(records, card, spacing)
-        for card in cards
-        for spacing in sorted({record.setting.spacing for record in records})
-    ]
-    return [record for record in found if record is not None]
+    of the most images; counted on the images that all of the model's have, so that what differs
+    is the lattice."""
+    spacings = sorted({record.setting.spacing for record in records})
+    found = []
+    for card in cards:
+        mine = [find_certificates(records, card, spacing) for spacing in spacings]
+        known = [record for record in mine if record is not None]
+        found += on_shared_images(known) if known else []
+    return found
 
 
 def find_record(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -75,6 +75,11 @@ class CertRecord:
     command: str
     date: str
     seconds: float
+
+    @property
+    def uncertified(self) -> dict[int, bool]:
+        """By image, whether it is wrong, or right without a certificate."""
+        return {index: verdict != Verdict.CERTIFIED for index, verdict in self.verdicts}
 
     def to_json(self) -> str:
         return json.dumps(asdict(self)) + "\n"
@@ -164,6 +169,23 @@ def _record(
         command=shlex.join(words),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(seconds, 1),
+    )
+
+
+def on_shared_images(records: Sequence[CertRecord]) -> list[CertRecord]:
+    """The same records, each counted on those images alone that all of them have."""
+    shared = set.intersection(*({index for index, _ in record.verdicts} for record in records))
+    return [_counted_on(record, shared) for record in records]
+
+
+def _counted_on(record: CertRecord, indices: set[int]) -> CertRecord:
+    kept = tuple((index, verdict) for index, verdict in record.verdicts if index in indices)
+    verdicts = [verdict for _, verdict in kept]
+    return replace(
+        record,
+        verdicts=kept,
+        clean=rate_of(len(kept) - verdicts.count(Verdict.WRONG), len(kept)),
+        certified=rate_of(verdicts.count(Verdict.CERTIFIED), len(kept)),
     )
 
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from apr_core.defences.lattice_masking import Verdict
-from apr_core.evaluation.cells import Cell, Records, compare, find_certificates
+from apr_core.evaluation.cells import Cell, Records, compare, compare_certificates
 from apr_core.evaluation.claims import Claim, Holds, between_equals, settle
-from apr_core.evaluation.metrics import Paired, paired, paired_difference
-from apr_core.zoo import load_card
+from apr_core.evaluation.metrics import Paired, paired_difference
 
 POINT = 0.01
 """What a part is to gain."""
@@ -30,15 +28,7 @@ def _success(whole: Cell, rest: Cell, records: Records) -> Paired | None:
 
 def _no_certificate(whole: Cell, rest: Cell, records: Records) -> Paired | None:
     """Whether each is wrong behind lattice masking, or right without a certificate."""
-    found = [
-        find_certificates(records.certificates, load_card(cell.model)) for cell in (whole, rest)
-    ]
-    lacking = [
-        {index: verdict != Verdict.CERTIFIED for index, verdict in record.verdicts}
-        for record in found
-        if record is not None
-    ]
-    return paired(*lacking) if len(lacking) == len(found) else None
+    return compare_certificates(whole.model, rest.model, records.certificates)
 
 
 @dataclass(frozen=True)

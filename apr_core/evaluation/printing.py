@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from apr_core.evaluation.cells import Cell
 from apr_core.evaluation.claims import measured_first
-from apr_core.evaluation.metrics import Mean, Rate
+from apr_core.evaluation.metrics import Mean, Paired, Rate
 from apr_core.evaluation.overheads import OverheadRow, signed
 from apr_core.evaluation.tables import OverheadTable, Row, Table
 from apr_core.types import InputError
@@ -81,6 +81,7 @@ def _cell_words(cell: Cell, reference: str) -> dict[str, str]:
         "clean, ours": _with_interval(cell.clean),
         "ASR, ours": _with_interval(cell.asr),
         "certified with masking": _with_interval(cell.certified),
+        "certified, same images": _certified_against(cell.certified_versus, reference),
         "ASR, 3 pixels": _with_interval(cell.asr3),
         "ASR, DE alone": _with_interval(cell.papers_attack),
         "attack": f"{cell.attack}, {cell.images} images" if cell.attack else "",
@@ -94,6 +95,16 @@ def _with_interval(rate: Rate | None) -> str:
     if rate is None:
         return UNKNOWN
     return f"{rate.rate:.1%} [{rate.low:.1%}, {rate.high:.1%}] of {rate.total:,}"
+
+
+def _certified_against(versus: Paired | None, reference: str) -> str:
+    if versus is None or not versus.images:
+        return ""
+    theirs, ours = versus.rates
+    return (
+        f"{1 - ours:.1%} against {1 - theirs:.1%} of {reference}, {versus.images:,} images, "
+        f"p = {versus.p_value:.2g}"
+    )
 
 
 def _over_seeds(runs: Mean | None) -> str:

@@ -83,7 +83,7 @@ def show_definitions() -> None:
     with st.expander("What is counted, and how", icon=":material/help:"):
         st.markdown(
             "- **Clean accuracy**: share of all 10,000 CIFAR-10 test images that a model gets "
-            "right.\n"
+            "right; behind masking, of those that were put to the certificate.\n"
             "- **Success rate** (ASR): of those images of an evaluation that the model gets right, "
             "the share that some edit flips. Every flip is confirmed in float32 on the 8-bit "
             "picture.\n"
@@ -96,7 +96,8 @@ def show_definitions() -> None:
             "beside it: it never finds more.\n"
             "- **Certified**: share of all images that the model behind lattice masking gets "
             "right, and for which it is proven that no edit of one pixel, of any colour, changes "
-            "that answer.\n"
+            "that answer. Beside it stand the shares of those images that were put to both of two "
+            "models.\n"
             "- A **claim** that names a figure holds, or does not, where all of our 95 % interval "
             "lies on one side of it; one that only says which of two models falls more often, where "
             f"McNemar's test gives a p-value below {SURE:g}; else it is not settled. Nor is any "
@@ -169,7 +170,10 @@ def show_trade_offs(tables: Sequence[Table], certificates: Sequence[CertRecord])
     if certificates:
         with lattices:
             st.markdown("**What the lattice costs, and what it certifies**")
-            st.caption("Of the models that were certified behind more than one lattice.")
+            st.caption(
+                "Of the models that were certified behind more than one lattice, each on the "
+                "images that all of its lattices were tried on."
+            )
             st.plotly_chart(
                 lattice_costs(certificates),
                 key="results.lattices",

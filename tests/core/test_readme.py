@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from apr_core.evaluation.tables import PLUS
 from apr_core.zoo import list_cards
 from scripts import readme
 from scripts.cards import stale
@@ -20,9 +21,9 @@ def test_the_cards_have_the_rates_of_the_records() -> None:
 
 
 def test_records_of_weights_that_a_model_had_before_are_left_out(monkeypatch) -> None:
-    cards = list_cards()
-    of_first = f"| `{cards[0].name}` |"
+    first, *cards = [card for card in list_cards() if card.defence != PLUS]  # which has its aims
+    of_first = f"| `{first.name}` |"
     assert numbers().count(of_first) > 2  # its accuracy, its certificate, what attacks did
-    other = replace(cards[0], sha256="0" * 64)
-    monkeypatch.setattr(readme, "list_cards", lambda: [other, *cards[1:]])
+    other = replace(first, sha256="0" * 64)
+    monkeypatch.setattr(readme, "list_cards", lambda: [other, *cards])
     assert numbers().count(of_first) == 1

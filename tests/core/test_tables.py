@@ -21,8 +21,8 @@ from apr_core.evaluation.certificates import (
     save_certificates,
 )
 from apr_core.evaluation.claims import Holds
-from apr_core.evaluation.metrics import rate_of
-from apr_core.evaluation.printing import STYLES, in_print
+from apr_core.evaluation.metrics import Paired, rate_of
+from apr_core.evaluation.printing import STYLES, columns, in_print
 from apr_core.evaluation.record import Record, Setting, levels_of, results_folder, save_record
 from apr_core.evaluation.tables import make_tables
 from apr_core.types import InputError
@@ -77,19 +77,15 @@ def add_record(
 
 
 def add_certificates(card: Card, right: int, certified: int, total: int, spacing: int) -> None:
-    setting = CertSetting(card.name, card.sha256, spacing, total, f"{total:064}")
-    save_certificates(
-        CertRecord(
-            setting, rate_of(right, total), rate_of(certified, total), 100.0, 5.0, ((1, "wrong"),),
-            "a test", {}, "", "", "", 1.0,
-        )
-    )  # fmt: skip
+    """A record whose first images are certified, and whose last are wrong."""
+    verdicts = ["certified"] * certified + ["not certified"] * (right - certified)
+    certify_each(card, verdicts + ["wrong"] * (total - right), spacing)
 
 
-def certify_each(card: Card, verdicts: list[str]) -> None:
+def certify_each(card: Card, verdicts: list[str], spacing: int = SPACING) -> None:
     """A record of certificates with a verdict for each of the first images."""
     total = len(verdicts)
-    setting = CertSetting(card.name, card.sha256, SPACING, total, f"{total:064}")
+    setting = CertSetting(card.name, card.sha256, spacing, total, f"{total:064}")
     right, certified = total - verdicts.count("wrong"), verdicts.count("certified")
     save_certificates(
         CertRecord(
@@ -270,6 +266,33 @@ def test_a_part_that_does_harm_helps_most_of_none() -> None:
     assert said == "The highest is apr, 30.0%; beside it apr-no-attention, 20.0% (p = 1.9e-06)."
 
 
+def test_apr_plus_is_held_to_its_aims() -> None:
+    clean = "APR+ gets at least 94% of the test images right."
+    certified = "At least 90% of the test images are certified for APR+ behind lattice masking."
+    falls = "APR+ without masking falls to one pixel on at most 5% of what it gets right."
+    plus = add_model("apr-plus", 9262)
+    found = claims(1)
+    assert found[clean] == (Holds.NO, "92.6% of 10,000, 1.4 points from it.")
+    assert found[certified] == found[falls] == (Holds.UNMEASURED, "")
+    add_certificates(plus, 950, 905, 1000, SPACING)
+    add_record(plus, set(range(12)), 200)
+    found = claims(1)
+    assert found[certified] == (Holds.OPEN, "90.5% [88.5%, 92.2%] of 1,000.")
+    assert found[falls] == (Holds.OPEN, "6.0% [3.5%, 10.2%] of 200, 1.0 points from it.")
+    add_record(plus, set(range(12)), 1000)
+    assert claims(1)[falls] == (Holds.YES, "1.2% [0.7%, 2.1%] of 1,000.")
+    write_card(replace(plus, clean_accuracy=0.94, correct=9400))  # of all test images, to the image
+    add_certificates(plus, 9400, 8999, 10_000, SPACING)
+    found = claims(1)
+    assert found[clean][0] is Holds.YES
+    assert found[certified] == (Holds.NO, "90.0% of 10,000, 0.0 points from it.")
+
+
+def test_an_architecture_of_which_nothing_was_asked_has_no_aims() -> None:
+    add_model("apr-plus", 9262, "vgg16")
+    assert not any("APR+ gets at least" in text for text in claims(1))
+
+
 def test_a_part_of_apr_plus_is_worth_its_place_from_a_point_on() -> None:
     whole = add_model("apr-plus", 9000)
     add_record(whole, set(range(20)), 400)
@@ -342,19 +365,23 @@ def test_masking_has_a_row_and_every_model_its_certified_share() -> None:
     add_certificates(plus, 180, 170, 200, SPACING)
     add_record(vanilla, set(range(60)), 200)
     add_record(plus, set(range(20)), 200, pixels=(1, 3))
-    add_record(plus, set(range(5)), 200, lattice=SPACING)
+    add_record(plus, set(range(170, 175)), 200, lattice=SPACING)
     rows = {row.label: row.cells for row in make_tables()[0].rows}
     (bare,), (plain,) = rows["No defence"], rows["APR+"]
     (masked,) = rows["APR+ with masking"]
     assert bare.certified.count == 120
+    assert bare.certified_versus is None
+    assert plain.certified_versus == masked.certified_versus == Paired(200, 30, 50, 0, 2**-49)
+    told = "85.0% against 60.0% of vanilla, 200 images, p = 1.8e-15"
+    assert in_print(make_tables(), "text").count(told) == 2
     assert (plain.certified.count, masked.certified.count) == (170, 170)
     assert (plain.clean.rate, masked.clean.rate) == (0.9, 0.9)
     assert (plain.clean.total, masked.clean.total) == (10_000, 200)
     assert (plain.asr.count, plain.asr3.count, masked.asr.count) == (20, 20, 5)
     assert masked.asr3 is None
     assert plain.versus.first_only == 40
-    assert masked.versus.first_only == 55
-    assert "170" not in in_print(make_tables(), "text")
+    assert masked.versus.first_only == 60
+    assert not any("170" in word for row in columns(make_tables()[0])[1] for word in row)
     assert "85.0% [79.4%, 89.3%] of 200" in in_print(make_tables(), "text")
 
 
@@ -362,12 +389,13 @@ def test_each_lattice_of_the_present_weights_is_listed_once() -> None:
     vanilla, plus = add_model("vanilla", 9500), add_model("apr-plus", 9000)
     add_certificates(vanilla, 190, 120, 200, 4)
     add_certificates(vanilla, 90, 80, 100, 4)
-    add_certificates(vanilla, 90, 81, 100, 3)
+    add_certificates(vanilla, 140, 81, 150, 3)
     add_certificates(replace(plus, sha256="b" * 64), 90, 82, 100, 3)
     found = lattices_of(load_certificates()[0], [vanilla, plus])
     places = [(record.setting.model, record.setting.spacing) for record in found]
     assert places == [(vanilla.name, 3), (vanilla.name, 4)]
-    assert [record.certified.count for record in found] == [81, 120]
+    assert [record.certified for record in found] == [rate_of(81, 150), rate_of(120, 150)]
+    assert [record.clean for record in found] == [rate_of(140, 150), rate_of(150, 150)]
 
 
 def test_a_record_of_weights_that_a_model_had_before_is_told() -> None:
