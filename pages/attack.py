@@ -159,6 +159,7 @@ with stage:
                 offers(view)
             show_end(view)
         bare = run.request.model.removesuffix(BEHIND_LATTICE)
-        offer_certificate(run.request.model, run.request.image, run.request.label)
+        ended = view.outcome is not None
+        offer_certificate(run.request.model, run.request.image, run.request.label, ended, news)
         offer_map(bare, run.request.image, run.request.label)
         share(run.request)

@@ -23,14 +23,19 @@ from apr_core.defences.lattice_masking import (
     certify,
 )
 from apr_core.runs import BEHIND_LATTICE
+from apr_core.types import InputError
+from apr_ui.looking import alone
 from apr_ui.pictures import enlarge
 from apr_ui.proof.words import ICONS, seal_words
 from apr_ui.resources import scorer
+from apr_ui.words import plain
 
 TONES = {Verdict.CERTIFIED: "success", Verdict.UNCERTIFIED: "warning", Verdict.WRONG: "info"}
 MASK_SCALE = 3
 MOST_DOUBTS = 8
 """Pictures with two parts masked that are shown, of those that are not for sure the class."""
+LIGHT = 1_000_000
+"""Parameters below which a processor makes a certificate in a fraction of a second, unasked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,30 +77,51 @@ def wrapper(model: str) -> LatticeMasking:
     return behind_lattice(scorer(model).model)
 
 
-def offer_certificate(attacked: str, image: Tensor, label: int) -> None:
-    """Whether any pixel at all could turn this picture, for those who ask.
+def offer_certificate(
+    attacked: str, image: Tensor, label: int, ended: bool, place: DeltaGenerator
+) -> None:
+    """Whether any pixel at all could turn this picture: a seal where none can, and why.
+
+    With a light model it is found out unasked, once the run has ended; else for those who ask.
 
     Args:
         attacked: the model of the run that the page shows, behind lattice masking or not.
         image: uint8 (3, 32, 32).
         label: its true class.
+        ended: whether the run came to its end.
+        place: a container for the seal.
     """
     model = attacked.removesuffix(BEHIND_LATTICE)
-    with st.expander("Could any pixel do it? Ask for a proof", icon=":material/verified:"):
+    asked = (model, image.numpy().tobytes(), label)
+    with st.expander("Could any pixel do it? The proof, mask by mask", icon=":material/verified:"):
         st.markdown(
             "Behind **lattice masking**, the model is asked with one part in sixteen of the "
             "picture masked, and with two. If all 136 answers agree, no single pixel, of any "
             "colour, can change the answer that they give together: whatever pixel it is, some "
             "masks hide it."
         )
-        asked = (model, hash(image.numpy().tobytes()), label)
-        if st.button("Certify this picture", key="attack.certify"):
+        wanted = st.session_state.get("attack.certificate") == asked
+        if not (wanted or (ended and is_light(model))):
+            if not st.button("Certify this picture", key="attack.certify"):
+                return
+            st.session_state["attack.certificate"] = asked
+        try:
             with st.spinner("Asking with one part masked, and with two", show_time=True):
-                st.session_state["attack.certificate"] = (asked, prove(model, image, label))
-        kept, proof = st.session_state.get("attack.certificate", (None, None))
-        if kept == asked and proof is not None:
-            show_seal(f"{seal_words(proof.found)} {_whose(attacked, proof.found)}", proof.found)
-            show_votes(proof)
+                proof = alone(prove, *asked) if is_light(model) else prove(*asked)
+        except InputError as error:
+            st.error(plain(error), icon=":material/error:")
+            return
+        if proof.found.verdict is not Verdict.CERTIFIED:
+            place = st.container()
+        show_seal(f"{seal_words(proof.found)} {_whose(attacked, proof.found)}", proof.found, place)
+        show_votes(proof)
+
+
+def is_light(model: str) -> bool:
+    """Whether a certificate of this model is a matter of a fraction of a second."""
+    asked = scorer(model)
+    count = sum(parameter.numel() for parameter in asked.model.parameters())
+    return count < LIGHT or asked.device.type != "cpu"
 
 
 def _whose(attacked: str, found: Certificate) -> str:
@@ -112,15 +138,17 @@ def _whose(attacked: str, found: Certificate) -> str:
     )
 
 
+@functools.lru_cache(maxsize=256)
 @torch.inference_mode()
-def prove(model: str, image: Tensor, label: int) -> Proof:
-    """A picture's certificate, with what was asked for it.
+def prove(model: str, picture: bytes, label: int) -> Proof:
+    """A picture's certificate, with what was asked for it; found once, whoever asks.
 
     Args:
         model: its bare name.
-        image: uint8 (3, 32, 32).
+        picture: its bytes, uint8 (3, 32, 32).
         label: its true class.
     """
+    image = torch.frombuffer(bytearray(picture), dtype=torch.uint8).view(3, 32, 32)
     behind, device = wrapper(model), scorer(model).device
     seen, labels = as_input(image[None].to(device)), torch.tensor([label], device=device)
     (found,) = certify(behind, seen, labels)

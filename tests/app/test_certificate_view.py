@@ -45,6 +45,11 @@ def open_run(asked: AttackRequest) -> AppTest:
     while service().view(asked.run_id).live:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    return open_page(asked)
+
+
+def open_page(asked: AttackRequest) -> AppTest:
+    """The Attack page at a run's link."""
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     app.switch_page("pages/attack.py")
     for name, value in to_params(asked).items():
@@ -73,10 +78,9 @@ def captions(app: AppTest) -> list[str]:
     ],
 )
 def test_the_page_says_of_a_picture_what_the_certificate_says(index: int, verdict: Verdict) -> None:
+    """Unasked, for the model is a light one."""
     app = open_run(request(index))
-    assert not any("ertif" in one for one in said(app))
-    app.button(key="attack.certify").click().run()
-    assert not app.exception
+    assert "attack.certify" not in {button.key for button in app.button}
     image, label = load_test_image(index)
     wrapper = LatticeMasking(load_model(PLUS)).eval()
     (found,) = certify(wrapper, image[None].float() / 255, torch.tensor([label]))
@@ -96,7 +100,6 @@ def test_the_page_says_of_a_picture_what_the_certificate_says(index: int, verdic
 @pytest.mark.parametrize("index", [CERTIFIED, DOUBTFUL, WRONG])
 def test_every_masked_picture_stands_over_its_own_vote(index: int) -> None:
     app = open_run(request(index))
-    app.button(key="attack.certify").click().run()
     image, label = load_test_image(index)
     wrapper = LatticeMasking(load_model(PLUS)).eval()
     with torch.inference_mode():
@@ -114,7 +117,7 @@ def test_every_masked_picture_stands_over_its_own_vote(index: int) -> None:
 
 def test_a_vote_is_of_the_picture_that_it_stands_under() -> None:
     image, label = load_test_image(DOUBTFUL)
-    proof = prove(PLUS, image, label)
+    proof = prove(PLUS, image.numpy().tobytes(), label)
     inner = load_model(PLUS).eval()
     for number, vote in enumerate(proof.votes, start=1):
         assert vote.parts == (number,)
@@ -130,11 +133,10 @@ def test_a_vote_is_of_the_picture_that_it_stands_under() -> None:
 
 def test_doubts_under_two_masks_are_shown() -> None:
     image, label = load_test_image(DOUBTFUL)
-    proof = prove(PLUS, image, label)
+    proof = prove(PLUS, image.numpy().tobytes(), label)
     assert len(proof.doubts) == proof.found.predictions - proof.found.agreeing == 1
     assert all(len(vote.parts) == 2 and not vote.sure for vote in proof.doubts)
     app = open_run(request(DOUBTFUL))
-    app.button(key="attack.certify").click().run()
     assert len(captions(app)) == 16 + min(len(proof.doubts), MOST_DOUBTS)
     assert captions(app)[-1].startswith("✗ ")
     told = "With two parts masked there are 120 more, and one of them is not"
@@ -143,14 +145,13 @@ def test_doubts_under_two_masks_are_shown() -> None:
 
 def test_where_one_mask_suffices_for_doubt_two_are_not_looked_at() -> None:
     image, label = load_test_image(CERTIFIED)
-    proof = prove(VANILLA, image, (label + 1) % 10)
+    proof = prove(VANILLA, image.numpy().tobytes(), (label + 1) % 10)
     assert (proof.found.verdict, proof.found.predictions) == (Verdict.WRONG, 16)
     assert proof.doubts == ()
 
 
 def test_a_certificate_is_kept_and_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_run(request(CERTIFIED))
-    app.button(key="attack.certify").click().run()
     monkeypatch.setattr("apr_ui.proof.certificate.certify", lambda *_: pytest.fail("made again"))
     app.switch_page("pages/start.py")
     app.run()
@@ -160,10 +161,49 @@ def test_a_certificate_is_kept_and_not_made_again(monkeypatch: pytest.MonkeyPatc
     assert any("**Certified: cat.**" in one for one in said(app))
 
 
+def test_while_the_search_goes_on_a_certificate_is_for_those_who_ask() -> None:
+    asked = request(CERTIFIED, population=400, generations=1000)
+    ticket = service().submit(asked)
+    app = open_page(asked)
+    assert not any("ertif" in one for one in said(app))
+    app.button(key="attack.certify").click().run()
+    assert not app.exception
+    assert service().view(asked.run_id).live
+    assert any("**Certified: cat.**" in one for one in said(app))
+    service().cancel(ticket.run_id, ticket.token)
+
+
+def test_of_a_model_that_there_is_not_nothing_is_asked_and_that_is_said() -> None:
+    asked = request(CERTIFIED, "cifar10-no-such")
+    app = open_run(asked)
+    assert not any("ertif" in one for one in said(app))
+    app.button(key="attack.certify").click().run()
+    assert not app.exception
+    assert any("There is no model 'cifar10-no-such'" in one.value for one in app.error)
+
+
+def test_so_it_is_with_a_model_that_is_not_light(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apr_ui.proof.certificate.LIGHT", 1000)
+    app = open_run(request(CERTIFIED))
+    assert not any("ertif" in one for one in said(app))
+    app.button(key="attack.certify").click().run()
+    assert any("**Certified: cat.**" in one for one in said(app))
+    app.run()
+    assert any("**Certified: cat.**" in one for one in said(app))  # it was asked for
+
+
+@pytest.mark.parametrize(("index", "place"), [(CERTIFIED, "main"), (DOUBTFUL, "expander")])
+def test_a_seal_stands_with_the_news_and_a_doubt_with_its_votes(index: int, place: str) -> None:
+    app = open_run(request(index))
+    inside = [one for one in app.expander if one.label.startswith("Could any pixel do it?")]
+    assert len(inside) == 1
+    words = [one.value for one in (*inside[0].success, *inside[0].warning)]
+    assert any("ertified" in one for one in words) == (place == "expander")
+
+
 def test_a_masked_model_that_was_attacked_is_not_called_the_bare_one() -> None:
     app = open_run(request(CERTIFIED, f"{PLUS}{BEHIND_LATTICE}"))
     assert any(f"On `{PLUS}`, behind lattice masking, 1 pixel:" in c.value for c in app.caption)
-    app.button(key="attack.certify").click().run()
     (seal,) = [one.value for one in app.success if "Certified" in one.value]
     assert seal.endswith("behind lattice masking, the model that is attacked above.")
 
