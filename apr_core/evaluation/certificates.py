@@ -58,7 +58,8 @@ class CertRecord:
     Attributes:
         clean: share that the wrapper classifies correctly.
         certified: share that is certified, of all images.
-        forwards: predictions that were looked at for an image, on average, to certify it.
+        forwards: predictions that were looked at for an image, on average, to certify it. What the
+            wrapper asks besides, to settle on an answer where the first ones differ, is not in it.
         images_per_second: of certifying.
         verdicts: one an image, in the order of evaluation: its index and what is known of it.
     """

@@ -133,6 +133,11 @@ def _show(view: MapView, found: TruthMap) -> None:
             alt="For each pixel, how far its worst corner colour leaves it from breaking the "
             f"model. {in_words(found)}",
         )
+        if view.request.model.endswith(BEHIND_LATTICE):
+            chart.caption(
+                "Behind masking these are leads in the mean of sixteen answers. The answer itself "
+                "is settled among them: a pixel with a small lead may be far from breaking it."
+            )
     st.download_button(
         "CSV",
         as_table(found).to_csv(index=False),

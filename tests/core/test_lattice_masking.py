@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.ladder import LadderConfig, climb
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.scoring import Scorer, as_input
 from apr_core.defences.inpainting import group_of, mask_groups
 from apr_core.defences.lattice_masking import (
     LatticeMasking,
@@ -132,6 +132,17 @@ def test_a_wrapper_is_a_model_that_can_be_attacked() -> None:
         (edit,) = rung.edits
         image[:, edit.y, edit.x] = torch.tensor(edit.rgb)
         assert (wrapper(image[None] / 255).argmax() != label) == rung.flipped
+
+
+def test_the_whole_ladder_climbs_the_wrapper_and_turns_no_certified_image() -> None:
+    wrapper = LatticeMasking(SmallNet(3), spacing=2).eval()
+    images = (noise(20, 3, 6, 6, seed=3) * 255).to(torch.uint8)[[2, 6]]
+    labels = Scorer(wrapper).confirm(images).argmax(1)
+    found = certify(wrapper, as_input(images), labels)
+    assert [one.verdict is Verdict.CERTIFIED for one in found] == [False, True]
+    verdicts = climb(LadderConfig(), Scorer(wrapper, chunk=400), images, labels, torch.arange(2))
+    assert [verdict.rungs[0].flipped for verdict in verdicts] == [True, False]
+    assert verdicts[1].rungs[0].queries > 40_000  # the paper's whole budget, and all before it
 
 
 @pytest.mark.parametrize("spacing", [0, 1, 17])
