@@ -8,7 +8,7 @@ from apr_core.attacks.result import Outcome
 from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.images import to_png
 from apr_core.recording import record, to_csv, to_json
-from apr_core.runs import RunView
+from apr_core.runs import BEHIND_LATTICE, AttackRequest, RunView
 from apr_core.types import InputError, Status
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.controls import Choice
@@ -79,6 +79,14 @@ def _poll(run: CurrentRun, was_live: bool, page: str, pause: float) -> None:
     crowded = look() >= 2 * pause  # since the page was drawn; a new timer needs a new page
     if was_live and (crowded or not view.live):
         st.rerun()
+
+
+def subject(request: AttackRequest) -> str:
+    """Which model is attacked, and how; the controls may show what is to come next."""
+    bare = request.model.removesuffix(BEHIND_LATTICE)
+    behind = ", behind lattice masking" if request.model != bare else ""
+    count = request.config.pixels
+    return f"On `{bare}`{behind}, {count} pixel{'' if count == 1 else 's'}:"
 
 
 def headline(view: RunView) -> None:

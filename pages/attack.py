@@ -11,6 +11,7 @@ import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.data.images import OWN_PICTURE
 from apr_core.runs import BEHIND_LATTICE, AttackRequest, RunView
 from apr_core.types import InputError, Status
+from apr_ui.address import follow_address, keep_address
 from apr_ui.controls import choose_config, choose_model, choose_picture, make_request, show_request
 from apr_ui.frame import begin_page
 from apr_ui.lost import lost_run
@@ -18,24 +19,17 @@ from apr_ui.permalink import from_params, to_params
 from apr_ui.proof.certificate import offer_certificate
 from apr_ui.proof.truth import offer_map
 from apr_ui.resources import cards, service
-from apr_ui.stage import headline, preview, show_end, watch
-from apr_ui.state import CurrentRun, cancel_runs, current_run, open_run, start_run
+from apr_ui.stage import headline, preview, show_end, subject, watch
+from apr_ui.state import cancel_runs, current_run, open_run, start_run
 from apr_ui.words import plain
 
 
-def open_link() -> None:
-    """Start the run that the address asks for, once."""
-    params = st.query_params.to_dict()
-    if not params or params == st.session_state.get("attack.address"):
-        return
-    st.session_state["attack.address"] = params
-    try:
-        request = _asked_for(params)
-        if request is not None:
-            show_request(request)
-            open_run(request)
-    except InputError as error:
-        st.error(plain(error), icon=":material/link_off:")
+def open_link(params: dict[str, str]) -> None:
+    """Start the run that the address asks for."""
+    request = _asked_for(params)
+    if request is not None:
+        show_request(request)
+        open_run(request)
 
 
 def _asked_for(params: dict[str, str]) -> AttackRequest | None:
@@ -47,14 +41,9 @@ def _asked_for(params: dict[str, str]) -> AttackRequest | None:
     return view.request
 
 
-def keep_address(run: CurrentRun) -> None:
-    """Let the address name the run, so that a reload finds it again."""
-    request = run.request
-    own = request.index == OWN_PICTURE
-    params = {"run": request.run_id} if own else to_params(request)
-    st.session_state["attack.address"] = params
-    if st.query_params.to_dict() != params:
-        st.query_params.from_dict(params)
+def address_of(request: AttackRequest) -> dict[str, str]:
+    """What finds the run again: a person's own picture only while it is in memory."""
+    return {"run": request.run_id} if request.index == OWN_PICTURE else to_params(request)
 
 
 def begin(make: Callable[[], AttackRequest]) -> None:
@@ -106,14 +95,6 @@ def offers(view: RunView) -> None:
                     st.button(name, on_click=plan, args=(other,))
 
 
-def subject(request: AttackRequest) -> str:
-    """Which model is attacked, and how; the controls may show what is to come next."""
-    bare = request.model.removesuffix(BEHIND_LATTICE)
-    behind = ", behind lattice masking" if request.model != bare else ""
-    count = request.config.pixels
-    return f"On `{bare}`{behind}, {count} pixel{'' if count == 1 else 's'}:"
-
-
 def share(request: AttackRequest) -> None:
     """The link that makes this run again."""
     with st.expander("A link to this run", icon=":material/link:"):
@@ -125,7 +106,7 @@ def share(request: AttackRequest) -> None:
 
 
 begin_page("attack")
-open_link()
+follow_address("attack", open_link)
 begin_planned()
 stage, panel = st.columns([3, 2], gap="large")
 with panel:
@@ -151,7 +132,7 @@ with stage:
     if hunt and choice is not None:
         begin(partial(make_request, choice, model, config))
     if run and view:
-        keep_address(run)
+        keep_address("attack", address_of(run.request))
         news.caption(subject(run.request))
         if not view.live:
             with news:

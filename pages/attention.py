@@ -9,7 +9,7 @@ import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import PixelEdit
 from apr_core.runs import MapRequest, RunView
-from apr_core.types import InputError
+from apr_ui.address import follow_address
 from apr_ui.attention.agreement import offer_agreement, offer_overall
 from apr_ui.attention.link import (
     FIRST_METHODS,
@@ -39,26 +39,18 @@ from apr_ui.permalink import from_params
 from apr_ui.resources import check_known, gallery, probabilities, service
 from apr_ui.stage import headline
 from apr_ui.state import CurrentRun, current_run, start_run
-from apr_ui.words import plain
 
 
-def open_link() -> None:
-    """Set the controls to what the address asks for, once."""
-    params = st.query_params.to_dict()
-    if not params or params == st.session_state.get("attention.address"):
+def open_link(params: dict[str, str]) -> None:
+    """Set the controls to what the address asks for."""
+    request = from_params(params)
+    if request is None:
         return
-    st.session_state["attention.address"] = params
-    try:
-        request = from_params(params)
-        if request is None:
-            return
-        check_known(request.model)
-        height, width = request.image.shape[1:]
-        view = view_from_params(params, list(WORDS), (height, width))
-        show_request(request)
-        show_view(request, view)
-    except InputError as error:
-        st.error(plain(error), icon=":material/link_off:")
+    check_known(request.model)
+    height, width = request.image.shape[1:]
+    view = view_from_params(params, list(WORDS), (height, width))
+    show_request(request)
+    show_view(request, view)
 
 
 def run_on(choice: Choice, model: str) -> tuple[CurrentRun | None, RunView | None]:
@@ -107,7 +99,7 @@ def csv_of(scenes: list[Scene], maps: dict[str, list[Map]]) -> str:
 
 
 begin_page("attention")
-open_link()
+follow_address("attention", open_link)
 stage, panel = st.columns([3, 2], gap="large")
 with panel:
     choice = choose_picture()

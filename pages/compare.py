@@ -10,6 +10,7 @@ import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.data.images import OWN_PICTURE
 from apr_core.runs import AttackRequest
 from apr_core.types import InputError
+from apr_ui.address import follow_address, keep_address
 from apr_ui.controls import choose_config, choose_picture, show_request
 from apr_ui.frame import begin_page
 from apr_ui.pictures import enlarge
@@ -33,20 +34,13 @@ from apr_ui.words import plain
 PREVIEW_SCALE = 6
 
 
-def open_link() -> None:
-    """Start the race that the address asks for, once."""
-    params = st.query_params.to_dict()
-    if not params or params == st.session_state.get("compare.address"):
-        return
-    st.session_state["compare.address"] = params
-    try:
-        requests = _asked_for(params)
-        if requests:
-            show_request(requests[0])
-            st.session_state["compare.models"] = [request.model for request in requests]
-            start_race(requests)
-    except InputError as error:
-        st.error(plain(error), icon=":material/link_off:")
+def open_link(params: dict[str, str]) -> None:
+    """Start the race that the address asks for."""
+    requests = _asked_for(params)
+    if requests:
+        show_request(requests[0])
+        st.session_state["compare.models"] = [request.model for request in requests]
+        start_race(requests)
 
 
 def _asked_for(params: dict[str, str]) -> tuple[AttackRequest, ...] | None:
@@ -58,14 +52,11 @@ def _asked_for(params: dict[str, str]) -> tuple[AttackRequest, ...] | None:
     return requests
 
 
-def keep_address(race: Race) -> None:
-    """Let the address name the race, so that a reload finds it again."""
+def address_of(race: Race) -> dict[str, str]:
+    """What finds the race again: of a person's own picture, only while it is in memory."""
     own = race.requests[0].index == OWN_PICTURE
     runs = join_names([ticket.run_id for ticket in race.tickets])
-    params = {"runs": runs} if own else race_to_params(race.requests)
-    st.session_state["compare.address"] = params
-    if st.query_params.to_dict() != params:
-        st.query_params.from_dict(params)
+    return {"runs": runs} if own else race_to_params(race.requests)
 
 
 def begin(make: Callable[[], tuple[AttackRequest, ...]]) -> None:
@@ -93,7 +84,7 @@ def share(race: Race) -> None:
 
 
 begin_page("compare")
-open_link()
+follow_address("compare", open_link)
 buttons = st.container(horizontal=True)
 with st.expander("Picture, models and settings", expanded=not any_race(), icon=":material/tune:"):
     left, right = st.columns(2, gap="large")
@@ -126,7 +117,7 @@ if race is None and any_race():
         "This picture has not raced: press **Race**. The last race comes back with its picture."
     )
 if race and runners:
-    keep_address(race)
+    keep_address("compare", address_of(race))
     ending.caption(about(race.requests[0]))
     if not live:
         ending.info(news(runners), icon=":material/flag:")

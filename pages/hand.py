@@ -9,9 +9,10 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.by_hand.game import Game
 from apr_core.runs import BEHIND_LATTICE
 from apr_core.types import InputError
+from apr_ui.address import follow_address, keep_address
 from apr_ui.controls import Choice, choose_model, choose_picture, make_request
 from apr_ui.frame import begin_page
-from apr_ui.hand.link import keep_address, open_link, share
+from apr_ui.hand.link import address_of, open_link, share
 from apr_ui.hand.rematch import offer_search, show_search
 from apr_ui.hand.view import play
 from apr_ui.stage import preview
@@ -20,7 +21,7 @@ from apr_ui.words import plain
 
 def follow(index: int, game: Game) -> None:
     """What goes with every try."""
-    keep_address(game, index)
+    keep_address("hand", address_of(game, index))
     offer_search(game, index)
 
 
@@ -42,7 +43,7 @@ def board(choice: Choice, model: str) -> None:
 
 
 begin_page("hand")
-open_link()
+follow_address("hand", open_link)
 with st.expander("Picture and model", icon=":material/image:"):
     pictures, models = st.columns([3, 2], gap="large")
     with pictures:

@@ -16,24 +16,20 @@ from apr_ui.hand.games import adopt_game, game_name
 from apr_ui.hand.rematch import run_on, start_search
 from apr_ui.permalink import from_params, to_params
 from apr_ui.resources import check_known, service
-from apr_ui.words import plain
 
 
-def open_link() -> None:
-    """Set the controls to what the address asks for, and find its game again, once."""
-    params = st.query_params.to_dict()
-    if not params or params == st.session_state.get("hand.address"):
+def open_link(params: dict[str, str]) -> None:
+    """Set the controls to what the address asks for, and find its game again.
+
+    Raises:
+        InputError: there is no such game, or it cannot be played.
+    """
+    request = _asked_for(params)
+    if request is None:
         return
-    st.session_state["hand.address"] = params
-    try:
-        request = _asked_for(params)
-        if request is None:
-            return
-        show_request(request)
-        st.session_state["hand.pixels"] = request.config.pixels
-        _search_again(params)
-    except InputError as error:
-        st.error(plain(error), icon=":material/link_off:")
+    show_request(request)
+    st.session_state["hand.pixels"] = request.config.pixels
+    _search_again(params)
 
 
 def _asked_for(params: dict[str, str]) -> AttackRequest | None:
@@ -72,17 +68,15 @@ def _search_again(params: dict[str, str]) -> None:
         start_search(view.request, "hand")
 
 
-def keep_address(game: Game, index: int) -> None:
-    """Let the address name the game and the search, so that a reload finds them again."""
+def address_of(game: Game, index: int) -> dict[str, str]:
+    """What finds the game and the search again."""
     params = {} if index == OWN_PICTURE else to_params(_plain(game, index))
     if game.queries or not params:
         params["game"] = game_name("hand", st.session_state["hand.place"])
     run = run_on(game, "hand")
     if run:
         params["run"] = run.ticket.run_id
-    st.session_state["hand.address"] = params
-    if st.query_params.to_dict() != params:
-        st.query_params.from_dict(params)
+    return params
 
 
 def _plain(game: Game, index: int) -> AttackRequest:
