@@ -107,7 +107,7 @@ def offer_certificate(
             st.session_state["attack.certificate"] = asked
         try:
             with st.spinner("Asking with one part masked, and with two", show_time=True):
-                proof = alone(prove, *asked) if is_light(model) else prove(*asked)
+                proof = find_proof(model, image, label)
         except InputError as error:
             st.error(plain(error), icon=":material/error:")
             return
@@ -138,16 +138,25 @@ def _whose(attacked: str, found: Certificate) -> str:
     )
 
 
-@functools.lru_cache(maxsize=256)
-@torch.inference_mode()
-def prove(model: str, picture: bytes, label: int) -> Proof:
-    """A picture's certificate, with what was asked for it; found once, whoever asks.
+def find_proof(model: str, image: Tensor, label: int) -> Proof:
+    """A picture's certificate, with what was asked for it.
 
     Args:
         model: its bare name.
-        picture: its bytes, uint8 (3, 32, 32).
+        image: uint8 (3, 32, 32).
         label: its true class.
+
+    Raises:
+        InputError: there is no such model.
     """
+    asked = (model, image.numpy().tobytes(), label)
+    return alone(_prove, *asked) if is_light(model) else _prove(*asked)
+
+
+@functools.lru_cache(maxsize=256)
+@torch.inference_mode()
+def _prove(model: str, picture: bytes, label: int) -> Proof:
+    """See `find_proof`; found once, whoever asks. The picture is its bytes."""
     image = torch.frombuffer(bytearray(picture), dtype=torch.uint8).view(3, 32, 32)
     behind, device = wrapper(model), scorer(model).device
     seen, labels = as_input(image[None].to(device)), torch.tensor([label], device=device)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import streamlit as st
-import torch
 from torch import Tensor
 
-from apr_core.attacks.scoring import as_input
 from apr_core.attacks.transfer import Cell, transfer_matrix
 from apr_core.data.cifar10 import CLASSES
-from apr_core.defences.lattice_masking import Certificate, certify
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.downloads import offer_files
-from apr_ui.proof.certificate import show_seal, wrapper
+from apr_ui.proof.certificate import find_proof, is_light, show_seal
 from apr_ui.proof.words import seal_words
 from apr_ui.race.charts import race_curves, transfer_chart, transfer_table, transfer_words
 from apr_ui.race.report import contact_sheet, png_of, report_page
@@ -138,35 +135,27 @@ def _downloads(runners: Sequence[Runner], matrix: list[list[Cell]], link: str) -
 
 
 def offer_seals(race: Race, runners: Sequence[Runner]) -> None:
-    """A certificate for each model, for those who ask."""
+    """A certificate for each model: unasked if all are light, else for those who ask."""
     finished = [runner for runner in runners if runner.view.outcome]
     if not finished:
         return
-    st.subheader("Could any pixel do it? Ask for a proof", anchor=False)
+    st.subheader("Could any pixel do it? The proof", anchor=False)
     st.markdown(
         "Behind **lattice masking**, each model is asked with one part in sixteen of the picture "
         "masked, and with two. If all 136 answers agree, no single pixel, of any colour, can "
         "change the answer that they give together. The promise is the masked model's: the bare "
         "one, which raced above, may fall all the same."
     )
-    if st.button("Certify for every model", key="compare.certify", icon=":material/verified:"):
-        st.session_state[_SEALS] = (race.key, _certified(race, finished))
-    asked, found = st.session_state.get(_SEALS, ("", {}))
-    if asked == race.key:
-        grid = st.grid("auto", min_column_width=300)
-        for name, certificate in found.items():
-            show_seal(f"{name}  \n{seal_words(certificate)}", certificate, grid)
-
-
-def _certified(race: Race, finished: Sequence[Runner]) -> dict[str, Certificate]:
-    """What is proven for each model, by the name that it has in the race."""
-    image, label = race.requests[0].image[None], race.requests[0].label
-    found, bar = {}, st.empty()
+    wanted = st.session_state.get(_SEALS) == race.key
+    if not (wanted or all(is_light(runner.view.request.model) for runner in finished)):
+        icon = ":material/verified:"
+        if not st.button("Certify for every model", key="compare.certify", icon=icon):
+            return
+        st.session_state[_SEALS] = race.key
+    bar, grid = st.empty(), st.grid("auto", min_column_width=300)
     for done, runner in enumerate(finished):
         bar.progress(done / len(finished), f"Asking {runner.name}")
-        model = runner.view.request.model
-        device = scorer(model).device
-        labels = torch.tensor([label], device=device)
-        (found[runner.name],) = certify(wrapper(model), as_input(image.to(device)), labels)
+        request = runner.view.request
+        found = find_proof(request.model, request.image, request.label).found
+        show_seal(f"{runner.name}  \n{seal_words(found)}", found, grid)
     bar.empty()
-    return found

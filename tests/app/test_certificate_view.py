@@ -22,7 +22,7 @@ from apr_core.defences.lattice_masking import (
 from apr_core.runs import BEHIND_LATTICE, AttackRequest
 from apr_core.zoo import load_model
 from apr_ui.permalink import to_params
-from apr_ui.proof.certificate import MOST_DOUBTS, prove
+from apr_ui.proof.certificate import MOST_DOUBTS, find_proof
 from apr_ui.proof.words import seal_words
 from apr_ui.resources import service
 from tests.conftest import ROOT
@@ -117,7 +117,7 @@ def test_every_masked_picture_stands_over_its_own_vote(index: int) -> None:
 
 def test_a_vote_is_of_the_picture_that_it_stands_under() -> None:
     image, label = load_test_image(DOUBTFUL)
-    proof = prove(PLUS, image.numpy().tobytes(), label)
+    proof = find_proof(PLUS, image, label)
     inner = load_model(PLUS).eval()
     for number, vote in enumerate(proof.votes, start=1):
         assert vote.parts == (number,)
@@ -133,7 +133,7 @@ def test_a_vote_is_of_the_picture_that_it_stands_under() -> None:
 
 def test_doubts_under_two_masks_are_shown() -> None:
     image, label = load_test_image(DOUBTFUL)
-    proof = prove(PLUS, image.numpy().tobytes(), label)
+    proof = find_proof(PLUS, image, label)
     assert len(proof.doubts) == proof.found.predictions - proof.found.agreeing == 1
     assert all(len(vote.parts) == 2 and not vote.sure for vote in proof.doubts)
     app = open_run(request(DOUBTFUL))
@@ -145,7 +145,7 @@ def test_doubts_under_two_masks_are_shown() -> None:
 
 def test_where_one_mask_suffices_for_doubt_two_are_not_looked_at() -> None:
     image, label = load_test_image(CERTIFIED)
-    proof = prove(VANILLA, image.numpy().tobytes(), (label + 1) % 10)
+    proof = find_proof(VANILLA, image, (label + 1) % 10)
     assert (proof.found.verdict, proof.found.predictions) == (Verdict.WRONG, 16)
     assert proof.doubts == ()
 

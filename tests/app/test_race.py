@@ -219,11 +219,23 @@ def test_a_race_is_cancelled_and_certified() -> None:
     views = run_to_the_end(app)
     assert {view.outcome.status for view in views} == {Status.CANCELLED}
     assert "Cancelled: " in app.info[0].value
-    app.button(key="compare.certify").click().run()
-    assert not app.exception
     sealed = [*app.success, *app.warning]
     assert len(sealed) == 2
     assert all("ertified" in seal.value for seal in sealed)
+
+
+def test_where_a_model_is_not_light_proofs_are_for_those_who_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("apr_ui.proof.certificate.LIGHT", 1000)
+    app = open_page(**race_to_params(requests(seed=15)))
+    run_to_the_end(app)
+    assert not any("ertified" in seal.value for seal in (*app.success, *app.warning))
+    app.button(key="compare.certify").click().run()
+    assert len([*app.success, *app.warning]) == 2
+    app.run()
+    assert not app.exception
+    assert len([*app.success, *app.warning]) == 2  # they were asked for
 
 
 def test_a_cancelled_race_starts_anew_and_is_compared_anew() -> None:
@@ -283,8 +295,6 @@ def test_a_model_that_cannot_be_loaded_leaves_the_others_racing(damaged_weights)
     assert any("are damaged" in text.value for text in app.markdown)
     assert list(app.dataframe[0].value["Ended"]) == [app.dataframe[0].value["Ended"][0], "failed"]
     assert list(app.dataframe[1].value.columns) == ["Edit found on", "Ended", "No defence"]
-    app.button(key="compare.certify").click().run()
-    assert not app.exception
     assert len([*app.success, *app.warning]) == 1
 
 
