@@ -53,10 +53,12 @@ def taking(images: Tensor) -> Iterator[None]:
     """Turn what a model raises on images that it was not made for into one sentence."""
     try:
         yield
-    except (RuntimeError, TypeError) as error:
+    except InputError:
+        raise
+    except (RuntimeError, TypeError, ValueError) as error:
         if out_of_memory(error):
             raise
         raise InputError(
-            f"The model does not take images of shape {tuple(images.shape[1:])} "
-            f"({shown(str(error), 120)}); give it such as it was made for."
+            f"The model does not take images of shape {tuple(images.shape[1:])}, in batches of any "
+            f"size ({shown(str(error), 120)}); give it such as it was made for."
         ) from error

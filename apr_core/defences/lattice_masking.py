@@ -33,7 +33,6 @@ that lead away (`certifiable`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
@@ -190,13 +189,20 @@ class Certificate:
     agreeing: int
 
 
-@torch.inference_mode()
-def certify(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    report: Callable[[int], None] = lambda done: None,
-) -> list[Certificate]:
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the certificate of an image rests on.
+
+    Attributes:
+        first: logits with each group masked, (G, K).
+        second: with each two of them, (P, K); None where one mask already leaves a doubt.
+    """
+
+    first: Tensor
+    second: Tensor | None
+
+
+def certify(model: nn.Module, images: Tensor, labels: Tensor) -> list[Certificate]:
     """Which images no edit of one pixel can turn.
 
     Args:
@@ -204,18 +210,24 @@ def certify(
             which is put behind one of the usual spacing.
         images: (B, C, H, W) float in [0, 1].
         labels: (B,).
-        report: called after each image with how many are done.
 
     Raises:
-        InputError: the model is in training mode, answers otherwise in other company, or not with
-            finite logits; or the images or labels are no such.
+        InputError: the model is in training mode, is seen to answer otherwise in other company, or
+            not with finite logits; or the images or labels are no such.
     """
+    return [found for found, _ in weigh(model, images, labels)]
+
+
+@torch.inference_mode()
+def weigh(model: nn.Module, images: Tensor, labels: Tensor) -> list[tuple[Certificate, Evidence]]:
+    """As `certify`, each certificate with what it rests on."""
     wrapper = model if isinstance(model, LatticeMasking) else _wrap(model)
     first = _first_logits(wrapper, images, labels)
     pairs = torch.tensor(wrapper.pairs, device=images.device)
     found = []
     answers = wrapper.decide(images, first.argmax(2))
     for row, label in enumerate(labels.tolist()):
+        second = None
         agreeing = _agreeing(first[row], label)
         looked, whole = wrapper.groups, agreeing == wrapper.groups
         if whole:
@@ -225,8 +237,8 @@ def certify(
         right = int(answers[row]) == label
         verdict = Verdict.UNCERTIFIED if right else Verdict.WRONG
         verdict = Verdict.CERTIFIED if whole else verdict
-        found.append(Certificate(verdict, label, int(answers[row]), looked, agreeing))
-        report(row + 1)
+        certificate = Certificate(verdict, label, int(answers[row]), looked, agreeing)
+        found.append((certificate, Evidence(first[row], second)))
     return found
 
 
@@ -270,9 +282,9 @@ def _first_logits(wrapper: LatticeMasking, images: Tensor, labels: Tensor) -> Te
     check_one_each("label", labels, len(images))
     with taking(images):
         first = wrapper.one_mask_logits(images)
+        masked = mask_groups(images[:1], images.new_zeros(1, 1, dtype=torch.int64), wrapper.spacing)
+        check_company(wrapper.model, masked, first[0, 0], float(least_lead(first[0, 0])) / 2)
     check_classes("label", labels, len(images), first.shape[2])
-    masked = mask_groups(images[:1], images.new_zeros(1, 1, dtype=torch.int64), wrapper.spacing)
-    check_company(wrapper.model, masked, first[0, 0], float(least_lead(first[0, 0])) / 2)
     return first
 
 

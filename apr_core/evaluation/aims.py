@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apr_core.evaluation.cells import Cell
-from apr_core.evaluation.claims import Claim, Holds, settle
+from apr_core.evaluation.cells import LADDER, Cell
+from apr_core.evaluation.claims import Claim, Finding, Holds, settle
 from apr_core.evaluation.metrics import Estimate, Rate
 
 WHOLE = 10_000
-"""Test images: a share of all of them is no estimate, and has no interval to lie in."""
+"""Test images. The aims are of all of them: a share of fewer is an estimate, with an interval."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Aim:
     text: str
 
 
-_CLEAN = "APR+ gets at least {bound} of the test images right."
-_CERTIFIED = "At least {bound} of the test images are certified for APR+ behind lattice masking."
-_FALLS = "APR+ without masking falls to one pixel on at most {bound} of what it gets right."
+_CLEAN = "APR+ gets at least {bound} of all 10,000 test images right."
+_CERTIFIED = "At least {bound} of all 10,000 test images are certified for APR+ behind the lattice."
+_FALLS = "APR+ without masking falls to one pixel on at most {bound} of the images it gets right."
 AIMS = {
     "resnet18": (
         Aim("clean", 0.94, True, _CLEAN),
@@ -45,18 +45,37 @@ AIMS = {
 
 def aim_claims(architecture: str, cell: Cell | None) -> list[Claim]:
     """That the bare APR+ of an architecture reaches what was asked of it."""
-    aims = AIMS.get(architecture, ()) if cell else ()
-    return [_claim(aim, architecture, getattr(cell, aim.field)) for aim in aims]
+    if cell is None:
+        return []
+    return [_claim(aim, architecture, cell) for aim in AIMS.get(architecture, ())]
 
 
-def _claim(aim: Aim, architecture: str, rate: Rate | None) -> Claim:
+def _claim(aim: Aim, architecture: str, cell: Cell) -> Claim:
     text = aim.text.format(bound=f"{aim.bound:.0%}")
+    rate: Rate | None = getattr(cell, aim.field)
     if rate is None:
         return Claim(text, architecture, Holds.UNMEASURED, "")
-    whole = rate.total == WHOLE
-    known = Estimate(rate.rate, *((rate.rate, rate.rate) if whole else (rate.low, rate.high)))
-    holds = settle(known.at_least(aim.bound) if aim.least else known.at_most(aim.bound))
-    reach = "" if whole else f" [{rate.low:.1%}, {rate.high:.1%}]"
-    short = aim.bound - rate.rate if aim.least else rate.rate - aim.bound
-    missed = f", {100 * short:.1f} points from it" if short > 0 else ""
-    return Claim(text, architecture, holds, f"{rate.rate:.1%}{reach} of {rate.total:,}{missed}.")
+    holds, found = _held(aim, rate)
+    if aim.field == "asr":
+        found = f"{found}, by {cell.attack}"
+        if holds is Holds.YES and cell.attack != LADDER:  # which may find more
+            holds = Holds.OPEN
+    return Claim(text, architecture, holds, f"{found}{_missed(aim, rate)}.")
+
+
+def _held(aim: Aim, rate: Rate) -> Finding:
+    if rate.total == WHOLE:
+        met = rate.rate >= aim.bound if aim.least else rate.rate <= aim.bound
+        return settle(met), f"{rate.rate:.1%} of {rate.total:,}"
+    known = Estimate(rate.rate, rate.low, rate.high)
+    likely = known.at_least(aim.bound) if aim.least else known.at_most(aim.bound)
+    found = f"{rate.rate:.1%} [{rate.low:.1%}, {rate.high:.1%}] of {rate.total:,}"
+    return settle(likely), found
+
+
+def _missed(aim: Aim, rate: Rate) -> str:
+    """By how many points, where it is missed."""
+    points = 100 * (aim.bound - rate.rate if aim.least else rate.rate - aim.bound)
+    if points <= 0:
+        return ""
+    return f", {points:.1f} points from it" if points >= 0.05 else f", {points:.2f} points from it"

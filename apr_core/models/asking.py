@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from apr_core.types import InputError, check_class
@@ -33,7 +34,7 @@ def check_one_each(name: str, values: Tensor, count: int) -> None:
     Args:
         name: what the numbers are: "label", or "target".
     """
-    if values.shape != (count,) or values.is_floating_point() or values.is_complex():
+    if values.shape != (count,) or values.dtype not in (torch.int32, torch.int64):
         raise InputError(
             f"The {name}s are {values.dtype} of shape {tuple(values.shape)}; give a class number "
             f"for each image, ({count},)."

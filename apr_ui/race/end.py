@@ -9,9 +9,11 @@ from torch import Tensor
 
 from apr_core.attacks.transfer import Cell, transfer_matrix
 from apr_core.data.cifar10 import CLASSES
+from apr_core.types import InputError
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.downloads import offer_files
-from apr_ui.proof.certificate import find_proof, is_light, show_seal
+from apr_ui.proof.certificate import show_seal
+from apr_ui.proof.finding import find_proof, is_light
 from apr_ui.proof.words import seal_words
 from apr_ui.race.charts import race_curves, transfer_chart, transfer_table, transfer_words
 from apr_ui.race.report import contact_sheet, png_of, report_page
@@ -23,6 +25,7 @@ from apr_ui.race.words import (
     news,
 )
 from apr_ui.resources import probabilities, scorer
+from apr_ui.words import plain
 
 _COMPARED, _SEALS = "compare.compared", "compare.seals"
 _BARE = {"displayModeBar": False}
@@ -147,7 +150,7 @@ def offer_seals(race: Race, runners: Sequence[Runner]) -> None:
         "one, which raced above, may fall all the same."
     )
     wanted = st.session_state.get(_SEALS) == race.key
-    if not (wanted or all(is_light(runner.view.request.model) for runner in finished)):
+    if not (wanted or _all_light(finished)):
         icon = ":material/verified:"
         if not st.button("Certify for every model", key="compare.certify", icon=icon):
             return
@@ -156,6 +159,17 @@ def offer_seals(race: Race, runners: Sequence[Runner]) -> None:
     for done, runner in enumerate(finished):
         bar.progress(done / len(finished), f"Asking {runner.name}")
         request = runner.view.request
-        found = find_proof(request.model, request.image, request.label).found
-        show_seal(f"{runner.name}  \n{seal_words(found)}", found, grid)
+        try:
+            found = find_proof(request.model, request.image, request.label).found
+        except InputError as error:
+            grid.error(f"{runner.name}  \n{plain(error)}", icon=":material/error:")
+        else:
+            show_seal(f"{runner.name}  \n{seal_words(found)}", found, grid)
     bar.empty()
+
+
+def _all_light(runners: Sequence[Runner]) -> bool:
+    try:
+        return all(is_light(runner.view.request.model) for runner in runners)
+    except InputError:  # said of the one that is meant, to those who ask
+        return False

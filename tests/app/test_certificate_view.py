@@ -17,12 +17,13 @@ from apr_core.defences.lattice_masking import (
     LatticeMasking,
     Verdict,
     are_sure,
+    behind_lattice,
     certify,
 )
 from apr_core.runs import BEHIND_LATTICE, AttackRequest
 from apr_core.zoo import load_model
 from apr_ui.permalink import to_params
-from apr_ui.proof.certificate import MOST_DOUBTS, find_proof
+from apr_ui.proof.finding import MOST_DOUBTS, find_proof
 from apr_ui.proof.words import seal_words
 from apr_ui.resources import service
 from tests.conftest import ROOT
@@ -30,6 +31,8 @@ from tests.conftest import ROOT
 PLUS, VANILLA = "cifar10-resnet20-apr-plus", "cifar10-resnet20-vanilla"
 CERTIFIED, DOUBTFUL, WRONG = 0, 354, 61
 """Test images: all 136 answers agree; 135 of them; they agree on another class."""
+MANY_DOUBTS = 156
+"""Of the undefended model: one mask leaves no doubt, and ten of two do."""
 
 
 def request(index: int, model: str = PLUS, **changes: int) -> AttackRequest:
@@ -143,6 +146,35 @@ def test_doubts_under_two_masks_are_shown() -> None:
     assert any(caption.value.startswith(told) for caption in app.caption)
 
 
+def test_of_many_doubts_the_first_are_shown_and_all_are_counted() -> None:
+    image, label = load_test_image(MANY_DOUBTS)
+    proof = find_proof(VANILLA, image, label)
+    assert (proof.found.agreeing, proof.doubtful, len(proof.doubts)) == (126, 10, MOST_DOUBTS)
+    wrapper = behind_lattice(load_model(VANILLA))
+    with torch.inference_mode():
+        logits = wrapper.masked_logits(image[None].float() / 255, torch.tensor(wrapper.pairs))
+    sure = are_sure(logits, torch.tensor([label]))[0].tolist()
+    doubtful = [
+        (a + 1, b + 1) for (a, b), certain in zip(wrapper.pairs, sure, strict=True) if not certain
+    ]
+    assert [vote.parts for vote in proof.doubts] == doubtful[:MOST_DOUBTS]
+    app = open_run(request(MANY_DOUBTS, VANILLA))
+    assert len(captions(app)) == 16 + MOST_DOUBTS
+    told = "With two parts masked there are 120 more, and 10 of them are not"
+    (caption,) = [one.value for one in app.caption if one.value.startswith(told)]
+    assert caption.endswith(f"for sure; these are the first {MOST_DOUBTS}.")
+
+
+def test_a_proof_that_is_kept_is_small() -> None:
+    image, label = load_test_image(MANY_DOUBTS)
+    proof = find_proof(VANILLA, image, label)
+    pictures = {
+        vote.picture.untyped_storage().data_ptr(): vote for vote in (*proof.votes, *proof.doubts)
+    }
+    kept = sum(vote.picture.untyped_storage().nbytes() for vote in pictures.values())
+    assert kept == (16 + MOST_DOUBTS) * 3 * 32 * 32
+
+
 def test_where_one_mask_suffices_for_doubt_two_are_not_looked_at() -> None:
     image, label = load_test_image(CERTIFIED)
     proof = find_proof(VANILLA, image, (label + 1) % 10)
@@ -152,7 +184,7 @@ def test_where_one_mask_suffices_for_doubt_two_are_not_looked_at() -> None:
 
 def test_a_certificate_is_kept_and_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_run(request(CERTIFIED))
-    monkeypatch.setattr("apr_ui.proof.certificate.certify", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr("apr_ui.proof.finding.weigh", lambda *_: pytest.fail("made again"))
     app.switch_page("pages/start.py")
     app.run()
     app.switch_page("pages/attack.py")
@@ -183,7 +215,7 @@ def test_of_a_model_that_there_is_not_nothing_is_asked_and_that_is_said() -> Non
 
 
 def test_so_it_is_with_a_model_that_is_not_light(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apr_ui.proof.certificate.LIGHT", 1000)
+    monkeypatch.setattr("apr_ui.proof.finding.LIGHT", 1000)
     app = open_run(request(CERTIFIED))
     assert not any("ertif" in one for one in said(app))
     app.button(key="attack.certify").click().run()

@@ -14,6 +14,7 @@ import streamlit as st
 import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
+from torch import Tensor
 
 from apr_core import OnePixelConfig
 from apr_core.attacks.result import Outcome, PixelEdit, edit_image
@@ -26,6 +27,8 @@ from apr_core.types import InputError, Status, Stop
 from apr_core.zoo import checkpoint_folder, load_card, load_model
 from apr_ui.controls import Choice
 from apr_ui.page_table import page_entry
+from apr_ui.proof.finding import Proof
+from apr_ui.race import end
 from apr_ui.race.charts import race_curves, transfer_chart, transfer_table, transfer_words
 from apr_ui.race.link import MOST_MODELS, race_from_params, race_to_params
 from apr_ui.race.report import contact_sheet, png_of, report_page
@@ -227,7 +230,7 @@ def test_a_race_is_cancelled_and_certified() -> None:
 def test_where_a_model_is_not_light_proofs_are_for_those_who_ask(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("apr_ui.proof.certificate.LIGHT", 1000)
+    monkeypatch.setattr("apr_ui.proof.finding.LIGHT", 1000)
     app = open_page(**race_to_params(requests(seed=15)))
     run_to_the_end(app)
     assert not any("ertified" in seal.value for seal in (*app.success, *app.warning))
@@ -296,6 +299,25 @@ def test_a_model_that_cannot_be_loaded_leaves_the_others_racing(damaged_weights)
     assert list(app.dataframe[0].value["Ended"]) == [app.dataframe[0].value["Ended"][0], "failed"]
     assert list(app.dataframe[1].value.columns) == ["Edit found on", "Ended", "No defence"]
     assert len([*app.success, *app.warning]) == 1
+
+
+def test_a_model_that_is_refused_a_certificate_leaves_the_others_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    find = end.find_proof
+
+    def refuse(model: str, image: Tensor, label: int) -> Proof:
+        if model == VANILLA:
+            raise InputError("It depends on its company.")
+        return find(model, image, label)
+
+    monkeypatch.setattr(end, "find_proof", refuse)
+    app = open_page(**race_to_params(requests(seed=16)))
+    run_to_the_end(app)
+    assert not app.exception
+    assert [one.value for one in app.error] == ["No defence  \nIt depends on its company."]
+    assert len([*app.success, *app.warning]) == 1
+    assert app.get("code")  # the link below is there
 
 
 def test_another_picture_hides_the_race_and_its_own_brings_it_back() -> None:

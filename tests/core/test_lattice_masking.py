@@ -320,6 +320,7 @@ def test_what_is_no_number_is_no_answer(prove, logits) -> None:
         (noise(2, 3, 6, 6), [0], r"The labels are torch.int64 of shape \(1,\); give a class numb"),
         (noise(2, 3, 6, 6), [0, 0, 0], r"The labels are torch.int64 of shape \(3,\)"),
         (noise(2, 3, 6, 6), [0.0, 1.0], "The labels are torch.float32"),
+        (noise(2, 3, 6, 6), [True, False], "The labels are torch.bool"),
         (noise(3, 6, 6), [0, 0, 0], r"Images cannot be torch.float32 of shape \(3, 6, 6\)"),
         (noise(1, 3, 6, 6)[:0], [], r"Images cannot be torch.float32 of shape \(0, 3, 6, 6\)"),
         (torch.zeros(1, 3, 6, 6, dtype=torch.uint8), [0], "Images cannot be torch.uint8"),
@@ -327,7 +328,7 @@ def test_what_is_no_number_is_no_answer(prove, logits) -> None:
         (
             noise(1, 1, 6, 6),
             [0],
-            r"does not take images of shape \(1, 6, 6\) \(.*; give it such as",
+            r"does not take images of shape \(1, 6, 6\), in .*; give it such as",
         ),
         (noise(1, 3, 8, 8), [0], r"does not take images of shape \(3, 8, 8\)"),
         (noise(1, 3, 2, 6), [0], "An image of 2x6 pixels is smaller than the lattice's spacing 3"),
@@ -339,12 +340,57 @@ def test_what_cannot_be_certified_is_one_sentence(prove, images: Tensor, labels,
         prove(wrapper, images, torch.tensor(labels, dtype=None if labels else torch.int64))
 
 
+class AnySize(nn.Module):
+    """A classifier of grey pictures of any size, by how the most of some features stands out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(6)
+        self.conv = nn.Conv2d(1, 6, 3, padding=1)
+        self.linear = nn.Linear(6, 3, bias=False)
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = torch.relu(self.conv(images))
+        return self.linear(found.amax((2, 3)) - 3 * found.mean((2, 3)))
+
+
 @pytest.mark.parametrize("size", [(5, 5), (7, 5), (4, 9)])
-def test_sizes_that_the_lattice_does_not_divide_are_certified_like_others(size) -> None:
-    images = noise(2, 1, *size) * 0.8
-    model = Beside(lambda images: 0.0)
-    found = certify(model, images, torch.tensor([0, 1]))
-    assert [one.verdict for one in found] == [Verdict.CERTIFIED, Verdict.WRONG]
+def test_grey_pictures_of_sizes_that_the_lattice_does_not_divide(size) -> None:
+    """Every grey of every pixel, against the certificate; and the certificate says something."""
+    images, wrapper = noise(16, 1, *size, seed=2), LatticeMasking(AnySize()).eval()
+    height, width = size
+    with torch.no_grad():
+        labels = wrapper(images).argmax(1)
+        found = certify(wrapper, images, labels)
+        certified = [one.verdict is Verdict.CERTIFIED for one in found]
+        for image, label in zip(images[certified], labels[certified], strict=True):
+            edits = image.repeat(height * width * 5, 1, 1, 1)
+            for place in range(height * width):
+                block = slice(place * 5, place * 5 + 5)
+                edits[block, 0, place // width, place % width] = torch.linspace(0, 1, 5)
+            assert (wrapper(edits).argmax(1) == label).all()
+    assert 0 < sum(certified) < 16
+
+
+class Even(SmallNet):
+    """Takes its pictures two by two."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images.view(-1, 2, *images.shape[1:]).flatten(0, 1))
+
+
+class Picky(SmallNet):
+    def forward(self, images: Tensor) -> Tensor:
+        raise ValueError("no pictures today")
+
+
+@pytest.mark.parametrize("prove", [certify, certified_groups])
+@pytest.mark.parametrize(("kind", "said"), [(Even, "invalid"), (Picky, "no pictures today")])
+def test_a_model_that_takes_no_such_batch_is_one_sentence(prove, kind, said) -> None:
+    wrapper = LatticeMasking(kind(0), spacing=4).eval()
+    with pytest.raises(InputError, match=rf"does not take images of .* any size \(.*{said}"):
+        prove(wrapper, noise(1, 3, 6, 6), torch.tensor([0]))
 
 
 def test_a_bare_model_is_put_behind_the_usual_lattice() -> None:

@@ -43,6 +43,7 @@ CLEAN = (
     "charts.py",
     "hand/figures.py",
     "page_table.py",
+    "proof/finding.py",
     "permalink.py",
     "pictures.py",
     "race/charts.py",

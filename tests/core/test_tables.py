@@ -267,9 +267,9 @@ def test_a_part_that_does_harm_helps_most_of_none() -> None:
 
 
 def test_apr_plus_is_held_to_its_aims() -> None:
-    clean = "APR+ gets at least 94% of the test images right."
-    certified = "At least 90% of the test images are certified for APR+ behind lattice masking."
-    falls = "APR+ without masking falls to one pixel on at most 5% of what it gets right."
+    clean = "APR+ gets at least 94% of all 10,000 test images right."
+    certified = "At least 90% of all 10,000 test images are certified for APR+ behind the lattice."
+    falls = "APR+ without masking falls to one pixel on at most 5% of the images it gets right."
     plus = add_model("apr-plus", 9262)
     found = claims(1)
     assert found[clean] == (Holds.NO, "92.6% of 10,000, 1.4 points from it.")
@@ -278,14 +278,23 @@ def test_apr_plus_is_held_to_its_aims() -> None:
     add_record(plus, set(range(12)), 200)
     found = claims(1)
     assert found[certified] == (Holds.OPEN, "90.5% [88.5%, 92.2%] of 1,000.")
-    assert found[falls] == (Holds.OPEN, "6.0% [3.5%, 10.2%] of 200, 1.0 points from it.")
+    assert found[falls] == (Holds.OPEN, "6.0% [3.5%, 10.2%] of 200, by ladder, 1.0 points from it.")
     add_record(plus, set(range(12)), 1000)
-    assert claims(1)[falls] == (Holds.YES, "1.2% [0.7%, 2.1%] of 1,000.")
+    assert claims(1)[falls] == (Holds.YES, "1.2% [0.7%, 2.1%] of 1,000, by ladder.")
     write_card(replace(plus, clean_accuracy=0.94, correct=9400))  # of all test images, to the image
     add_certificates(plus, 9400, 8999, 10_000, SPACING)
     found = claims(1)
     assert found[clean][0] is Holds.YES
-    assert found[certified] == (Holds.NO, "90.0% of 10,000, 0.0 points from it.")
+    assert found[certified] == (Holds.NO, "90.0% of 10,000, 0.01 points from it.")
+
+
+def test_what_a_weak_attack_left_standing_is_no_aim_reached() -> None:
+    falls = "APR+ without masking falls to one pixel on at most 5% of the images it gets right."
+    plus = add_model("apr-plus", 9500)
+    add_record(plus, set(range(3)), 1000, attack="de")
+    assert claims(1)[falls] == (Holds.OPEN, "0.3% [0.1%, 0.9%] of 1,000, by de.")
+    add_record(plus, set(range(300)), 1000, attack="de")
+    assert claims(1)[falls][0] is Holds.NO
 
 
 def test_an_architecture_of_which_nothing_was_asked_has_no_aims() -> None:
