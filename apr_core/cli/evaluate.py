@@ -45,7 +45,8 @@ def add(subparsers: Subparsers) -> None:
         "evaluate",
         help="measure how often a model falls to few pixels",
         description="Attack the first test images of a fixed order. What is interrupted goes on "
-        "where it was when the same command is given again.",
+        "where it was when the same command is given again; images that a record of the same on "
+        "more or fewer images has already are taken from it.",
     )
     add_subject(parser)
     parser.add_argument("--images", type=int, default=200)

@@ -16,22 +16,20 @@ from functools import partial
 from torch import Tensor, nn
 
 from apr_core import strict
-from apr_core.attacks.ladder import LADDER, LadderConfig, Rung, Verdict, climb
+from apr_core.attacks.ladder import LADDER, LadderConfig, Verdict, climb
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.stages import STAGES
 from apr_core.defences.lattice_masking import LatticeMasking, behind_lattice
+from apr_core.evaluation.earlier import Known, known_to, looked_at
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Deal, Entries, Journal, one_by_one
 from apr_core.evaluation.metrics import rate_of
-from apr_core.evaluation.record import Record, Setting, levels_of, load_records
+from apr_core.evaluation.record import Record, Setting, levels_of
 from apr_core.hardware import describe_hardware
 from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
 from apr_core.version import find_commit, versions
 from apr_core.zoo import Card
-
-Known = dict[str, dict[tuple[int, int], Rung]]
-"""By stage, and by image and pixels."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +170,7 @@ def evaluate(
     deal = spread(attempt) if spread else one_by_one(partial(attempt, scorer))
     verdict_of = partial(strict.build, Verdict)
     journal = Journal(setting.name, attempt.depends_on(), setting.sha256, workers, check=verdict_of)
+    notes += _fill(journal, setting, compiled, workers)
     weight = max(1, setting.lattice)
     for seconds, left in journal.work_through(indices, scorer.device, deal, workers, weight):
         report(_progress(journal, setting, seconds, left))
@@ -185,42 +184,20 @@ def evaluate(
     return record
 
 
-def known_to(setting: Setting) -> tuple[Known, list[str]]:
-    """What records of single stages say that an evaluation of several would find again.
-
-    Returns:
-        What is known, and a sentence for each record that was used.
-    """
-    known: Known = {}
-    sources = []
-    usable = len(setting.stages) > 1 and setting.sha256
-    for record in load_records()[0] if usable else []:
-        name = record.setting.attack
-        if name not in setting.stages or not STAGES.get(name).afresh:
-            continue
-        same = replace(setting, attack=name, stages=(name,), leave=record.setting.leave)
-        same = replace(same, images=record.setting.images, pixels=record.setting.pixels)
-        same = replace(same, indices_sha256=record.setting.indices_sha256)
-        if record.setting == same:
-            known[name] = _searches_of(record) | known.get(name, {})
-            sources.append(f"{name}: from the record {record.setting.name}.")
-    return known, sources
-
-
-def _searches_of(record: Record) -> dict[tuple[int, int], Rung]:
-    """A record's rungs by image and pixels, each with the queries of its own search alone.
-
-    An image that has left has been searched no more, and its later rungs tell nothing.
-    """
-    searches = {}
-    for verdict in record.verdicts:
-        before = 0
-        for rung in verdict.rungs:
-            searches[verdict.index, rung.pixels] = replace(rung, queries=rung.queries - before)
-            before = rung.queries
-            if rung.flipped:
-                break
-    return searches
+def _fill(journal: Journal, setting: Setting, compiled: bool, workers: Workers) -> list[str]:
+    """Write down what other records have of the images; a sentence for each that was used."""
+    earlier = looked_at(setting, compiled)
+    missing = {
+        index: asdict(verdict)
+        for index, verdict in earlier.verdicts.items()
+        if index not in journal.entries
+    }
+    workers.wait()
+    if missing and workers.first:
+        journal.add(missing, earlier.seconds * len(missing) / len(earlier.verdicts))
+    workers.wait()
+    journal.read()
+    return earlier.sources
 
 
 def _without_gradient(setting: Setting, model: nn.Module) -> tuple[Setting, list[str]]:

@@ -163,6 +163,11 @@ class Record:
         """What `pixels` pixels did, None if that was not tried."""
         return next((level for level in self.levels if level.pixels == pixels), None)
 
+    @property
+    def compiled(self) -> bool:
+        """Whether the search ran on machine code made of the model."""
+        return "--compile" in self.command.split()
+
     def to_json(self) -> str:
         return json.dumps(asdict(self)) + "\n"
 

@@ -337,6 +337,52 @@ def test_a_ladder_takes_the_papers_attack_from_its_record(subject: Subject, monk
     assert spared.notes == [f"de: from the record {alone.setting.name}."]
 
 
+def test_more_images_and_fewer_are_taken_from_a_record(subject: Subject, monkeypatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(
+        protocol, "climb", lambda *given: seen.extend(given[4].tolist()) or ladder.climb(*given)
+    )
+    subject.model.see(16)
+    ask = partial(setting_for, subject, "corners")
+    straight = {count: evaluate(subject, ask(images=count)) for count in (4, 8, 12)}
+    save_record(straight[8])
+    for other in (
+        replace(straight[12], setting=replace(straight[12].setting, seed=1)),
+        replace(straight[12], setting=replace(straight[12].setting, sha256="b" * 64)),
+        replace(straight[12], setting=ask(images=16), command="evaluate --compile"),
+    ):
+        save_record(other)
+    for count, left in ((4, 0), (8, 8), (12, 4)):
+        seen.clear()
+        again = evaluate(subject, ask(images=count))
+        assert len(seen) == left
+        assert again.verdicts == straight[count].verdicts
+        assert again.levels == straight[count].levels
+        name, hardware = straight[8].setting.name, straight[8].hardware
+        taken = [f"{min(count, 8)} images: from the record {name}, made on {hardware}."]
+        assert again.notes == ([] if count == 8 else taken)
+    assert not list((journal.results_folder() / "unfinished").iterdir())
+
+
+def test_what_was_taken_from_a_record_is_taken_once(subject: Subject) -> None:
+    """Also where the rest is interrupted, and gone on with."""
+    subject.model.see(16)
+    ask = partial(setting_for, subject, "corners")
+    straight = evaluate(subject, ask(images=16))
+    save_record(replace(evaluate(subject, ask(images=8)), seconds=80.0))
+
+    def kill(progress: EvalProgress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(subject, ask(images=16), kill)
+    told: list[EvalProgress] = []
+    again = evaluate(subject, ask(images=16), told.append)
+    assert told[0].done > 8
+    assert again.verdicts == straight.verdicts
+    assert 80 <= again.seconds < 160
+
+
 def test_what_fell_to_one_pixel_was_not_searched_with_two(subject: Subject, monkeypatch) -> None:
     quick = partial(OnePixelConfig, population=20, generations=4)
     monkeypatch.setattr(stages, "OnePixelConfig", quick)

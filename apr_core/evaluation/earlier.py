@@ -1,0 +1,99 @@
+"""What earlier records say that an evaluation need not find again.
+
+Nothing that is found of an image depends on the images beside it: its random numbers come from the
+seed and its index. So a record of more images has those of fewer, and the other way round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from apr_core.attacks.ladder import Rung, Verdict
+from apr_core.attacks.stages import STAGES
+from apr_core.evaluation.images import choose_indices
+from apr_core.evaluation.record import Record, Setting, load_records
+
+Known = dict[str, dict[tuple[int, int], Rung]]
+"""By stage, and by image and pixels."""
+
+
+def known_to(setting: Setting) -> tuple[Known, list[str]]:
+    """What records of single stages say that an evaluation of several would find again.
+
+    Returns:
+        What is known, and a sentence for each record that was used.
+    """
+    known: Known = {}
+    sources = []
+    usable = len(setting.stages) > 1 and setting.sha256
+    for record in load_records()[0] if usable else []:
+        name = record.setting.attack
+        if name not in setting.stages or not STAGES.get(name).afresh:
+            continue
+        same = replace(setting, attack=name, stages=(name,), leave=record.setting.leave)
+        same = replace(same, images=record.setting.images, pixels=record.setting.pixels)
+        same = replace(same, indices_sha256=record.setting.indices_sha256)
+        if record.setting == same:
+            known[name] = _searches_of(record) | known.get(name, {})
+            sources.append(f"{name}: from the record {record.setting.name}.")
+    return known, sources
+
+
+def _searches_of(record: Record) -> dict[tuple[int, int], Rung]:
+    """A record's rungs by image and pixels, each with the queries of its own search alone.
+
+    An image that has left has been searched no more, and its later rungs tell nothing.
+    """
+    searches = {}
+    for verdict in record.verdicts:
+        before = 0
+        for rung in verdict.rungs:
+            searches[verdict.index, rung.pixels] = replace(rung, queries=rung.queries - before)
+            before = rung.queries
+            if rung.flipped:
+                break
+    return searches
+
+
+@dataclass
+class Earlier:
+    """What other records have of an evaluation's images.
+
+    Attributes:
+        verdicts: by the image's index.
+        seconds: that they took.
+        sources: a sentence for each record that was used.
+    """
+
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    seconds: float = 0.0
+    sources: list[str] = field(default_factory=list)
+
+
+def looked_at(setting: Setting, compiled: bool) -> Earlier:
+    """What records of the same work on another number of images have of these.
+
+    A record of as many is not looked at: who asks for it again wants it measured again.
+
+    Args:
+        compiled: whether the search runs on machine code, which rounds otherwise.
+    """
+    earlier = Earlier()
+    wanted = set(choose_indices(setting.images).tolist())
+    for record in load_records()[0] if setting.sha256 else []:
+        theirs = record.setting
+        same = replace(setting, images=theirs.images, indices_sha256=theirs.indices_sha256)
+        if theirs != same or theirs.images == setting.images or record.compiled != compiled:
+            continue
+        new = {
+            verdict.index: verdict
+            for verdict in record.verdicts
+            if verdict.index in wanted - earlier.verdicts.keys()
+        }
+        if new:
+            earlier.verdicts |= new
+            earlier.seconds += record.seconds * len(new) / len(record.verdicts)
+            earlier.sources.append(
+                f"{len(new)} images: from the record {theirs.name}, made on {record.hardware}."
+            )
+    return earlier
