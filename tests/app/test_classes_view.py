@@ -26,10 +26,10 @@ from apr_ui.classes.view import (
     rows_of,
     view_of,
 )
+from apr_ui.resources import evaluations
 from tests.conftest import ROOT
 
 APR, VANILLA = "cifar10-resnet20-apr", "cifar10-resnet20-vanilla"
-UNRECORDED = "cifar10-resnet18-apr-plus"
 
 
 def open_page(**state: object) -> AppTest:
@@ -76,7 +76,9 @@ def test_examples_are_of_their_kind_and_in_their_order() -> None:
     assert spread[0] > spread[-1]
 
 
-def test_the_kind_of_examples_is_kept_where_there_is_such_a_kind() -> None:
+def test_the_kind_of_examples_is_kept_where_there_is_such_a_kind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     app = open_page(attention_model=VANILLA, classes_class="cat")
     app.segmented_control(key="classes.kind").set_value(FLIPPED).run()
     app.switch_page("pages/start.py")
@@ -84,7 +86,9 @@ def test_the_kind_of_examples_is_kept_where_there_is_such_a_kind() -> None:
     app.switch_page("pages/classes.py")
     app.run()
     assert app.segmented_control(key="classes.kind").value == FLIPPED
-    app.session_state["attention.model"] = UNRECORDED
+    others = [one for one in evaluations()[0] if one.setting.model != APR]
+    monkeypatch.setattr("apr_ui.classes.view.evaluations", lambda: (others, []))
+    app.session_state["attention.model"] = APR
     app.switch_page("pages/classes.py")
     app.run()
     assert not app.exception
