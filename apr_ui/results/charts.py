@@ -114,7 +114,7 @@ def trade_off(cells: Sequence[Cell]) -> go.Figure:
                 f"{rate.total:,}<extra></extra>",
             )
     figure.update_layout(
-        height=460,
+        height=340 + 20 * len(cells),  # the legend has a line a model, or nearly
         margin={"l": 10, "r": 10, "t": 10, "b": 40},
         legend=LEGEND,
         xaxis={**SHARE, "title": "clean accuracy"},
