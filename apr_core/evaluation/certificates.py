@@ -153,14 +153,14 @@ def _progress(journal: Journal, setting: CertSetting, seconds: float, left: floa
 def _record(
     setting: CertSetting, found: dict[int, Certificate], device: torch.device, seconds: float
 ) -> CertRecord:
-    verdicts = [one.verdict for one in found.values()]
-    count = len(verdicts)
+    verdicts, count = [one.verdict for one in found.values()], len(found)
+    clean, certified = _rates(verdicts)
     words = ["python", "-m", "apr_core", "certify", "--model", setting.model]
     words += ["--images", str(setting.images), "--spacing", str(setting.spacing)]
     return CertRecord(
         setting=setting,
-        clean=rate_of(count - verdicts.count(Verdict.WRONG), count),
-        certified=rate_of(verdicts.count(Verdict.CERTIFIED), count),
+        clean=clean,
+        certified=certified,
         forwards=sum(one.predictions for one in found.values()) / count,
         images_per_second=count / seconds,
         verdicts=tuple(zip(found, map(str, verdicts), strict=True)),
@@ -181,13 +181,15 @@ def on_shared_images(records: Sequence[CertRecord]) -> list[CertRecord]:
 
 def _counted_on(record: CertRecord, indices: set[int]) -> CertRecord:
     kept = tuple((index, verdict) for index, verdict in record.verdicts if index in indices)
-    verdicts = [verdict for _, verdict in kept]
-    return replace(
-        record,
-        verdicts=kept,
-        clean=rate_of(len(kept) - verdicts.count(Verdict.WRONG), len(kept)),
-        certified=rate_of(verdicts.count(Verdict.CERTIFIED), len(kept)),
-    )
+    clean, certified = _rates([verdict for _, verdict in kept])
+    return replace(record, verdicts=kept, clean=clean, certified=certified)
+
+
+def _rates(verdicts: Sequence[str]) -> tuple[Rate, Rate]:
+    """The shares that the wrapper gets right, and that are certified."""
+    count = len(verdicts)
+    right = count - verdicts.count(Verdict.WRONG)
+    return rate_of(right, count), rate_of(verdicts.count(Verdict.CERTIFIED), count)
 
 
 def save_certificates(record: CertRecord) -> Path:

@@ -31,9 +31,8 @@ def known_to(setting: Setting) -> tuple[Known, list[str]]:
         if name not in setting.stages or not STAGES.get(name).afresh:
             continue
         same = replace(setting, attack=name, stages=(name,), leave=record.setting.leave)
-        same = replace(same, images=record.setting.images, pixels=record.setting.pixels)
-        same = replace(same, indices_sha256=record.setting.indices_sha256)
-        if record.setting == same:
+        same = replace(same, pixels=record.setting.pixels)
+        if record.setting == same.on_images_of(record.setting):
             known[name] = _searches_of(record) | known.get(name, {})
             sources.append(f"{name}: from the record {record.setting.name}.")
     return known, sources
@@ -82,8 +81,9 @@ def looked_at(setting: Setting, compiled: bool) -> Earlier:
     wanted = set(choose_indices(setting.images).tolist())
     for record in load_records()[0] if setting.sha256 else []:
         theirs = record.setting
-        same = replace(setting, images=theirs.images, indices_sha256=theirs.indices_sha256)
-        if theirs != same or theirs.images == setting.images or record.compiled != compiled:
+        if theirs != setting.on_images_of(theirs) or theirs.images == setting.images:
+            continue
+        if record.compiled != compiled:
             continue
         new = {
             verdict.index: verdict

@@ -92,8 +92,11 @@ class Setting:
     def like(self, other: Setting) -> bool:
         """Whether the same was tried: rates may differ by the model and the images alone."""
         same = replace(other, model=self.model, sha256=self.sha256, pixels=self.pixels)
-        same = replace(same, images=self.images, indices_sha256=self.indices_sha256)
-        return self == replace(same, lattice=self.lattice)
+        return self == replace(same.on_images_of(self), lattice=self.lattice)
+
+    def on_images_of(self, other: Setting) -> Setting:
+        """The same, tried on the images of another."""
+        return replace(self, images=other.images, indices_sha256=other.indices_sha256)
 
     @property
     def bytes(self) -> int:
