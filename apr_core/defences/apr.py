@@ -7,11 +7,12 @@ pixel attention. Three readings of the paper, where it leaves the choice open:
   cross-entropy over the batch is the mixture, without a second forward pass.
 - The one-pixel examples come from the current model through one input gradient
   (`one_pixel_examples`), not through differential evolution, which no mini-batch can afford.
-- The regulariser is taken over that same share, in one of two forms (`Regularizer`).
+- The penalty is taken in one of two forms (`Regularizer`), over that share or a part of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,18 +25,18 @@ from apr_core.defences.one_pixel_examples import worst_pixel_examples
 from apr_core.defences.vanilla import clean_loss
 from apr_core.models.pixel_attention import PixelAttention
 
-LEAST_EDIT = 1 / 255**2
-"""Squared length of the smallest edit on the uint8 grid: what a quotient is divided by at least."""
+LEAST_EDIT = 0.1
+"""Squared length that a finite difference is divided by, at least. In bfloat16 a logit is rounded
+by about 0.02: divided by the square of one step of 1/255, that alone would be a penalty of 100."""
 
 
 class Regularizer(StrEnum):
-    """How the steepness of f at an image is measured.
+    """Penalty on the slope of f at an image.
 
     EXACT is the squared norm of the cross-entropy's input gradient, differentiated a second time.
-    FINITE_DIFFERENCE is ||f(x + d) - f(x)||^2 / ||d||^2 for the logits f and the one-pixel edit d
-    that the batch holds anyway: the square of the quotient that section IV.D bounds by the
-    Lipschitz constant. f(x) is what the examples' gradient was taken of, and is held fixed; so
-    there is no pass that adversarial training does not make.
+    FINITE_DIFFERENCE is ||f(x + d) - f(x)||^2 / ||d||^2 for the logits f and the adversarial edit
+    d: the square of the quotient that section IV.D bounds by the Lipschitz constant. Both logits
+    come from one forward pass (`shared_pass`), and the gradient flows through both.
     """
 
     FINITE_DIFFERENCE = "finite-difference"
@@ -54,6 +55,9 @@ class APR:
     attention: bool = True
     adversarial: bool = True
     regularizer: Regularizer = Regularizer.FINITE_DIFFERENCE
+    paired: float = 0.25
+    """Share of the adversarial images whose originals stand in the same forward pass, for the
+    finite difference."""
 
     def make_front(self) -> nn.Module | None:
         """See `apr_core.training.recipes.Defence`."""
@@ -63,40 +67,77 @@ class APR:
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `apr_core.training.recipes.Defence`."""
-        share = adversarial_share(len(images), self.alpha)
-        probe = images[:share].detach().requires_grad_()
-        before = model(probe)
         exact = self.regularizer == Regularizer.EXACT
-        gradient = loss_gradient(before, labels[:share], probe, differentiable=exact)
-        examples = worst_pixel_examples(images[:share], gradient.detach(), generator)
-        rest = images[share:] if self.adversarial else images
-        logits = model(torch.cat([examples, rest])).float()
-        if self.adversarial:
-            loss, parts = mixed_loss(logits, labels, share)
-        else:
-            loss, parts = clean_loss(logits[share:], labels)
-        if self.regularizer == Regularizer.NONE:
-            return loss, parts
+        finite = self.regularizer == Regularizer.FINITE_DIFFERENCE
+        share = adversarial_share(len(images), self.alpha)
+        pairs = pair_count(share, self.paired) if finite else 0
+        edited = share if self.adversarial or exact else pairs
+        probe = images[:edited].detach().requires_grad_()
+        gradient = loss_gradient(model(probe), labels[:edited], probe, differentiable=exact)
+        examples = worst_pixel_examples(images[:edited], gradient.detach(), generator)
+        loss, parts = shared_pass(model, images, labels, examples, pairs, self.adversarial)
         if exact:
-            penalty = gradient.square().sum(dim=(1, 2, 3)).mean()
-        else:
-            ends = (images[:share], examples)
-            penalty = steepness(before.detach(), logits[:share], *ends).mean()
-        return loss + self.beta * penalty, {**parts, "penalty": penalty}
+            parts["penalty"] = gradient.square().sum(dim=(1, 2, 3)).mean()
+        return loss + self.beta * parts.get("penalty", 0.0), parts
 
 
-def steepness(
-    before: Tensor, after: Tensor, images: Tensor, edited: Tensor, least: float = LEAST_EDIT
-) -> Tensor:
-    """||f(x + d) - f(x)||^2 / ||d||^2 of each edited image.
+def pair_count(share: int, paired: float) -> int:
+    """How many of `share` adversarial images have their originals in the same pass: 1 or more."""
+    return max(1, round(paired * share))
+
+
+def shared_pass(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    examples: Tensor,
+    pairs: int,
+    adversarial: bool,
+    prepare: Callable[[Tensor], Tensor] = lambda clean: clean,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of a batch, and the finite-difference penalty of its first images, from one pass.
+
+    Batch normalisation makes the logits of an image depend on the batch it is in. f(x + d) and
+    f(x) are comparable in one pass only: from two, an edit of nothing has a penalty too.
+
+    With adversarial training the pass has as many images as the batch: the examples, the first
+    `pairs` originals, and the rest, of which the last `pairs` make room. Without it, the pass has
+    the whole batch and `pairs` examples, which count for the penalty alone.
 
     Args:
-        before, after: logits (B, K) of `images` and `edited`.
-        images, edited: (B, C, H, W).
-        least: ||d||^2 that is divided by, at least.
+        images, labels: (B, C, H, W) and (B,).
+        examples: adversarial versions (S, C, H, W) of the first S images; `pairs` <= S <= B.
+        pairs: images whose penalty is measured; 0 for none.
+        adversarial: whether the examples count in the loss.
+        prepare: applied to the clean images but the originals.
 
     Returns:
-        (B,) float32.
+        The loss without the penalty, and its parts, among them "penalty" if there are pairs.
     """
-    edit = (edited - images).square().sum(dim=(1, 2, 3)).clamp(least)
-    return (after.float() - before.float()).square().sum(1) / edit
+    share = len(examples) if adversarial else pairs
+    rest = slice(share, max(share, len(images) - pairs)) if adversarial else slice(pairs, None)
+    batch = torch.cat([examples[:share], images[:pairs], prepare(images[rest])])
+    truth = torch.cat([labels[:share], labels[:pairs], labels[rest]])
+    logits = model(batch).float()
+    if adversarial:
+        loss, parts = mixed_loss(logits, truth, share)
+    else:
+        loss, parts = clean_loss(logits[share:], truth[share:])
+    if pairs:
+        before, after = logits[share : share + pairs], logits[:pairs]
+        parts["penalty"] = finite_difference(before, after, images[:pairs], examples[:pairs]).mean()
+    return loss, parts
+
+
+def finite_difference(before: Tensor, after: Tensor, images: Tensor, edited: Tensor) -> Tensor:
+    """||f(x + d) - f(x)||^2 / ||d||^2 of each edited image, ||d||^2 being `LEAST_EDIT` at least.
+
+    Args:
+        before, after: logits (B, K) of `images` and of `edited`, from one forward pass.
+        images, edited: (B, C, H, W).
+
+    Returns:
+        (B,), in the precision of the logits.
+    """
+    edit = (edited - images).square().sum(dim=(1, 2, 3)).clamp(LEAST_EDIT)
+    return (after - before).square().sum(1) / edit

@@ -4,8 +4,9 @@
   gate draws a pixel toward black, which is itself an attacker's colour.
 - Adversarial examples change one to `most` pixels, at places that the gradient names or at random.
 - The regulariser is APR's finite difference, which needs no pass of its own.
-- The clean images have one or two groups of a lattice masked, as the certificate has them
-  (`lattice_masking`): what is certified is how the network reads such images.
+- The clean images, but those that an edit is compared with, have one or two groups of a lattice
+  masked, as the certificate has them (`lattice_masking`): what is certified is how the network
+  reads such images.
 """
 
 from __future__ import annotations
@@ -16,18 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.attacks.gradient import loss_gradient
-from apr_core.defences.adversarial_training import adversarial_share, mixed_loss
-from apr_core.defences.apr import steepness
+from apr_core.defences.adversarial_training import adversarial_share
+from apr_core.defences.apr import pair_count, shared_pass
 from apr_core.defences.inpainting import mask_groups
 from apr_core.defences.lattice_masking import SPACING
 from apr_core.defences.one_pixel_examples import worst_pixels_examples
 from apr_core.defences.vanilla import clean_loss
 from apr_core.models.neighbourhood import NeighbourhoodFront
-
-LEAST_EDIT = 1.0
-"""Squared length that the regulariser divides by, at least: a channel from end to end. A pixel
-drawn anywhere may have its worst colour already; batch norm, which sees other company in the second
-pass, still moves the logits, and their quotient by next to nothing made the training diverge."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,8 @@ class APRPlus:
     spacing: int = SPACING
     most: int = 8
     """Pixels that an adversarial example changes, at most."""
+    paired: float = 0.25
+    """As in APR."""
 
     def make_front(self) -> nn.Module | None:
         """See `apr_core.training.recipes.Defence`."""
@@ -60,24 +58,24 @@ class APRPlus:
         if not (self.adversarial or self.beta):
             return clean_loss(model(self._mask(images, generator)).float(), labels)
         share = adversarial_share(len(images), self.alpha)
-        probe = images[:share].detach().requires_grad_()
-        before = model(probe)
-        gradient = loss_gradient(before, labels[:share], probe)
-        examples = worst_pixels_examples(images[:share], gradient, generator, self.most)
-        rest = self._mask(images[share:] if self.adversarial else images, generator)
-        logits = model(torch.cat([examples, rest])).float()
-        if self.adversarial:
-            loss, parts = mixed_loss(logits, labels, share)
-        else:
-            loss, parts = clean_loss(logits[share:], labels)
-        if not self.beta:
-            return loss, parts
-        ends = (images[:share], examples)
-        penalty = steepness(before.detach(), logits[:share], *ends, least=LEAST_EDIT).mean()
-        return loss + self.beta * penalty, {**parts, "penalty": penalty}
+        pairs = pair_count(share, self.paired) if self.beta else 0
+        edited = share if self.adversarial else pairs
+        probe = images[:edited].detach().requires_grad_()
+        gradient = loss_gradient(model(probe), labels[:edited], probe)
+        examples = worst_pixels_examples(images[:edited], gradient, generator, self.most)
+        loss, parts = shared_pass(
+            model,
+            images,
+            labels,
+            examples,
+            pairs,
+            self.adversarial,
+            lambda clean: self._mask(clean, generator),
+        )
+        return loss + self.beta * parts.get("penalty", 0.0), parts
 
     def _mask(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """The first share of the images under two groups each, which may be the same."""
+        """The images, the first `masked` of them under two groups each, which may be the same."""
         count = round(self.masked * len(images))
         if not count:
             return images

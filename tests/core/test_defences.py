@@ -86,17 +86,20 @@ def apr_by_hand(
     gradient = surplus @ weight
     slopes = gradient.detach().view_as(images[:share])
     examples = torch.stack(list(map(worst_by_brute_force, images[:share], slopes)))
+    clean = list(range(share, len(images)))
     if defence.regularizer is EXACT:
         penalty = gradient.square().sum(1).mean()
     else:
-        way = (examples - images[:share]).flatten(1)
-        rise = logits_of(examples) - logits_of(images[:share]).detach()
+        pairs = max(1, round(defence.paired * share))
+        clean = [*range(pairs), *clean[: len(clean) - pairs]]
+        way = (examples - images[:share]).flatten(1)[:pairs]
+        rise = way @ weight.T
         penalty = (rise.square().sum(1) / way.square().sum(1)).mean()
     if not defence.adversarial:
         return entropy(images, labels).mean() + defence.beta * penalty, {"penalty": penalty}
-    adversarial, clean = entropy(examples, labels[:share]), entropy(images[share:], labels[share:])
-    mixed = (adversarial.sum() + clean.sum()) / len(images)
-    parts = {"clean": clean.mean(), "adversarial": adversarial.mean(), "penalty": penalty}
+    adversarial, others = entropy(examples, labels[:share]), entropy(images[clean], labels[clean])
+    mixed = (adversarial.sum() + others.sum()) / len(images)
+    parts = {"clean": others.mean(), "adversarial": adversarial.mean(), "penalty": penalty}
     return mixed + defence.beta * penalty, parts
 
 
@@ -185,7 +188,7 @@ def test_the_at_loss_is_the_mean_over_clean_and_adversarial_images(monkeypatch) 
     loss, parts = AdversarialTraining().loss(model, images, labels, torch.Generator())
     loss.backward()
     weight = model.weight.detach().clone().requires_grad_()
-    defence = APR(alpha=0.5, beta=0.0)
+    defence = APR(alpha=0.5, beta=0.0, regularizer=EXACT)
     expected, expected_parts = apr_by_hand(weight, images, labels, defence)
     expected.backward()
     torch.testing.assert_close(loss, expected)
