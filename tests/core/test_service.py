@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig, Snapshot, Status, Stop, Strategy
+from apr_core.archive.store import Archive
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.truth_map import TruthMap
 from apr_core.defences.lattice_masking import LatticeMasking, behind_lattice
@@ -718,3 +719,34 @@ def test_a_name_may_ask_for_the_lattice() -> None:
     assert not isinstance(bare.model, LatticeMasking)
     with pytest.raises(InputError, match="no model"):
         load_scorer("cifar10-no-such" + BEHIND_LATTICE)
+
+
+@pytest.mark.parametrize("step", ["_reap", "_admit", "_publish_all"])
+def test_what_nobody_foresaw_ends_the_runs_at_hand_and_not_the_service(
+    serve, request_for, linear_model, monkeypatch, step: str
+) -> None:
+    service = serve({"m": linear_model})
+    act, left = getattr(service, step), [1]
+
+    def broken(*given: object) -> object:
+        left[0] -= 1
+        if left[0] == 0:
+            raise RuntimeError("no such luck")
+        return act(*given)
+
+    monkeypatch.setattr(service, step, broken)
+    failed = end_of(service, service.submit(request_for(0)).run_id)
+    assert failed.phase is Phase.FAILED
+    assert failed.error
+    assert end_of(service, service.submit(request_for(1)).run_id).phase is Phase.ENDED
+
+
+def test_a_run_that_cannot_be_kept_on_disk_ends_all_the_same(
+    serve, request_for, linear_model, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("APR_RUNS", str(tmp_path))
+    archive = Archive()
+    monkeypatch.setattr(archive, "end", lambda view: 1 / 0)
+    service = serve({"m": linear_model}, archive=archive)
+    for row in (0, 1):
+        assert end_of(service, service.submit(request_for(row)).run_id).phase is Phase.ENDED
