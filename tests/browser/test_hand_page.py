@@ -16,7 +16,6 @@ from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import from_png
 from apr_core.gallery import load_gallery
 from tests.browser.conftest import PATIENT, Server
-from tests.conftest import wait_until
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
 WINNER = FLIP.outcome.edits[0]
@@ -193,6 +192,7 @@ def test_another_picture_is_another_game(server: Server, page: Page) -> None:
     expect_edits(page, (5, 5, (0, 0, 0)))
 
 
+@pytest.mark.long
 def test_a_hint_is_given_by_button_and_by_key(server: Server, page: Page) -> None:
     open_board(page, server)
     click_pixel(page, WINNER.x, WINNER.y)
@@ -248,12 +248,9 @@ def test_a_finger_taps_and_a_held_one_aims(server: Server, chromium: Browser) ->
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
     send("touchStart", (20, 20))
-
-    def aimed() -> bool:  # from when the finger has been held long enough
-        send("touchMove", (21, 23))
-        return tab.get_by_test_id("canvas").get_attribute("data-y") == "23"
-
-    wait_until(aimed)
+    expect(tab.get_by_test_id("canvas")).to_have_attribute("data-y", "20")  # it aims
+    send("touchMove", (21, 23))
+    expect(tab.get_by_test_id("canvas")).to_have_attribute("data-y", "23")
     send("touchEnd")
     expect_tries(tab, 2)
     expect_edits(tab, (21, 23, (0, 0, 0)))
