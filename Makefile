@@ -12,10 +12,19 @@ HOSTS ?= $(NAME) 127.0.0.1 localhost $(shell hostname -f 2>/dev/null; hostname -
 RAY ?= local
 REPLICAS ?= 2
 
-# One thread in each process, for there are many.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# For the tests: how many processes share those without a browser; and of `make test-long`, after
+# how many minutes it begins no further one: all, if none are given.
+WORKERS ?= 2
+MINUTES ?=
+SHARED := -n $(WORKERS) --dist loadfile --ignore=tests/browser
+LONG := -m long -rs $(if $(MINUTES),--long-minutes=$(MINUTES))
 
-.PHONY: run cluster serve test test-browser test-rest check bench records clean
+# One thread in each process, for there are many.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=25
+TOGETHER := $(MAKE) --jobs=3 --output-sync=target --no-print-directory
+
+.PHONY: run cluster serve test test-browser test-rest test-long test-long-browser test-long-rest
+.PHONY: check golden bench records clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-ready  ## serve the app on http://127.0.0.1:8501
@@ -28,14 +37,26 @@ serve: $(VENV)/.run-ready  ## serve a room, as deploy/README.md says: HOST, PORT
 	$(BIN)/streamlit run app.py --server.address $(HOST) --server.port $(PORT) \
 	  --browser.serverAddress $(NAME) $(foreach name,$(sort $(HOSTS)),--server.allowedHosts $(name))
 
-test: check  ## ruff, mypy, then every test: those with a browser beside all others
-	$(MAKE) --jobs=2 --output-sync=line --no-print-directory test-browser test-rest
+test: $(VENV)/.test-ready  ## ruff, mypy and the tests, but for those that take long
+	$(TOGETHER) check test-browser test-rest
 
 test-browser: $(VENV)/.test-ready
 	$(PYTEST) tests/browser
 
 test-rest: $(VENV)/.test-ready
-	$(PYTEST) --ignore=tests/browser
+	$(PYTEST) $(SHARED)
+
+test-long: $(VENV)/.test-ready  ## the tests that take long; MINUTES=20 for as many as fit
+	$(TOGETHER) test-long-browser test-long-rest
+
+test-long-browser: $(VENV)/.test-ready
+	$(PYTEST) $(LONG) tests/browser
+
+test-long-rest: $(VENV)/.test-ready
+	$(PYTEST) $(LONG) $(SHARED)
+
+golden: $(VENV)/.test-ready  ## write what tests/golden holds anew, to be read before it is committed
+	$(PYTEST) tests/core/test_prose.py --golden
 
 check: $(VENV)/.test-ready  ## ruff and mypy
 	$(BIN)/ruff check .

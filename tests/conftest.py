@@ -1,8 +1,10 @@
-"""Models whose answers are known, and images to attack."""
+"""Models whose answers are known, images to attack, and what holds for the whole run of tests."""
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,51 @@ from torch import Tensor, nn
 from apr_core.data.sample import load_sample
 from apr_core.models import Classifier, build_model
 from apr_core.models.pixel_attention import PixelAttention
+from tests import processes
 
 ROOT = Path(__file__).parents[1]
+PATIENCE = 600.0
+"""Seconds that a test waits for an event: so many that only a hang reaches them."""
 KEPT_APART = {"APR_CLASSROOM": "classroom", "APR_RUNS": "runs"}
 """Where the app keeps what people do; tests have folders of their own."""
+
+
+LONG_MINUTES = pytest.StashKey[float]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long-minutes",
+        type=float,
+        default=float("inf"),
+        help="begin no further test marked long after so many minutes",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    processes.mark_children()
+    config.stash[LONG_MINUTES] = time.monotonic() + 60 * config.getoption("--long-minutes")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("long") and time.monotonic() > item.config.stash[LONG_MINUTES]:
+        pytest.skip("left out: the minutes for long tests are spent")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """No process that a test started outlives the tests."""
+    yield
+    left = processes.left_behind(os.environ[processes.MARK])
+    assert left == [], "processes that tests started and did not end"
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to pass"
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="session", autouse=True)

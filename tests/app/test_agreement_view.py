@@ -35,7 +35,7 @@ from apr_ui.attention.agreement_words import (
     means_table,
     sentence,
 )
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 
 APR, AT = "cifar10-resnet20-apr", "cifar10-resnet20-at"
 
@@ -71,7 +71,7 @@ def record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Agreemen
 
 
 def open_page(page: str, **state: object) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
     for name, value in state.items():
         app.session_state[name.replace("__", ".")] = value
     app.switch_page(f"pages/{page}.py")

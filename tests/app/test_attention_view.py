@@ -29,14 +29,14 @@ from apr_ui.attention.link import AttentionView, view_from_params, view_to_param
 from apr_ui.attention.map_files import as_table, contact_sheet
 from apr_ui.attention.view import ATTENTION, WORDS, Map, limits_of, map_of, methods_of, scenes_of
 from apr_ui.heat import heat_picture
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 
 APR, VANILLA = "cifar10-resnet20-apr", "cifar10-resnet20-vanilla"
 EDITS = (PixelEdit(3, 5, (255, 0, 0)),)
 
 
 def open_page(**state: object) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
     for name, value in state.items():
         app.session_state[f"attention.{name}"] = value
     app.switch_page("pages/attention.py")
@@ -85,7 +85,7 @@ def test_a_model_without_attention_says_so_and_shows_the_rest() -> None:
 
 
 def test_a_link_restores_the_view() -> None:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
     for name, value in {
         "model": VANILLA, "index": "3", "class": "4", "methods": "saliency,nonsense",
         "opacity": "0.25", "edits": "31.0.0a00ff",
@@ -107,7 +107,7 @@ def test_a_link_restores_the_view() -> None:
 
 
 def test_a_link_to_no_image_is_one_sentence() -> None:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
     app.query_params["model"], app.query_params["index"] = VANILLA, "cat"
     app.session_state["attention.methods"] = []
     app.switch_page("pages/attention.py")
@@ -197,7 +197,7 @@ def test_a_view_that_cannot_be_is_refused(name: str, value: str, said: str) -> N
 def test_a_picture_of_ones_own_comes_with_the_link() -> None:
     image = load_test_image(3)[0].flip(2)
     png = base64.urlsafe_b64encode(to_png(image)).decode().rstrip("=")
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
     for name, value in {
         "model": APR, "picture": png, "label": "ship", "methods": "attention",
         "edits": "3.5.ff0000",

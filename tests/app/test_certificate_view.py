@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -26,7 +25,7 @@ from apr_ui.permalink import to_params
 from apr_ui.proof.finding import MOST_DOUBTS, find_proof
 from apr_ui.proof.words import seal_words
 from apr_ui.resources import service
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT, wait_until
 
 PLUS, VANILLA = "cifar10-resnet20-apr-plus", "cifar10-resnet20-vanilla"
 CERTIFIED, DOUBTFUL, WRONG = 0, 354, 61
@@ -44,16 +43,13 @@ def request(index: int, model: str = PLUS, **changes: int) -> AttackRequest:
 def open_run(asked: AttackRequest) -> AppTest:
     """The Attack page with a run that has ended."""
     service().submit(asked)
-    deadline = time.monotonic() + 60
-    while service().view(asked.run_id).live:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not service().view(asked.run_id).live)
     return open_page(asked)
 
 
 def open_page(asked: AttackRequest) -> AppTest:
     """The Attack page at a run's link."""
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
     app.switch_page("pages/attack.py")
     for name, value in to_params(asked).items():
         app.query_params[name] = value

@@ -27,13 +27,13 @@ from apr_ui.classes.view import (
     view_of,
 )
 from apr_ui.resources import evaluations
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 
 APR, VANILLA = "cifar10-resnet20-apr", "cifar10-resnet20-vanilla"
 
 
 def open_page(**state: object) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
     for name, value in state.items():
         app.session_state[name.replace("_", ".")] = value
     app.switch_page("pages/classes.py")

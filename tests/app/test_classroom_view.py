@@ -21,14 +21,14 @@ from apr_ui.lesson.responsible import SECTIONS
 from apr_ui.lesson.shows import BETS, prepare, settled_bet
 from apr_ui.lesson.steps import LESSON, minutes_of
 from apr_ui.resources import classrooms
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 
 PLAN = first_plan()
 FLIPPED = next(entry.outcome for entry in load_gallery() if entry.kind == "flips")
 
 
 def open_page(**params: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
     for name, value in params.items():
         app.query_params[name] = value
     app.switch_page("pages/classroom.py")
@@ -206,7 +206,7 @@ def test_what_a_teacher_answered_alone_is_not_shown_to_the_class() -> None:
 
 
 def test_the_page_on_responsible_use_says_it_all() -> None:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
     app.switch_page("pages/responsible.py")
     app.run()
     assert [each.value for each in app.subheader] == [title for title, _ in SECTIONS]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -30,7 +29,7 @@ from apr_ui.page_table import page_entry
 from apr_ui.permalink import to_params
 from apr_ui.resources import probabilities, service
 from apr_ui.words import percent
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT, wait_until
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
 WINNER = FLIP.outcome.edits[0]
@@ -38,7 +37,7 @@ GREY = PixelEdit(WINNER.x, WINNER.y, (128, 128, 128))
 
 
 def open_page(**params: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
     app.switch_page(page_entry("hand").script)
     for name, value in params.items():
         app.query_params[name] = value
@@ -81,10 +80,7 @@ def said(app: AppTest) -> str:
 
 
 def wait_for(run_id: str) -> None:
-    deadline = time.monotonic() + 120
-    while service().view(run_id).live:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not service().view(run_id).live)
 
 
 def test_the_page_begins_with_the_clean_picture() -> None:
@@ -258,7 +254,8 @@ def test_another_page_plays_without_hints_and_without_a_choice_of_pixels() -> No
         )  # fmt: skip
         st.text(f"{game.queries} queries")
 
-    app = AppTest.from_function(script, kwargs={"index": FLIP.index}, default_timeout=60).run()
+    index = {"index": FLIP.index}
+    app = AppTest.from_function(script, kwargs=index, default_timeout=PATIENCE).run()
     assert not app.exception
     assert app.text[0].value == "0 queries"
     assert not app.segmented_control
@@ -303,8 +300,8 @@ def ended() -> RunView:
     own = AttackService()
     image, label = load_test_image(FLIP.index)
     ticket = own.submit(AttackRequest(FLIP.model, image, label, FLIP.index, FLIP.config))
-    while (view := own.view(ticket.run_id)).live:
-        time.sleep(0.02)
+    wait_until(lambda: not own.view(ticket.run_id).live)
+    view = own.view(ticket.run_id)
     own.close()
     assert view.phase is Phase.ENDED
     return view

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 
 import pytest
@@ -18,7 +17,7 @@ from apr_core.runs import BEHIND_LATTICE, SERVED, AttackRequest
 from apr_ui import limits
 from apr_ui.permalink import from_params, to_params
 from apr_ui.resources import service
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT, wait_until
 
 MODEL = "cifar10-resnet20-vanilla"
 QUICK = OnePixelConfig(population=8, generations=1, stop=Stop.BUDGET, seed=77)
@@ -27,7 +26,7 @@ MARKUP = "![x](http://evil.example/x.png)"
 
 
 def open_page(page: str, params: dict[str, str]) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE)
     app.run()
     app.switch_page(f"pages/{page}.py")
     for name, value in params.items():
@@ -41,10 +40,7 @@ def request(index: int = 9, **changes: int) -> AttackRequest:
 
 
 def wait_for(run_id: str) -> None:
-    deadline = time.monotonic() + 60
-    while service().view(run_id).live:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not service().view(run_id).live)
 
 
 HOSTILE = {
@@ -198,18 +194,10 @@ def ask(seeds: int) -> AppTest:
                 break
         st.text(str(seed))
 
-    return AppTest.from_function(script, kwargs={"seeds": seeds}, default_timeout=60).run()
+    return AppTest.from_function(script, kwargs={"seeds": seeds}, default_timeout=PATIENCE).run()
 
 
-@pytest.fixture
-def tidy():
-    yield
-    with service()._changed:
-        for run in service()._runs.values():
-            run.cancelled = True
-
-
-def test_a_session_has_so_many_runs_going(tidy, monkeypatch) -> None:
+def test_a_session_has_so_many_runs_going(monkeypatch) -> None:
     monkeypatch.setattr(limits, "MOST_LIVE", 4)
     app = ask(10)
     assert not app.exception
@@ -218,7 +206,7 @@ def test_a_session_has_so_many_runs_going(tidy, monkeypatch) -> None:
     assert not ask(3).error  # another session has room of its own
 
 
-def test_a_session_asks_so_often_a_minute(tidy, monkeypatch) -> None:
+def test_a_session_asks_so_often_a_minute(monkeypatch) -> None:
     monkeypatch.setattr(limits, "MOST_A_MINUTE", 5)
     app = ask(10)
     assert not app.exception

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import time
 from dataclasses import replace
 from itertools import permutations
 
@@ -29,12 +28,12 @@ from apr_ui.pictures import magnified, mapped, ringed
 from apr_ui.player.data import player_data
 from apr_ui.proof.truth import BARE, MASKED, as_table, in_words
 from apr_ui.resources import scorer, service
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT, wait_until
 
 
 def open_page(entry: PageEntry) -> AppTest:
     """The app as it stands on one page."""
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
     if entry is not PAGES[0]:
         app.switch_page(entry.script)
         app.run()
@@ -66,14 +65,12 @@ def test_a_map_is_drawn_on_request(behind: str) -> None:
 
         offer_map("cifar10-resnet20-vanilla", *load_test_image(0))
 
-    app = AppTest.from_function(script, default_timeout=60).run()
+    app = AppTest.from_function(script, default_timeout=PATIENCE).run()
     assert not any("pixels break it" in text.value for text in app.markdown)
     app.segmented_control(key="attack.map-of").set_value(behind).run()
     app.button(key="attack.map-draw").click().run()
     ticket = app.session_state["attack.map-ticket"]
-    deadline = time.monotonic() + 60
-    while service().view(ticket.run_id).live and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: not service().view(ticket.run_id).live)
     app.run()
     assert not app.exception
     found = service().view(ticket.run_id).outcome
@@ -178,8 +175,8 @@ def test_the_animation_has_a_frame_a_generation() -> None:
     service = AttackService()
     shortest = min(load_gallery(), key=lambda entry: entry.outcome.generations)
     ticket = service.submit(request_of(shortest))
-    while (view := service.view(ticket.run_id)).live:
-        time.sleep(0.05)
+    wait_until(lambda: not service.view(ticket.run_id).live)
+    view = service.view(ticket.run_id)
     service.close()
     gif = Image.open(io.BytesIO(animation(view)))
     assert gif.format == "GIF"
@@ -247,7 +244,7 @@ def test_the_settings_of_a_link_stand_on_every_page() -> None:
     image, label = load_test_image(5)
     config = OnePixelConfig(pixels=3, population=50, generations=7, seed=9, stop=Stop.BUDGET)
     request = AttackRequest("cifar10-resnet20-apr", image, label, 5, config)
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE)
     app.switch_page(page_entry("attack").script)
     for name, value in to_params(request).items():
         app.query_params[name] = value

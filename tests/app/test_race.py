@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import io
 import shutil
-import time
 from dataclasses import replace
 
 import pandas as pd
@@ -42,7 +41,7 @@ from apr_ui.race.words import (
     status_words,
 )
 from apr_ui.resources import probabilities, scorer, service
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT, wait_until
 
 VANILLA, APR = "cifar10-resnet20-vanilla", "cifar10-resnet20-apr"
 SMALL = OnePixelConfig(population=40, generations=6)
@@ -111,7 +110,7 @@ def test_a_picture_without_a_class_has_the_first_models_for_all() -> None:
 
 
 def open_page(**params: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
     app.switch_page(page_entry("compare").script)
     for name, value in params.items():
         app.query_params[name] = value
@@ -127,10 +126,7 @@ def address_of(app: AppTest) -> dict[str, str]:
 
 def run_to_the_end(app: AppTest) -> list[RunView]:
     tickets = app.session_state["compare.race"].tickets
-    deadline = time.monotonic() + 120
-    while any(service().view(ticket.run_id).live for ticket in tickets):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not any(service().view(ticket.run_id).live for ticket in tickets))
     app.run()
     assert not app.exception
     return [service().view(ticket.run_id) for ticket in tickets]
@@ -260,10 +256,7 @@ def test_another_race_ends_the_one_before() -> None:
     app.run()
     app.button(key="compare.go").click().run()
     run_to_the_end(app)
-    deadline = time.monotonic() + 60
-    while any(service().view(ticket.run_id).live for ticket in before):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not any(service().view(ticket.run_id).live for ticket in before))
     ends = {service().view(ticket.run_id).outcome.status for ticket in before}
     assert ends == {Status.CANCELLED}
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 
 ENDING = """
 import time
@@ -34,7 +34,7 @@ def test_python_ends_well_though_an_attack_is_under_way(tmp_path: Path) -> None:
         env=os.environ | {"APR_RUNS": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert (ended.returncode, ended.stderr.count("terminate called")) == (0, 0), ended.stderr

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from apr_core.evaluation.tables import make_tables
 from apr_ui.results.charts import trade_off
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 
 PLUS = "cifar10-resnet20-apr-plus"
 
@@ -27,7 +27,7 @@ def test_what_is_bought_and_what_is_proven_are_shares_of_all_images() -> None:
 def test_the_curves_that_were_picked_are_still_picked_on_the_way_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
     app.switch_page("pages/results.py")
     app.run()
     first = app.multiselect(key="results.curves").value

@@ -8,15 +8,20 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests import processes
+from tests.conftest import PATIENCE, wait_until
+
 ROOT = Path(__file__).parents[2]
+PATIENT = 1000 * PATIENCE / 2
+"""Milliseconds: a busy machine is no failure."""
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -29,7 +34,7 @@ QUIET = [
     "--disable-sync",
 ]
 
-expect.set_options(timeout=60_000)  # a busy machine is no failure
+expect.set_options(timeout=PATIENT)
 
 
 class Server:
@@ -44,28 +49,32 @@ class Server:
             port = probe.getsockname()[1]
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
         self.url = f"http://127.0.0.1:{port}"
+        self._mark = f"{os.environ[processes.MARK]}-{uuid.uuid4().hex}"
         self._runs = tempfile.TemporaryDirectory(prefix="apr-runs-", ignore_cleanup_errors=True)
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | {"APR_RUNS": self._runs.name} | (environment or {}),
+            env=os.environ
+            | {"APR_RUNS": self._runs.name, processes.MARK: self._mark}
+            | (environment or {}),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def wait(self, seconds: float = 120) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2):
-                    return
-            except OSError:
-                time.sleep(0.2)
-        raise TimeoutError(f"The app did not come up at {self.url}.")
+    def wait(self) -> None:
+        wait_until(self._answers)
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.process.communicate()[1]
+        try:
+            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=PATIENCE):
+                return True
+        except OSError:
+            return False
 
     def stop(self) -> str:
-        """End the server; returns what it wrote to standard error."""
+        """End the server and the trainings that outlive it; returns what it wrote to stderr."""
         self.process.terminate()
         return self._end()
 
@@ -75,7 +84,8 @@ class Server:
         self._end()
 
     def _end(self) -> str:
-        written = self.process.communicate(timeout=30)[1]
+        written = self.process.communicate(timeout=PATIENCE)[1]
+        processes.end_all(self._mark)
         self._runs.cleanup()
         return written
 
@@ -91,9 +101,9 @@ def fresh_server() -> Iterator[Server]:
         server.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """One server for the tests of a module; it must not have logged an error at the end."""
+    """One server for all tests; it must not have logged an error at the end."""
     shared = Server()
     shared.wait()
     yield shared
@@ -119,7 +129,7 @@ def page(chromium: Browser) -> Iterator[Page]:
     """A tab that must not ask anything of a host but this one, nor raise."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
-    tab.set_default_timeout(60_000)
+    tab.set_default_timeout(PATIENT)
     raised: list[str] = []
     abroad: list[str] = []
     tab.on("pageerror", lambda error: raised.append(str(error)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from apr_core.data.sample import load_test_image
 from apr_core.gallery import load_gallery
 from apr_ui.page_table import PAGES
 from tests.browser.conftest import Server
+from tests.conftest import wait_until
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
 FLIP_NUMBER = load_gallery().index(FLIP)
@@ -27,10 +27,8 @@ def hunt(page: Page) -> None:
     page.get_by_role("button", name="Hunt for the pixel").click()
 
 
-def wait_for_status(page: Page, status: str, seconds: float = 120) -> None:
-    expect(page.get_by_test_id("player")).to_have_attribute(
-        "data-status", status, timeout=seconds * 1000
-    )
+def wait_for_status(page: Page, status: str) -> None:
+    expect(page.get_by_test_id("player")).to_have_attribute("data-status", status)
 
 
 GENERATION_AND_CANVAS = """player => [
@@ -39,7 +37,7 @@ GENERATION_AND_CANVAS = """player => [
 ]"""
 
 
-def watch(page: Page, last: int, seconds: float = 60) -> dict[int, str]:
+def watch(page: Page, last: int) -> dict[int, str]:
     """The canvas as it was last at each generation that was on the screen.
 
     A generation begins with the candidates where the one before left them: the last one is looked
@@ -48,13 +46,14 @@ def watch(page: Page, last: int, seconds: float = 60) -> dict[int, str]:
     player = page.get_by_test_id("player")
     player.wait_for()
     seen: dict[int, str] = {}
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+
+    def looked() -> bool:
         generation, canvas = player.evaluate(GENERATION_AND_CANVAS)
         if generation:
             seen[int(generation)] = canvas
-        if last in seen and len(set(seen.values())) == len(seen):
-            break
+        return last in seen and len(set(seen.values())) == len(seen)
+
+    wait_until(looked)
     return seen
 
 
@@ -135,7 +134,19 @@ def test_the_downloaded_page_replays_the_run(server: Server, page: Page, tmp_pat
     expect(player).to_have_attribute("data-generation", str(FLIP.outcome.generations - 1))
 
 
-@pytest.mark.parametrize("entry", PAGES, ids=lambda entry: entry.key)
+FRAMED_FIRST = "attack"
+"""The others are among the first requests in the test after, and each alone in the long tests."""
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(
+            entry, id=entry.key, marks=[] if entry.key == FRAMED_FIRST else [pytest.mark.long]
+        )
+        for entry in PAGES
+    ],
+)
 def test_a_deep_link_is_framed_at_the_very_first_request(
     fresh_server: Server, page: Page, entry
 ) -> None:

@@ -15,7 +15,7 @@ from apr_core.attacks.scoring import as_input
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import from_png
 from apr_core.gallery import load_gallery
-from tests.browser.conftest import Server
+from tests.browser.conftest import PATIENT, Server
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
 WINNER = FLIP.outcome.edits[0]
@@ -192,13 +192,14 @@ def test_another_picture_is_another_game(server: Server, page: Page) -> None:
     expect_edits(page, (5, 5, (0, 0, 0)))
 
 
+@pytest.mark.long
 def test_a_hint_is_given_by_button_and_by_key(server: Server, page: Page) -> None:
     open_board(page, server)
     click_pixel(page, WINNER.x, WINNER.y)
     expect_tries(page, 1)
     page.get_by_role("button", name="Hint").click()
     board = page.get_by_test_id("canvas")
-    expect(board).to_have_attribute("data-hint", "hot", timeout=120_000)
+    expect(board).to_have_attribute("data-hint", "hot")
     expect(page.get_by_text(f"x {WINNER.x}, y {WINNER.y} is hot")).to_be_visible()
     picture(page).focus()
     for _ in range(8):
@@ -221,7 +222,7 @@ def test_then_the_search_tries_and_both_are_shown(server: Server, page: Page) ->
         expect(page.get_by_role("img", name=title)).to_be_visible(timeout=120_000)
     expect(page.get_by_text("after 1 query").first).to_be_visible()
     page.get_by_role("button", name="Give it the full 40,400 queries").click()
-    expect(player).to_have_attribute("data-status", "flipped", timeout=120_000)
+    expect(player).to_have_attribute("data-status", "flipped")
     told = page.get_by_text(f"after 1 query, the search after {FLIP.outcome.queries:,}")
     expect(told).to_be_visible()
     page.reload()
@@ -233,7 +234,7 @@ def test_a_finger_taps_and_a_held_one_aims(server: Server, chromium: Browser) ->
         viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
     )
     tab = context.new_page()
-    tab.set_default_timeout(60_000)
+    tab.set_default_timeout(PATIENT)
     open_board(tab, server)
     picture(tab).scroll_into_view_if_needed()
     picture(tab).tap(position=place_of(tab, 10, 12))
@@ -247,7 +248,7 @@ def test_a_finger_taps_and_a_held_one_aims(server: Server, chromium: Browser) ->
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
     send("touchStart", (20, 20))
-    tab.wait_for_timeout(600)
+    expect(tab.get_by_test_id("canvas")).to_have_attribute("data-y", "20")  # it aims
     send("touchMove", (21, 23))
     expect(tab.get_by_test_id("canvas")).to_have_attribute("data-y", "23")
     send("touchEnd")

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,11 +27,10 @@ from apr_core.runs import BEHIND_LATTICE, AttackRequest, Phase, RunView
 from apr_core.scorers import load_scorer
 from apr_core.service import AttackService
 from apr_core.types import InputError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, wait_until
 from tests.core.small import double
 
 MODEL = "cifar10-resnet20-vanilla"
-PATIENCE = 100.0
 BUDGET = OnePixelConfig(population=60, generations=20, stop=Stop.BUDGET)
 ray = pytest.importorskip("ray", reason="Ray is an extra: requirements-cluster.txt")
 
@@ -76,9 +74,9 @@ def run(load: Callable[[str], Scoring], rows: range, trouble: Callable[[], None]
     service = AttackService(load)
     try:
         ids = [service.submit(request(row)).run_id for row in rows]
-        wait(lambda: all(_view(service, one).snapshots for one in ids))
+        wait_until(lambda: all(_view(service, one).snapshots for one in ids))
         trouble()
-        wait(lambda: not any(_view(service, one).live for one in ids))
+        wait_until(lambda: not any(_view(service, one).live for one in ids))
         return [_view(service, one) for one in ids]
     finally:
         service.close()
@@ -88,13 +86,6 @@ def _view(service: AttackService, run_id: str) -> RunView:
     view = service.view(run_id)
     assert view is not None
     return view
-
-
-def wait(until: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not until():
-        assert time.monotonic() < deadline, "it never came to pass"
-        time.sleep(0.05)
 
 
 def kill(count: int) -> None:
@@ -132,7 +123,9 @@ def test_a_proof_comes_from_afar(load) -> None:
     assert torch.equal(here, there)
 
 
-@pytest.mark.parametrize("killed", [0, 1, 2])
+@pytest.mark.parametrize(
+    "killed", [1, *(pytest.param(count, marks=pytest.mark.long) for count in (0, 2))]
+)
 def test_runs_end_as_they_do_in_one_process(load, killed: int) -> None:
     rows = range(3)
     alone = run(load_scorer, rows, lambda: None)
@@ -144,7 +137,7 @@ def test_runs_end_as_they_do_in_one_process(load, killed: int) -> None:
         for mine, other in zip(ours.snapshots, theirs.snapshots, strict=True):
             assert torch.equal(mine.positions, other.positions)
             assert torch.equal(mine.colours, other.colours)
-    wait(lambda: len(replicas()) == 2)
+    wait_until(lambda: len(replicas()) == 2)
 
 
 def test_a_model_that_is_not_there_ends_its_own_run(load) -> None:
@@ -177,6 +170,7 @@ def test_an_evaluation_on_a_cluster_has_the_same_record(load, tmp_path, monkeypa
     assert there == here
 
 
+@pytest.mark.long
 def test_seeds_are_trained_on_a_cluster(load, tmp_path, monkeypatch) -> None:
     for name in ("APR_CHECKPOINTS", "APR_TRAINING"):
         monkeypatch.setenv(name, str(tmp_path / name))

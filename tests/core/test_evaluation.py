@@ -47,7 +47,7 @@ from apr_core.models import Classifier, build_model
 from apr_core.models.resnet import ResNet
 from apr_core.types import InputError
 from apr_core.zoo import Card, save_checkpoint
-from tests.conftest import ROOT, LinearModel, answers
+from tests.conftest import PATIENCE, ROOT, LinearModel, answers
 
 FIRST_FIVE = [415, 248, 628, 267, 809]
 ORDER_SHA256 = "2fd1c2c9c9656d39a81bc850444b9b764e2181b1dffe9e04dcfe2d2d14414403"
@@ -436,7 +436,12 @@ def test_flips_found_in_half_precision_are_the_models_own(subject: Subject) -> N
             assert bool(answers(subject.model, edited[None])[0] != label) == rung.flipped
 
 
-def test_a_compiled_search_sees_the_model_and_reports_its_own_flips() -> None:
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.long)])
+def test_a_compiled_search_sees_the_model_and_reports_its_own_flips(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced and run as it is; at length, made into machine code too."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     model = Classifier(ResNet((4, 8), blocks=1, num_classes=10)).eval()
     images, _, _ = choose_images(60)
     plain, compiled = Scorer(model), Scorer(model, compiled=True)
@@ -572,7 +577,8 @@ def test_two_processes_share_the_images(zoo: str, results: Path, tmp_path: Path)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-m", "apr_core", *command, "--workers", "2"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200, check=False,
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE,
+        check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     (together,), _ = load_records()

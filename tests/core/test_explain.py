@@ -160,7 +160,19 @@ def test_every_architecture_is_held_to_that() -> None:
     assert set(ARCHITECTURES.names) == {"resnet20", "resnet18", "vgg16"}
 
 
-@pytest.mark.parametrize("card", SHIPPED, ids=lambda card: card.name)
+SMALL = "resnet20"
+"""The larger architectures take several times as long."""
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        pytest.param(
+            card, id=card.name, marks=[] if card.architecture == SMALL else [pytest.mark.long]
+        )
+        for card in SHIPPED
+    ],
+)
 def test_what_should_add_up_does_on_every_shipped_model(card: Card, batch) -> None:
     """But behind what rounds, as JPEG does, and for DeepLift behind a gate: those own up to it."""
     model, rounds = load_model(card.name), card.defence == "it"

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
+from PIL import ImageFile
 
 from apr_core import strict
 from apr_core.data.images import MAX_SCANS, read_picture
 from apr_core.types import LONGEST_MESSAGE, InputError, shown
+from scripts.fuzz import boundary as bounds
 from scripts.fuzz.__main__ import all_boundaries, fuzz
 from scripts.fuzz.boundary import Attempt, Boundary, BoundError, Tally, apart, hold, is_plain
 from scripts.nasty_pictures import corpus, many_scans
+from tests.conftest import PATIENCE
 
 INPUTS = 40
 BOUNDARIES = {boundary.name: boundary for boundary in all_boundaries()}
@@ -35,12 +38,19 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seconds are an aim for a quick processor, and nothing that a test can hold any to."""
+    monkeypatch.setattr(bounds, "MOST_SECONDS", PATIENCE)
+
+
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("inputs", [INPUTS, pytest.param(600, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", BOUNDARIES)
-def test_whatever_comes_gives_a_right_result_or_a_plain_error(name: str) -> None:
-    found = fuzz(BOUNDARIES[name], seconds=60, inputs=INPUTS)
+def test_whatever_comes_gives_a_right_result_or_a_plain_error(name: str, inputs: int) -> None:
+    found = fuzz(BOUNDARIES[name], seconds=PATIENCE, inputs=inputs)
     assert found.failure == ""
-    assert found.inputs >= INPUTS
+    assert found.inputs >= inputs
     assert found.right_results + found.plain_errors == found.inputs
 
 
@@ -67,7 +77,7 @@ def break_off(value: int) -> None:
 
 
 def take_long(value: int) -> None:
-    until = time.process_time() + 2.1
+    until = time.process_time() + 0.06
     while time.process_time() < until:
         pass
 
@@ -88,14 +98,17 @@ def write_beside(value: int) -> None:
     ],
 )
 def test_what_is_amiss_is_seen(attempt: Attempt, said: str) -> None:
-    found = fuzz(boundary_of(attempt), seconds=30, inputs=1)
+    found = fuzz(boundary_of(attempt), seconds=PATIENCE, inputs=1)
     assert re.search(said, found.failure)
 
 
 @pytest.mark.parametrize(
-    ("attempt", "said"), [(take_long, r"took 2\.\d"), (take_much, r"\d{3} MB")]
+    ("attempt", "said"), [(take_long, r"took \d+\.\d\d s"), (take_much, r"\d{3} MB")]
 )
-def test_what_is_out_of_bounds_is_seen(attempt: Attempt, said: str) -> None:
+def test_what_is_out_of_bounds_is_seen(
+    attempt: Attempt, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "MOST_SECONDS", 0.05)
     with pytest.raises(BoundError, match=said):
         hold(attempt, 0, Tally())
     hold(attempt, 0, Tally(), works=True)  # a right result may take its time, where it is work
@@ -103,11 +116,11 @@ def test_what_is_out_of_bounds_is_seen(attempt: Attempt, said: str) -> None:
 
 def test_what_is_written_beside_its_folder_is_seen() -> None:
     with pytest.raises(AssertionError, match="opened"):
-        fuzz(boundary_of(write_beside), seconds=30, inputs=1)
+        fuzz(boundary_of(write_beside), seconds=PATIENCE, inputs=1)
 
 
 def test_refusals_are_counted() -> None:
-    found = fuzz(boundary_of(refuse), seconds=30, inputs=4)
+    found = fuzz(boundary_of(refuse), seconds=PATIENCE, inputs=4)
     assert (found.plain_errors, found.right_results, found.kinds_of_error) == (4, 0, 4)
 
 
@@ -119,22 +132,28 @@ def test_the_corpus_is_the_same_each_time_and_small() -> None:
     assert sum(map(len, corpus().values())) < 500_000
 
 
+@pytest.fixture(scope="module")
+def nasty() -> dict[str, bytes]:
+    return corpus()
+
+
 @pytest.mark.parametrize("name", corpus())
-def test_a_nasty_picture_is_read_or_refused(name: str) -> None:
+def test_a_nasty_picture_is_read_or_refused(name: str, nasty: dict[str, bytes]) -> None:
     tally = Tally()
     with apart(BOUNDARIES["pictures"]) as attempt:
-        hold(attempt, (corpus()[name], name), tally)
+        hold(attempt, (nasty[name], name), tally)
     assert tally.tried == 1
     assert tally.refused or MEANT.search(name), f"{name} was taken for a picture"
 
 
-def test_a_scan_that_is_said_again_and_again_is_refused_before_it_is_read() -> None:
-    data = many_scans(5000, 20_000)
-    began = time.process_time()
-    with pytest.raises(InputError, match=r"scans in .* at most 50; open it and save it again\."):
-        read_picture(data)
-    assert time.process_time() - began < 0.5
+def test_a_scan_that_is_said_again_and_again_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     read_picture(many_scans(100, MAX_SCANS - 10))
+    data = many_scans(5000, 20_000)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(InputError, match=rf"scans in .*{MAX_SCANS}"):
+        read_picture(data)
 
 
 # Sentences and values

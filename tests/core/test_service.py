@@ -21,9 +21,8 @@ from apr_core.runs import BEHIND_LATTICE, AttackRequest, MapRequest, Phase, RunV
 from apr_core.scorers import load_scorer
 from apr_core.service import CLAIM_SECONDS, AttackService
 from apr_core.types import InputError
-from tests.conftest import ConstantModel, LinearModel, answers
+from tests.conftest import PATIENCE, ConstantModel, LinearModel, answers
 
-PATIENCE = 20.0
 """Seconds until a wait gives up: none is near it unless something hangs."""
 ONE_SENTENCE = re.compile(r"(?:(?![.!?]\s)[^\n])+\.")
 LONG = OnePixelConfig(population=8, generations=5000, stop=Stop.BUDGET)

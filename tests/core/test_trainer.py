@@ -30,7 +30,7 @@ from apr_core.training.fit import Progress
 from apr_core.training.recipes import TrainConfig
 from apr_core.types import InputError
 from apr_core.zoo import is_own, load_card, load_model, model_names
-from tests.conftest import ROOT, answers
+from tests.conftest import PATIENCE, ROOT, answers
 from tests.core.small import QUICK, PlainNet, SmallNet, red_and_blue
 
 CPU = torch.device("cpu")
@@ -222,7 +222,7 @@ def run_workers(count: int, *arguments: str, folder: Path) -> subprocess.Complet
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(  # noqa: PLW1510  its exit code is what is tested
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
 
 
@@ -240,6 +240,7 @@ def test_two_processes_make_what_one_makes(folders: Path, data: Cifar10) -> None
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+@pytest.mark.long
 def test_two_processes_train_one_model_with_the_exact_regulariser(
     folders: Path, data: Cifar10
 ) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from apr_core.training_runs import TrainPhase, holder_of
 from apr_core.training_service import TrainingService, train_command
 from apr_core.types import InputError
 from apr_core.zoo import is_own, load_card, load_model
-from tests.conftest import ROOT
+from tests.conftest import ROOT, wait_until
 from tests.core.small import QUICK, SmallNet
 
 WORKER = str(ROOT / "tests" / "core" / "slow_worker.py")
@@ -57,13 +56,6 @@ def service() -> Iterator[TrainingService]:
     service.close()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def phase(service: TrainingService, request: TrainRequest) -> TrainPhase:
     view = service.view(request.name)
     assert view is not None
@@ -78,7 +70,7 @@ def ended(service: TrainingService, request: TrainRequest) -> bool:
 def test_a_training_is_followed_to_its_checkpoint(service: TrainingService) -> None:
     request = request_for("apr", epochs=2)
     service.submit(request)
-    wait_for(lambda: ended(service, request))
+    wait_until(lambda: ended(service, request))
     view = service.view(request.name)
     assert view.card == load_card(request.name)
     assert is_own(request.name)
@@ -102,25 +94,25 @@ def test_a_training_is_followed_to_its_checkpoint(service: TrainingService) -> N
 def test_one_trains_while_the_others_wait(service: TrainingService) -> None:
     first, second = request_for(epochs=1000), request_for(epochs=2, seed=1)
     tickets = [service.submit(request) for request in (first, second)]
-    wait_for(lambda: phase(service, first) is TrainPhase.RUNNING)
+    wait_until(lambda: phase(service, first) is TrainPhase.RUNNING)
     assert service.view(second.name).queue_place == 1
     assert [view.request for view in service.views()] == [second, first]
-    wait_for(lambda: bool(service.view(first.name).progress))
+    wait_until(lambda: bool(service.view(first.name).progress))
     assert service.cancel(first.name, tickets[0].token)
-    wait_for(lambda: phase(service, first) is TrainPhase.INTERRUPTED)
-    wait_for(lambda: ended(service, second))
+    wait_until(lambda: phase(service, first) is TrainPhase.INTERRUPTED)
+    wait_until(lambda: ended(service, second))
 
 
 def test_a_cancelled_training_goes_on_where_it_was(service: TrainingService) -> None:
     request = request_for(epochs=12)
     ticket = service.submit(request)
-    wait_for(request.state_file.exists)
+    wait_until(request.state_file.exists)
     service.cancel(request.name, ticket.token)
-    wait_for(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
+    wait_until(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
     before = service.view(request.name).progress
     assert before
     service.submit(request)
-    wait_for(lambda: ended(service, request))
+    wait_until(lambda: ended(service, request))
     places = [(report.epoch, report.step) for report in service.view(request.name).progress]
     assert places == [(epoch, step) for epoch in range(1, 13) for step in (1, 2)]
     assert service.view(request.name).progress[0] == before[0]
@@ -129,7 +121,7 @@ def test_a_cancelled_training_goes_on_where_it_was(service: TrainingService) -> 
 def test_only_a_claim_cancels_and_only_the_last_one(service: TrainingService) -> None:
     request = request_for(epochs=1000)
     mine, yours = service.submit(request), service.submit(request)
-    wait_for(lambda: phase(service, request) is TrainPhase.RUNNING)
+    wait_until(lambda: phase(service, request) is TrainPhase.RUNNING)
     assert not service.cancel(request.name, "guess")
     assert not service.cancel("cifar10-no-such", mine.token)
     assert service.view(request.name, yours.token).live  # looking
@@ -137,7 +129,7 @@ def test_only_a_claim_cancels_and_only_the_last_one(service: TrainingService) ->
     assert phase(service, request) is TrainPhase.RUNNING
     assert service.view(request.name, mine.token).live  # watching, and no more than that
     assert service.cancel(request.name, yours.token)
-    wait_for(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
+    wait_until(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
 
 
 def test_who_cancelled_a_training_may_cancel_it_again_once_it_was_resumed(
@@ -146,29 +138,29 @@ def test_who_cancelled_a_training_may_cancel_it_again_once_it_was_resumed(
     request = request_for(epochs=1000)
     mine = service.submit(request)
     assert service.cancel(request.name, mine.token)
-    wait_for(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
+    wait_until(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
     service.submit(request)
-    wait_for(lambda: phase(service, request) is TrainPhase.RUNNING)
+    wait_until(lambda: phase(service, request) is TrainPhase.RUNNING)
     assert not service.cancel(request.name, mine.token)
     monkeypatch.setattr("apr_core.training_service.CLAIM_SECONDS", 0.0)
     assert service.cancel(request.name, mine.token)
-    wait_for(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
+    wait_until(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
 
 
 def test_a_training_that_was_killed_can_be_resumed(service: TrainingService) -> None:
     request = request_for(epochs=12)
     service.submit(request)
-    wait_for(request.state_file.exists)
+    wait_until(request.state_file.exists)
     os.kill(holder_of(request), signal.SIGKILL)
-    wait_for(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
+    wait_until(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
     service.submit(request)
-    wait_for(lambda: ended(service, request))
+    wait_until(lambda: ended(service, request))
 
 
 def test_what_the_command_says_is_told(service: TrainingService) -> None:
     request = request_for("dd")
     service.submit(request)
-    wait_for(lambda: phase(service, request) is TrainPhase.FAILED)
+    wait_until(lambda: phase(service, request) is TrainPhase.FAILED)
     assert service.view(request.name).error.startswith("There is no model 'cifar10-small-vanil")
 
 
@@ -177,7 +169,7 @@ def test_a_command_that_breaks_off_is_told(code: str) -> None:
     service = TrainingService(lambda request, log: [sys.executable, "-c", code])
     request = request_for()
     service.submit(request)
-    wait_for(lambda: phase(service, request) is TrainPhase.FAILED)
+    wait_until(lambda: phase(service, request) is TrainPhase.FAILED)
     assert service.view(request.name).error.startswith("The training broke off (")
     service.close()
 
@@ -186,7 +178,7 @@ def test_a_command_that_cannot_start_is_told() -> None:
     service = TrainingService(lambda request, log: ["/no/such/program"])
     request = request_for()
     service.submit(request)
-    wait_for(lambda: phase(service, request) is TrainPhase.FAILED)
+    wait_until(lambda: phase(service, request) is TrainPhase.FAILED)
     assert "could not start" in service.view(request.name).error
     service.close()
 
@@ -197,11 +189,11 @@ def test_a_new_service_finds_what_the_old_one_left() -> None:
     old = TrainingService(small_command, at_once=2)
     for request in (going, cut, waiting):
         old.submit(request)
-    wait_for(lambda: going.state_file.exists() and cut.state_file.exists())
+    wait_until(lambda: going.state_file.exists() and cut.state_file.exists())
     old._closed.set()  # killed: nothing is interrupted
     old._thread.join()
     os.kill(holder_of(cut), signal.SIGKILL)
-    wait_for(lambda: not holder_of(cut))
+    wait_until(lambda: not holder_of(cut))
     new = TrainingService(small_command)
     try:
         phases = [phase(new, request) for request in (going, cut, waiting)]
@@ -209,9 +201,9 @@ def test_a_new_service_finds_what_the_old_one_left() -> None:
         assert new.view(going.name).progress
         ticket = new.submit(going)
         assert new.cancel(going.name, ticket.token)
-        wait_for(lambda: phase(new, going) is TrainPhase.INTERRUPTED)
+        wait_until(lambda: phase(new, going) is TrainPhase.INTERRUPTED)
         new.submit(waiting)
-        wait_for(waiting.state_file.exists)
+        wait_until(waiting.state_file.exists)
     finally:
         new.close()
         for run in old._runs.values():

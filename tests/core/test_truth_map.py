@@ -65,11 +65,12 @@ def test_each_flip_of_the_map_flips_the_model_the_surest_first(fragile) -> None:
 
 
 def test_a_network_of_this_package_is_mapped_as_the_corner_sweep_sees_it(network, pictures) -> None:
-    label = int(answers(network, pictures)[0])
+    small = pictures[:1, :, 8:24, 8:24]  # a quarter of the pixels, and of the work for each
+    label = int(answers(network, small)[0])
     scorer = Scorer(network)
-    found = run(Survey(scorer, pictures[0], label))
-    swept = corner_sweep(scorer, pictures[:1], torch.tensor([label]), leave=False)
-    assert torch.equal(found.margins, swept.margins.view(32, 32, 8).amin(2))
+    found = run(Survey(scorer, small[0], label))
+    swept = corner_sweep(scorer, small, torch.tensor([label]), leave=False)
+    assert torch.equal(found.margins, swept.margins.view(16, 16, 8).amin(2))
 
 
 def test_certified_pixels_are_not_tried(fragile) -> None:
