@@ -265,9 +265,9 @@ def test_what_nobody_foresaw_ends_one_run_and_not_the_service(
     try:
         service.submit(broken)
         service.submit(sound)
-        wait_for(lambda: phase(service, broken) is TrainPhase.FAILED)
+        wait_until(lambda: phase(service, broken) is TrainPhase.FAILED)
         assert "no such luck" in service.view(broken.name).error
-        wait_for(lambda: ended(service, sound))
+        wait_until(lambda: ended(service, sound))
     finally:
         service.close()
 
