@@ -249,6 +249,8 @@ class AttackService:
 
     def _scorer(self, name: str) -> Scoring:
         if name not in self._scorers:
+            if self._archive:
+                self._archive.note_model(name)
             self._scorers[name] = self._load(name)
         return self._scorers[name]
 
@@ -265,11 +267,15 @@ class AttackService:
         self._keep(run)
 
     def _keep(self, run: Run) -> None:
-        """Note the pace, and leave an ended run to the archive."""
+        """Note the pace, and leave an ended run to the archive, unless one that was asked for since
+        has taken its place there."""
         if run.view.phase is Phase.ENDED:
             self._pace.note(run.view)
-        if self._archive:
-            self._archive.end(run.view)
+        if self._archive is None:
+            return
+        with self._changed:
+            if self._runs.get(run.view.request.run_id, run) is run:
+                self._archive.end(run.view)
 
     def _publish(self, run: Run) -> None:
         """Swap in a new view."""
