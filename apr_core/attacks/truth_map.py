@@ -20,6 +20,8 @@ from apr_core.types import InputError, check_class
 
 PIXELS_A_STEP = 50
 """Pixels whose eight colours are scored together: as many candidates as a generation has."""
+BYTES_A_PIXEL = 8
+"""Of a map in memory: the margin's four, three of the colour, and whether it is broken."""
 
 
 @dataclass(frozen=True, eq=False)
