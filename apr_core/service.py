@@ -251,6 +251,8 @@ class AttackService:
 
     def _scorer(self, name: str) -> Scoring:
         if name not in self._scorers:
+            if self._archive:
+                self._archive.note_model(name)
             self._scorers[name] = self._load(name)
         return self._scorers[name]
 
@@ -267,12 +269,15 @@ class AttackService:
         self._keep(run)
 
     def _keep(self, run: Run) -> None:
-        """Note the pace, and leave an ended run to the archive; neither may end the service."""
+        """Note the pace, and leave an ended run to the archive, unless one that was asked for since
+        has taken its place there. Nothing that goes wrong here ends the service."""
         try:
             if run.view.phase is Phase.ENDED:
                 self._pace.note(run.view)
-            if self._archive:
-                self._archive.end(run.view)
+            with self._changed:
+                latest = self._runs.get(run.view.request.run_id, run)
+                if self._archive and latest is run:
+                    self._archive.end(run.view)
         except Exception:
             LOG.exception("run %s was not kept", run.view.request.run_id)
 

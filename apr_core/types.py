@@ -71,7 +71,9 @@ class Strategy(StrEnum):
     SU2019 = "su2019"
     """r1 + F (r2 - r3) with F = 0.5 and no crossover (Su, Vargas and Sakurai, 2019)."""
     BEST1BIN = "best1bin"
-    """best + F (r1 - r2) with F drawn from [0.5, 1) each generation: SciPy's default."""
+    """best + F (r1 - r2) with F drawn from [0.5, 1) each generation. SciPy's default strategy, as
+    most ports of this attack run it: without crossover, `recombination` being 1 unless it is set,
+    where SciPy's own default is 0.7."""
 
 
 class Fitness(StrEnum):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from apr_core import random
+from apr_core.attacks.confirming import confirm_flips
 from apr_core.attacks.edits import Edits
 from apr_core.attacks.found import Found, margins_of
 from apr_core.attacks.gradient import loss_gradient, score_pixels
@@ -106,19 +107,16 @@ def _first_flips(
     scorer: Scorer, images: Tensor, labels: Tensor, xy: Tensor, rgb: Tensor, wrong: Tensor
 ) -> Tensor:
     """The place (A,) of each image's first flip that the model itself confirms; n for none."""
+
+    def upheld(row: Tensor, at: Tensor) -> Tensor:
+        edited = apply_edits(images[row], xy[row, at][:, None], rgb[row, at][:, None])
+        return scorer.confirm(edited).argmax(1) != labels[row]
+
     size = wrong.shape[1]
-    wrong = wrong.clone()
-    while True:
-        slot = torch.where(wrong.any(1), wrong.long().argmax(1), size)
-        rows = (slot < size).nonzero()[:, 0]
-        if not len(rows) or scorer.exact:
-            return slot
-        at = slot[rows]
-        edited = apply_edits(images[rows], xy[rows, at][:, None], rgb[rows, at][:, None])
-        upheld = scorer.confirm(edited).argmax(1) != labels[rows]
-        if bool(upheld.all()):
-            return slot
-        wrong[rows[~upheld], at[~upheld]] = False
+    if not scorer.exact:
+        places = torch.arange(size, device=wrong.device, dtype=torch.float32).expand_as(wrong)
+        wrong = confirm_flips(wrong, places, upheld)
+    return torch.where(wrong.any(1), wrong.long().argmax(1), size)
 
 
 def corner_sweep(

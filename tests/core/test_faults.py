@@ -14,11 +14,19 @@ from apr_core.attacks.edits import Edits
 from apr_core.attacks.scoring import Scorer, out_of_memory
 from apr_core.attacks.search import Search
 from apr_core.pace import Pace, in_words
-from apr_core.runs import MOST_HISTORY, AttackRequest, Phase, View, history_bytes, known_claim
+from apr_core.runs import (
+    MOST_HISTORY,
+    AttackRequest,
+    MapRequest,
+    Phase,
+    View,
+    history_bytes,
+    known_claim,
+)
 from apr_core.service import AttackService
 from apr_core.types import InputError
 from scripts.faults.injected import FAULTS
-from tests.conftest import LinearModel
+from tests.conftest import LinearModel, answers
 from tests.core.test_service import (  # noqa: F401  its fixtures
     LONG,
     ONE_SENTENCE,
@@ -183,6 +191,18 @@ def test_the_estimate_of_a_history_is_what_it_takes(network, pictures) -> None:
     assert taken == history_bytes(config)
 
 
+def test_the_estimate_of_a_maps_history_is_what_it_takes(network, pictures) -> None:
+    label = int(answers(network, pictures[:1])[0])
+    request = MapRequest("m", pictures[0], label)
+    survey, taken = request.begin(Scorer(network, 400)), 0
+    assert survey.steps == request.steps
+    while survey.live:
+        survey.advance(survey.scorer.score(survey.propose()))
+        shot = survey.snapshot()
+        taken += sum(tensor.nbytes for tensor in (shot.margins, shot.colours, shot.broken))
+    assert taken == request.steps * request.step_bytes
+
+
 def test_big_runs_wait_until_there_is_memory(
     serve, request_for, gated, monkeypatch  # noqa: F811
 ) -> None:  # fmt: skip
@@ -211,6 +231,20 @@ def test_ended_runs_leave_memory_by_their_size(
     known = [service.view(ticket.run_id) is not None for ticket in tickets]
     assert known[:2] == [False, False]
     assert known[-1]
+
+
+def test_ended_maps_leave_memory_by_their_size(
+    serve, small_images, linear_model, monkeypatch  # noqa: F811
+) -> None:  # fmt: skip
+    monkeypatch.setattr("apr_core.room.MAX_BYTES", int(2.5 * 6 * 6 * 8))
+    service = serve({"m": linear_model})
+    labels = answers(linear_model, small_images).tolist()
+    asked = [MapRequest("m", *pair) for pair in zip(small_images, labels, strict=True)]
+    for request in asked:
+        assert end_of(service, service.submit(request).run_id).phase is Phase.ENDED
+    service.submit(MapRequest("m", small_images[0].flip(2), labels[0]))
+    known = [service.view(request.run_id) is not None for request in asked]
+    assert known == [False, False, False, True, True]
 
 
 # Queue and tokens

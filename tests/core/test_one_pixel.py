@@ -163,14 +163,15 @@ def test_su2019_thresholds_go_beyond_the_first_flip(linear_model, small_images) 
     assert all(outcome.true_after < 0.05 for outcome in early)
 
 
-def test_a_search_that_ends_without_a_flip_was_survived() -> None:
-    """Of thirty classes the true one may lead with less than five per cent."""
-    model = ConstantModel([0.1] + [0.0] * 29)
-    config = OnePixelConfig(population=10, generations=5, stop=Stop.SU2019)
+@pytest.mark.parametrize("classes", [30, 100])
+def test_a_threshold_reached_without_a_flip_ends_no_search(classes: int) -> None:
+    """Of many classes the true one may lead with less than five per cent (handed case k11)."""
+    model = ConstantModel([0.3] + [0.0] * (classes - 1))
+    config = OnePixelConfig(population=10, generations=50, stop=Stop.SU2019)
     images = torch.zeros(1, 3, 6, 6, dtype=torch.uint8)
     (outcome,) = OnePixelAttack(model, config).run(images, torch.tensor([0])).outcomes
-    assert outcome.queries < config.max_queries
     assert outcome.status is Status.SURVIVED
+    assert outcome.queries == config.max_queries == 510
 
 
 def test_more_pixels_and_more_generations_never_flip_fewer(linear_model, small_images) -> None:
