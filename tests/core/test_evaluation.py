@@ -47,6 +47,7 @@ from apr_core.models import Classifier, build_model
 from apr_core.models.resnet import ResNet
 from apr_core.types import InputError
 from apr_core.zoo import Card, save_checkpoint
+from apr_ui.results.view import in_a_word
 from tests.conftest import ROOT, LinearModel, answers
 
 FIRST_FIVE = [415, 248, 628, 267, 809]
@@ -69,7 +70,7 @@ def test_wilsons_interval_is_scipys(count: int, total: int) -> None:
 
 def test_the_interval_of_nothing_says_nothing() -> None:
     rate = rate_of(0, 0)
-    assert (rate.rate, rate.low, rate.high) == (0.0, 0.0, 1.0)
+    assert (rate.rate, rate.low, rate.high) == (None, 0.0, 1.0)
 
 
 def test_the_mean_of_five_runs_has_students_interval() -> None:
@@ -562,6 +563,31 @@ def test_the_command_prints_rates_and_writes_the_record(zoo: str, capsys, result
         f"python -m apr_core evaluate --model {zoo} --attack top-gradient --pixels 1 --images 60 "
         "--seed 0"
     )
+
+
+def test_of_nothing_attacked_there_is_no_success_rate(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Case k02: an evaluation of which no picture was attacked, and one from before."""
+    (tmp_path / "hundred_net.py").write_text(
+        "import torch\nfrom torch import nn\n\ndef make():\n    torch.manual_seed(0)\n"
+        "    net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 100)).eval()\n"
+        "    torch.nn.init.constant_(net[1].bias[99:], 99.0)\n    return net\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    command = ["evaluate", "--model", "hundred_net:make", "--images", "8", "--attack", "corners",
+               "--device", "cpu"]  # fmt: skip
+    assert main([*command, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["attacked"], printed["asr"], printed["asr_interval"]) == (0, None, None)
+    assert printed["clean_accuracy"] == 0
+    assert any("0 of 8" in note for note in printed["notes"])
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "0.0% (" not in next(line for line in said.splitlines() if line.startswith("1 pixel"))
+    (record,), _ = load_records()
+    assert record.levels[0].asr.rate is None
+    assert "no rate of 0" in in_a_word(record)
+    old = record.to_json().replace('"rate": null', '"rate": 0.0')
+    assert Record.from_json(old) == record
 
 
 def test_two_processes_share_the_images(zoo: str, results: Path, tmp_path: Path) -> None:
