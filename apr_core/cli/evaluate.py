@@ -97,7 +97,6 @@ def run(args: argparse.Namespace) -> int:
                 lambda progress: _show(bar, progress),
                 workers,
                 spread,
-                args.compile,
             )
     if record is not None and args.ray:
         record = replace(record, hardware=describe_cluster(args.ray))
@@ -131,6 +130,7 @@ def _asked(
         args.draws,
         args.half,
         args.lattice,
+        args.compile,
     )
     return subject, setting, notes
 
@@ -160,14 +160,14 @@ def _on_ray(args: argparse.Namespace, attempt: Attempt) -> Deal:
 def _look(model: str, randomised: bool, attempt: Attempt, places: Tensor) -> tuple[Entries, float]:
     """What became of a group of images, and the seconds it took."""
     started = time.monotonic()
-    entries = attempt(_scorer(model, randomised, attempt.setting, attempt.compiled), places)
+    entries = attempt(_scorer(model, randomised, attempt.setting), places)
     return entries, time.monotonic() - started
 
 
 @lru_cache(maxsize=1)
-def _scorer(model: str, randomised: bool, setting: Setting, compiled: bool) -> Scorer:
+def _scorer(model: str, randomised: bool, setting: Setting) -> Scorer:
     subject, _ = chosen_subject(argparse.Namespace(model=model), default_device(), randomised)
-    return Attempt(setting, {}, compiled).scorer(subject.model)
+    return Attempt(setting, {}).scorer(subject.model)
 
 
 def _share(args: argparse.Namespace) -> int:
