@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SAMPLE = 16
+SAMPLE = 32
 """Images in a timed step, at most."""
 ROUNDS = 3
 SECONDS = 1.0
