@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from apr_core.attacks.edits import Edits
-from apr_core.attacks.scoring import Scoring, out_of_memory
+from apr_core.attacks.scoring import Scoring
+from apr_core.models.answering import out_of_memory
 from apr_core.runs import View, Work
 from apr_core.types import InputError
 

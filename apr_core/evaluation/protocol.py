@@ -231,10 +231,17 @@ def _record(
     notes: list[str],
 ) -> Record:
     setting = attempt.setting
+    correct = sum(verdict.correct for verdict in verdicts)
+    if not correct:
+        notes = [
+            *notes,
+            f"The model labels 0 of {len(verdicts)} images right, so none was attacked; check the "
+            "order of its classes, and how it wants images scaled.",
+        ]
     card = subject.card if not setting.lattice else None  # the card's figures are of the bare model
     return Record(
         setting=setting,
-        clean=rate_of(sum(verdict.correct for verdict in verdicts), len(verdicts)),
+        clean=rate_of(correct, len(verdicts)),
         clean_all=rate_of(card.correct, card.tested) if card else None,
         levels=levels_of(setting, verdicts),
         verdicts=verdicts,

@@ -196,7 +196,7 @@ def check_rate(rate: Rate) -> None:
     """Raise ValueError unless the shares are shares."""
     if not 0 <= rate.count <= rate.total:
         raise ValueError(f"{rate.count} of {rate.total} is no share")
-    if not all(0 <= share <= 1 for share in (rate.rate, rate.low, rate.high)):
+    if not all(0 <= share <= 1 for share in (rate.rate or 0.0, rate.low, rate.high)):
         raise ValueError(f"a rate of {rate.rate} ({rate.low} to {rate.high}) is no share")
 
 
