@@ -82,6 +82,7 @@ class Scorer:
             candidates would count as a flip.
         half: search in half precision (bfloat16 on a CPU). Then too, what matters is confirmed.
         compiled: search on machine code made of the model: see `compile_for`.
+        checked: the model is known to be one to attack, and is not checked.
 
     Raises:
         InputError: the model is not this package's own, or the machine has no compiler, where it is
@@ -99,6 +100,7 @@ class Scorer:
         draws: int = 1,
         half: bool = False,
         compiled: bool = False,
+        checked: bool = False,
     ) -> None:
         self.model = model = as_module(model)
         self.device = device_of(model)
@@ -107,7 +109,7 @@ class Scorer:
         own = isinstance(model, Classifier)
         self.exact = not (own or half or draws > 1)
         self.repeatable = own
-        self._checked = False
+        self._checked = checked
         self._draws, self._half = draws, half
         self._search = prepare(model) if own else model
         if compiled and not own:

@@ -46,7 +46,7 @@ from apr_core.models import Classifier
 from apr_core.models.answering import ask
 from apr_core.models.asking import as_floats, as_labels, check_classes
 from apr_core.models.checking import check_mode, check_not_probabilities
-from apr_core.models.inference import Model, as_module, prepare
+from apr_core.models.inference import Model, as_module, in_training, prepare
 from apr_core.models.switches import FULL_PRECISION
 from apr_core.types import InputError
 
@@ -273,7 +273,7 @@ def _asked(images: object, labels: object) -> tuple[Tensor, Tensor]:
 def _wrap(model: nn.Module) -> LatticeMasking:
     """A model behind the usual lattice, its mode left as it is."""
     wrapper = LatticeMasking(model)
-    wrapper.training = getattr(model, "training", False)
+    wrapper.training = "" in in_training(model)
     return wrapper
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from apr_core.attacks.scoring import default_chunk
 from apr_core.models.answering import ask, reason_of
 from apr_core.models.asking import RGB, as_floats
-from apr_core.models.inference import Model, as_module, device_of, set_evaluating
+from apr_core.models.inference import Function, Model, as_module, device_of, set_evaluating
 from apr_core.models.neighbourhood import NeighbourhoodFront
 from apr_core.models.pixel_attention import PixelAttention
 from apr_core.types import InputError
@@ -106,8 +106,12 @@ def own_copy(model: Model) -> nn.Module:
         InputError: the model cannot be copied.
     """
     try:
-        with torch.inference_mode(False):  # or the copy's weights could have no part in a gradient
-            return set_evaluating(copy.deepcopy(as_module(model))).requires_grad_(False)
+        # in inference mode the copy's weights could have no part in a gradient
+        with torch.inference_mode(False), torch.no_grad():
+            own = set_evaluating(copy.deepcopy(as_module(model)))
+            for weight in own.parameters():
+                weight.requires_grad_(False)
+            return Function(own) if isinstance(own, torch.jit.ScriptModule) else own
     except InputError:
         raise
     except Exception as error:

@@ -22,6 +22,10 @@ TAKES = (
 )
 
 
+class ModelError(InputError):
+    """A model failed on images; its own exception is the cause."""
+
+
 def ask(model: Model, images: Tensor) -> Tensor:
     """A model's logits (B, K) of images (B, C, H, W), in its own precision.
 
@@ -101,7 +105,7 @@ def blaming_model(model: object, images: Tensor) -> Iterator[None]:
     except Exception as error:
         if out_of_memory(error):
             raise
-        raise InputError(
+        raise ModelError(
             f"The model fails on images {tuple(images.shape)} ({reason_of(error)}); "
             f"{_remedy(model, images, str(error))}."
         ) from error

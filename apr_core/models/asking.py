@@ -51,7 +51,7 @@ def as_pictures(images: object, channels: int | None = None) -> Tensor:
         return _as_bytes(pictures, low, high)
     if not -SLACK <= low <= high <= 1 + SLACK:
         raise InputError(
-            f"The images' values go from {low:.4g} to {high:.4g}, but must lie between 0 and 1; "
+            f"The images' values go from {low:.4g} to {high:.4g}, but must lie in [0, 1]; "
             f"{_scaling_remedy(low, high)}."
         )
     return pictures if low >= 0 and high <= 1 else pictures.clamp(0, 1)
