@@ -104,4 +104,9 @@ class Status(StrEnum):
     SURVIVED = "survived"
     MISCLASSIFIED = "misclassified"
     """The model was wrong about the clean image, which was therefore not attacked."""
+    SKIPPED = "skipped"
+    """The target is the image's own class: there is nothing to attack."""
     CANCELLED = "cancelled"
+
+
+NOT_ATTACKED = (Status.MISCLASSIFIED, Status.SKIPPED)

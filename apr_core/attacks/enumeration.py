@@ -22,7 +22,6 @@ from apr_core.attacks.gradient import loss_gradient, score_pixels
 from apr_core.attacks.pixels import apply_edits
 from apr_core.attacks.scoring import Scorer, as_input
 from apr_core.models.inference import evaluating
-from apr_core.types import InputError
 
 CORNERS = torch.tensor(list(product((0, 255), repeat=3)))
 """The eight corners of the RGB cube, (8, 3)."""
@@ -198,10 +197,4 @@ def input_gradient(scorer: Scorer, images: Tensor, labels: Tensor) -> Tensor:
     """
     with torch.enable_grad(), evaluating(scorer.model):
         probe = as_input(images).requires_grad_()
-        try:
-            return loss_gradient(scorer.answer(probe), labels, probe)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"The model gives no gradient ({reason}); leave out the attacks that need one."
-            ) from None
+        return loss_gradient(scorer.answer(probe), labels, probe)

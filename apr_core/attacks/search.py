@@ -34,7 +34,7 @@ class Search:
         indices: (B,) int64 or None for 0, 1, ...; with the seed they fix each image's draws.
 
     Raises:
-        InputError: a label or a target is no class of the model, or a target is the label.
+        InputError: a label or a target is no class of the model, or every target is the label.
     """
 
     def __init__(
@@ -61,7 +61,8 @@ class Search:
         self._before = Readings.of(clean[:, None], labels).first()
         state = one_pixel.init(config, images, labels, targets.to(device), self.indices)
         self.misclassified = self._before.leading != labels
-        self.state: AttackState = one_pixel.finish(state, self.misclassified)
+        self.skipped = labels == targets.to(device)
+        self.state: AttackState = one_pixel.finish(state, self.misclassified | self.skipped)
         self._cut = torch.zeros_like(self.misclassified)
         self._candidates: Candidates | None = None
         self._parents: AttackState = self.state
@@ -143,6 +144,8 @@ class Search:
         )
 
     def _status(self, row: int, success: bool) -> Status:
+        if self.skipped[row]:
+            return Status.SKIPPED
         if self.misclassified[row]:
             return Status.MISCLASSIFIED
         if success:
@@ -204,8 +207,7 @@ def _check_classes(labels: Tensor, targets: Tensor, classes: int) -> None:
     for name, values in (("label", labels), ("target", targets[targets != UNTARGETED])):
         for value in sorted(set(values.tolist())):
             check_class(name, value, classes)
-    same = labels[labels == targets]
-    if len(same):
+    if len(labels) and bool((labels == targets).all()):
         raise InputError(
-            f"The target {int(same[0])} is already the image's class; choose another target."
+            f"The target {int(labels[0])} is already the image's class; choose another target."
         )

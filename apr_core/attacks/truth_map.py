@@ -16,6 +16,7 @@ from apr_core.attacks.found import margins_of
 from apr_core.attacks.pixels import apply_edits
 from apr_core.attacks.result import PixelEdit
 from apr_core.attacks.scoring import Scoring
+from apr_core.models.asking import RGB, as_uint8
 from apr_core.types import InputError, check_class
 
 PIXELS_A_STEP = 50
@@ -62,13 +63,14 @@ class Survey:
 
     Args:
         scorer: of the model.
-        image: uint8 (3, H, W).
+        image: (3, H, W), uint8 or float in [0, 1], which is rounded to the uint8 grid.
         label: its true class.
         certified: pixels that need not be tried, (H, W) bool; by default none.
         seed: of the order in which pixels are tried.
 
     Raises:
-        InputError: the model gets the image wrong, or the label is no class of its.
+        InputError: the model gets the image wrong or is none to attack, or the label is no class
+            of its.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class Survey:
         seed: int = 0,
     ) -> None:
         self.scorer = scorer
-        self._image = image[None].to(scorer.device)
+        self._image = as_uint8([image], RGB).to(scorer.device)
         logits = scorer.confirm(self._image)[0]
         check_class("label", label, len(logits))
         said = int(logits.argmax())
@@ -89,7 +91,7 @@ class Survey:
                 f"The model takes this image for class {said} already, not {label}; a map is of an "
                 "image that it gets right."
             )
-        height, width = image.shape[1:]
+        height, width = self._image.shape[2:]
         self._label, self._width = label, width
         self._certified = torch.zeros(height, width, dtype=torch.bool)
         if certified is not None:

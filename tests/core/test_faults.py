@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from apr_core import OnePixelConfig
 from apr_core.attacks.edits import Edits
-from apr_core.attacks.scoring import Scorer, out_of_memory
+from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.search import Search
+from apr_core.models.answering import ModelError, out_of_memory
 from apr_core.pace import Pace, in_words
 from apr_core.runs import (
     MOST_HISTORY,
@@ -97,7 +98,7 @@ def test_a_chunk_too_big_is_halved_for_good(error: Exception) -> None:
 
 def test_looks_at_few_images_are_halved_apart() -> None:
     model = Narrow(3, NO_MEMORY["cuda"])
-    scorer = Scorer(model, chunk=2)
+    scorer = Scorer(model, chunk=2, checked=True)
     images = torch.zeros(20, 3, 6, 6, dtype=torch.uint8)
     assert scorer.confirm(images).shape == (20, 3)
     assert model.shown[:3] == [8, 4, 2]
@@ -115,8 +116,9 @@ def test_memory_for_nothing_is_a_sentence_and_leaves_the_chunk() -> None:
 @pytest.mark.parametrize("error", [RuntimeError("shape '[2]' is invalid"), ValueError("memory")])
 def test_other_errors_are_not_taken_for_a_lack_of_memory(error: Exception) -> None:
     assert not out_of_memory(error)
-    with pytest.raises(type(error)):
+    with pytest.raises(ModelError) as caught:
         Scorer(Narrow(0, error), chunk=32).score(edits(50))
+    assert caught.value.__cause__ is error
 
 
 def test_no_memory_beside_the_model_is_a_sentence(

@@ -92,7 +92,7 @@ def serve() -> Iterator[Callable[..., AttackService]]:
     made: list[tuple[AttackService, dict[str, nn.Module]]] = []
 
     def make(models: dict[str, nn.Module] | None = None, chunk: int | None = None, **settings):
-        load = None if models is None else lambda name: Scorer(models[name], chunk)
+        load = None if models is None else lambda name: Scorer(models[name], chunk, checked=True)
         service = AttackService(load, **settings)
         made.append((service, models or {}))
         return service
@@ -472,7 +472,7 @@ def test_an_unknown_model_is_named_and_the_service_goes_on(
         ({"label": 3}, "The label 3 is not a class of this model"),
         ({"config": replace(SHORT, target=9)}, "The target 9 is not a class of this model"),
         ({"config": replace(SHORT, target=0), "label": 0}, "is already the image's class"),
-        ({"image": torch.zeros(3, 5, 5, dtype=torch.uint8)}, "The attack broke off"),
+        ({"image": torch.zeros(3, 5, 5, dtype=torch.uint8)}, "The model fails on images"),
         ({"label": "cat"}, "The attack broke off"),
     ],
 )
