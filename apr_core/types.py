@@ -92,7 +92,7 @@ class Stop(StrEnum):
     FIRST_FLIP = "first-flip"
     """At the first candidate that the model labels as the attacker wants."""
     SU2019 = "su2019"
-    """At Su et al.'s thresholds: true class under 5 % (untargeted), target over 90 %."""
+    """At a flip past Su et al.'s threshold: true class under 5 % (untargeted), target over 90 %."""
     BUDGET = "budget"
     """Never: spend every generation."""
 
