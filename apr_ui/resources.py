@@ -127,6 +127,12 @@ def _labels(fingerprint: tuple[tuple[str, int], ...]) -> dict[str, str]:
     }
 
 
+def show_caution(model: str) -> None:
+    """A line under a picker about what is wrong with the weights of a model, where anything is."""
+    if caution := caution_of(cards()[0][model]):
+        st.caption(f":material/warning: These weights were {caution}.")
+
+
 @st.cache_resource(show_spinner=False)
 def gallery() -> tuple[GalleryEntry, ...]:
     """The verified runs."""
