@@ -20,6 +20,7 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome
 from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.sample import ASSETS, load_sample, load_test_image
+from apr_core.files import write_whole
 from apr_core.runs import AttackRequest
 from apr_core.types import InputError, Status
 from apr_core.zoo import load_card, load_model
@@ -190,7 +191,7 @@ def _story(kind: str, outcome: Outcome, other: str) -> str:
 
 def save_gallery(entries: list[GalleryEntry], path: Path = GALLERY) -> None:
     """Write the gallery."""
-    path.write_text(json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
+    write_whole(path, json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
 
 
 def request_of(entry: GalleryEntry) -> AttackRequest:

@@ -28,14 +28,15 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def give_way(steps: int = 5) -> None:
-    """Let this thread, and those that it starts, go after the machine's others, under Linux.
+def give_way(steps: int = 5, process: int = 0) -> None:
+    """Lower a priority, under Linux.
 
     Args:
         steps: of niceness; at most 19.
+        process: which process, by its number; by default this thread and those that it starts.
     """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), steps)
+        os.setpriority(os.PRIO_PROCESS, process or threading.get_native_id(), steps)
 
 
 def default_device() -> torch.device:

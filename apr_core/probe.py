@@ -9,8 +9,8 @@ from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.scoring import as_input
 from apr_core.data.sample import load_sample
-from apr_core.models.inference import keep_precision
-from apr_core.types import Status
+from apr_core.models.inference import device_of
+from apr_core.models.switches import FULL_PRECISION
 
 PROBED = 16
 """Images that a model under way is attacked on."""
@@ -33,24 +33,36 @@ class Probe:
         """`test_accuracy` on the shipped sample, and how many of those `probed` were `flipped`."""
         images, labels = self._sample.images, self._sample.labels
         correct = count_correct(self._model, images, labels)
-        chosen = slice(0, None, len(images) // PROBED)
-        outcomes = OnePixelAttack(self._model, BUDGET).run(images[chosen], labels[chosen]).outcomes
-        states = [outcome.status for outcome in outcomes[:PROBED]]
+        chosen = torch.arange(0, len(images), len(images) // PROBED)[:PROBED]
+        numbers = torch.arange(PROBED)
+        right = are_correct(self._model, images[chosen], labels[chosen])
         return {
             "test_accuracy": correct / len(images),
-            "probed": PROBED - states.count(Status.MISCLASSIFIED),
-            "flipped": states.count(Status.FLIPPED),
+            "probed": int(right.sum()),
+            "flipped": self._flipped(chosen[right], numbers[right]),
         }
 
+    def _flipped(self, chosen: Tensor, numbers: Tensor) -> int:
+        """How many of some images of the sample fall; `numbers` fix their draws."""
+        if not len(chosen):
+            return 0
+        images, labels = self._sample.images[chosen], self._sample.labels[chosen]
+        result = OnePixelAttack(self._model, BUDGET).run(images, labels, indices=numbers)
+        return sum(outcome.success for outcome in result.outcomes)
 
-@torch.inference_mode()
+
 def count_correct(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 500) -> int:
     """How many of uint8 images (N, C, H, W) get their label (N,)."""
+    return int(are_correct(model, images, labels, batch).sum())
+
+
+@torch.no_grad()
+def are_correct(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 500) -> Tensor:
+    """Which of uint8 images (N, C, H, W) get their label (N,): bool, on the CPU."""
     model.eval()
-    keep_precision()
-    device = next(model.parameters()).device
-    correct = 0
-    for part, truth in zip(torch.split(images, batch), torch.split(labels, batch), strict=True):
-        answers = model(as_input(part.to(device))).argmax(1).cpu()
-        correct += int((answers == truth).sum())
-    return correct
+    device = device_of(model)
+    with FULL_PRECISION.held():
+        answers = [
+            model(as_input(part.to(device))).argmax(1) for part in torch.split(images, batch)
+        ]
+    return torch.cat(answers).cpu() == labels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from apr_core.runs import AttackRequest, View, history_bytes
+from apr_core.runs import View
 from apr_core.stepping import Run
 
 MAX_KEPT = 300
@@ -40,12 +40,9 @@ def count_fitting(live: list[Run], most: int) -> int:
 
 def _planned(view: View[Any, Any, Any]) -> int:
     """Bytes that a run's snapshots take if it uses up its budget, about."""
-    request = view.request
-    return history_bytes(request.config) if isinstance(request, AttackRequest) else 0
+    return int(view.request.step_bytes * view.request.steps)
 
 
 def _size(view: View[Any, Any, Any]) -> int:
     """Bytes of a run's snapshots, about."""
-    if not isinstance(view.request, AttackRequest):
-        return 0
-    return _planned(view) * len(view.snapshots) // (view.request.config.generations + 1)
+    return int(view.request.step_bytes * len(view.snapshots))

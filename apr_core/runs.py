@@ -19,7 +19,7 @@ from apr_core.attacks.edits import Edits
 from apr_core.attacks.result import Outcome, Snapshot
 from apr_core.attacks.scoring import Scoring
 from apr_core.attacks.search import Search
-from apr_core.attacks.truth_map import Survey, TruthMap
+from apr_core.attacks.truth_map import BYTES_A_PIXEL, PIXELS_A_STEP, Survey, TruthMap
 from apr_core.types import InputError
 
 SERVED: dict[str, tuple[int, int]] = {"population": (4, 2000), "generations": (0, 1000)}
@@ -73,6 +73,14 @@ class Request(Protocol):
     def run_id(self) -> str:
         """Equal for equal requests."""
 
+    @property
+    def steps(self) -> int:
+        """Of a run that uses up its budget."""
+
+    @property
+    def step_bytes(self) -> int:
+        """What a step's snapshot takes in memory, about."""
+
     def begin(self, scorer: Scoring) -> Work:
         """Start on it.
 
@@ -103,6 +111,14 @@ class AttackRequest:
     def run_id(self) -> str:
         """Sixteen hexadecimal digits that equal requests share."""
         return _digest([self.model, self.label, self.index, asdict(self.config)], self.image)
+
+    @property
+    def steps(self) -> int:
+        return self.config.generations + 1
+
+    @property
+    def step_bytes(self) -> int:
+        return history_bytes(self.config) // self.steps
 
     def begin(self, scorer: Scoring) -> Search:
         """See `Request`."""
@@ -138,6 +154,14 @@ class MapRequest:
     def run_id(self) -> str:
         """Sixteen hexadecimal digits that equal requests share."""
         return _digest(["truth map", self.model, self.label], self.image)
+
+    @property
+    def steps(self) -> int:
+        return -(-self.image[0].numel() // PIXELS_A_STEP)
+
+    @property
+    def step_bytes(self) -> int:
+        return self.image[0].numel() * BYTES_A_PIXEL
 
     def begin(self, scorer: Scoring) -> Survey:
         """See `Request`. What the model proves harmless is not tried."""

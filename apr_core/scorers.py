@@ -18,4 +18,4 @@ def load_scorer(name: str, device: str | torch.device = "cpu") -> Scorer:
     """
     bare = name.removesuffix(BEHIND_LATTICE)
     model = load_model(bare, device)
-    return Scorer(model if bare == name else behind_lattice(model))
+    return Scorer(model if bare == name else behind_lattice(model), checked=True)

@@ -182,9 +182,11 @@ class AttackService:
                 self._changed.wait_for(lambda: self._closed or self._any_live())
                 if self._closed:
                     return
-                self._reap()
-                live = self._admit()
+                live = [run for run in self._runs.values() if run.view.live]
             try:
+                with self._changed:
+                    self._reap()
+                    live = self._admit()
                 self._step(live)
             except TROUBLE as error:
                 for run in live:
@@ -249,6 +251,8 @@ class AttackService:
 
     def _scorer(self, name: str) -> Scoring:
         if name not in self._scorers:
+            if self._archive:
+                self._archive.note_model(name)
             self._scorers[name] = self._load(name)
         return self._scorers[name]
 
@@ -265,11 +269,17 @@ class AttackService:
         self._keep(run)
 
     def _keep(self, run: Run) -> None:
-        """Note the pace, and leave an ended run to the archive."""
-        if run.view.phase is Phase.ENDED:
-            self._pace.note(run.view)
-        if self._archive:
-            self._archive.end(run.view)
+        """Note the pace, and leave an ended run to the archive, unless one that was asked for since
+        has taken its place there. Nothing that goes wrong here ends the service."""
+        try:
+            if run.view.phase is Phase.ENDED:
+                self._pace.note(run.view)
+            with self._changed:
+                latest = self._runs.get(run.view.request.run_id, run)
+                if self._archive and latest is run:
+                    self._archive.end(run.view)
+        except Exception:
+            LOG.exception("run %s was not kept", run.view.request.run_id)
 
     def _publish(self, run: Run) -> None:
         """Swap in a new view."""

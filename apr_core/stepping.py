@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from apr_core.attacks.edits import Edits
-from apr_core.attacks.scoring import Scoring, out_of_memory
+from apr_core.attacks.scoring import Scoring
+from apr_core.models.answering import ModelError, out_of_memory
 from apr_core.runs import View, Work
 from apr_core.types import InputError
 
@@ -64,7 +65,7 @@ def advance(scorer: Scoring, runs: list[Run], fail: Fail) -> None:
 def apology(error: BaseException) -> tuple[str, bool]:
     """What a run's viewers are told that ended with an error, and whether that was foreseen."""
     if isinstance(error, InputError):
-        return str(error), True
+        return str(error), not isinstance(error, ModelError)
     if out_of_memory(error):
         sentence = "There is not enough memory for this run; ask for fewer candidates or pixels."
         return sentence, True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -18,7 +17,7 @@ from apr_core.data.cifar10 import SHA256, Cifar10
 from apr_core.defences import DEFENCES
 from apr_core.defences.distillation import Distillation
 from apr_core.defences.input_transform import InputTransformation
-from apr_core.files import write_whole
+from apr_core.files import Claim, write_whole
 from apr_core.hardware import describe_hardware
 from apr_core.models import ARCHITECTURES, build_model
 from apr_core.probe import Probe, count_correct
@@ -78,7 +77,8 @@ class TrainRequest:
             )
 
     def _digest(self) -> str:
-        everything = repr((DEFENCES.get(self.defence), self.config))
+        settings = replace(self.config, mixed_precision=True)  # 0.1 named it, and it was on
+        everything = repr((DEFENCES.get(self.defence), settings))
         return hashlib.sha256(everything.encode()).hexdigest()[:6]
 
     @property
@@ -142,18 +142,15 @@ def train(
 @contextmanager
 def _claimed(state_file: Path) -> Iterator[None]:
     """Keep others from training under the same name meanwhile, and say who trains."""
-    state_file.parent.mkdir(parents=True, exist_ok=True)
-    with state_file.with_suffix(".lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{state_file.stem} is being trained already; wait for it, or choose another name."
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    claim = Claim(state_file)
+    if not claim.take():
+        raise InputError(
+            f"{state_file.stem} is being trained already; wait for it, or choose another name."
+        )
+    try:
         yield
+    finally:
+        claim.release()
 
 
 def _vanilla(architecture: str) -> str:
@@ -228,7 +225,7 @@ def find_finished(request: TrainRequest) -> Card | None:
     asked = json.loads(json.dumps(constants(DEFENCES.get(request.defence))))
     asked.pop("teacher", None)
     same = kind and asked.items() <= card.recipe.get("defence", {}).items()
-    settings = {} if card.base else asdict(request.config)
+    settings = {} if card.base else request.config.identity
     return card if same and settings.items() <= card.recipe.items() else None
 
 

@@ -6,7 +6,6 @@ What a run is, how far it is and what it has learnt lie in files beside its stat
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import subprocess
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from apr_core import strict
+from apr_core.files import Claim
 from apr_core.trainer import TrainRequest
 from apr_core.training.fit import Progress
 from apr_core.training.recipes import TrainConfig
@@ -101,16 +101,7 @@ class TrainRun:
 
 def holder_of(request: TrainRequest) -> int:
     """The process that trains under the request's name at this moment, 0 if none does."""
-    path = request.state_file.with_suffix(".lock")
-    if not path.exists():
-        return 0
-    with path.open("r+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            held = lock.read().strip()
-            return int(held) if held.isascii() and held.isdecimal() and len(held) < 10 else 0
-    return 0
+    return Claim(request.state_file).holder
 
 
 def remember(name: str) -> TrainView | None:

@@ -21,6 +21,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from apr_core import strict
+from apr_core.files import write_whole
+from apr_core.hardware import give_way
 from apr_core.runs import Ticket, give_up_claim, note_look, past_claims
 from apr_core.trainer import TrainRequest, find_finished, training_folder
 from apr_core.training_runs import TrainPhase, TrainRun, TrainView, holder_of, remember
@@ -85,10 +87,8 @@ class TrainingService:
         if before:
             run.progress, run.read = before.progress, before.read
             run.claims = past_claims(before.claims)
-        order = {**asdict(request), "config": asdict(request.config)}
         try:
-            training_folder().mkdir(parents=True, exist_ok=True)
-            run.path(".order").write_text(json.dumps(order))
+            write_whole(run.path(".order"), json.dumps(asdict(request)))
         except OSError as error:
             raise InputError(
                 f"{training_folder()} cannot be written ({error.strerror}); make room there."
@@ -171,13 +171,24 @@ class TrainingService:
     def _work(self) -> None:
         while not self._closed.wait(POLL_SECONDS):
             with self._lock:
-                for run in self._runs.values():
-                    if run.phase is TrainPhase.RUNNING:
-                        self._check(run)
-                running = sum(run.phase is TrainPhase.RUNNING for run in self._runs.values())
-                waiting = [run for run in self._runs.values() if run.phase is TrainPhase.QUEUED]
-                for run in waiting[: max(0, self._at_once - running)]:
-                    self._start(run)
+                for run in self._in(TrainPhase.RUNNING):
+                    self._guarded(self._check, run)
+                room = self._at_once - len(self._in(TrainPhase.RUNNING))
+                for run in self._in(TrainPhase.QUEUED)[: max(0, room)]:
+                    self._guarded(self._start, run)
+
+    def _in(self, phase: TrainPhase) -> list[TrainRun]:
+        return [run for run in self._runs.values() if run.phase is phase]
+
+    def _guarded(self, act: Callable[[TrainRun], None], run: TrainRun) -> None:
+        """Whatever goes wrong with one run ends that run alone."""
+        try:
+            act(run)
+        except Exception as error:
+            LOG.exception("the training %s cannot be looked after", run.request.name)
+            reason = str(error) or type(error).__name__
+            run.phase = TrainPhase.FAILED
+            run.error = f"The training could not be followed ({reason}); start it again."
 
     def _start(self, run: TrainRun) -> None:
         threads = max(1, (os.cpu_count() or 1) // 2)
@@ -190,7 +201,7 @@ class TrainingService:
                     stderr=errors,
                     env=_environment(threads),
                 )
-            os.setpriority(os.PRIO_PROCESS, run.process.pid, NICENESS)
+            give_way(NICENESS, run.process.pid)
         except OSError as error:
             run.phase, run.error = TrainPhase.FAILED, f"The training could not start ({error})."
             return
@@ -223,23 +234,10 @@ class TrainingService:
 
 
 def train_command(request: TrainRequest, log: Path) -> list[str]:
-    """The command line of a request."""
-    config = request.config
-    options = {
-        "architecture": request.architecture,
-        "defence": request.defence,
-        "preset": config.preset,
-        "epochs": config.epochs,
-        "batch-size": config.batch_size,
-        "learning-rate": config.learning_rate,
-        "subset": config.subset,
-        "seed": config.seed,
-        "name": request.name,
-        "log": log,
-    }
-    given = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    mixed = "--mixed-precision" if config.mixed_precision else "--no-mixed-precision"
-    return [sys.executable, "-m", "apr_core", "train", *given, mixed, "--probe", "--json"]
+    """The command that trains exactly what is asked, every setting of it."""
+    asked = f"--request={json.dumps(asdict(request))}"
+    train = [sys.executable, "-m", "apr_core", "train"]
+    return [*train, asked, f"--log={log}", "--probe", "--json"]
 
 
 def _environment(threads: int) -> Mapping[str, str]:

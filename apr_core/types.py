@@ -71,7 +71,9 @@ class Strategy(StrEnum):
     SU2019 = "su2019"
     """r1 + F (r2 - r3) with F = 0.5 and no crossover (Su, Vargas and Sakurai, 2019)."""
     BEST1BIN = "best1bin"
-    """best + F (r1 - r2) with F drawn from [0.5, 1) each generation: SciPy's default."""
+    """best + F (r1 - r2) with F drawn from [0.5, 1) each generation. SciPy's default strategy, as
+    most ports of this attack run it: without crossover, `recombination` being 1 unless it is set,
+    where SciPy's own default is 0.7."""
 
 
 class Fitness(StrEnum):
@@ -90,7 +92,7 @@ class Stop(StrEnum):
     FIRST_FLIP = "first-flip"
     """At the first candidate that the model labels as the attacker wants."""
     SU2019 = "su2019"
-    """At Su et al.'s thresholds: true class under 5 % (untargeted), target over 90 %."""
+    """At a flip past Su et al.'s threshold: true class under 5 % (untargeted), target over 90 %."""
     BUDGET = "budget"
     """Never: spend every generation."""
 
@@ -102,4 +104,9 @@ class Status(StrEnum):
     SURVIVED = "survived"
     MISCLASSIFIED = "misclassified"
     """The model was wrong about the clean image, which was therefore not attacked."""
+    SKIPPED = "skipped"
+    """The target is the image's own class: there is nothing to attack."""
     CANCELLED = "cancelled"
+
+
+NOT_ATTACKED = (Status.MISCLASSIFIED, Status.SKIPPED)

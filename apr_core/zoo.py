@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from apr_core import strict
@@ -221,14 +221,11 @@ def save_checkpoint(model: nn.Module, card: Card, own: bool = False) -> Card:
         own: keep it among people's own checkpoints. What has a `base` gets no weights' file.
     """
     check_name(card.name)
-    folder = checkpoint_folder(own)
-    folder.mkdir(parents=True, exist_ok=True)
     if card.base:
         card = replace(card, sha256=load_card(card.base).sha256)
     else:
-        weights = folder / f"{card.name}.safetensors"
-        save_file(half_precision(model), weights.with_suffix(".part"))
-        weights.with_suffix(".part").replace(weights)
+        weights = checkpoint_folder(own) / f"{card.name}.safetensors"
+        write_whole(weights, save(half_precision(model)))
         card = replace(card, sha256=file_sha256(weights))
     write_card(card, own)
     return card

@@ -24,7 +24,7 @@ TRAINABLE = tuple(name for name in DEFENCES if name != "it")
 SIZES = (2_000, 10_000, 50_000)
 """Training images to choose from; the last is all of CIFAR-10."""
 SMALL_RUN, LARGE_RUN = (4, SIZES[0]), (20, SIZES[-1])
-"""Epochs and images to begin with: something within a minute on a processor, or on a GPU."""
+"""Epochs and images to begin with, on a processor and on a GPU."""
 SMALL_BATCH = 64
 """Images in a batch of a run on a part of the data: more steps for as many images."""
 
@@ -63,8 +63,8 @@ def choose_training() -> TrainRequest:
     )
     if not gpu:
         st.caption(
-            "There is no GPU here. A small ResNet-20 shows something within a minute and learns "
-            "little; all 50,000 images take minutes an epoch."
+            "There is no GPU here. A run on 2,000 images is short and learns little; one on all "
+            "50,000 takes many times as long. The time left is measured on the first steps."
         )
     config = replace(PRESETS.get("fast"), epochs=int(count), seed=int(seed))
     if subset != SIZES[-1]:

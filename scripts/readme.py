@@ -156,6 +156,8 @@ def _aims(cards: list[Card], records: Records) -> str:
 
 
 def _words(rate: Rate) -> str:
+    if rate.rate is None:
+        return "none | | 0"
     return f"{rate.rate:.1%} | {rate.low:.1%} to {rate.high:.1%} | {rate.total:,}"
 
 

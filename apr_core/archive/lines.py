@@ -88,17 +88,17 @@ def weights_of(model: str) -> str:
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
-def head_of(request: AttackRequest, ended: bool, view: RunView | None = None) -> Head:
+def head_of(request: AttackRequest, weights: str, ended: bool, view: RunView | None = None) -> Head:
     """A run's first line.
 
-    Raises:
-        InputError: its model is not in the zoo.
+    Args:
+        weights: of the model that was attacked, by `weights_of`.
     """
     return Head(
         format=FORMAT,
         run=request.run_id,
         model=request.model,
-        weights=weights_of(request.model),
+        weights=weights,
         label=request.label,
         index=request.index,
         config=request.config,

@@ -33,7 +33,7 @@ from apr_core.attacks.result import Snapshot
 from apr_core.data.images import OWN_PICTURE
 from apr_core.files import write_whole
 from apr_core.runs import AttackRequest, Phase, RunView, View
-from apr_core.types import Status
+from apr_core.types import InputError, Status
 
 LOG = logging.getLogger(__name__)
 MOST_RUNS = 2000
@@ -61,13 +61,22 @@ class Archive:
     def __init__(self, most_runs: int = MOST_RUNS, most_bytes: int = MOST_BYTES) -> None:
         self._most_runs, self._most_bytes = most_runs, most_bytes
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._weights: dict[str, str] = {}
         self._thread = threading.Thread(target=self._work, name="archive", daemon=True)
         self._thread.start()
+
+    def note_model(self, model: str) -> None:
+        """Note a model's weights as it is loaded: runs on it are of those, whatever its card says
+        by the time that they are written."""
+        try:
+            self._weights[model] = weights_of(model)
+        except InputError as error:
+            LOG.warning("runs on %s are not kept (%s)", model, error)
 
     def begin(self, request: object) -> None:
         """Note that a run was asked for, so that it can be said to have been interrupted."""
         if isinstance(request, AttackRequest):
-            self._jobs.put(lambda: self._write(head_of(request, ended=False), ()))
+            self._put(request, ended=False)
 
     def end(self, view: View[Any, Any, Any]) -> None:
         """Keep a run that has ended; one that was cancelled or has failed is forgotten."""
@@ -76,11 +85,21 @@ class Archive:
             return
         own = request.index == OWN_PICTURE
         if own:
-            self._jobs.put(lambda: self._write(head_of(request, ended=True), ()))
+            self._put(request, ended=True)
         elif outcome is None or outcome.status is Status.CANCELLED:
             self._jobs.put(lambda: _path(request.run_id).unlink(missing_ok=True))
         else:
-            self._jobs.put(lambda: self._write(head_of(request, True, view), view.snapshots))
+            self._put(request, ended=True, view=view)
+
+    def _put(self, request: AttackRequest, ended: bool, view: RunView | None = None) -> None:
+        """Have a run written; one whose model is not loaded yet is of the weights on disk."""
+        loaded = self._weights.get(request.model)
+
+        def write() -> None:
+            head = head_of(request, loaded or weights_of(request.model), ended, view)
+            self._write(head, view.snapshots if view else ())
+
+        self._jobs.put(write)
 
     def view(self, run_id: str) -> RunView | None:
         """A kept run: as it ended, or failed with `INTERRUPTED`; None if there is none to show."""

@@ -19,13 +19,14 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from apr_core.attacks.scoring import Scorer, as_input
 from apr_core.data.sample import ASSETS, load_sample
 from apr_core.explain.attention import gate_of, has_attention
 from apr_core.explain.regions import mass_inside, object_region
+from apr_core.files import write_whole
 from apr_core.zoo import Card, is_own, list_cards, load_model
 
 FOLDER = ASSETS / "glances"
@@ -86,15 +87,11 @@ def kept_glance(card: Card) -> Glance | None:
 
 def keep_glance(card: Card, glance: Glance) -> Path:
     """Write the file, whole or not at all; returns where."""
-    path = _path(card)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
     tensors = {"answers": glance.answers}
     if glance.ratios is not None:
         tensors["ratios"] = glance.ratios
-    save_file(tensors, part, {"key": key_of(card), "model": card.name, "sha256": card.sha256})
-    part.replace(path)
-    return path
+    metadata = {"key": key_of(card), "model": card.name, "sha256": card.sha256}
+    return write_whole(_path(card), save(tensors, metadata))
 
 
 def stale_glances() -> list[Card]:

@@ -45,7 +45,7 @@ from apr_core.explain.methods import METHODS
 from apr_core.explain.task import AttributionConfig
 from apr_core.hardware import describe_hardware
 from apr_core.types import InputError
-from apr_core.version import find_commit, versions
+from apr_core.version import ATTACK_VERSION, find_commit, versions
 
 DIGITS = 5
 """Decimal places that the record keeps."""
@@ -95,7 +95,7 @@ def measure_agreement(
     images, labels, scorer = sample.images[rows], sample.labels[rows], Scorer(subject.model)
     journal = Journal(
         f"agreement-{setting.name}",
-        asdict(setting),
+        asdict(setting) | {"attack_version": ATTACK_VERSION},
         setting.sha256,
         check=lambda entry: looked_from(entry) if entry else None,
     )

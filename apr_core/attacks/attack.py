@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import AttackResult, Snapshot
-from apr_core.attacks.scoring import Scorer, as_input
+from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.search import Search
-from apr_core.models.inference import evaluating
-from apr_core.types import InputError
+from apr_core.models.asking import RGB, as_floats, as_labels, as_pictures, as_uint8
+from apr_core.models.inference import Model, evaluating
+from apr_core.types import Status
 from apr_core.version import versions
 
 
@@ -21,58 +23,62 @@ class OnePixelAttack:
     """Differential evolution for the pixel that flips a model's answer.
 
     Args:
-        model: any module from images (B, C, H, W) float in [0, 1] to logits (B, K).
+        model: any module, or other function, from images (B, C, H, W) float in [0, 1] to logits
+            (B, K).
         config: how to attack.
         name: what to call the model in results.
         chunk: images in one call of the model; by default what suits its device.
 
     Images may be uint8, or float in [0, 1], which is rounded to the uint8 grid first: what is
-    attacked is what a PNG would hold.
+    attacked is what a PNG would hold. They are tensors, numpy arrays, Pillow pictures or lists of
+    these; see `models.asking`. A warning tells when nothing could be attacked.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         config: OnePixelConfig | None = None,
         *,
         name: str = "",
         chunk: int | None = None,
     ) -> None:
-        self.model = model
         self.config = config or OnePixelConfig()
         self.name = name
         self.scorer = Scorer(model, chunk)
+        self.model = self.scorer.model
 
-    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, images: object, labels: object) -> Tensor:
         """Adversarial images, as float in [0, 1]; where none was found, the image itself.
 
         Args:
-            images: (B, C, H, W), uint8 or float in [0, 1].
+            images: (B, 3, H, W), uint8 or float in [0, 1].
             labels: true classes, (B,).
 
         Returns:
-            (B, C, H, W), on the images' device.
+            (B, 3, H, W), on the images' device, float32 unless the images have another float type.
 
         Raises:
             InputError: images or labels that the model cannot be attacked on.
         """
-        adversarial = self.run(images, labels).adversarial(as_uint8(images))
-        return as_input(adversarial).contiguous().to(images.device)
+        pictures = as_pictures(images, RGB)
+        adversarial = self.run(pictures, labels).adversarial(pictures)
+        return as_floats(adversarial).contiguous().to(pictures.device)
 
     def run(
         self,
-        images: Tensor,
-        labels: Tensor,
-        targets: Tensor | None = None,
+        images: object,
+        labels: object,
+        targets: object = None,
         indices: Tensor | None = None,
         report: Callable[[Search], None] = lambda search: None,
     ) -> AttackResult:
         """Attack every image that the model classifies correctly.
 
         Args:
-            images: (B, C, H, W), uint8 or float in [0, 1].
+            images: (B, 3, H, W), uint8 or float in [0, 1].
             labels: true classes, (B,).
-            targets: classes to reach, (B,); None for the config's target, or untargeted.
+            targets: classes to reach, (B,); None for the config's target, or untargeted. Images
+                whose target is their label are skipped, unless that is all of them.
             indices: (B,), by default 0, 1, ...: with the seed they fix each image's draws, so
                 that an image attacked alone under its index goes as it does in the batch.
             report: called after every generation.
@@ -81,82 +87,61 @@ class OnePixelAttack:
             InputError: images, labels or targets that the model cannot be attacked on.
         """
         began = time.monotonic()
+        pictures = as_uint8(images, RGB)
+        truth = as_labels("label", labels, len(pictures))
+        wanted = None if targets is None else as_labels("target", targets, len(pictures))
         with evaluating(self.model):
-            search = Search(
-                self.config,
-                self.scorer,
-                _as_pictures(images),
-                _as_labels(labels, images),
-                None if targets is None else _as_labels(targets, images),
-                indices,
-            )
+            search = Search(self.config, self.scorer, pictures, truth, wanted, indices)
             while search.live:
                 search.advance(self.scorer.score(search.propose()))
                 report(search)
             outcomes = search.outcomes()
         seconds = time.monotonic() - began
-        return AttackResult(self.name, self.config, outcomes, seconds, versions())
+        result = AttackResult(self.name, self.config, outcomes, seconds, versions())
+        _tell(result)
+        return result
 
-    def stream(self, image: Tensor, label: int, index: int = 0) -> Iterator[Snapshot]:
+    def stream(self, image: object, label: int, index: int = 0) -> Iterator[Snapshot]:
         """One snapshot a generation, the initial population first.
 
         Args:
-            image: (C, H, W), uint8 or float in [0, 1].
-            label: its true class. Nothing is yielded if the model gets it wrong.
+            image: (3, H, W), uint8 or float in [0, 1].
+            label: its true class. Nothing is yielded if the model gets it wrong, and a warning
+                tells so.
             index: with the seed it fixes the image's draws.
 
         Raises:
             InputError: an image or a label that the model cannot be attacked on.
         """
-        labels, indices = torch.tensor([label]), torch.tensor([index])
+        pictures = as_uint8([image], RGB)
+        labels, indices = as_labels("label", [label], 1), torch.tensor([index])
         with evaluating(self.model):
-            search = Search(
-                self.config, self.scorer, _as_pictures(image[None]), labels, indices=indices
-            )
+            search = Search(self.config, self.scorer, pictures, labels, indices=indices)
+        if not search.live:
+            warnings.warn(_nothing(0, 1), stacklevel=2)
         while search.live:
             with evaluating(self.model):
                 search.advance(self.scorer.score(search.propose()))
             yield search.snapshot()
 
 
-def as_uint8(images: Tensor) -> Tensor:
-    """Images (B, C, H, W) on the uint8 grid.
-
-    Raises:
-        InputError: not a batch of images, or floats outside [0, 1].
-    """
-    if images.ndim != 4 or 0 in images.shape:
-        raise InputError(
-            f"Images must have shape (B, C, H, W), not {tuple(images.shape)}; "
-            "add the batch dimension with image[None]."
+def _tell(result: AttackResult) -> None:
+    """Warn of images that were not attacked, where a person may not look for them."""
+    outcomes = result.outcomes
+    skipped = sum(outcome.status is Status.SKIPPED for outcome in outcomes)
+    if skipped:
+        warnings.warn(
+            f"{skipped} of {len(outcomes)} images were not attacked, for the target is their own "
+            "class; leave them out, or choose another target.",
+            stacklevel=3,
         )
-    if images.dtype == torch.uint8:
-        return images
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):
-        raise InputError(
-            f"Images must lie in [0, 1], but these span {low:.3g} to {high:.3g}; divide by 255, "
-            "and leave normalisation to the model."
-        )
-    return images.detach().mul(255).round().to(torch.uint8)
+    if not result.attacked and skipped < len(outcomes):
+        warnings.warn(_nothing(0, len(outcomes) - skipped), stacklevel=3)
 
 
-def _as_pictures(images: Tensor) -> Tensor:
-    """Images (B, 3, H, W) on the uint8 grid."""
-    pictures = as_uint8(images)
-    if pictures.shape[1] != 3:
-        raise InputError(
-            f"A pixel has three channels, but these images have {pictures.shape[1]}; repeat a grey "
-            "one with images.expand(-1, 3, -1, -1)."
-        )
-    return pictures
-
-
-def _as_labels(labels: Tensor, images: Tensor) -> Tensor:
-    labels = torch.as_tensor(labels)
-    if labels.shape != images.shape[:1] or labels.is_floating_point():
-        raise InputError(
-            f"Labels must be {len(images)} whole numbers, one an image, "
-            f"not {labels.dtype} of shape {tuple(labels.shape)}."
-        )
-    return labels.long()
+def _nothing(right: int, total: int) -> str:
+    return (
+        f"The model labels {right} of {total} images as their labels say (clean accuracy "
+        f"{right / total:.0%}), and none could be attacked; check the order of its classes, and "
+        "how it wants images scaled."
+    )

@@ -33,7 +33,8 @@ class OnePixelConfig:
         target: class to reach; None to leave the true class by any road.
         l2_penalty: the lambda of f_t(x + d) - lambda ||d||_2, with ||d|| in units of [0, 1].
         weight: F of su2019.
-        recombination: chance that a gene is the mutant's; 1 means no crossover.
+        recombination: chance that a gene is the mutant's; 1 means no crossover. SciPy's own
+            default is 0.7.
         seed: with an image's index it fixes every random number of that image's search.
 
     Raises:

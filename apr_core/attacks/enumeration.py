@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from apr_core import random
+from apr_core.attacks.confirming import confirm_flips
 from apr_core.attacks.edits import Edits
 from apr_core.attacks.found import Found, margins_of
 from apr_core.attacks.gradient import loss_gradient, score_pixels
 from apr_core.attacks.pixels import apply_edits
 from apr_core.attacks.scoring import Scorer, as_input
 from apr_core.models.inference import evaluating
-from apr_core.types import InputError
 
 CORNERS = torch.tensor(list(product((0, 255), repeat=3)))
 """The eight corners of the RGB cube, (8, 3)."""
@@ -106,19 +106,16 @@ def _first_flips(
     scorer: Scorer, images: Tensor, labels: Tensor, xy: Tensor, rgb: Tensor, wrong: Tensor
 ) -> Tensor:
     """The place (A,) of each image's first flip that the model itself confirms; n for none."""
+
+    def upheld(row: Tensor, at: Tensor) -> Tensor:
+        edited = apply_edits(images[row], xy[row, at][:, None], rgb[row, at][:, None])
+        return scorer.confirm(edited).argmax(1) != labels[row]
+
     size = wrong.shape[1]
-    wrong = wrong.clone()
-    while True:
-        slot = torch.where(wrong.any(1), wrong.long().argmax(1), size)
-        rows = (slot < size).nonzero()[:, 0]
-        if not len(rows) or scorer.exact:
-            return slot
-        at = slot[rows]
-        edited = apply_edits(images[rows], xy[rows, at][:, None], rgb[rows, at][:, None])
-        upheld = scorer.confirm(edited).argmax(1) != labels[rows]
-        if bool(upheld.all()):
-            return slot
-        wrong[rows[~upheld], at[~upheld]] = False
+    if not scorer.exact:
+        places = torch.arange(size, device=wrong.device, dtype=torch.float32).expand_as(wrong)
+        wrong = confirm_flips(wrong, places, upheld)
+    return torch.where(wrong.any(1), wrong.long().argmax(1), size)
 
 
 def corner_sweep(
@@ -200,10 +197,4 @@ def input_gradient(scorer: Scorer, images: Tensor, labels: Tensor) -> Tensor:
     """
     with torch.enable_grad(), evaluating(scorer.model):
         probe = as_input(images).requires_grad_()
-        try:
-            return loss_gradient(scorer.answer(probe), labels, probe)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"The model gives no gradient ({reason}); leave out the attacks that need one."
-            ) from None
+        return loss_gradient(scorer.answer(probe), labels, probe)

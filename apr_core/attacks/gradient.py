@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from apr_core.models.answering import out_of_memory, reason_of
 from apr_core.models.inference import Model
+from apr_core.types import InputError
 
 EPSILON = 8 / 255
 """The customary reach of an L-infinity attack on CIFAR-10 (Madry et al., 2018)."""
@@ -28,9 +30,20 @@ def loss_gradient(
 
     Returns:
         (B, C, H, W), float32. In training mode, batch normalisation couples the images slightly.
+
+    Raises:
+        InputError: the model cannot be differentiated.
     """
     total = F.cross_entropy(logits.float(), labels, reduction="sum")
-    (gradient,) = torch.autograd.grad(total, images, create_graph=differentiable)
+    try:
+        (gradient,) = torch.autograd.grad(total, images, create_graph=differentiable)
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        raise InputError(
+            f"The model gives no gradient ({reason_of(error)}); leave out the attacks that need "
+            "one."
+        ) from error
     return gradient.float()
 
 

@@ -17,6 +17,7 @@ from apr_core.attacks.found import Found, margins_of, stretch
 from apr_core.attacks.result import PixelEdit, to_edits
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.stages import STAGES, Scene
+from apr_core.models.asking import RGB, as_labels, as_uint8, check_classes
 from apr_core.models.inference import evaluating
 from apr_core.types import InputError, check_ranges
 
@@ -108,17 +109,21 @@ def climb(
     """Attack a batch of images with every stage of the ladder.
 
     Args:
-        images: uint8 (B, C, H, W).
+        images: (B, 3, H, W), uint8 or float in [0, 1], which is rounded to the uint8 grid.
         labels, indices: (B,).
         known: need not be searched again.
 
     Raises:
-        InputError: a stage needs a gradient, and the model has none.
+        InputError: images or labels that the model cannot be attacked on, or a stage needs a
+            gradient, and the model has none.
     """
     device = scorer.device
+    images = as_uint8(images, RGB)
+    labels = as_labels("label", labels, len(images))
     images, labels, indices = images.to(device), labels.to(device), indices.to(device)
     with evaluating(scorer.model):
         clean = scorer.confirm(images)
+        check_classes("label", labels, clean.shape[1])
         before = clean.argmax(1)
         right = (before == labels).nonzero()[:, 0]
         batch = (images[right], labels[right], indices[right])

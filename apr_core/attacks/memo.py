@@ -1,11 +1,13 @@
 """What one-pixel edits were scored, so that none is scored twice.
 
 As differential evolution closes in on a place it proposes the same edits again: over 100
-generations, about every second one. Edits of several pixels hardly ever recur, and are not
-remembered.
+generations, about every second one, nearly always soon. Edits of several pixels hardly ever recur,
+and are not remembered.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,15 +16,61 @@ from apr_core.attacks.edits import Edits
 
 SIDE, COLOURS = 2**12, 2**24
 """Bounds of a coordinate, and how many colours there are: with an image's row, 63 bits hold all."""
+MOST_BYTES = 128 * 2**20
+"""Of what a search remembers; beyond it, what it learned longest ago goes."""
+PARTS = 4
+"""No page grows beyond this part of the bound, for the oldest goes whole."""
+
+
+@dataclass(frozen=True)
+class _Page:
+    """Some edits: their keys (n,) int64 in order, and their logits (n, K)."""
+
+    keys: Tensor
+    logits: Tensor
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def size(self) -> int:
+        return self.keys.nbytes + self.logits.nbytes
+
+    def find(self, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Where each key (N,) stands if it does, and whether it does, (N,) bool."""
+        place = torch.searchsorted(self.keys, keys).clamp(max=len(self) - 1)
+        return place, self.keys[place] == keys
+
+    def merge(self, other: _Page) -> _Page:
+        keys, order = torch.cat([self.keys, other.keys]).sort()
+        return _Page(keys, torch.cat([self.logits, other.logits])[order])
+
+    def of(self, rows: Tensor) -> _Page:
+        """The part on the images at `rows` (A,)."""
+        kept = torch.isin(self.keys // (SIDE * SIDE * COLOURS), rows)
+        return _Page(self.keys[kept], self.logits[kept])
 
 
 class Memo:
-    """Logits by edit. Ask `fresh` which edits are new, then `complete` their logits to all."""
+    """Logits by edit. Ask `fresh` which edits are new, then `complete` their logits to all.
 
-    def __init__(self) -> None:
-        self._keys: Tensor | None = None
-        self._logits: Tensor | None = None
-        self._places: Tensor | None = None
+    Small pages are merged until each is twice as long as the next newer one: an edit is looked up
+    in few pages, and sorted only as often as its page is merged. An image that is no longer
+    searched is forgotten.
+
+    Args:
+        most_bytes: of all pages; beyond it the oldest goes.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._pages: list[_Page] = []
+        self._images = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is remembered."""
+        return sum(page.size for page in self._pages)
 
     def fresh(self, edits: Edits, rows: Tensor) -> Edits:
         """Those of the edits (N) that were not scored yet, each once.
@@ -30,36 +78,44 @@ class Memo:
         There is always one at least: where all are known, the first is scored again.
 
         Args:
-            rows: (A,), which image of the search each of the edits' images is.
+            rows: (A,), which image of the search each of the edits' images is; one that was here
+                before and is not any more is forgotten.
         """
+        if len(rows) < self._images:
+            self._pages = [page for page in (page.of(rows) for page in self._pages) if len(page)]
+        self._images = len(rows)
         keys, self._places = torch.unique(_key(edits, rows), return_inverse=True)
         order = torch.arange(len(edits), device=keys.device)
         first = torch.full_like(keys, len(edits)).scatter_reduce(0, self._places, order, "amin")
-        known = self._known(keys)
+        self._found = [(page.logits, *page.find(keys)) for page in self._pages]
+        known = torch.zeros_like(keys, dtype=torch.bool)
+        for _, _, here in self._found:
+            known |= here
         known[0] &= not bool(known.all())
         self._asked, self._unknown = keys, ~known
         return edits.take(first[~known])
 
     def complete(self, logits: Tensor) -> Tensor:
         """Logits (n, K) of the fresh edits -> of all of them (N, K)."""
-        keys, unknown = self._asked, self._unknown
-        every = logits.new_empty(len(keys), logits.shape[1])
-        every[unknown] = logits
-        if self._keys is None or self._logits is None:
-            self._keys, self._logits = keys, every
-        else:
-            every[~unknown] = self._logits[torch.searchsorted(self._keys, keys[~unknown])]
-            merged = torch.cat([self._keys, keys[unknown]])
-            self._keys, order = merged.sort(stable=True)
-            self._logits = torch.cat([self._logits, logits])[order]
-        assert self._places is not None, "ask for the fresh ones first"
+        every = logits.new_empty(len(self._asked), logits.shape[1])
+        for said, place, here in self._found:
+            every[here] = said[place[here]]
+        every[self._unknown] = logits
+        self._remember(_Page(self._asked[self._unknown], every[self._unknown]))  # copies
         return every[self._places]
 
-    def _known(self, keys: Tensor) -> Tensor:
-        if self._keys is None:
-            return torch.zeros_like(keys, dtype=torch.bool)
-        place = torch.searchsorted(self._keys, keys).clamp(max=len(self._keys) - 1)
-        return self._keys[place] == keys
+    def _remember(self, page: _Page) -> None:
+        pages = [*self._pages, page]
+        while (
+            len(pages) > 1
+            and len(pages[-2]) < 2 * len(pages[-1])
+            and PARTS * (pages[-2].size + pages[-1].size) <= self._most_bytes
+        ):
+            newest = pages.pop()
+            pages[-1] = pages[-1].merge(newest)
+        while pages and sum(page.size for page in pages) > self._most_bytes:
+            del pages[0]
+        self._pages = pages
 
 
 def _key(edits: Edits, rows: Tensor) -> Tensor:

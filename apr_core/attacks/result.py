@@ -12,7 +12,8 @@ from torch import Tensor
 from apr_core import strict
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.pixels import apply_edits
-from apr_core.types import InputError, Status
+from apr_core.models.asking import RGB, as_pictures, as_uint8
+from apr_core.types import NOT_ATTACKED, InputError, Status
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,21 @@ def edit_image(image: Tensor, edits: tuple[PixelEdit, ...]) -> Tensor:
     """A copy of one image, uint8 (C, H, W), with its pixels set.
 
     Raises:
-        InputError: one of them is not in the picture.
+        InputError: one of them is not in the picture, or is no colour of 0 to 255.
     """
     if not edits:
         return image.clone()
     height, width = image.shape[1:]
     for edit in edits:
-        if not (0 <= edit.x < width and 0 <= edit.y < height and min(edit.rgb) >= 0):
-            raise InputError(f"{edit} is no edit of a picture of {width} × {height} pixels.")
+        if not (0 <= edit.x < width and 0 <= edit.y < height):
+            raise InputError(
+                f"The pixel ({edit.x}, {edit.y}) lies outside the image of {width} × {height} "
+                "pixels; use an edit that was found on this image."
+            )
+        if len(edit.rgb) != RGB or not 0 <= min(edit.rgb) <= max(edit.rgb) <= 255:
+            raise InputError(
+                f"The colour {edit.rgb} is none; give red, green and blue from 0 to 255."
+            )
     positions = torch.tensor([[(edit.x, edit.y) for edit in edits]])
     colours = torch.tensor([[edit.rgb for edit in edits]])
     return apply_edits(image[None].cpu(), positions, colours)[0]
@@ -55,7 +63,7 @@ class Outcome:
 
     Attributes:
         index: the image's index, which with the seed fixed its random numbers.
-        status: flipped, survived, misclassified (not attacked) or cancelled.
+        status: flipped, survived, misclassified or skipped (not attacked), or cancelled.
         queries: candidates scored; the one prediction of the clean image is not among them.
         generations: generations after the initial population that were run.
         flip_generation: generation of the first flip, None if there was none.
@@ -122,7 +130,7 @@ class AttackResult:
     @property
     def attacked(self) -> int:
         """Images that were classified correctly, and therefore attacked."""
-        return sum(outcome.status is not Status.MISCLASSIFIED for outcome in self.outcomes)
+        return sum(outcome.status not in NOT_ATTACKED for outcome in self.outcomes)
 
     @property
     def success_rate(self) -> float:
@@ -130,17 +138,31 @@ class AttackResult:
         flipped = sum(outcome.success for outcome in self.outcomes)
         return flipped / self.attacked if self.attacked else float("nan")
 
-    def adversarial(self, images: Tensor) -> Tensor:
+    def adversarial(self, images: object) -> Tensor:
         """The images with the winning edits; an image that was not flipped is left as it was.
 
         Args:
-            images: uint8 (B, C, H, W), in the order they were attacked.
+            images: (B, 3, H, W), in the order they were attacked.
+
+        Returns:
+            (B, 3, H, W) on the CPU: uint8 of bytes; of floats, floats in [0, 1] of the same type,
+            and where an edit was found, the image on the uint8 grid, which is what it flips.
+
+        Raises:
+            InputError: no such images, or not as many as were attacked.
         """
-        edited = [
-            outcome.apply(image) if outcome.success else image.cpu().clone()
-            for outcome, image in zip(self.outcomes, images, strict=True)
-        ]
-        return torch.stack(edited)
+        given = as_pictures(images, RGB).cpu()
+        if len(given) != len(self.outcomes):
+            raise InputError(
+                f"{len(self.outcomes)} images were attacked, but these are {len(given)}; give the "
+                "same ones, in the same order."
+            )
+        edited = given.clone()
+        for row, outcome in enumerate(self.outcomes):
+            if outcome.success:
+                changed = outcome.apply(as_uint8(given[row : row + 1])[0])
+                edited[row] = changed.float() / 255 if given.is_floating_point() else changed
+        return edited
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -11,14 +11,17 @@ from torch import Tensor, nn
 
 from apr_core.attacks.edits import Edits
 from apr_core.models import Classifier
+from apr_core.models.answering import ask, out_of_memory
+from apr_core.models.checking import FEW, check_briefly
 from apr_core.models.inference import (
     Model,
+    as_module,
     compile_for,
     device_of,
     keep_memory,
-    keep_precision,
     prepare,
 )
+from apr_core.models.switches import FULL_PRECISION
 from apr_core.types import InputError
 
 CPU_CHUNK, CUDA_CHUNK = 50, 4096
@@ -27,10 +30,6 @@ FEW_CHUNK = {"cpu": 8, "cuda": 256}
 """Images in a chunk where few are looked at: they too are padded to one shape."""
 CONFIRMING = 10
 """How many times as many answers of a random model decide whether a candidate flips it."""
-_NO_MEMORY = (
-    "out of memory", "allocate memory", "not enough memory", "alloc_failed", "bad allocation",
-)  # fmt: skip
-"""What an allocator says that has none left, in PyTorch, CUDA's libraries and onnxruntime."""
 
 
 class Scoring(Protocol):
@@ -70,7 +69,8 @@ class Scorer:
 
     This package's own models are scored through a folded copy, in chunks padded to one shape, so
     that a candidate's logits do not depend on its company; what matters is then confirmed on the
-    model itself (`exact` is False). A user's model is called as it is, on exactly the candidates.
+    model itself (`exact` is False). A user's model is called as it is, on exactly the candidates;
+    when it is first confirmed on, it is checked (see `models.checking`).
     Where memory does not suffice for a chunk, it is halved for good, and the work goes on.
 
     Args:
@@ -82,6 +82,7 @@ class Scorer:
             candidates would count as a flip.
         half: search in half precision (bfloat16 on a CPU). Then too, what matters is confirmed.
         compiled: search on machine code made of the model: see `compile_for`.
+        checked: the model is known to be one to attack, and is not checked.
 
     Raises:
         InputError: the model is not this package's own, or the machine has no compiler, where it is
@@ -94,19 +95,21 @@ class Scorer:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         chunk: int | None = None,
         draws: int = 1,
         half: bool = False,
         compiled: bool = False,
+        checked: bool = False,
     ) -> None:
-        self.model = model
+        self.model = model = as_module(model)
         self.device = device_of(model)
         self.chunk = chunk or default_chunk(self.device)
         self._few = FEW_CHUNK.get(self.device.type, 64)
         own = isinstance(model, Classifier)
         self.exact = not (own or half or draws > 1)
         self.repeatable = own
+        self._checked = checked
         self._draws, self._half = draws, half
         self._search = prepare(model) if own else model
         if compiled and not own:
@@ -118,38 +121,56 @@ class Scorer:
             self._search = compile_for(self._search)
         if self.device.type == "cpu":
             keep_memory()
-        else:
-            keep_precision()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def score(self, edits: Edits) -> Tensor:
         """Logits of every edit, (N, K) float32.
 
         Raises:
             InputError: the model answers with no logits, or memory lacks for a single image.
         """
-        with self._precision():
+        with self._precision(), FULL_PRECISION.held():
             return self._search_on(edits.draw, len(edits))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def score_few(self, edits: Edits) -> Tensor:
         """As `score`, for a search that never asks for many: padded to a smaller shape.
 
         A candidate's logits differ from those that `score` gives by rounding.
         """
-        with self._precision():
+        with self._precision(), FULL_PRECISION.held():
             return self._few_on(self._searched, edits.draw, len(edits))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def look(self, images: Tensor) -> Tensor:
         """Logits of many images as a search sees them, fast: uint8 (N, C, H, W) -> (N, K)."""
-        return self._search_on(_slices(images), len(images))
+        with FULL_PRECISION.held():
+            return self._search_on(_slices(images), len(images))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def confirm(self, images: Tensor) -> Tensor:
-        """The model's own logits, in float32: uint8 (N, C, H, W) -> (N, K)."""
+        """The model's own logits, in float32: uint8 (N, C, H, W) -> (N, K).
+
+        Raises:
+            InputError: the model answers with no logits, or, seen at the first call, otherwise
+                than an attack can make use of; or memory lacks for a single image.
+        """
         sure = partial(self.answer, draws=self._draws * CONFIRMING if self._draws > 1 else 1)
-        return self._few_on(sure, _slices(images), len(images))
+        with FULL_PRECISION.held():
+            self._check(images)
+            return self._few_on(sure, _slices(images), len(images))
+
+    def _check(self, images: Tensor) -> None:
+        """Once: see that the model is one to attack, on the first pictures that come."""
+        if self._checked or not len(images):
+            return
+        try:
+            check_briefly(self.model, as_input(images[:FEW]), randomised=self._draws > 1)
+        except (RuntimeError, MemoryError) as error:
+            if out_of_memory(error):
+                return  # what is asked for goes in smaller chunks, and is checked next time
+            raise
+        self._checked = True
 
     def answer(self, images: Tensor, draws: int = 0) -> Tensor:
         """The model's own logits (N, K) of floats in [0, 1], a gradient with them where it is on.
@@ -160,7 +181,7 @@ class Scorer:
         """
         return _mean_answer(self.model, images, draws or self._draws)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def certified_pixels(self, images: Tensor, labels: Tensor) -> Tensor | None:
         """See `Scoring`; asked of a model that has a method of this name."""
         prove = getattr(self.model, "certified_pixels", None)
@@ -226,7 +247,7 @@ class Scorer:
 
 def _mean_answer(model: nn.Module, images: Tensor, draws: int) -> Tensor:
     """Logits of images, or the logarithm of the mean probabilities of several draws: (N, K)."""
-    answers = [check_logits(model(images), len(images)) for _ in range(draws)]
+    answers = [ask(model, images).float() for _ in range(draws)]
     return answers[0] if draws == 1 else torch.stack(answers).softmax(-1).mean(0).log()
 
 
@@ -239,30 +260,6 @@ def default_chunk(device: torch.device) -> int:
     return CPU_CHUNK * torch.get_num_threads() if device.type == "cpu" else CUDA_CHUNK
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator, the system's or a device's, gave up."""
-    said = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
-    )
-
-
 def as_input(images: Tensor) -> Tensor:
     """uint8 (N, C, H, W) -> float in [0, 1], channels last; what a PNG reader would make of it."""
     return images.to(torch.float32).div(255).contiguous(memory_format=torch.channels_last)
-
-
-def check_logits(logits: Tensor, count: int) -> Tensor:
-    """The logits as float32, or InputError where they are not (count, K) finite numbers."""
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != count:
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(
-            f"The model returned {found} for {count} images; it must return logits of shape "
-            f"({count}, classes)."
-        )
-    if not bool(logits.isfinite().all()):
-        raise InputError(
-            "The model returned a logit that is not a finite number; check its weights, and that "
-            "it takes images in [0, 1]."
-        )
-    return logits.float()

@@ -34,7 +34,7 @@ class Search:
         indices: (B,) int64 or None for 0, 1, ...; with the seed they fix each image's draws.
 
     Raises:
-        InputError: a label or a target is no class of the model, or a target is the label.
+        InputError: a label or a target is no class of the model, or every target is the label.
     """
 
     def __init__(
@@ -61,7 +61,8 @@ class Search:
         self._before = Readings.of(clean[:, None], labels).first()
         state = one_pixel.init(config, images, labels, targets.to(device), self.indices)
         self.misclassified = self._before.leading != labels
-        self.state: AttackState = one_pixel.finish(state, self.misclassified)
+        self.skipped = labels == targets.to(device)
+        self.state: AttackState = one_pixel.finish(state, self.misclassified | self.skipped)
         self._cut = torch.zeros_like(self.misclassified)
         self._candidates: Candidates | None = None
         self._parents: AttackState = self.state
@@ -102,21 +103,8 @@ class Search:
         logits = logits.view(len(candidates.rows), -1, logits.shape[1])
         self._parents = self.state
         self._said = Readings.of(logits, self.state.labels[candidates.rows])
-        self.state = one_pixel.tell(self.config, self.state, candidates, logits)
-        if not self.scorer.exact:
-            self._confirm_flips()
-
-    def _confirm_flips(self) -> None:
-        """Hold each new flip against the model itself: the search ran on a folded copy."""
-        rows = (self.state.flipped & ~self._parents.flipped).nonzero()[:, 0]
-        if not len(rows):
-            return
-        state = self.state
-        images = apply_edits(state.images[rows], *decode(state.winners[rows]))
-        logits = self.scorer.confirm(images)[:, None]
-        upheld = one_pixel.flips(logits, state.labels[rows], state.targets[rows])[:, 0]
-        if not bool(upheld.all()):
-            self.state = one_pixel.revoke(self.config, state, rows[~upheld])
+        confirm = None if self.scorer.exact else self.scorer.confirm
+        self.state = one_pixel.tell(self.config, self.state, candidates, logits, confirm)
 
     def cancel(self) -> None:
         """End every image's search where it is."""
@@ -128,15 +116,13 @@ class Search:
         state = self.state
         genomes, after = state.best()
         positions, colours = decode(genomes)
-        tried = state.queries > 0
-        if not self.scorer.exact:
-            logits = self.scorer.confirm(apply_edits(state.images, positions, colours))
-            after = Readings.of(logits[:, None], state.labels).first()
+        tried, success = state.queries > 0, state.flipped.tolist()
+        rows = (tried & ~state.flipped).nonzero()[:, 0]
+        if len(rows) and not self.scorer.exact:  # a flip was confirmed when it was found
+            edited = apply_edits(state.images[rows], positions[rows], colours[rows])
+            logits = self.scorer.confirm(edited)[:, None]
+            after = after.put(Readings.of(logits, state.labels[rows]).first(), rows)
         after = Readings.where(tried, after, self._before)
-        wanted = torch.where(
-            state.targets < 0, after.leading != state.labels, after.leading == state.targets
-        )
-        success = (state.flipped & wanted).tolist()
         return tuple(
             Outcome(
                 index=int(self.indices[row]),
@@ -158,6 +144,8 @@ class Search:
         )
 
     def _status(self, row: int, success: bool) -> Status:
+        if self.skipped[row]:
+            return Status.SKIPPED
         if self.misclassified[row]:
             return Status.MISCLASSIFIED
         if success:
@@ -219,8 +207,7 @@ def _check_classes(labels: Tensor, targets: Tensor, classes: int) -> None:
     for name, values in (("label", labels), ("target", targets[targets != UNTARGETED])):
         for value in sorted(set(values.tolist())):
             check_class(name, value, classes)
-    same = labels[labels == targets]
-    if len(same):
+    if len(labels) and bool((labels == targets).all()):
         raise InputError(
-            f"The target {int(same[0])} is already the image's class; choose another target."
+            f"The target {int(labels[0])} is already the image's class; choose another target."
         )

@@ -15,7 +15,13 @@ from apr_core.attacks.scoring import Scorer
 QUERIES = 10_000
 """Croce et al.'s budget."""
 ALPHA = 0.3
-"""Share of the k pixels that a first step replaces; it falls as the search goes on."""
+"""Share of the k pixels to replace before the schedule lowers it."""
+SCHEDULE = (
+    (0, 2), (50, 4), (200, 5), (500, 6), (1000, 8), (2000, 10), (4000, 12), (6000, 15), (8000, 20),
+)  # fmt: skip
+"""Croce et al.'s for L0, as in their code (github.com/fra31/sparse-rs, rs_attacks.py,
+`p_selection`): beyond so many 10,000ths of the budget, the share to replace is `ALPHA` over so
+much."""
 _PLACE, _COLOUR, _LEAVE = 0, 1, 2
 _STREAMS = 3
 
@@ -109,9 +115,9 @@ def _replaced(
 
 
 def _alpha(progress: float) -> float:
-    """The share to replace at `progress` in [0, 1]: halved at four milestones."""
-    milestones = (0.005, 0.02, 0.1, 0.4)
-    return ALPHA / float(2 ** sum(progress > milestone for milestone in milestones))
+    """The share to replace at `progress` in [0, 1]."""
+    done = int(progress * 10_000)
+    return ALPHA / max((part for start, part in SCHEDULE if done > start), default=1)
 
 
 def _coordinates(places: Tensor, width: int) -> Tensor:

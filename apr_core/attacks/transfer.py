@@ -15,7 +15,8 @@ from torch import Tensor
 
 from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.attacks.scoring import Scorer
-from apr_core.types import InputError, check_class
+from apr_core.models.asking import RGB, as_uint8
+from apr_core.types import check_class
 
 
 class Effect(StrEnum):
@@ -57,7 +58,7 @@ def transfer_matrix(
 
     Args:
         scorers: of the M models; the columns.
-        image: uint8 (3, H, W).
+        image: (3, H, W), uint8 or float in [0, 1], which is rounded to the uint8 grid.
         label: its true class.
         edits: R of them, the rows; () where an attack found none.
 
@@ -65,9 +66,10 @@ def transfer_matrix(
         R rows of M cells.
 
     Raises:
-        InputError: an edit lies outside the image, or the label is no class of a model.
+        InputError: an edit lies outside the image or is no colour, the label is no class of a
+            model, or a model is none to attack.
     """
-    _check_places(image, edits)
+    image = as_uint8([image], RGB)[0]
     pictures = torch.stack([image, *(edit_image(image, edit) for edit in edits)])
     columns = [_column(scorer, pictures, label, edits) for scorer in scorers]
     return [[column[row] for column in columns] for row in range(len(edits))]
@@ -98,13 +100,3 @@ def _effect(edited: bool, right_before: bool, right_after: bool) -> Effect:
     if not edited:
         return Effect.NO_EDIT
     return Effect.HOLDS if right_after else Effect.BREAKS
-
-
-def _check_places(image: Tensor, edits: Sequence[tuple[PixelEdit, ...]]) -> None:
-    height, width = image.shape[1:]
-    for edit in (edit for row in edits for edit in row):
-        if not (0 <= edit.x < width and 0 <= edit.y < height):
-            raise InputError(
-                f"The pixel ({edit.x}, {edit.y}) lies outside the image of {width} × {height} "
-                "pixels; use an edit that was found on this image."
-            )

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from apr_core import random
+from apr_core.attacks.confirming import confirm_flips
 from apr_core.attacks.edits import Edits
 from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.found import margins_of
 from apr_core.attacks.pixels import apply_edits
 from apr_core.attacks.result import PixelEdit
 from apr_core.attacks.scoring import Scoring
+from apr_core.models.asking import RGB, as_uint8
 from apr_core.types import InputError, check_class
 
 PIXELS_A_STEP = 50
 """Pixels whose eight colours are scored together: as many candidates as a generation has."""
+BYTES_A_PIXEL = 8
+"""Of a map in memory: the margin's four, three of the colour, and whether it is broken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +31,11 @@ class TruthMap:
 
     Attributes:
         margins: least logit of the true class minus the best other, over the corner colours, (H, W)
-            float32; infinite where none was tried.
+            float32; infinite where none was tried. Of a broken pixel, over those colours that the
+            model itself did not refute.
         colours: the corner colour that does it, (H, W, 3) uint8.
-        broken: whether that colour flips the model, in float32, (H, W) bool.
+        broken: whether that colour flips the model, in float32, (H, W) bool; it does if any corner
+            colour that was seen to flip is upheld.
         certified: whether it is proven that no colour does, (H, W) bool.
         done: share of the pixels that were looked at, in [0, 1].
     """
@@ -56,13 +63,14 @@ class Survey:
 
     Args:
         scorer: of the model.
-        image: uint8 (3, H, W).
+        image: (3, H, W), uint8 or float in [0, 1], which is rounded to the uint8 grid.
         label: its true class.
         certified: pixels that need not be tried, (H, W) bool; by default none.
         seed: of the order in which pixels are tried.
 
     Raises:
-        InputError: the model gets the image wrong, or the label is no class of its.
+        InputError: the model gets the image wrong or is none to attack, or the label is no class
+            of its.
     """
 
     def __init__(
@@ -74,7 +82,7 @@ class Survey:
         seed: int = 0,
     ) -> None:
         self.scorer = scorer
-        self._image = image[None].to(scorer.device)
+        self._image = as_uint8([image], RGB).to(scorer.device)
         logits = scorer.confirm(self._image)[0]
         check_class("label", label, len(logits))
         said = int(logits.argmax())
@@ -83,7 +91,7 @@ class Survey:
                 f"The model takes this image for class {said} already, not {label}; a map is of an "
                 "image that it gets right."
             )
-        height, width = image.shape[1:]
+        height, width = self._image.shape[2:]
         self._label, self._width = label, width
         self._certified = torch.zeros(height, width, dtype=torch.bool)
         if certified is not None:
@@ -123,25 +131,25 @@ class Survey:
         """Take the logits (N, K) of what was proposed."""
         pixels = self._next()
         truth = torch.full((len(logits),), self._label, device=logits.device)
-        margins = margins_of(logits, truth).view(len(pixels), len(CORNERS)).cpu()
-        least, worst = margins.min(1)
-        self._margins[pixels], self._worst[pixels] = least, worst
+        margins = margins_of(logits, truth).view(len(pixels), len(CORNERS))
+        upheld = confirm_flips(margins <= 0, margins, partial(self._upheld, pixels)).cpu()
+        margins, broken = margins.cpu(), upheld.any(1)
+        among = margins.where(upheld | ~broken[:, None], float("inf"))
+        self._margins[pixels], self._worst[pixels] = among.min(1)
+        self._broken[pixels] = broken
         self._tried += len(pixels)
-        self._confirm(pixels[least <= 0])
 
     def _next(self) -> Tensor:
         return self._todo[self._tried : self._tried + PIXELS_A_STEP]
 
-    def _confirm(self, pixels: Tensor) -> None:
-        """Hold flips against the model itself."""
-        if not len(pixels):
-            return
-        places = pixels.to(self.scorer.device)
+    def _upheld(self, pixels: Tensor, row: Tensor, corner: Tensor) -> Tensor:
+        """Whether corner colours (n,), each at the pixel in that row, flip the model itself."""
+        places = pixels.to(row.device)[row]
         positions = torch.stack([places % self._width, places // self._width], dim=1)[:, None]
-        colours = CORNERS[self._worst[pixels]].to(places.device)[:, None]
-        images = self._image.expand(len(pixels), -1, -1, -1)
+        colours = CORNERS.to(row.device)[corner][:, None]
+        images = self._image.expand(len(places), -1, -1, -1)
         logits = self.scorer.confirm(apply_edits(images, positions, colours))
-        self._broken[pixels] = (logits.argmax(1) != self._label).cpu()
+        return logits.argmax(1) != self._label
 
     def cancel(self) -> None:
         """End it where it is."""

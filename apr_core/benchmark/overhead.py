@@ -34,6 +34,7 @@ from apr_core.models import ARCHITECTURES, Classifier, build_model
 from apr_core.models.inference import keep_memory, prepare
 from apr_core.training.batches import AugmentedBatches
 from apr_core.training.fit import Run
+from apr_core.training.precision import choose_precision
 from apr_core.training.recipes import PRESETS, TrainConfig
 from apr_core.types import InputError
 from apr_core.version import find_commit, versions
@@ -71,7 +72,7 @@ class OverheadConfig:
         batch_size: of training.
         steps: of training in one measurement.
         rounds: everything is measured once in each. One more, before them, warms up.
-        mixed_precision: in training; inference is in float32.
+        mixed_precision: in training, or None for what is faster; inference is in float32.
         inference_batch: images in a forward pass.
         seconds: about how long one measurement of inference lasts.
     """
@@ -81,7 +82,7 @@ class OverheadConfig:
     batch_size: int = 128
     steps: int = 5
     rounds: int = 11
-    mixed_precision: bool = PRESETS.get("fast").mixed_precision
+    mixed_precision: bool | None = None
     inference_batch: int = 128
     seconds: float = 1.0
 
@@ -179,6 +180,7 @@ def measure_overhead(
 ) -> OverheadResult:
     """Time training steps and forward passes of fresh models, with the defences and without."""
     keep_memory()
+    config = replace(config, mixed_precision=_precision(config, device))
     works = {**training_works(config, device), **inference_works(config, device)}
     rounds = take_turns(works, config.rounds, report)
     return OverheadResult(
@@ -194,6 +196,14 @@ def measure_overhead(
         inference=inference_costs(rounds),
         paper=paper_figures(config.architecture),
     )
+
+
+def _precision(config: OverheadConfig, device: torch.device) -> bool:
+    """Whether all train in bfloat16: as asked, or as the undefended network is faster."""
+    model = build_model(config.architecture).to(device).train()
+    images = input_batch(config.batch_size, device)
+    labels = torch.zeros(len(images), dtype=torch.int64, device=device)
+    return choose_precision(model, images, labels, config.mixed_precision)
 
 
 def paper_figures(architecture: str) -> dict[str, float] | None:

@@ -19,6 +19,7 @@ from apr_core.benchmark.peers import PEERS
 from apr_core.benchmark.turns import Report
 from apr_core.cli import load, overhead
 from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json
+from apr_core.files import write_whole
 from apr_core.load.measure import measure_load
 from apr_core.load.record import LoadResult
 from apr_core.types import InputError
@@ -164,7 +165,7 @@ def _line(name: str, rate: float, spread: tuple[float, float], unit: str) -> str
 
 def _write(path: Path, record: dict[str, Any]) -> None:
     try:
-        path.write_text(json.dumps(record, indent=1) + "\n")
+        write_whole(path, json.dumps(record, indent=1) + "\n")
     except OSError as error:
         raise InputError(
             f"{path} cannot be written ({error.strerror}); give --out another place."

@@ -121,6 +121,8 @@ def write_out(path: Path, data: bytes) -> None:
 
 def rate_words(rate: Rate) -> str:
     """A share with its interval and what it is of."""
+    if rate.rate is None:
+        return "no rate of 0"
     return f"{rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%}) of {rate.total:,}"
 
 

@@ -97,7 +97,6 @@ def run(args: argparse.Namespace) -> int:
                 lambda progress: _show(bar, progress),
                 workers,
                 spread,
-                args.compile,
             )
     if record is not None and args.ray:
         record = replace(record, hardware=describe_cluster(args.ray))
@@ -131,6 +130,7 @@ def _asked(
         args.draws,
         args.half,
         args.lattice,
+        args.compile,
     )
     return subject, setting, notes
 
@@ -160,14 +160,14 @@ def _on_ray(args: argparse.Namespace, attempt: Attempt) -> Deal:
 def _look(model: str, randomised: bool, attempt: Attempt, places: Tensor) -> tuple[Entries, float]:
     """What became of a group of images, and the seconds it took."""
     started = time.monotonic()
-    entries = attempt(_scorer(model, randomised, attempt.setting, attempt.compiled), places)
+    entries = attempt(_scorer(model, randomised, attempt.setting), places)
     return entries, time.monotonic() - started
 
 
 @lru_cache(maxsize=1)
-def _scorer(model: str, randomised: bool, setting: Setting, compiled: bool) -> Scorer:
+def _scorer(model: str, randomised: bool, setting: Setting) -> Scorer:
     subject, _ = chosen_subject(argparse.Namespace(model=model), default_device(), randomised)
-    return Attempt(setting, {}, compiled).scorer(subject.model)
+    return Attempt(setting, {}).scorer(subject.model)
 
 
 def _share(args: argparse.Namespace) -> int:
@@ -206,7 +206,7 @@ def summary(record: Record) -> dict[str, object]:
         "model": record.setting.model,
         "clean_accuracy": clean.rate,
         "asr": last.asr.rate,
-        "asr_interval": [last.asr.low, last.asr.high],
+        "asr_interval": [last.asr.low, last.asr.high] if last.asr.total else None,
         "robust_accuracy": last.robust.rate,
         "images": record.setting.images,
         "attacked": last.asr.total,
@@ -226,9 +226,13 @@ def in_words(record: Record) -> str:
 
 def _level(setting: Setting, level: Level) -> list[str]:
     caught = ", ".join(f"{name} {count}" for name, count in level.caught.items() if count)
+    success = f"success rate {rate_words(level.asr)} it got right" + (
+        f" ({caught})" if caught else ""
+    )
+    if not level.asr.total:
+        success = "no success rate, for the model got no image right and none was attacked"
     return [
-        f"{setting.reach(level.pixels)}: success rate {rate_words(level.asr)} it got right"
-        + (f" ({caught})" if caught else ""),
+        f"{setting.reach(level.pixels)}: {success}",
         f"         robust       {rate_words(level.robust)} images",
     ]
 

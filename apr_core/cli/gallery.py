@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from apr_core.cli.common import Subparsers
+from apr_core.files import write_whole
 from apr_core.gallery import GALLERY, Plan, make_gallery, request_of, save_gallery
 from apr_core.recording import START_RUN, run_and_record, to_json
 
@@ -24,6 +25,6 @@ def run(args: argparse.Namespace) -> int:
     plan = Plan(args.vanilla, args.defended, images=args.images)
     entries = make_gallery(plan, lambda sentence: print(sentence, file=sys.stderr, flush=True))
     save_gallery(entries)
-    START_RUN.write_text(to_json(run_and_record(request_of(entries[0]))) + "\n")
+    write_whole(START_RUN, to_json(run_and_record(request_of(entries[0]))) + "\n")
     print(f"{len(entries)} runs are in {GALLERY}, the first as a recording in {START_RUN}.")
     return 0

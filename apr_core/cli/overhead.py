@@ -14,6 +14,7 @@ from apr_core.benchmark.overhead import (
     TrainingCost,
 )
 from apr_core.models import ARCHITECTURES
+from apr_core.training.precision import precision_name
 
 DEFAULT = OverheadConfig()
 OPTIONS = {
@@ -54,9 +55,10 @@ def config_of(args: argparse.Namespace) -> OverheadConfig:
 def in_words(result: OverheadResult) -> str:
     """The record as a few lines."""
     paper = result.paper or {}
+    precision = precision_name(bool(result.config["mixed_precision"]))
     lines = [
-        f"{result.architecture} on {result.hardware}; medians of {result.config['rounds']} rounds "
-        "(95 % interval)"
+        f"{result.architecture} on {result.hardware}, training in {precision}; medians of "
+        f"{result.config['rounds']} rounds (95 % interval)"
     ]
     lines += [_training_line(cost, paper.get("training")) for cost in result.training]
     lines += [_inference_line(cost, paper.get("inference")) for cost in result.inference]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from apr_core import strict
 from apr_core.cli.common import (
     Subparsers,
     add_device,
@@ -44,6 +45,9 @@ def add(subparsers: Subparsers) -> None:
         description="Train a model. What is interrupted goes on where it was when the same command "
         "is given again. Under torchrun, all its processes train one model together.",
     )
+    parser.add_argument(
+        "--request", help="the whole request as JSON, in place of the options that make one"
+    )
     parser.add_argument("--architecture", default="resnet20", help=", ".join(ARCHITECTURES))
     parser.add_argument("--defence", default="vanilla", help=", ".join(DEFENCES))
     parser.add_argument("--preset", default="fast", help=", ".join(PRESETS))
@@ -53,7 +57,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--mixed-precision",
         action=argparse.BooleanOptionalAction,
-        help="bfloat16 where it is safe; slower on processors that lack it",
+        help="bfloat16 where it is safe, or float32; by default the faster one on this machine",
     )
     parser.add_argument("--subset", type=int, help="train on the first so many images only")
     parser.add_argument("--seed", type=int, default=0)
@@ -134,12 +138,32 @@ def _fetch(workers: Workers) -> Cifar10:
 
 def requests_of(args: argparse.Namespace) -> list[TrainRequest]:
     """What was typed, once for each seed."""
-    asked = TrainRequest(args.architecture, args.defence, config_of(args), args.name, args.ship)
+    asked = request_of(args)
     return seed_requests(asked, seeds_of(args.seeds)) if args.seeds else [asked]
 
 
+def request_of(args: argparse.Namespace) -> TrainRequest:
+    """What was typed, or the request that was given whole.
+
+    Raises:
+        InputError: `--request` is not one.
+    """
+    if args.request is None:
+        return TrainRequest(args.architecture, args.defence, config_of(args), args.name, args.ship)
+    try:
+        return strict.build(TrainRequest, strict.parse(args.request))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(
+            f"--request is not a training as JSON ({error}); leave it out and name the settings."
+        ) from None
+
+
 def config_of(args: argparse.Namespace) -> TrainConfig:
-    """The preset with what was typed on top."""
+    """The settings: the request's, or the preset with what was typed on top."""
+    if args.request is not None:
+        return request_of(args).config
     typed = {name: getattr(args, name) for name in EXTRA_KEYS if getattr(args, name) is not None}
     return replace(PRESETS.get(args.preset), seed=args.seed, **typed)
 

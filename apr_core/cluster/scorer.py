@@ -54,7 +54,8 @@ class ClusterScorer:
 
     def confirm(self, images: Tensor) -> Tensor:
         """See `Scoring`."""
-        return tensor_of(self._ask("confirm", [(images.numpy(),)])[0])
+        pieces = [(piece.numpy(),) for piece in torch.split(images, self._piece)]
+        return torch.cat([tensor_of(answer) for answer in self._ask("confirm", pieces)])
 
     def certified_pixels(self, images: Tensor, labels: Tensor) -> Tensor | None:
         """See `Scoring`."""

@@ -24,9 +24,10 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from apr_core.files import write_whole
 from apr_core.registry import unknown_name
 from apr_core.types import InputError
 
@@ -127,10 +128,7 @@ def fetch_cifar10(source: str = "auto", say: Callable[[str], None] = print) -> C
         return load_cifar10()
     arrays = _download(source, say)
     verify(arrays, "the download")
-    cifar10_file().parent.mkdir(parents=True, exist_ok=True)
-    part = cifar10_file().with_suffix(".part")
-    save_file(arrays, part)
-    part.replace(cifar10_file())
+    write_whole(cifar10_file(), save(arrays))
     say(f"CIFAR-10 is at {cifar10_file()}, verified.")
     return _data_set(arrays)
 

@@ -7,20 +7,11 @@ neighbours, says nothing of what it will say beside others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks.scoring import check_logits, out_of_memory
-from apr_core.types import InputError, shown
-
-
-def check_mode(model: nn.Module) -> None:
-    """Raise InputError where a part of the model is in training mode."""
-    if any(module.training for module in model.modules()):
-        raise InputError("The model is in training mode; call its eval() before it is certified.")
+from apr_core.models.answering import ask
+from apr_core.types import InputError
 
 
 def check_company(model: nn.Module, image: Tensor, logits: Tensor, forgiven: float) -> None:
@@ -37,7 +28,7 @@ def check_company(model: nn.Module, image: Tensor, logits: Tensor, forgiven: flo
     ends = torch.cat([torch.zeros_like(image), torch.ones_like(image)])
     for company in (image[:0], ends):
         asked = torch.cat([image, company])
-        again = check_logits(model(asked), len(asked))[0]
+        again = ask(model, asked)[0].float()
         moved = float((again - logits.float()).abs().max())
         if moved > forgiven:
             raise InputError(
@@ -46,19 +37,3 @@ def check_company(model: nn.Module, image: Tensor, logits: Tensor, forgiven: flo
                 "the batch or on chance; use stored statistics (model.eval(), "
                 "track_running_stats), no dropout, and full precision."
             )
-
-
-@contextmanager
-def taking(images: Tensor) -> Iterator[None]:
-    """Turn what a model raises on images that it was not made for into one sentence."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (RuntimeError, TypeError, ValueError) as error:
-        if out_of_memory(error):
-            raise
-        raise InputError(
-            f"The model does not take images of shape {tuple(images.shape[1:])}, in batches of any "
-            f"size ({shown(str(error), 120)}); give it such as it was made for."
-        ) from error

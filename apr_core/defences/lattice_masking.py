@@ -40,12 +40,14 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks.scoring import check_logits
-from apr_core.defences.certifiable import check_company, check_mode, taking
+from apr_core.defences.certifiable import check_company
 from apr_core.defences.inpainting import group_of, mask_groups
 from apr_core.models import Classifier
-from apr_core.models.asking import check_classes, check_images, check_one_each
-from apr_core.models.inference import keep_precision, prepare
+from apr_core.models.answering import ask
+from apr_core.models.asking import as_floats, as_labels, check_classes
+from apr_core.models.checking import check_mode, check_not_probabilities
+from apr_core.models.inference import Model, as_module, in_training, prepare
+from apr_core.models.switches import FULL_PRECISION
 from apr_core.types import InputError
 
 SPACING = 4
@@ -69,13 +71,12 @@ class LatticeMasking(nn.Module):
         InputError: the spacing is out of range.
     """
 
-    def __init__(self, model: nn.Module, spacing: int = SPACING) -> None:
+    def __init__(self, model: Model, spacing: int = SPACING) -> None:
         super().__init__()
         low, high = SPACINGS
         if not low <= spacing <= high:
             raise InputError(f"spacing is {spacing}, but must lie between {low} and {high}.")
-        keep_precision()
-        self.model, self.spacing = model, spacing
+        self.model, self.spacing = as_module(model), spacing
 
     @property
     def groups(self) -> int:
@@ -106,24 +107,20 @@ class LatticeMasking(nn.Module):
         """Logits of every image under every set of masks: sets (S, m) -> (B, S, K).
 
         Raises:
-            InputError: the model answers with no logits, or not with finite ones.
+            InputError: the model fails, answers with no logits, or not with finite ones.
         """
         owner = torch.arange(len(images), device=images.device).repeat_interleave(len(sets))
         chosen = sets.repeat(len(images), 1)
         chunk = CHUNK.get(images.device.type, 100)
-        logits = [
-            self._ask(mask_groups(images[rows], groups, self.spacing))
-            for rows, groups in zip(
-                torch.split(owner, chunk), torch.split(chosen, chunk), strict=True
-            )
-        ]
+        with FULL_PRECISION.held():
+            logits = [
+                ask(self.model, mask_groups(images[rows], groups, self.spacing))
+                for rows, groups in zip(
+                    torch.split(owner, chunk), torch.split(chosen, chunk), strict=True
+                )
+            ]
         every = torch.cat(logits)
         return every.view(len(images), len(sets), every.shape[1])
-
-    def _ask(self, masked: Tensor) -> Tensor:
-        logits: Tensor = self.model(masked)
-        check_logits(logits, len(masked))
-        return logits
 
     def decide(self, images: Tensor, votes: Tensor) -> Tensor:
         """The answers (B,), given the one-mask predictions (B, n^2)."""
@@ -151,13 +148,13 @@ class LatticeMasking(nn.Module):
         return f"spacing={self.spacing}"
 
 
-def behind_lattice(model: nn.Module, spacing: int = SPACING) -> LatticeMasking:
+def behind_lattice(model: Model, spacing: int = SPACING) -> LatticeMasking:
     """A model behind lattice masking, in evaluation mode; this package's own is folded first.
 
     Raises:
         InputError: the spacing is out of range.
     """
-    inner = prepare(model) if isinstance(model, Classifier) else model
+    inner: Model = prepare(model) if isinstance(model, Classifier) else model
     return LatticeMasking(inner, spacing).eval()
 
 
@@ -202,26 +199,28 @@ class Evidence:
     second: Tensor | None
 
 
-def certify(model: nn.Module, images: Tensor, labels: Tensor) -> list[Certificate]:
+def certify(model: Model, images: object, labels: object) -> list[Certificate]:
     """Which images no edit of one pixel can turn.
 
     Args:
         model: in evaluation mode, on the images' device: a `LatticeMasking`, or any classifier,
             which is put behind one of the usual spacing.
-        images: (B, C, H, W) float in [0, 1].
+        images: (B, C, H, W), uint8 or float in [0, 1].
         labels: (B,).
 
     Raises:
-        InputError: the model is in training mode, is seen to answer otherwise in other company, or
-            not with finite logits; or the images or labels are no such.
+        InputError: the model is in training mode, fails, is seen to answer otherwise in other
+            company, or not with finite logits of two classes or more; or the images or labels are
+            no such.
     """
     return [found for found, _ in weigh(model, images, labels)]
 
 
-@torch.inference_mode()
-def weigh(model: nn.Module, images: Tensor, labels: Tensor) -> list[tuple[Certificate, Evidence]]:
+@torch.no_grad()
+def weigh(model: Model, images: object, labels: object) -> list[tuple[Certificate, Evidence]]:
     """As `certify`, each certificate with what it rests on."""
-    wrapper = model if isinstance(model, LatticeMasking) else _wrap(model)
+    wrapper = model if isinstance(model, LatticeMasking) else _wrap(as_module(model))
+    images, labels = _asked(images, labels)
     first = _first_logits(wrapper, images, labels)
     pairs = torch.tensor(wrapper.pairs, device=images.device)
     found = []
@@ -242,8 +241,8 @@ def weigh(model: nn.Module, images: Tensor, labels: Tensor) -> list[tuple[Certif
     return found
 
 
-@torch.inference_mode()
-def certified_groups(wrapper: LatticeMasking, images: Tensor, labels: Tensor) -> Tensor:
+@torch.no_grad()
+def certified_groups(wrapper: LatticeMasking, images: object, labels: object) -> Tensor:
     """In which groups of an image no edit of one pixel can turn its answer.
 
     Args:
@@ -255,6 +254,7 @@ def certified_groups(wrapper: LatticeMasking, images: Tensor, labels: Tensor) ->
     Raises:
         InputError: as `certify` does.
     """
+    images, labels = _asked(images, labels)
     sure = are_sure(_first_logits(wrapper, images, labels), labels)  # (B, G)
     pairs = torch.tensor(wrapper.pairs, device=images.device)
     for row in range(len(images)):
@@ -264,10 +264,16 @@ def certified_groups(wrapper: LatticeMasking, images: Tensor, labels: Tensor) ->
     return sure
 
 
+def _asked(images: object, labels: object) -> tuple[Tensor, Tensor]:
+    """Images (B, C, H, W) as floats, and labels (B,), on one device."""
+    pictures = as_floats(images)
+    return pictures, as_labels("label", labels, len(pictures)).to(pictures.device)
+
+
 def _wrap(model: nn.Module) -> LatticeMasking:
     """A model behind the usual lattice, its mode left as it is."""
     wrapper = LatticeMasking(model)
-    wrapper.training = model.training
+    wrapper.training = "" in in_training(model)
     return wrapper
 
 
@@ -278,13 +284,12 @@ def _first_logits(wrapper: LatticeMasking, images: Tensor, labels: Tensor) -> Te
         InputError: as `certify` does.
     """
     check_mode(wrapper)
-    check_images(images)
-    check_one_each("label", labels, len(images))
-    with taking(images):
-        first = wrapper.one_mask_logits(images)
-        masked = mask_groups(images[:1], images.new_zeros(1, 1, dtype=torch.int64), wrapper.spacing)
+    first = wrapper.one_mask_logits(images)
+    check_not_probabilities(first.flatten(0, 1))
+    masked = mask_groups(images[:1], images.new_zeros(1, 1, dtype=torch.int64), wrapper.spacing)
+    with FULL_PRECISION.held():
         check_company(wrapper.model, masked, first[0, 0], float(least_lead(first[0, 0])) / 2)
-    check_classes("label", labels, len(images), first.shape[2])
+    check_classes("label", labels, first.shape[2])
     return first
 
 

@@ -65,17 +65,17 @@ def _claim(aim: Aim, architecture: str, cell: Cell) -> Claim:
 
 def _held(aim: Aim, rate: Rate) -> Finding:
     if rate.total == WHOLE:
-        met = rate.rate >= aim.bound if aim.least else rate.rate <= aim.bound
-        return settle(met), f"{rate.rate:.1%} of {rate.total:,}"
-    known = Estimate(rate.rate, rate.low, rate.high)
+        met = rate.share >= aim.bound if aim.least else rate.share <= aim.bound
+        return settle(met), f"{rate.share:.1%} of {rate.total:,}"
+    known = Estimate(rate.share, rate.low, rate.high)
     likely = known.at_least(aim.bound) if aim.least else known.at_most(aim.bound)
-    found = f"{rate.rate:.1%} [{rate.low:.1%}, {rate.high:.1%}] of {rate.total:,}"
+    found = f"{rate.share:.1%} [{rate.low:.1%}, {rate.high:.1%}] of {rate.total:,}"
     return settle(likely), found
 
 
 def _missed(aim: Aim, rate: Rate) -> str:
     """By how many points, where it is missed."""
-    points = 100 * (aim.bound - rate.rate if aim.least else rate.rate - aim.bound)
+    points = 100 * (aim.bound - rate.share if aim.least else rate.share - aim.bound)
     if points <= 0:
         return ""
     return f", {points:.1f} points from it" if points >= 0.05 else f", {points:.2f} points from it"

@@ -100,12 +100,12 @@ def cell_of(
     three = most.level(3) if most else None
     return replace(
         cell,
-        asr=_one_pixel(record).asr,
-        asr3=three.asr if three else None,
+        asr=_success(_one_pixel(record)),
+        asr3=_success(three) if three else None,
         robust=_one_pixel(record).robust,
         attack=record.setting.attack,
         images=record.setting.images,
-        papers_attack=_one_pixel(theirs).asr if theirs else None,
+        papers_attack=_success(_one_pixel(theirs)) if theirs else None,
         versus=_against(reference, name, records.evaluations, record),
         asr_runs=_over_runs(runs, records.evaluations, record),
     )
@@ -162,12 +162,13 @@ def _read_seeds(card: Card) -> list[dict[str, Any]]:
 def _over_runs(runs: list[dict[str, Any]], records: Sequence[Record], like: Record) -> Mean | None:
     """The success rate over training runs, each evaluated as the shipped one; None if not all."""
     rates = {
-        record.setting.sha256: _one_pixel(record).asr.rate
+        record.setting.sha256: success.share
         for record in records
         if record.setting.like(like.setting)
         and record.setting.images == like.setting.images
         and record.setting.lattice == like.setting.lattice
         and record.level(1) is not None
+        and (success := _success(_one_pixel(record)))
     }
     known = [rates[run["sha256"]] for run in runs if run["sha256"] in rates]
     return mean_of(known) if runs and len(known) == len(runs) else None
@@ -250,6 +251,11 @@ def find_record(
         return order.index(kind) if kind in order else -1, record.setting.images
 
     return max(fitting, key=worth, default=None)
+
+
+def _success(level: Level) -> Rate | None:
+    """The success rate; None where no image was attacked."""
+    return level.asr if level.asr.total else None
 
 
 def _one_pixel(record: Record) -> Level:

@@ -95,7 +95,7 @@ def _stands_out(
 ) -> Finding:
     """Whether the success rate of `wanted` is the lowest, or the highest, beyond chance."""
     rates = {name: cells[name].asr for name in names if name in cells}
-    known = {name: rate.rate for name, rate in rates.items() if rate is not None}
+    known = {name: rate.share for name, rate in rates.items() if rate is not None}
     if len(known) < len(names):
         return Holds.UNMEASURED, f"{len(known)} of {len(names)} measured."
     nearest = sorted(known, key=known.__getitem__, reverse=place == "highest")

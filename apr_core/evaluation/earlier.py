@@ -69,21 +69,17 @@ class Earlier:
     sources: list[str] = field(default_factory=list)
 
 
-def looked_at(setting: Setting, compiled: bool) -> Earlier:
+def looked_at(setting: Setting) -> Earlier:
     """What records of the same work on another number of images have of these.
 
-    A record of as many is not looked at: who asks for it again wants it measured again.
-
-    Args:
-        compiled: whether the search runs on machine code, which rounds otherwise.
+    A record of as many is not looked at: who asks for it again wants it measured again. Nor is one
+    of another version of the attack, which may find otherwise: the setting says which.
     """
     earlier = Earlier()
     wanted = set(choose_indices(setting.images).tolist())
     for record in load_records()[0] if setting.sha256 else []:
         theirs = record.setting
         if theirs != setting.on_images_of(theirs) or theirs.images == setting.images:
-            continue
-        if record.compiled != compiled:
             continue
         new = {
             verdict.index: verdict

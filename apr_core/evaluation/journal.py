@@ -15,6 +15,7 @@ from torch import Tensor
 
 from apr_core import strict
 from apr_core.evaluation.record import results_folder
+from apr_core.files import Claim
 from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
 
@@ -79,7 +80,8 @@ class Journal:
         check: what an entry must pass that is found again.
 
     Raises:
-        InputError: what was begun under the name is of another setting, or damaged.
+        InputError: another process works under the name, or what was begun under it is of another
+            setting, or damaged.
     """
 
     def __init__(
@@ -94,6 +96,12 @@ class Journal:
         self._setting = json.loads(json.dumps(setting))
         self._folder = results_folder() / "unfinished" / name
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._claim = Claim(self._folder.with_name(f"{name}.journal"), again=True)
+        if workers.first and not self._claim.take():
+            raise InputError(
+                f"{name} is being measured already, by process {self._claim.holder}; wait for it, "
+                "or end it and start again: what it has done is kept."
+            )
         self._mine = self._folder / f"{workers.rank}-of-{workers.count}.jsonl"
         self.entries: dict[int, dict[str, Any]] = {}
         self.seconds = 0.0
@@ -161,6 +169,7 @@ class Journal:
     def add(self, entries: dict[int, dict[str, Any]], seconds: float) -> None:
         """Write a group down, with how long it took."""
         line = {"setting": self._setting, "seconds": seconds, "entries": entries}
+        self._folder.mkdir(parents=True, exist_ok=True)
         with self._mine.open("a") as journal:
             journal.write(json.dumps(line) + "\n")
         self.entries |= entries
@@ -169,8 +178,10 @@ class Journal:
     def delete(self) -> None:
         """The record has it all."""
         self._clear()
-        self._folder.rmdir()
+        if self._folder.exists():
+            self._folder.rmdir()
+        self._claim.forget()
 
     def _clear(self) -> None:
         for path in self._folder.glob("*.jsonl"):
-            path.unlink()
+            path.unlink(missing_ok=True)

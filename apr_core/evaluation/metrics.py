@@ -15,21 +15,32 @@ class Rate:
     """A share with its interval.
 
     Attributes:
-        count, total: what the share is of; of nothing, `rate` is 0 and the interval says nothing.
-        low, high: Wilson's interval at `CONFIDENCE`.
+        count, total: what the share is of.
+        rate: the share; None of nothing, also where a record of old says 0.
+        low, high: Wilson's interval at `CONFIDENCE`; of nothing, 0 to 1.
     """
 
     count: int
     total: int
-    rate: float
+    rate: float | None
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        if not self.total:
+            object.__setattr__(self, "rate", None)
+
+    @property
+    def share(self) -> float:
+        """The rate, of something: that `total` is not 0 is the caller's to see to."""
+        assert self.rate is not None, "a rate of nothing"
+        return self.rate
 
 
 def rate_of(count: int, total: int) -> Rate:
     """`count` of `total`, with Wilson's score interval (1927)."""
     if total == 0:
-        return Rate(0, 0, 0.0, 0.0, 1.0)
+        return Rate(0, 0, None, 0.0, 1.0)
     share, z = count / total, NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     spread = 1 + z * z / total
     middle = (share + z * z / (2 * total)) / spread
@@ -146,9 +157,9 @@ def paired_difference(found: Paired) -> Estimate:
 
 def difference(first: Rate, second: Rate) -> Estimate:
     """The first share less the second, as of independent samples (Newcombe, 1998, method 10)."""
-    found = first.rate - second.rate
-    low = math.hypot(first.rate - first.low, second.high - second.rate)
-    high = math.hypot(first.high - first.rate, second.rate - second.low)
+    found = first.share - second.share
+    low = math.hypot(first.share - first.low, second.high - second.share)
+    high = math.hypot(first.high - first.share, second.share - second.low)
     return Estimate(found, found - low, found + high)
 
 

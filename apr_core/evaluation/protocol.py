@@ -28,7 +28,7 @@ from apr_core.evaluation.record import Record, Setting, levels_of
 from apr_core.hardware import describe_hardware
 from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
-from apr_core.version import find_commit, versions
+from apr_core.version import ATTACK_VERSION, find_commit, versions
 from apr_core.zoo import Card
 
 
@@ -64,22 +64,16 @@ class Attempt:
 
     Attributes:
         known: what need not be found again; see `known_to`.
-        compiled: whether the search runs on machine code made of the model, which rounds otherwise.
     """
 
     setting: Setting
     known: Known
-    compiled: bool = False
 
     def scorer(self, model: nn.Module) -> Scorer:
         """The model as it is attacked."""
         setting = self.setting
         masked = behind_lattice(model, setting.lattice) if setting.lattice else model
-        return Scorer(masked, draws=setting.draws, half=setting.half, compiled=self.compiled)
-
-    def depends_on(self) -> dict[str, object]:
-        """Everything that what is found depends on, but for the records it is known from."""
-        return asdict(self.setting) | ({"compiled": True} if self.compiled else {})
+        return Scorer(masked, draws=setting.draws, half=setting.half, compiled=setting.compiled)
 
     def __call__(self, scorer: Scorer, places: Tensor) -> Entries:
         """What became of the images at some places (n,) of the fixed order, by their indices."""
@@ -105,6 +99,7 @@ def setting_for(
     draws: int = 1,
     half: bool = False,
     lattice: int = 0,
+    compiled: bool = False,
 ) -> Setting:
     """A checked setting.
 
@@ -131,6 +126,8 @@ def setting_for(
         draws=draws,
         half=half,
         lattice=lattice,
+        compiled=compiled,
+        attack_version=ATTACK_VERSION,
     )
     if setting.bytes > strict.MOST_BYTES:
         raise InputError(
@@ -146,14 +143,12 @@ def evaluate(
     report: Report = lambda progress: None,
     workers: Workers = ALONE,
     spread: Spread | None = None,
-    compiled: bool = False,
 ) -> Record | None:
     """Evaluate, or go on with what was begun.
 
     Args:
         workers: the processes among whom the groups are dealt.
         spread: has them looked at elsewhere; by default they are looked at here.
-        compiled: see `Attempt`.
 
     Returns:
         The record; None for a worker that is not the first.
@@ -165,12 +160,12 @@ def evaluate(
     setting, notes = _without_gradient(setting, subject.model)
     known, sources = known_to(setting)
     notes += sources
-    attempt = Attempt(setting, known, compiled)
+    attempt = Attempt(setting, known)
     scorer = attempt.scorer(subject.model)
     deal = spread(attempt) if spread else one_by_one(partial(attempt, scorer))
     verdict_of = partial(strict.build, Verdict)
-    journal = Journal(setting.name, attempt.depends_on(), setting.sha256, workers, check=verdict_of)
-    notes += _fill(journal, setting, compiled, workers)
+    journal = Journal(setting.name, asdict(setting), setting.sha256, workers, check=verdict_of)
+    notes += _fill(journal, setting, workers)
     weight = max(1, setting.lattice)
     for seconds, left in journal.work_through(indices, scorer.device, deal, workers, weight):
         report(_progress(journal, setting, seconds, left))
@@ -184,9 +179,9 @@ def evaluate(
     return record
 
 
-def _fill(journal: Journal, setting: Setting, compiled: bool, workers: Workers) -> list[str]:
+def _fill(journal: Journal, setting: Setting, workers: Workers) -> list[str]:
     """Write down what other records have of the images; a sentence for each that was used."""
-    earlier = looked_at(setting, compiled)
+    earlier = looked_at(setting)
     missing = {
         index: asdict(verdict)
         for index, verdict in earlier.verdicts.items()
@@ -231,32 +226,38 @@ def _record(
     notes: list[str],
 ) -> Record:
     setting = attempt.setting
+    correct = sum(verdict.correct for verdict in verdicts)
+    if not correct:
+        notes = [
+            *notes,
+            f"The model labels 0 of {len(verdicts)} images right, so none was attacked; check the "
+            "order of its classes, and how it wants images scaled.",
+        ]
     card = subject.card if not setting.lattice else None  # the card's figures are of the bare model
     return Record(
         setting=setting,
-        clean=rate_of(sum(verdict.correct for verdict in verdicts), len(verdicts)),
+        clean=rate_of(correct, len(verdicts)),
         clean_all=rate_of(card.correct, card.tested) if card else None,
         levels=levels_of(setting, verdicts),
         verdicts=verdicts,
         hardware=describe_hardware(scorer.device),
         versions=versions(),
         commit=find_commit(),
-        command=command_of(attempt),
+        command=command_of(setting),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(seconds, 1),
         notes=notes,
     )
 
 
-def command_of(attempt: Attempt) -> str:
-    """The command line that makes an attempt's record."""
-    setting = attempt.setting
+def command_of(setting: Setting) -> str:
+    """The command line that makes a setting's record."""
     words = ["python", "-m", "apr_core", "evaluate", "--model", setting.model]
     words += ["--attack", setting.attack, "--pixels", ",".join(map(str, setting.pixels))]
     words += ["--images", str(setting.images), "--seed", str(setting.seed)]
     words += [] if setting.leave else ["--all"]
     words += ["--draws", str(setting.draws)] if setting.draws > 1 else []
     words += ["--half"] if setting.half else []
-    words += ["--compile"] if attempt.compiled else []
+    words += ["--compile"] if setting.compiled else []
     words += ["--lattice", str(setting.lattice)] if setting.lattice else []
     return shlex.join(words)

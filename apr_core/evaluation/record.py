@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -47,6 +48,8 @@ class Setting:
         draws: answers of the model that are averaged, for one that is random.
         half: whether the search ran in half precision; flips are confirmed in float32 always.
         lattice: spacing of the lattice that the model was masked with, end to end; 0 for none.
+        compiled: whether the search ran on machine code made of the model, which rounds otherwise.
+        attack_version: `ATTACK_VERSION` of the attack; a record without one is of the first.
     """
 
     model: str
@@ -61,6 +64,8 @@ class Setting:
     draws: int = 1
     half: bool = False
     lattice: int = 0
+    compiled: bool = False
+    attack_version: int = 1
 
     @property
     def subject(self) -> str:
@@ -76,6 +81,7 @@ class Setting:
         tail = "" if self.leave else "-all"
         tail += f"-draws{self.draws}" if self.draws > 1 else ""
         tail += "-half" if self.half else ""
+        tail += "-compiled" if self.compiled else ""
         return f"{model}-{self.attack}-k{pixels}-n{self.images}-seed{self.seed}{tail}"
 
     @property
@@ -90,9 +96,13 @@ class Setting:
         return "1 pixel" if pixels == 1 else f"{pixels} pixels"
 
     def like(self, other: Setting) -> bool:
-        """Whether the same was tried: rates may differ by the model and the images alone."""
+        """Whether the same was tried: rates may differ by the model and the images alone.
+
+        And by how a compiled search rounds, which chooses what is confirmed.
+        """
         same = replace(other, model=self.model, sha256=self.sha256, pixels=self.pixels)
-        return self == replace(same.on_images_of(self), lattice=self.lattice)
+        same = replace(same, lattice=self.lattice, compiled=self.compiled)
+        return self == same.on_images_of(self)
 
     def on_images_of(self, other: Setting) -> Setting:
         """The same, tried on the images of another."""
@@ -166,11 +176,6 @@ class Record:
         """What `pixels` pixels did, None if that was not tried."""
         return next((level for level in self.levels if level.pixels == pixels), None)
 
-    @property
-    def compiled(self) -> bool:
-        """Whether the search ran on machine code made of the model."""
-        return "--compile" in self.command.split()
-
     def to_json(self) -> str:
         return json.dumps(asdict(self)) + "\n"
 
@@ -182,9 +187,10 @@ class Record:
             InputError: the text is no record of an evaluation.
         """
         try:
-            record = strict.build(cls, strict.parse(text))
+            entry = strict.parse(text)
+            record = strict.build(cls, entry)
             _check(record)
-            return record
+            return record if "compiled" in entry["setting"] else _of_old(record)
         except ValueError as error:
             raise InputError(
                 f"This is no record of an evaluation ({error}); make one with `python -m apr_core "
@@ -192,11 +198,17 @@ class Record:
             ) from None
 
 
+def _of_old(record: Record) -> Record:
+    """A record from when the command alone said whether the search was compiled."""
+    compiled = "--compile" in shlex.split(record.command)
+    return replace(record, setting=replace(record.setting, compiled=compiled))
+
+
 def check_rate(rate: Rate) -> None:
     """Raise ValueError unless the shares are shares."""
     if not 0 <= rate.count <= rate.total:
         raise ValueError(f"{rate.count} of {rate.total} is no share")
-    if not all(0 <= share <= 1 for share in (rate.rate, rate.low, rate.high)):
+    if not all(0 <= share <= 1 for share in (rate.rate or 0.0, rate.low, rate.high)):
         raise ValueError(f"a rate of {rate.rate} ({rate.low} to {rate.high}) is no share")
 
 

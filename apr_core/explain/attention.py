@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.attacks.scoring import default_chunk
-from apr_core.models.asking import check_images
-from apr_core.models.inference import device_of
+from apr_core.models.answering import ask, reason_of
+from apr_core.models.asking import RGB, as_floats
+from apr_core.models.inference import Function, Model, as_module, device_of, set_evaluating
 from apr_core.models.neighbourhood import NeighbourhoodFront
 from apr_core.models.pixel_attention import PixelAttention
 from apr_core.types import InputError
@@ -34,12 +35,12 @@ def has_attention(model: nn.Module) -> bool:
     return _gate(model) is not None
 
 
-def attention_of(model: nn.Module, images: Tensor) -> Tensor:
+def attention_of(model: nn.Module, images: object) -> Tensor:
     """How open the gate is at every pixel, in a forward pass of a copy of the model.
 
     Args:
         model: with `PixelAttention` or a gated `NeighbourhoodFront` before it; left alone.
-        images: (B, 3, H, W) float in [0, 1].
+        images: (B, 3, H, W), uint8 or float in [0, 1].
 
     Returns:
         (B, H, W) float32 in (0, 1), on the CPU.
@@ -47,16 +48,16 @@ def attention_of(model: nn.Module, images: Tensor) -> Tensor:
     Raises:
         InputError: the model has no attention, or the images are no such images.
     """
-    check_images(images, channels=3)
+    pictures = as_floats(images, RGB)
     watched = own_copy(model)
     device = device_of(watched)
     with torch.inference_mode(False), torch.no_grad(), watching_attention(watched) as seen:
-        for part in torch.split(images, default_chunk(device)):
-            watched(part.to(device).float())
+        for part in torch.split(pictures, default_chunk(device)):
+            ask(watched, part.to(device).float())
     return torch.cat(seen)[:, 0].float().cpu()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def gate_of(model: nn.Module, images: Tensor) -> Tensor:
     """The same as `attention_of`, of the gate alone, without the rest of the pass: for many images.
 
@@ -98,19 +99,25 @@ def watching_attention(model: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def own_copy(model: nn.Module) -> nn.Module:
+def own_copy(model: Model) -> nn.Module:
     """A copy in evaluation mode, its weights frozen, that may be hooked; the model is left alone.
 
     Raises:
         InputError: the model cannot be copied.
     """
     try:
-        with torch.inference_mode(False):  # or the copy's weights could have no part in a gradient
-            return copy.deepcopy(model).eval().requires_grad_(False)
-    except (TypeError, RuntimeError) as error:
+        # in inference mode the copy's weights could have no part in a gradient
+        with torch.inference_mode(False), torch.no_grad():
+            own = set_evaluating(copy.deepcopy(as_module(model)))
+            for weight in own.parameters():
+                weight.requires_grad_(False)
+            return Function(own) if isinstance(own, torch.jit.ScriptModule) else own
+    except InputError:
+        raise
+    except Exception as error:
         raise InputError(
-            f"The model cannot be copied ({error}), and only a copy is ever explained; choose a "
-            "PyTorch model that `copy.deepcopy` takes."
+            f"The model cannot be copied ({reason_of(error)}), and only a copy is ever explained; "
+            "choose a PyTorch model that `copy.deepcopy` takes."
         ) from None
 
 

@@ -16,7 +16,8 @@ The baseline, which stands for "nothing there", is black unless the configuratio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +25,26 @@ import torch
 from torch import Tensor, nn
 
 from apr_core import random
-from apr_core.attacks.scoring import check_logits
 from apr_core.explain.attention import own_copy
 from apr_core.explain.methods import METHODS, Figure, Method
 from apr_core.explain.task import AttributionConfig, Task, rows_for
-from apr_core.models.asking import check_classes, check_images
-from apr_core.models.inference import device_of
+from apr_core.models.answering import (
+    Logits,
+    blaming_model,
+    check_logits,
+    out_of_memory,
+    reason_of,
+)
+from apr_core.models.asking import RGB, as_floats, as_labels, check_classes
+from apr_core.models.checking import check_briefly
+from apr_core.models.inference import Model, device_of
 from apr_core.types import InputError
+
+REMEDIES = {
+    "deeplift": "give every activation a module of its own that is used once in a pass, or choose "
+    "another method",
+}
+"""What makes a model fit a method that fails on it."""
 
 
 class Cancelled(Exception):  # noqa: N818  nothing went wrong
@@ -63,9 +77,9 @@ class Attribution:
 
 
 def attribute(
-    model: nn.Module,
-    images: Tensor,
-    targets: Tensor,
+    model: Model,
+    images: object,
+    targets: object,
     method: str = "integrated-gradients",
     config: AttributionConfig | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
@@ -75,7 +89,7 @@ def attribute(
 
     Args:
         model: images (B, 3, H, W) in [0, 1] -> logits (B, K); a copy of it does the work.
-        images: (B, 3, H, W) float in [0, 1].
+        images: (B, 3, H, W), uint8 or float in [0, 1].
         targets: (B,) whole numbers, classes.
         method: a name in `METHODS`.
         config: by default, the defaults.
@@ -87,37 +101,57 @@ def attribute(
         Cancelled: `cancelled` said so.
     """
     entry, config = METHODS.get(method), config or AttributionConfig()
-    check_images(images, channels=3)
+    given = as_floats(images, RGB)
     own = own_copy(model)
     device = device_of(own)
     with torch.inference_mode(False), torch.enable_grad():
-        images = images.detach().clone(memory_format=torch.contiguous_format).to(device).float()
-        targets = targets.detach().clone().to(device)
-        _try(own, images, targets)
-        total = len(images) * entry.passes(config, *images.shape[2:])
+        pictures = given.clone(memory_format=torch.contiguous_format).to(device).float()
+        classes = as_labels("target", targets, len(pictures)).clone().to(device)
+        own = _tried(own, pictures, classes)
+        total = len(pictures) * entry.passes(config, *pictures.shape[2:])
         own.register_forward_hook(_counter(total, report, cancelled))
         chunk = max(1, rows_for(device) // config.probes)
-        found = [
-            _explain(entry, Task(own, part.requires_grad_(), classes, config))
-            for part, classes in zip(
-                torch.split(images, chunk), torch.split(targets, chunk), strict=True
-            )
-        ]
+        with _blaming_method(method):
+            found = [
+                _explain(entry, Task(own, part.requires_grad_(), some, config))
+                for part, some in zip(
+                    torch.split(pictures, chunk), torch.split(classes, chunk), strict=True
+                )
+            ]
     raw, figure, scale = (torch.cat(parts).detach().cpu() for parts in zip(*found, strict=True))
     maps = raw.sum(1)
     whole = raw if raw.shape[1] == 3 else None
-    return Attribution(method, targets.cpu(), maps, whole, figure, scale, entry.figure)
+    return Attribution(method, classes.cpu(), maps, whole, figure, scale, entry.figure)
 
 
-def _try(model: nn.Module, images: Tensor, targets: Tensor) -> None:
-    """Show the model one image, before a method stumbles over what it answers."""
-    logits = model(images[:1].clone().requires_grad_())
-    check_classes("target", targets, len(images), check_logits(logits, 1).shape[1])
+def _tried(model: nn.Module, images: Tensor, targets: Tensor) -> nn.Module:
+    """The model, seen to answer in logits with a gradient before a method stumbles over it."""
+    check_briefly(model, images)
+    with blaming_model(model, images[:1]):
+        answer = model(images[:1].clone().requires_grad_())
+    logits = check_logits(answer, 1)
+    check_classes("target", targets, logits.shape[1])
     if not logits.requires_grad:
         raise InputError(
             "The model's logits have no gradient, which attributions follow; choose a PyTorch "
             "model that can be trained."
         )
+    return model if isinstance(answer, Tensor) else Logits(model)
+
+
+@contextmanager
+def _blaming_method(method: str) -> Iterator[None]:
+    """Turn what a method raises on a model that it was not made for into one sentence."""
+    try:
+        yield
+    except (InputError, Cancelled):
+        raise
+    except Exception as error:
+        remedy = "explain fewer images at a time" if out_of_memory(error) else REMEDIES.get(method)
+        raise InputError(
+            f"The method {method} fails on this model ({reason_of(error)}); "
+            f"{remedy or 'choose another method'}."
+        ) from error
 
 
 def _counter(

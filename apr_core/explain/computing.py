@@ -6,7 +6,6 @@ convergence deltas (B,), or None where infidelity is to be taken instead.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from apr_core import random
 from apr_core.explain.task import Task, rows_for
 from apr_core.models.resnet import ResNet
+from apr_core.models.switches import QUIET_HOOKS
 from apr_core.models.vgg import VGG
 from apr_core.types import InputError
 
@@ -69,9 +69,10 @@ def feature_layer(model: nn.Module) -> nn.Module:
         return backbone.stages[-1]
     if isinstance(backbone, VGG):
         return backbone.features[-2]
+    found = type(backbone or model)
     raise InputError(
-        f"GradCAM knows the last convolutional features of a ResNet and a VGG, not of a "
-        f"{type(backbone or model).__name__}; choose another method."
+        "GradCAM knows where the last convolutional features are in this package's own ResNets and "
+        f"VGGs alone, and this is a {found.__module__}.{found.__qualname__}; choose another method."
     )
 
 
@@ -91,16 +92,15 @@ def occlusion(task: Task) -> tuple[Tensor, None]:
 
 def deeplift(task: Task) -> tuple[Tensor, Tensor]:
     """Differences from the baseline, handed back by DeepLift's rescale rule."""
-    # Captum announces its hooks each time. `catch_warnings` is not safe between threads.
-    warnings.filterwarnings("ignore", "Setting forward, backward hooks", UserWarning)
     pools = [module for module in task.model.modules() if isinstance(module, nn.MaxPool2d)]
     handles = [pool.register_forward_pre_hook(_apart) for pool in pools]
     try:
-        raw, delta = (
-            _captum()
-            .DeepLift(task.model)
-            .attribute(task.images, task.start, task.targets, return_convergence_delta=True)
-        )
+        with QUIET_HOOKS.held():  # `catch_warnings` is not safe between threads
+            raw, delta = (
+                _captum()
+                .DeepLift(task.model)
+                .attribute(task.images, task.start, task.targets, return_convergence_delta=True)
+            )
     finally:
         for handle in handles:
             handle.remove()

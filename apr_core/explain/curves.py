@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from apr_core import random
-from apr_core.attacks.scoring import check_logits, default_chunk
+from apr_core.attacks.scoring import default_chunk
 from apr_core.explain.attention import own_copy
-from apr_core.models.asking import check_classes, check_images
-from apr_core.models.inference import device_of
+from apr_core.models.answering import ask
+from apr_core.models.asking import RGB, as_floats, as_labels, check_classes
+from apr_core.models.checking import check_briefly
+from apr_core.models.inference import Model, device_of
 from apr_core.types import InputError
 
 STEPS = 32
@@ -40,7 +42,7 @@ class Curve:
 
 
 def deletion_curve(
-    model: nn.Module, images: Tensor, targets: Tensor, maps: Tensor, steps: int = STEPS
+    model: Model, images: object, targets: object, maps: Tensor, steps: int = STEPS
 ) -> Curve:
     """Pixels turn black, the strongest of the map first (Petsiuk, Das and Saenko, 2018).
 
@@ -50,7 +52,7 @@ def deletion_curve(
 
     Args:
         model: images (B, 3, H, W) in [0, 1] -> logits (B, K); a copy of it is asked.
-        images: (B, 3, H, W) float in [0, 1].
+        images: (B, 3, H, W), uint8 or float in [0, 1].
         targets: (B,) whole numbers, classes.
         maps: (B, H, W), finite; ties are broken by a fixed shuffle.
         steps: S, from the whole image to none of it.
@@ -58,12 +60,12 @@ def deletion_curve(
     Raises:
         InputError: any of these does not fit.
     """
-    check_images(images, channels=3)
-    return _curve(model, images, torch.zeros_like(images), targets, maps, steps)
+    pictures = as_floats(images, RGB)
+    return _curve(model, pictures, torch.zeros_like(pictures), targets, maps, steps)
 
 
 def insertion_curve(
-    model: nn.Module, images: Tensor, targets: Tensor, maps: Tensor, steps: int = STEPS
+    model: Model, images: object, targets: object, maps: Tensor, steps: int = STEPS
 ) -> Curve:
     """Pixels come into the blurred image, the strongest of the map first (the same authors).
 
@@ -71,8 +73,8 @@ def insertion_curve(
     model looks at makes the probability rise early: a large area. Arguments and errors are those of
     `deletion_curve`.
     """
-    check_images(images, channels=3)
-    return _curve(model, blurred(images), images, targets, maps, steps)
+    pictures = as_floats(images, RGB)
+    return _curve(model, blurred(pictures), pictures, targets, maps, steps)
 
 
 def blurred(images: Tensor) -> Tensor:
@@ -88,10 +90,11 @@ def blurred(images: Tensor) -> Tensor:
 
 
 def _curve(
-    model: nn.Module, before: Tensor, after: Tensor, targets: Tensor, maps: Tensor, steps: int
+    model: Model, before: Tensor, after: Tensor, targets: object, maps: Tensor, steps: int
 ) -> Curve:
     """From `before` to `after` (B, C, H, W), pixel by pixel."""
     count, _, height, width = before.shape
+    classes = as_labels("target", targets, count)
     _check_maps(maps, (count, height, width))
     if not 1 <= steps <= height * width:
         raise InputError(
@@ -110,15 +113,13 @@ def _curve(
 
     numbers = torch.arange(count * (steps + 1), device=device)
     with torch.inference_mode(False), torch.no_grad():
+        check_briefly(own, torch.cat([after[:1], before[:1]]))
         logits = torch.cat(
-            [
-                check_logits(own(draw(part)), len(part))
-                for part in torch.split(numbers, default_chunk(device))
-            ]
+            [ask(own, draw(part)).float() for part in torch.split(numbers, default_chunk(device))]
         ).cpu()
-    check_classes("target", targets, count, logits.shape[1])
+    check_classes("target", classes, logits.shape[1])
     probabilities = logits.softmax(1).view(count, steps + 1, -1)
-    probabilities = probabilities[torch.arange(count), :, targets.cpu()]
+    probabilities = probabilities[torch.arange(count), :, classes.cpu()]
     return Curve(shares, probabilities, torch.trapezoid(probabilities, shares))
 
 

@@ -6,25 +6,30 @@ import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks.attack import as_uint8
-from apr_core.attacks.scoring import as_input, check_logits
+from apr_core.attacks.scoring import as_input
 from apr_core.data.cifar10 import CLASSES, MEAN, STD
 from apr_core.data.sample import load_sample
-from apr_core.external.load import blaming
-from apr_core.models.inference import device_of
+from apr_core.models.answering import ask, logits_of
+from apr_core.models.asking import as_labels, as_uint8
+from apr_core.models.checking import (
+    check_company,
+    check_mode,
+    check_not_probabilities,
+    check_repeats,
+)
+from apr_core.models.inference import Model, as_module, device_of
+from apr_core.models.switches import FULL_PRECISION
 from apr_core.types import InputError
 
 CHECK_IMAGES = 64
 BETTER, SLIGHTLY_BETTER = 0.2, 0.1
 """How much more of the images another scaling must get right before it is taken for the right one
 (of 64 images, over three standard errors at chance level), and before it is worth a note."""
-TOLERANCE = {"cpu": 1e-3, "cuda": 1e-2}
-"""How far a logit may move when nothing should move it, as a share of how far the logits spread.
-A GPU picks its kernels, and so its rounding (TF32), by the size of the batch."""
 BYTES, NORMALISED = "expect images in [0, 255]", "expect images normalised by "
 TWICE = "normalise twice by "
 REMEDIES = {
@@ -68,7 +73,7 @@ def check_images(count: int = CHECK_IMAGES) -> tuple[Tensor, Tensor]:
 
 
 def check_model(
-    model: nn.Module, images: Tensor, labels: Tensor, *, randomised: bool = False
+    model: Model, images: object, labels: object, *, randomised: bool = False
 ) -> ModelCheck:
     """Ask a model a few questions whose answers would spoil an evaluation, before there is one.
 
@@ -86,28 +91,36 @@ def check_model(
        normalised as is usual for CIFAR-10, for ImageNet and to [-1, 1], and with each of these
        undone, which is right for a model that normalises twice. If one of them gets a fifth of the
        images more right, it is what the model expects; a tenth is worth a note.
-    7. Gradient: whether one comes back from two logits to the images. It is told, not judged.
+    7. Channels: if the images get more right with blue, green and red in this order, it is noted.
+    8. Gradient: whether one comes back from two logits to the images. It is told, not judged.
 
     Args:
         model: images (B, C, H, W) float in [0, 1] -> logits (B, K).
-        images: uint8 (N, C, H, W), or float in [0, 1]; `check_images()` gives some.
+        images: (N, C, H, W), uint8 or float in [0, 1]; `check_images()` gives some.
         labels: their classes, (N,).
         randomised: the model is known to draw at random; 4 and 5 are left out.
 
     Raises:
         InputError: the first answer that is not as it should be, and what to do.
     """
-    _check_mode(model)
+    model = as_module(model)
+    check_mode(model)
     images = as_input(as_uint8(images).to(device_of(model)))
-    labels = labels.to(images.device)
+    labels = as_labels("label", labels, len(images)).to(images.device)
+    with FULL_PRECISION.held(), torch.no_grad():
+        return _checked(model, images, labels, randomised)
+
+
+def _checked(model: nn.Module, images: Tensor, labels: Tensor, randomised: bool) -> ModelCheck:
     logits = _call(model, images)
     _check_classes(logits, labels)
-    _check_not_probabilities(logits)
+    check_not_probabilities(logits)
     if not randomised:
-        _check_repeats(model, images, logits)
-        _check_company(model, images, logits)
+        check_repeats(model, images, logits)
+        check_company(model, images, logits)
     correct, classes = _correct(logits, labels), logits.shape[1]
     notes = _check_scaling(model, images, labels, correct)
+    notes += _note_channels(model, images, labels, correct)
     differentiable = _has_gradient(model, images[:2])
     if _by_chance(correct, len(images), classes):
         notes.append(
@@ -119,72 +132,18 @@ def check_model(
     return ModelCheck(classes, correct, len(images), differentiable, tuple(notes))
 
 
-def _check_mode(model: nn.Module) -> None:
-    for name, module in model.named_modules():
-        if module.training:
-            part = f"The model's part {name}" if name else "The model"
-            raise InputError(f"{part} is in training mode; call model.eval() first.")
-
-
 def _call(model: nn.Module, images: Tensor) -> Tensor:
     """Logits (B, K) in the model's own precision; the model may write into its input."""
-    images = images.clone()
-    remedy = "it must take float (B, C, H, W) in [0, 1], of any memory layout and any batch size"
-    with torch.no_grad(), blaming(f"The model fails on images {tuple(images.shape)}", remedy):
-        logits: Tensor = model(images)
-        checked = check_logits(logits, len(images))
-    return logits if logits.is_floating_point() else checked
+    return ask(model, images.clone())
 
 
 def _check_classes(logits: Tensor, labels: Tensor) -> None:
     classes, highest = logits.shape[1], int(labels.max())
-    if classes < 2 or highest >= classes:
+    if highest >= classes:
         raise InputError(
             f"The model returns {classes} logits an image, but labels go up to {highest}; return "
             "one for each class."
         )
-
-
-def _check_not_probabilities(logits: Tensor) -> None:
-    rows = logits.float()
-    unit = bool(((rows >= 0) & (rows <= 1)).all())
-    if unit and bool(((rows.sum(1) - 1).abs() < 1e-2).all()):
-        raise InputError(
-            "The model returns probabilities, not logits; return the layer before the softmax."
-        )
-
-
-def _check_repeats(model: nn.Module, images: Tensor, logits: Tensor) -> None:
-    gap = _gap(_call(model, images), logits)
-    if gap > 1:
-        raise InputError(
-            "The model answers the same images differently when asked twice; if it is meant to "
-            "draw at random give --draws to `evaluate`, which alone takes such models, and if not "
-            "look for dropout that was left on."
-        )
-
-
-def _check_company(model: nn.Module, images: Tensor, logits: Tensor) -> None:
-    everyone = torch.arange(len(images), device=images.device)
-    for rows in (everyone.flip(0), everyone[:1], everyone[1:4]):
-        if len(rows) and _gap(_call(model, images[rows]), logits[rows], logits) > 1:
-            raise InputError(
-                "The model's answer to an image depends on the other images in its batch; use "
-                "stored statistics (model.eval(), track_running_stats) in place of the batch's."
-            )
-
-
-def _gap(logits: Tensor, same: Tensor, everyone: Tensor | None = None) -> float:
-    """The largest difference between logits, in units of what is forgiven.
-
-    Args:
-        everyone: the logits whose spread is the measure; by default `same`.
-    """
-    share = max(TOLERANCE.get(same.device.type, 1e-2), 8 * torch.finfo(same.dtype).eps)
-    every = (same if everyone is None else everyone).double()
-    spread = (every - every.mean(1, keepdim=True)).abs().max()
-    forgiven = share * spread + 1e-5 * every.abs().max() + 1e-12
-    return float((logits.double() - same.double()).abs().max() / forgiven)
 
 
 def _correct(logits: Tensor, labels: Tensor) -> int:
@@ -227,6 +186,19 @@ def _scalings(images: Tensor) -> Iterator[tuple[tuple[str, str], Tensor]]:
         yield (TWICE, name), images * std + mean
 
 
+def _note_channels(model: nn.Module, images: Tensor, labels: Tensor, correct: int) -> list[str]:
+    """A note, if any, that the model gets more right when blue comes first."""
+    with suppress(InputError):
+        best = _correct(_call(model, images.flip(1)), labels)
+        if images.shape[1] == len(MEAN) and best - correct > CLOSE:
+            return [
+                f"The model may expect the channels as blue, green and red (BGR): {best} of "
+                f"{len(images)} sample images are right that way, {correct} as it is; wrap it in a "
+                "module that turns them with images.flip(1)."
+            ]
+    return []
+
+
 def _by_chance(correct: int, tested: int, classes: int) -> bool:
     """Whether a guesser would do as well, within two standard errors."""
     chance = 1 / classes
@@ -237,7 +209,7 @@ def _has_gradient(model: nn.Module, images: Tensor) -> bool:
     images = images.clone().requires_grad_()
     try:
         with torch.enable_grad():
-            logits = model(images)
+            logits: Any = logits_of(model(images))
             (gradient,) = torch.autograd.grad((logits[:, 0] - logits[:, 1]).sum(), images)
     except Exception:
         return False

@@ -10,7 +10,6 @@ import importlib
 import io
 import json
 import os
-import re
 import sys
 import warnings
 import zipfile
@@ -22,9 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks.scoring import check_logits
 from apr_core.external.fingerprint import fingerprint
 from apr_core.files import file_sha256
+from apr_core.models.answering import check_logits, reason_of
 from apr_core.types import InputError
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ts", ".torchscript", ".pt2")
@@ -315,19 +314,6 @@ def blaming(what: str, remedy: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         raise InputError(f"{what} ({reason_of(error)}); {remedy}.") from error
-
-
-def reason_of(error: BaseException) -> str:
-    """An exception in a few words: its type and its first sentence, without line breaks."""
-    name = type(error).__name__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return name
-    line = lines[0]
-    if "TorchScript" in line:  # a traceback; the reason comes last
-        line = lines[-1].removeprefix(f"{name}: ")
-    sentence = re.split(r"(?<=[.!?])\s", line)[0].rstrip(".!?")
-    return f"{name}: {sentence[:200]}"
 
 
 def _kind(thing: object) -> str:

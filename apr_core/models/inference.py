@@ -66,18 +66,11 @@ def keep_memory() -> None:
     torch.empty(31 << 20, dtype=torch.uint8)
 
 
-def keep_precision() -> None:
-    """Have float32 mean float32 on a GPU, whose convolutions otherwise round their inputs to ten
-    bits (TF32): that moves a logit by a hundred times what a certificate allows for."""
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-
-
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode for a while; every submodule's own mode is restored afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
+    modes = {module: module.training for module in model.modules() if hasattr(module, "training")}
+    set_evaluating(model)
     try:
         yield
     finally:
@@ -85,8 +78,61 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def device_of(model: nn.Module) -> torch.device:
+def set_evaluating(model: nn.Module) -> nn.Module:
+    """The model itself in evaluation mode, as far as it has modes."""
+    try:
+        model.eval()
+    except NotImplementedError:  # an exported program: its mode was fixed when it was exported
+        for module in model.modules():
+            module.training = False
+    return model
+
+
+def in_training(model: nn.Module) -> list[str]:
+    """The names of the parts that are in training mode; that of the model itself is "".
+
+    An exported program, which has a method in place of its class's `eval`, has no modes.
+    """
+    programs = (part for part in model.modules() if "eval" in vars(part))
+    fixed = {part for program in programs for part in program.modules()}
+    return [
+        name
+        for name, part in model.named_modules()
+        if getattr(part, "training", False) and part not in fixed
+    ]
+
+
+class Function(nn.Module):
+    """Something else to call with images, as a module; the weights that it uses stay unknown."""
+
+    def __init__(self, call: Model) -> None:
+        super().__init__()
+        self.call = call
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.call(images)
+
+
+def as_module(model: Model) -> nn.Module:
+    """A model as a module: itself, or around a plain function.
+
+    Raises:
+        InputError: it cannot be called.
+    """
+    if isinstance(model, nn.Module):
+        return model
+    if not callable(model) or isinstance(model, type):
+        raise InputError(
+            f"The model is {model!r:.60}, which cannot be called with images; give a "
+            "torch.nn.Module, or a function from images to logits."
+        )
+    return Function(model)
+
+
+def device_of(model: object) -> torch.device:
     """Where a model's parameters (or, failing those, its buffers) live; the CPU if it has none."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        return tensor.device
+    if isinstance(model, nn.Module):
+        for tensor in (*model.parameters(), *model.buffers()):
+            return tensor.device
     return torch.device("cpu")

@@ -6,18 +6,21 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from apr_core import strict
+from apr_core.files import write_whole
 from apr_core.hardware import describe_hardware
 from apr_core.models.inference import keep_memory
 from apr_core.training.batches import AugmentedBatches
+from apr_core.training.precision import choose_precision, precision_name
 from apr_core.training.recipes import Defence, TrainConfig, learning_rate, make_optimizer
 from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
@@ -110,7 +113,7 @@ def fit(
     run = Run(model, defence, config, device, workers)
     if state_file is not None and state_file.exists():
         run.restore(state_file)
-    run.note_hardware()
+    run.begin(*next(batches.epoch(run.epoch)))
     while run.epoch < config.epochs:
         progress = run.train_epoch(batches, report)
         if workers.first:
@@ -156,11 +159,22 @@ class Run:
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
         self.hardware: list[str] = []
+        self.mixed = bool(config.mixed_precision)
 
-    def note_hardware(self) -> None:
-        """Remember what this sitting runs on, if there is any of it left."""
-        found = describe_hardware(self.device)
-        if self.epoch < self.config.epochs and self.hardware[-1:] != [found]:
+    def begin(self, images: Tensor, labels: Tensor) -> None:
+        """Choose the precision of this sitting, and note what it runs on, if any of it is left.
+
+        Args:
+            images, labels: a batch, to measure the precision on.
+        """
+        if self.epoch == self.config.epochs:
+            return
+        self.model.train()
+        chosen = choose_precision(self.model, images, labels, self.config.mixed_precision)
+        share = self.workers.mean(torch.tensor(float(chosen), device=self.device))
+        self.mixed = bool(share > 0.5)
+        found = f"{describe_hardware(self.device)}, {precision_name(self.mixed)}"
+        if self.hardware[-1:] != [found]:
             self.hardware.append(found)
 
     def train_epoch(self, batches: AugmentedBatches, report: Report) -> Progress:
@@ -197,8 +211,7 @@ class Run:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, done)
-        mixed = self.config.mixed_precision
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
             loss, parts = self.objective(images, labels, generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -231,7 +244,7 @@ class Run:
     def _identity(self) -> dict[str, str]:
         shapes = {name: list(value.shape) for name, value in self.model.state_dict().items()}
         return {
-            "config": json.dumps(asdict(self.config)),
+            "config": json.dumps(self.config.identity),
             "defence": repr(self.defence),
             "shapes": json.dumps(shapes),
         }
@@ -252,13 +265,10 @@ class Run:
             "history": self.history,
             "hardware": self.hardware,
         }
-        part = path.with_suffix(".part")
+        metadata = {**self._identity(), "progress": json.dumps(progress)}
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, part, {**self._identity(), "progress": json.dumps(progress)})
-            part.replace(path)
+            write_whole(path, save(tensors, metadata))
         except (OSError, SafetensorError) as error:
-            part.unlink(missing_ok=True)
             raise InputError(
                 f"Epoch {self.epoch} cannot be written to {path} ({error}); make room and start "
                 "again: it goes on from the last epoch that was written."
@@ -286,7 +296,7 @@ class Run:
 
     def _check_identity(self, path: Path, metadata: dict[str, str]) -> None:
         for name, value in self._identity().items():
-            if metadata.get(name) != value:
+            if _told(metadata, name) != value:
                 raise InputError(
                     f"{path} holds a run with another {name}; delete it to start afresh, "
                     "or train again with the settings it was started with."
@@ -311,3 +321,13 @@ class Run:
         self.optimizer.load_state_dict({**state, "state": slots})
         self.epoch, self.seconds, self.history = kept.epoch, kept.seconds, kept.history
         self.hardware = kept.hardware
+
+
+def _told(metadata: dict[str, str], name: str) -> str:
+    """What a state says of its run; those of 0.1 had the precision among the settings."""
+    told = metadata.get(name, "")
+    if name != "config":
+        return told
+    config = strict.build(dict[str, Any], strict.parse(told))
+    config.pop("mixed_precision", None)
+    return json.dumps(config)

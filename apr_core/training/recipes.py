@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
 import torch
@@ -42,7 +42,13 @@ def constants(defence: Defence) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything about a training run but its architecture and its defence."""
+    """Everything about a training run but its architecture and its defence.
+
+    Attributes:
+        mixed_precision: bfloat16 where it is safe, or float32 throughout; None for whichever the
+            machine is faster in, as measured when the run starts (`choose_precision`). It is no
+            part of what makes one run another: a run may go on in the other precision.
+    """
 
     preset: str = "fast"
     epochs: int = 40
@@ -51,9 +57,14 @@ class TrainConfig:
     learning_rate: float = 0.2
     weight_decay: float = 5e-4
     one_cycle: bool = True
-    mixed_precision: bool = True
+    mixed_precision: bool | None = None
     seed: int = 0
     subset: int | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings by which a run is known: all but the precision."""
+        return {key: value for key, value in asdict(self).items() if key != "mixed_precision"}
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "subset"):

@@ -102,7 +102,7 @@ def _kept(model: str, picture: bytes, label: int) -> Proof:
     return alone(_prove, behind, seen, label) if is_light(model) else _prove(behind, seen, label)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _prove(behind: LatticeMasking, seen: Tensor, label: int) -> Proof:
     """Of one picture, (1, 3, H, W) float in [0, 1]."""
     labels = torch.tensor([label], device=seen.device)

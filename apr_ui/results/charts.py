@@ -129,8 +129,8 @@ def _reach(*rates: Rate) -> dict[str, object]:
     return {
         "type": "data",
         "symmetric": False,
-        "array": [rate.high - rate.rate for rate in rates],
-        "arrayminus": [rate.rate - rate.low for rate in rates],
+        "array": [rate.high - rate.share for rate in rates],
+        "arrayminus": [rate.share - rate.low for rate in rates],
         "thickness": 1,
     }
 

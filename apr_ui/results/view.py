@@ -11,6 +11,7 @@ import streamlit as st
 from apr_core.evaluation.cells import Cell, is_past, lattices_of
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.claims import SURE, Claim, Holds, measured_first
+from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.printing import columns, in_print
 from apr_core.evaluation.record import Record
 from apr_core.evaluation.tables import DefenceTable, Table
@@ -204,7 +205,14 @@ def _trade_off_words(cell: Cell) -> str:
 def in_a_word(record: Record) -> str:
     """A record's rate at its fewest pixels."""
     rate = record.levels[0].asr
-    return f"{record.setting.subject} {rate.rate:.1%} of {rate.total}"
+    share = "no rate" if rate.rate is None else f"{rate.rate:.1%}"
+    return f"{record.setting.subject} {share} of {rate.total}"
+
+
+def _success_words(rate: Rate) -> str:
+    if rate.rate is None:
+        return "no image was attacked, for the model got none right"
+    return f"success {rate.rate:.1%} [{rate.low:.1%}, {rate.high:.1%}] of {rate.total}"
 
 
 def show_records(records: Sequence[Record], models: Mapping[str, Card]) -> None:
@@ -215,9 +223,8 @@ def show_records(records: Sequence[Record], models: Mapping[str, Card]) -> None:
         title += " · of weights that it had before" if is_past(record, models) else ""
         with st.expander(title, icon=":material/description:"):
             lines = [
-                f"- {level.pixels} px: success {level.asr.rate:.1%} [{level.asr.low:.1%}, "
-                f"{level.asr.high:.1%}] of {level.asr.total}; robust {level.robust.rate:.1%} of "
-                f"{level.robust.total}"
+                f"- {level.pixels} px: {_success_words(level.asr)}; robust "
+                f"{level.robust.rate:.1%} of {level.robust.total}"
                 for level in record.levels
             ]
             st.markdown("\n".join(lines))

@@ -100,7 +100,11 @@ def magic_request(config: OnePixelConfig = QUICK) -> AttackRequest:
 def serving(model: nn.Module | None = None, **settings: object) -> Iterator[AttackService]:
     """A service on a model, or on the zoo; closed at the end."""
     other = load_model(MODEL)
-    load = None if model is None else lambda name: Scorer(model if name == MODEL else other)
+    load = (
+        None
+        if model is None
+        else lambda name: Scorer(model if name == MODEL else other, checked=True)
+    )
     service = AttackService(load, **settings)  # type: ignore[arg-type]
     try:
         yield service

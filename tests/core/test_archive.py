@@ -159,6 +159,43 @@ def test_a_map_is_not_kept(serve, network) -> None:
     assert not runs_folder().exists()
 
 
+def test_a_run_is_of_the_weights_that_were_attacked(serve, network) -> None:
+    """A card that changes while a run is under way is another model's."""
+    request, card = request_on(network), load_card(NAME)
+    gated = GatedModel(network)
+    service = serve(gated)
+    service.submit(request)
+    gated.wait()
+    write_card(replace(card, sha256="f" * 64))
+    gated.let_all()
+    end_of(service, request.run_id)
+    later = request_on(network, seed=1)
+    finish(service, later)
+    assert serve().view(request.run_id) is None
+    write_card(card)
+    assert serve().view(request.run_id).phase is Phase.ENDED
+    assert serve().view(later.run_id).phase is Phase.ENDED
+
+
+def test_a_run_asked_for_again_keeps_its_mark_when_the_cancelled_one_ends(serve, network) -> None:
+    request = request_on(network)
+    gated = GatedModel(network)
+    service = serve(gated)
+    ticket = service.submit(request)
+    gated.wait()  # the first run looks at its clean image
+    assert service.cancel(ticket.run_id, ticket.token)
+    service.submit(request)
+    gated.let(1)  # the first has ended, and the second looks at the image
+    service._archive.flush()
+    view = serve().view(request.run_id)
+    assert view is not None
+    assert view.error == INTERRUPTED
+    gated.let_all()
+    assert end_of(service, request.run_id).outcome.status is not Status.CANCELLED
+    service._archive.flush()
+    assert serve().view(request.run_id).phase is Phase.ENDED
+
+
 def test_a_run_on_other_weights_is_not_shown(serve, network) -> None:
     request = request_on(network)
     before = serve()

@@ -104,7 +104,7 @@ def test_images_are_classified_correctly(network: Classifier) -> None:
 
 
 def test_too_few_right_answers_is_a_sentence() -> None:
-    always_first = ConstantModel([1.0] + [0.0] * 9)
+    always_first = ConstantModel([2.0] + [0.0] * 9)
     with pytest.raises(InputError, match=r"classifies 100 of the sample's images correctly"):
         choose_images(always_first, 101)
 

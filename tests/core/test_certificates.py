@@ -112,7 +112,7 @@ def test_one_of_a_model_that_nothing_identifies_starts_over(folders: Path) -> No
     """It may be another model by now, and a record is of one."""
     first, other = choose_images(10)[1].unique()[:2]
     before, now = (
-        Subject("mine", ConstantModel(torch.eye(10)[a].tolist())) for a in (first, other)
+        Subject("mine", ConstantModel((2 * torch.eye(10)[a]).tolist())) for a in (first, other)
     )
     setting = cert_setting(before, 10, spacing=2)
     assert not setting.sha256

@@ -21,7 +21,7 @@ class Corner(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         red = (images[:, 0, 0, 0] > 0.9) & (images[:, 1, 0, 0] < 0.1)
-        return torch.nn.functional.one_hot(torch.where(red, 7, 2), 10).float()
+        return 2 * torch.nn.functional.one_hot(torch.where(red, 7, 2), 10).float()
 
 
 def record_of(verdicts: list[Verdict]) -> Record:

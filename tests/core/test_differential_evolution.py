@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from torch import Tensor
 
 from apr_core import random
 from apr_core.attacks import differential_evolution as de
+from apr_core.attacks.config import OnePixelConfig
 from apr_core.types import Strategy
 
 TARGET = torch.tensor([3.0, -1.0, 2.0, 0.5])
@@ -52,6 +55,28 @@ def test_su2019_child_is_r1_plus_half_of_r2_minus_r3() -> None:
         r1, r2, r3 = state.genomes[search, proposal.donors[search, slot]]
         child = (r1 + 0.5 * (r2 - r3)).clamp(-5, 5)
         assert torch.equal(proposal.genomes[search, slot], child)
+
+
+def test_best1bin_is_scipys_strategy_without_its_crossover() -> None:
+    """What the README and `Strategy` say of SciPy's defaults, and of ours."""
+    from scipy.optimize import differential_evolution
+
+    theirs = {
+        name: parameter.default
+        for name, parameter in inspect.signature(differential_evolution).parameters.items()
+    }
+    assert (theirs["strategy"], theirs["mutation"]) == (Strategy.BEST1BIN, (0.5, 1))
+    assert theirs["recombination"] == 0.7
+    assert OnePixelConfig(strategy=Strategy.BEST1BIN).recombination == 1
+    state = evolve(Strategy.BEST1BIN, random.keys_for(0, torch.arange(2)), 0)
+    proposal = de.ask(de.DEConfig(Strategy.BEST1BIN, 0.5, 1.0, LOW, HIGH), state)
+    for search, slot in ((0, 0), (1, 59)):
+        best, r1, r2 = state.genomes[search, proposal.donors[search, slot]]
+        weight = proposal.weight[search]
+        assert 0.5 <= weight < 1
+        child, made = proposal.genomes[search, slot], best + weight * (r1 - r2)
+        inside = (made >= LOW) & (made <= HIGH)
+        assert torch.equal(child[inside], made[inside])
 
 
 @pytest.mark.parametrize("strategy", Strategy)

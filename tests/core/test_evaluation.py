@@ -46,7 +46,9 @@ from apr_core.external import load_external
 from apr_core.models import Classifier, build_model
 from apr_core.models.resnet import ResNet
 from apr_core.types import InputError
+from apr_core.version import ATTACK_VERSION
 from apr_core.zoo import Card, save_checkpoint
+from apr_ui.results.view import in_a_word
 from tests.conftest import PATIENCE, ROOT, LinearModel, answers
 
 FIRST_FIVE = [415, 248, 628, 267, 809]
@@ -69,7 +71,7 @@ def test_wilsons_interval_is_scipys(count: int, total: int) -> None:
 
 def test_the_interval_of_nothing_says_nothing() -> None:
     rate = rate_of(0, 0)
-    assert (rate.rate, rate.low, rate.high) == (0.0, 0.0, 1.0)
+    assert (rate.rate, rate.low, rate.high) == (None, 0.0, 1.0)
 
 
 def test_the_mean_of_five_runs_has_students_interval() -> None:
@@ -323,6 +325,8 @@ def test_a_ladder_takes_the_papers_attack_from_its_record(subject: Subject, monk
     for other in (
         replace(alone, setting=replace(alone.setting, seed=1)),
         replace(alone, setting=replace(alone.setting, half=True)),
+        replace(alone, setting=replace(alone.setting, compiled=True)),
+        replace(alone, setting=replace(alone.setting, attack_version=1)),
         replace(alone, setting=replace(alone.setting, sha256="b" * 64)),
     ):
         save_record(other)
@@ -349,7 +353,8 @@ def test_more_images_and_fewer_are_taken_from_a_record(subject: Subject, monkeyp
     for other in (
         replace(straight[12], setting=replace(straight[12].setting, seed=1)),
         replace(straight[12], setting=replace(straight[12].setting, sha256="b" * 64)),
-        replace(straight[12], setting=ask(images=16), command="evaluate --compile"),
+        replace(straight[12], setting=ask(images=16, compiled=True)),
+        replace(straight[12], setting=replace(straight[12].setting, attack_version=1)),
     ):
         save_record(other)
     for count, left in ((4, 0), (8, 8), (12, 4)):
@@ -403,7 +408,10 @@ def test_a_random_model_is_attacked_through_its_mean() -> None:
 
     torch.manual_seed(0)
     images = torch.zeros(50, 3, 2, 2, dtype=torch.uint8)
-    once, often = Scorer(Noisy()).confirm(images), Scorer(Noisy(), draws=300).confirm(images)
+    once, often = (
+        Scorer(Noisy(), checked=True).confirm(images),
+        Scorer(Noisy(), draws=300).confirm(images),
+    )
     assert set(once.argmax(1).tolist()) > {0}
     assert set(often.argmax(1).tolist()) == {0}
     torch.testing.assert_close(often.exp().sum(1), torch.ones(50))
@@ -455,17 +463,42 @@ def test_a_compiled_search_sees_the_model_and_reports_its_own_flips(
 
 def test_a_record_says_that_its_search_was_compiled() -> None:
     setting = setting_for(Subject("x", Pixels()), "corners", images=5)
-    plain, compiled = protocol.Attempt(setting, {}), protocol.Attempt(setting, {}, compiled=True)
+    compiled = setting_for(Subject("x", Pixels()), "corners", images=5, compiled=True)
     assert "--compile" in protocol.command_of(compiled).split()
-    assert "--compile" not in protocol.command_of(plain)
-    assert plain.depends_on() != compiled.depends_on()  # one does not go on where the other was
+    assert "--compile" not in protocol.command_of(setting)
+    assert setting != compiled  # one does not go on where the other was
+    assert setting.name != compiled.name  # nor is its record written over the other's
+    assert setting.like(compiled)
+
+
+def test_a_record_from_before_is_of_the_first_attack(subject: Subject) -> None:
+    """REVIEW C9: a record of old says in its command alone that its search was compiled."""
+    record = evaluate(subject, setting_for(subject, "corners", images=4))
+    assert record.setting.attack_version == ATTACK_VERSION > 1
+    entry = json.loads(record.to_json())
+    del entry["setting"]["compiled"], entry["setting"]["attack_version"]
+    old = Record.from_json(json.dumps(entry))
+    assert (old.setting.compiled, old.setting.attack_version) == (False, 1)
+    entry["command"] += " --compile"
+    assert Record.from_json(json.dumps(entry)).setting.compiled
+    entry["setting"]["compiled"] = False
+    assert not Record.from_json(json.dumps(entry)).setting.compiled
+
+
+def test_shipped_records_are_of_the_first_attack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("APR_RESULTS")
+    records, damaged = load_records()
+    assert records
+    assert not damaged
+    for record in records:
+        assert record.setting.compiled == ("--compile" in record.command)
 
 
 def test_what_cannot_be_compiled_is_refused(
     subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match=r"A Pixels is not compiled.*leave --compile out"):
-        evaluate(subject, setting_for(subject, "corners", images=5), compiled=True)
+        evaluate(subject, setting_for(subject, "corners", images=5, compiled=True))
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(InputError, match=r"Found no C\+\+ compiler .*leave --compile out"):
         Scorer(build_model("resnet20"), compiled=True)
@@ -567,6 +600,31 @@ def test_the_command_prints_rates_and_writes_the_record(zoo: str, capsys, result
         f"python -m apr_core evaluate --model {zoo} --attack top-gradient --pixels 1 --images 60 "
         "--seed 0"
     )
+
+
+def test_of_nothing_attacked_there_is_no_success_rate(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Case k02: an evaluation of which no picture was attacked, and one from before."""
+    (tmp_path / "hundred_net.py").write_text(
+        "import torch\nfrom torch import nn\n\ndef make():\n    torch.manual_seed(0)\n"
+        "    net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 100)).eval()\n"
+        "    torch.nn.init.constant_(net[1].bias[99:], 99.0)\n    return net\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    command = ["evaluate", "--model", "hundred_net:make", "--images", "8", "--attack", "corners",
+               "--device", "cpu"]  # fmt: skip
+    assert main([*command, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["attacked"], printed["asr"], printed["asr_interval"]) == (0, None, None)
+    assert printed["clean_accuracy"] == 0
+    assert any("0 of 8" in note for note in printed["notes"])
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "0.0% (" not in next(line for line in said.splitlines() if line.startswith("1 pixel"))
+    (record,), _ = load_records()
+    assert record.levels[0].asr.rate is None
+    assert "no rate of 0" in in_a_word(record)
+    old = record.to_json().replace('"rate": null', '"rate": 0.0')
+    assert Record.from_json(old) == record
 
 
 def test_two_processes_share_the_images(zoo: str, results: Path, tmp_path: Path) -> None:

@@ -551,7 +551,7 @@ MISTAKES = {
         lambda m: Around(m, lambda x: x.view(len(x), -1).view(x.shape)),
         "fails on .*RuntimeError: view size",
     ),
-    "no tensor": (lambda m: Around(m, after=lambda y: (y, y)), "returned tuple"),
+    "no tensor": (lambda m: Around(m, after=lambda y: (y, y)), r"returned a tuple .*answer\[0\]"),
     "one answer for all": (lambda m: Around(m, after=lambda y: y.mean(0)), r"returned \(10,\)"),
     "squeezes": (lambda m: Around(m, after=lambda y: y.squeeze()), r"returned \(10,\) for 1 im"),
     "one class": (lambda m: Around(m, after=lambda y: y[:, :1]), "returns 1 logits an image"),

@@ -11,14 +11,23 @@ from torch import Tensor, nn
 
 from apr_core import OnePixelConfig
 from apr_core.attacks.edits import Edits
-from apr_core.attacks.scoring import Scorer, out_of_memory
+from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.search import Search
+from apr_core.models.answering import ModelError, out_of_memory
 from apr_core.pace import Pace, in_words
-from apr_core.runs import MOST_HISTORY, AttackRequest, Phase, View, history_bytes, known_claim
+from apr_core.runs import (
+    MOST_HISTORY,
+    AttackRequest,
+    MapRequest,
+    Phase,
+    View,
+    history_bytes,
+    known_claim,
+)
 from apr_core.service import AttackService
 from apr_core.types import InputError
 from scripts.faults.injected import FAULTS
-from tests.conftest import LinearModel
+from tests.conftest import LinearModel, answers
 from tests.core.test_service import (  # noqa: F401  its fixtures
     LONG,
     ONE_SENTENCE,
@@ -89,7 +98,7 @@ def test_a_chunk_too_big_is_halved_for_good(error: Exception) -> None:
 
 def test_looks_at_few_images_are_halved_apart() -> None:
     model = Narrow(3, NO_MEMORY["cuda"])
-    scorer = Scorer(model, chunk=2)
+    scorer = Scorer(model, chunk=2, checked=True)
     images = torch.zeros(20, 3, 6, 6, dtype=torch.uint8)
     assert scorer.confirm(images).shape == (20, 3)
     assert model.shown[:3] == [8, 4, 2]
@@ -107,8 +116,9 @@ def test_memory_for_nothing_is_a_sentence_and_leaves_the_chunk() -> None:
 @pytest.mark.parametrize("error", [RuntimeError("shape '[2]' is invalid"), ValueError("memory")])
 def test_other_errors_are_not_taken_for_a_lack_of_memory(error: Exception) -> None:
     assert not out_of_memory(error)
-    with pytest.raises(type(error)):
+    with pytest.raises(ModelError) as caught:
         Scorer(Narrow(0, error), chunk=32).score(edits(50))
+    assert caught.value.__cause__ is error
 
 
 def test_no_memory_beside_the_model_is_a_sentence(
@@ -183,6 +193,18 @@ def test_the_estimate_of_a_history_is_what_it_takes(network, pictures) -> None:
     assert taken == history_bytes(config)
 
 
+def test_the_estimate_of_a_maps_history_is_what_it_takes(network, pictures) -> None:
+    label = int(answers(network, pictures[:1])[0])
+    request = MapRequest("m", pictures[0], label)
+    survey, taken = request.begin(Scorer(network, 400)), 0
+    assert survey.steps == request.steps
+    while survey.live:
+        survey.advance(survey.scorer.score(survey.propose()))
+        shot = survey.snapshot()
+        taken += sum(tensor.nbytes for tensor in (shot.margins, shot.colours, shot.broken))
+    assert taken == request.steps * request.step_bytes
+
+
 def test_big_runs_wait_until_there_is_memory(
     serve, request_for, gated, monkeypatch  # noqa: F811
 ) -> None:  # fmt: skip
@@ -211,6 +233,20 @@ def test_ended_runs_leave_memory_by_their_size(
     known = [service.view(ticket.run_id) is not None for ticket in tickets]
     assert known[:2] == [False, False]
     assert known[-1]
+
+
+def test_ended_maps_leave_memory_by_their_size(
+    serve, small_images, linear_model, monkeypatch  # noqa: F811
+) -> None:  # fmt: skip
+    monkeypatch.setattr("apr_core.room.MAX_BYTES", int(2.5 * 6 * 6 * 8))
+    service = serve({"m": linear_model})
+    labels = answers(linear_model, small_images).tolist()
+    asked = [MapRequest("m", *pair) for pair in zip(small_images, labels, strict=True)]
+    for request in asked:
+        assert end_of(service, service.submit(request).run_id).phase is Phase.ENDED
+    service.submit(MapRequest("m", small_images[0].flip(2), labels[0]))
+    known = [service.view(request.run_id) is not None for request in asked]
+    assert known == [False, False, False, True, True]
 
 
 # Queue and tokens

@@ -17,7 +17,7 @@ from apr_core.attacks.found import margins_of
 from apr_core.attacks.ladder import LADDER, LadderConfig, Verdict, climb
 from apr_core.attacks.result import edit_image
 from apr_core.attacks.scoring import Scorer
-from apr_core.attacks.sparse_rs import sparse_rs
+from apr_core.attacks.sparse_rs import _replaced, sparse_rs
 from apr_core.attacks.stages import STAGES
 from apr_core.models import Classifier
 from apr_core.types import InputError
@@ -171,6 +171,30 @@ def test_sparse_rs_depends_on_seed_and_index_alone(case) -> None:
     assert alone.queries[0] == together.queries[7]
     other = sparse_rs(scorer, images, labels, indices, 2, seed=5, queries=40)
     assert not torch.equal(other.positions, together.positions)
+
+
+@pytest.mark.parametrize(
+    ("step", "part"),
+    [(1, 2), (50, 2), (51, 4), (200, 4), (201, 5), (501, 6), (1001, 8), (2001, 10), (4001, 12),
+     (6001, 15), (8001, 20), (9999, 20)],
+)  # fmt: skip
+@pytest.mark.parametrize("scale", [1, 10])
+def test_sparse_rs_replaces_fewer_and_fewer_as_its_authors_do(
+    step: int, part: int, scale: int
+) -> None:
+    """The table of `p_selection` for L0 in Croce et al.'s code, scaled to the budget."""
+    keys = torch.arange(1)
+    places, colours = torch.arange(1000)[None], torch.zeros(1, 1000, 3, dtype=torch.int64)
+    after, _ = _replaced(keys, step * scale, 10_000 * scale, places, colours, 2**24)
+    assert int((after != places).sum()) == int(0.3 / part * 1000)
+
+
+@pytest.mark.parametrize(("pixels", "changed"), [(1, 1), (3, 1), (7, 1), (13, 1), (14, 2)])
+def test_of_a_few_pixels_sparse_rs_replaces_one_at_a_time(pixels: int, changed: int) -> None:
+    """With up to 13 pixels the authors' schedule replaces one from the first step on."""
+    places, colours = torch.arange(pixels)[None], torch.zeros(1, pixels, 3, dtype=torch.int64)
+    after, _ = _replaced(torch.arange(1), 1, 10_000, places, colours, 2**24)
+    assert int((after != places).sum()) == changed
 
 
 def test_sparse_rs_with_every_pixel_changes_colours_alone() -> None:

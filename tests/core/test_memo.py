@@ -87,5 +87,60 @@ def test_edits_that_differ_in_anything_are_kept_apart() -> None:
     assert torch.equal(memo.complete(every[:1] * 0 + 99)[:, 0], torch.tensor([99.0, every[7, 0]]))
 
 
+def draw(rows: int, count: int, seed: int) -> Edits:
+    """Edits of pictures, some of them alike."""
+    generator = torch.Generator().manual_seed(seed)
+    places = torch.randint(0, 4, (rows * count, 1, 2), generator=generator)
+    colours = torch.randint(0, 3, (rows * count, 1, 3), generator=generator)
+    owner = torch.arange(rows).repeat_interleave(count)
+    return Edits(torch.zeros(rows, 3, 4, 4, dtype=torch.uint8), owner, places, colours)
+
+
+def told(edits: Edits, rows: Tensor) -> Tensor:
+    """Logits (N, 4) that only this edit of this image has."""
+    columns = (rows[edits.owner], edits.positions[:, 0, 0], edits.positions[:, 0, 1])
+    colour = (edits.colours[:, 0] * torch.tensor([9, 3, 1])).sum(1)
+    return torch.stack([*columns, colour], dim=1).float()
+
+
+def test_an_image_that_is_done_is_forgotten() -> None:
+    memo, rows = Memo(), torch.arange(8)
+    for seed in range(6):
+        memo.complete(told(memo.fresh(draw(8, 50, seed), rows), rows))
+    whole = memo.size
+    rows = torch.tensor([2, 5])
+    edits = draw(2, 50, 9)
+    every = memo.complete(told(memo.fresh(edits, rows), rows))
+    assert torch.equal(every, told(edits, rows))
+    assert memo.size < 0.4 * whole
+
+
+@pytest.mark.parametrize("most", [0, 1000, 20_000])
+def test_what_is_remembered_is_bounded_and_stays_right(most: int) -> None:
+    memo, rows = Memo(most_bytes=most), torch.arange(8)
+    for seed in range(30):
+        edits = draw(8, 50, seed)
+        every = memo.complete(told(memo.fresh(edits, rows), rows))
+        assert torch.equal(every, told(edits, rows))
+        assert memo.size <= most
+    assert (memo.size > 0) == (most == 20_000)
+
+
+def test_an_edit_is_looked_up_in_few_places() -> None:
+    """As many pages as a number has binary digits, and not one for each generation."""
+    memo, rows = Memo(), torch.arange(1)
+    images = torch.zeros(1, 3, SIDE, 1, dtype=torch.uint8)
+    for generation in range(100):
+        count = 101 - generation  # fewer and fewer are new
+        column = torch.stack([torch.zeros(count), torch.arange(count)], dim=1).long()
+        colour = torch.full((count, 1, 3), generation)
+        edits = Edits(images, torch.zeros(count).long(), column[:, None], colour)
+        assert len(memo.fresh(edits, rows)) == count
+        memo.complete(torch.zeros(count, 2))
+        assert len(memo._pages) <= 13
+    again = memo.fresh(edits, rows)
+    assert len(again) == 1
+
+
 def test_keys_fit_into_63_bits() -> None:
     assert 2**14 * SIDE * SIDE * COLOURS < 2**63

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig, Snapshot, Status, Stop, Strategy
+from apr_core.archive.store import Archive
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.truth_map import TruthMap
 from apr_core.defences.lattice_masking import LatticeMasking, behind_lattice
@@ -91,7 +92,7 @@ def serve() -> Iterator[Callable[..., AttackService]]:
     made: list[tuple[AttackService, dict[str, nn.Module]]] = []
 
     def make(models: dict[str, nn.Module] | None = None, chunk: int | None = None, **settings):
-        load = None if models is None else lambda name: Scorer(models[name], chunk)
+        load = None if models is None else lambda name: Scorer(models[name], chunk, checked=True)
         service = AttackService(load, **settings)
         made.append((service, models or {}))
         return service
@@ -471,7 +472,7 @@ def test_an_unknown_model_is_named_and_the_service_goes_on(
         ({"label": 3}, "The label 3 is not a class of this model"),
         ({"config": replace(SHORT, target=9)}, "The target 9 is not a class of this model"),
         ({"config": replace(SHORT, target=0), "label": 0}, "is already the image's class"),
-        ({"image": torch.zeros(3, 5, 5, dtype=torch.uint8)}, "The attack broke off"),
+        ({"image": torch.zeros(3, 5, 5, dtype=torch.uint8)}, "The model fails on images"),
         ({"label": "cat"}, "The attack broke off"),
     ],
 )
@@ -717,3 +718,34 @@ def test_a_name_may_ask_for_the_lattice() -> None:
     assert not isinstance(bare.model, LatticeMasking)
     with pytest.raises(InputError, match="no model"):
         load_scorer("cifar10-no-such" + BEHIND_LATTICE)
+
+
+@pytest.mark.parametrize("step", ["_reap", "_admit", "_publish_all"])
+def test_what_nobody_foresaw_ends_the_runs_at_hand_and_not_the_service(
+    serve, request_for, linear_model, monkeypatch, step: str
+) -> None:
+    service = serve({"m": linear_model})
+    act, left = getattr(service, step), [1]
+
+    def broken(*given: object) -> object:
+        left[0] -= 1
+        if left[0] == 0:
+            raise RuntimeError("no such luck")
+        return act(*given)
+
+    monkeypatch.setattr(service, step, broken)
+    failed = end_of(service, service.submit(request_for(0)).run_id)
+    assert failed.phase is Phase.FAILED
+    assert failed.error
+    assert end_of(service, service.submit(request_for(1)).run_id).phase is Phase.ENDED
+
+
+def test_a_run_that_cannot_be_kept_on_disk_ends_all_the_same(
+    serve, request_for, linear_model, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("APR_RUNS", str(tmp_path))
+    archive = Archive()
+    monkeypatch.setattr(archive, "end", lambda view: 1 / 0)
+    service = serve({"m": linear_model}, archive=archive)
+    for row in (0, 1):
+        assert end_of(service, service.submit(request_for(row)).run_id).phase is Phase.ENDED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -13,8 +14,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import SafetensorError
-from torch import Tensor
 
 from apr_core.cli import main
 from apr_core.cli.train import seeds_of
@@ -27,7 +26,6 @@ from apr_core.models.neighbourhood import NeighbourhoodFront
 from apr_core.models.pixel_attention import PixelAttention
 from apr_core.probe import PROBED, Probe, count_correct
 from apr_core.trainer import TrainRequest, find_finished, seed_requests, train
-from apr_core.training import fit as fit_module
 from apr_core.training.fit import Progress
 from apr_core.training.recipes import TrainConfig
 from apr_core.types import InputError
@@ -260,17 +258,17 @@ def test_two_processes_train_one_model_with_the_exact_regulariser(
 
 def test_a_full_disk_ends_the_run_and_keeps_its_state(monkeypatch, data: Cifar10) -> None:
     request = request_for("vanilla", epochs=4)
-    save, left = fit_module.save_file, 2
+    write, left = Path.write_bytes, 2
 
-    def save_until_full(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    def write_until_full(path: Path, content: bytes) -> int:
         nonlocal left
-        left -= 1
+        left -= path.name.startswith(request.state_file.name)
         if left < 0:
-            Path(path).write_bytes(b"the first few bytes")
-            raise SafetensorError("I/O error: No space left on device (os error 28)")
-        save(tensors, path, metadata)
+            write(path, b"the first few bytes")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
 
-    monkeypatch.setattr(fit_module, "save_file", save_until_full)
+    monkeypatch.setattr(Path, "write_bytes", write_until_full)
     with pytest.raises(InputError, match=r"Epoch 3 cannot be written.*No space left.*make room"):
         train(request, data, CPU)
     assert sorted(path.suffix for path in request.state_file.parent.iterdir()) == [

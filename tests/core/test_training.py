@@ -170,9 +170,9 @@ def test_a_run_remembers_all_that_it_was_trained_on(tmp_path: Path, monkeypatch)
     defence.left = 1000
     monkeypatch.setattr("apr_core.training.fit.describe_hardware", lambda device: "a GPU")
     fitted = fit(SmallNet(), defence, images, labels, QUICK, CPU, state_file)
-    assert fitted.hardware == "a processor, then a GPU"
+    assert fitted.hardware == "a processor, float32, then a GPU, float32"
     again = fit(SmallNet(), defence, images, labels, QUICK, CPU, state_file)
-    assert again.hardware == "a processor, then a GPU"
+    assert again.hardware == fitted.hardware
 
 
 @pytest.mark.parametrize("defence", [Vanilla(), APR()], ids=["vanilla", "apr"])

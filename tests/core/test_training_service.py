@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from apr_core.cli import make_parser
+from apr_core.cli.train import config_of, requests_of
 from apr_core.models import ARCHITECTURES
 from apr_core.trainer import TrainRequest
 from apr_core.training.fit import Progress
+from apr_core.training.recipes import TrainConfig
 from apr_core.training_runs import TrainPhase, holder_of
 from apr_core.training_service import TrainingService, train_command
 from apr_core.types import InputError
@@ -226,17 +229,47 @@ def test_another_run_of_the_same_name_is_refused(service: TrainingService) -> No
     service.cancel(request.name, ticket.token)
 
 
-def test_the_command_line_is_the_whole_request(tmp_path: Path) -> None:
-    from apr_core.cli import make_parser
-    from apr_core.cli.train import config_of
-
-    config = replace(QUICK, subset=7, seed=3, preset="paper", optimizer="adam", one_cycle=False,
-                     weight_decay=5e-4)  # fmt: skip
-    asked = TrainRequest("vgg16", "apr-exact", config)
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainConfig(weight_decay=1e-3, optimizer="adam", one_cycle=False, subset=7, seed=3),
+        TrainConfig(preset="paper", learning_rate=0.3, mixed_precision=True, batch_size=9),
+    ],
+)
+def test_the_command_asks_for_all_that_was_requested(tmp_path: Path, config: TrainConfig) -> None:
+    """Handed case 13: none of these settings is what its preset puts back."""
+    asked = TrainRequest("vgg16", "apr-exact", config, "cifar10-my-model")
     args = make_parser().parse_args(train_command(asked, tmp_path / "log")[3:])
-    again = TrainRequest(args.architecture, args.defence, config_of(args), args.name)
-    assert again == asked
+    assert requests_of(args) == [asked]
+    assert config_of(args) == config
     assert (args.probe, args.json, args.log) == (True, True, tmp_path / "log")
+
+
+@pytest.mark.parametrize("given", ["", "{}", "[1]", '{"architecture": "resnet20", "defence": 3}'])
+def test_a_request_that_is_none_is_told(given: str) -> None:
+    args = make_parser().parse_args(["train", "--request", given])
+    with pytest.raises(InputError, match="--request"):
+        requests_of(args)
+
+
+def test_what_nobody_foresaw_ends_one_run_and_not_the_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def command(request: TrainRequest, log: Path) -> list[str]:
+        if request.config.seed == 0:
+            raise RuntimeError("no such luck")
+        return small_command(request, log)
+
+    service = TrainingService(command)
+    broken, sound = request_for(epochs=1), request_for(epochs=1, seed=1)
+    try:
+        service.submit(broken)
+        service.submit(sound)
+        wait_until(lambda: phase(service, broken) is TrainPhase.FAILED)
+        assert "no such luck" in service.view(broken.name).error
+        wait_until(lambda: ended(service, sound))
+    finally:
+        service.close()
 
 
 def test_a_half_written_line_is_read_when_it_is_whole(service: TrainingService) -> None:

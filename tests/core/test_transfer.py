@@ -66,7 +66,7 @@ def test_a_twin_falls_to_the_same_edit_and_a_constant_model_to_none(small_images
     fallen = 0
     for image, label in zip(small_images, labels, strict=True):
         edit = flip_of(model, image, label)
-        stubborn = ConstantModel([float(k == label) for k in range(3)])
+        stubborn = ConstantModel([2.0 * (k == label) for k in range(3)])
         scorers = [Scorer(model), Scorer(LinearModel()), Scorer(stubborn)]
         ((own, twin, constant),) = transfer_matrix(scorers, image, label, [edit])
         assert own == twin
@@ -77,7 +77,10 @@ def test_a_twin_falls_to_the_same_edit_and_a_constant_model_to_none(small_images
 
 def test_each_model_is_asked_once_about_each_picture(edits, small_images) -> None:
     counting = CountingModel(LinearModel())
-    transfer_matrix([Scorer(counting)], small_images[0], 0, edits)
+    scorer = Scorer(counting)
+    scorer.confirm(small_images[:1])  # which checks the model, once
+    counting.count = 0
+    transfer_matrix([scorer], small_images[0], 0, edits)
     assert counting.count == 1 + len(edits)
 
 

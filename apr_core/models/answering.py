@@ -1,0 +1,172 @@
+"""A model asked, and what it answers: logits, or one sentence that says why there are none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from apr_core.models.inference import Model
+from apr_core.types import InputError
+
+_NO_MEMORY = (
+    "out of memory", "allocate memory", "not enough memory", "alloc_failed", "bad allocation",
+)  # fmt: skip
+"""What an allocator says that has none left, in PyTorch, CUDA's libraries and onnxruntime."""
+TAKES = (
+    "it must take float32 (B, C, H, W) in [0, 1], of any memory layout and any batch size, and of "
+    "the height and width that it was made for"
+)
+
+
+class ModelError(InputError):
+    """A model failed on images; its own exception is the cause."""
+
+
+def ask(model: Model, images: Tensor) -> Tensor:
+    """A model's logits (B, K) of images (B, C, H, W), in its own precision.
+
+    Raises:
+        InputError: the model fails on the images, or answers with no logits.
+    """
+    with blaming_model(model, images):
+        answer = model(images)
+    return check_logits(answer, len(images))
+
+
+def check_logits(answer: object, count: int) -> Tensor:
+    """The logits in what a model answered, floating point (count, K).
+
+    Logits under a name are found: in an attribute `logits`, or under that key.
+
+    Raises:
+        InputError: there are none, or not of two classes at least, or not finite ones.
+    """
+    logits = logits_of(answer)
+    if not isinstance(logits, Tensor):
+        raise InputError(
+            f"The model returned {_described(answer)} for {count} images; return its logits alone, "
+            f"of shape ({count}, classes){_which(answer)}."
+        )
+    if logits.ndim != 2 or len(logits) != count:
+        raise InputError(
+            f"The model returned {tuple(logits.shape)} for {count} images; it must return logits "
+            f"of shape ({count}, classes)."
+        )
+    if logits.shape[1] < 2:
+        raise InputError(
+            f"The model returns {logits.shape[1]} logits an image, and no edit can turn a single "
+            "class into another; return one for each class, as torch.cat([0 * z, z], 1) does of "
+            "the logit z of the second of two."
+        )
+    logits = logits if logits.is_floating_point() else logits.float()
+    if not bool(logits.isfinite().all()):
+        raise InputError(
+            "The model returned a logit that is not a finite number; check its weights, and that "
+            "it takes images in [0, 1]."
+        )
+    return logits
+
+
+def logits_of(answer: object) -> object:
+    """What a model answered, or the logits that stand in it under that name."""
+    if isinstance(answer, Tensor):
+        return answer
+    named = answer.get("logits") if isinstance(answer, Mapping) else None
+    named = getattr(answer, "logits", None) if named is None else named
+    return answer if named is None else named
+
+
+class Logits(nn.Module):
+    """A model whose answer is nothing but its logits, for what takes tensors alone."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.training = False
+
+    def forward(self, images: Tensor) -> object:
+        return logits_of(self.model(images))
+
+
+@contextmanager
+def blaming_model(model: object, images: Tensor) -> Iterator[None]:
+    """Turn what a model raises on images (B, C, H, W) into one sentence with its cause.
+
+    Lack of memory is let through: a smaller chunk may do.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise ModelError(
+            f"The model fails on images {tuple(images.shape)} ({reason_of(error)}); "
+            f"{_remedy(model, images, str(error))}."
+        ) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception in a few words: its type and its first sentence, without line breaks."""
+    name = type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return name
+    line = lines[0]
+    if "TorchScript" in line:  # a traceback; the reason comes last
+        line = lines[-1].removeprefix(f"{name}: ")
+    sentence = re.split(r"(?<=[.!?])\s", line)[0].rstrip(".!?")
+    return f"{name}: {sentence[:200]}"
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an allocator, the system's or a device's, gave up."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
+    )
+
+
+def _remedy(model: object, images: Tensor, said: str) -> str:
+    """What to do about a model that failed, by what it said."""
+    for kind in _kinds(model):
+        if kind != images.dtype and ("dtype" in said or "type" in said):
+            return f"its weights are {kind}, and it is given {images.dtype}: call model.float()"
+    if "same device" in said:
+        return f"move all of it to one device, as in model.to('{images.device}')"
+    if "view size is not compatible" in said:
+        return "use reshape or flatten(1) in its forward, in place of view"
+    return TAKES
+
+
+def _kinds(model: object) -> list[torch.dtype]:
+    """The floating-point types of a model's weights."""
+    weights = model.parameters() if isinstance(model, nn.Module) else ()
+    return sorted({one.dtype for one in weights if one.is_floating_point()}, key=str)
+
+
+def _described(answer: object) -> str:
+    name = type(answer).__name__
+    if isinstance(answer, Mapping):
+        return f"a {name} of {', '.join(str(key)[:20] for key in list(answer)[:5]) or 'nothing'}"
+    if isinstance(answer, tuple | list):
+        shapes = [
+            str(tuple(part.shape)) if isinstance(part, Tensor) else type(part).__name__
+            for part in answer[:5]
+        ]
+        return f"a {name} of {' and '.join(shapes) or 'nothing'}"
+    return name
+
+
+def _which(answer: object) -> str:
+    """How to name the logits among several answers."""
+    if isinstance(answer, Mapping) and answer:
+        return f", as answer[{next(iter(answer))!r:.30}] if that holds them, or name them `logits`"
+    if isinstance(answer, tuple | list) and answer:
+        return ", as answer[0] if the first of these holds them"
+    return ""
