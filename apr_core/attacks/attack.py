@@ -71,6 +71,7 @@ class OnePixelAttack:
         targets: object = None,
         indices: Tensor | None = None,
         report: Callable[[Search], None] = lambda search: None,
+        quiet: bool = False,
     ) -> AttackResult:
         """Attack every image that the model classifies correctly.
 
@@ -82,6 +83,7 @@ class OnePixelAttack:
             indices: (B,), by default 0, 1, ...: with the seed they fix each image's draws, so
                 that an image attacked alone under its index goes as it does in the batch.
             report: called after every generation.
+            quiet: do not warn of images that could not be attacked; their outcomes say so.
 
         Raises:
             InputError: images, labels or targets that the model cannot be attacked on.
@@ -98,7 +100,8 @@ class OnePixelAttack:
             outcomes = search.outcomes()
         seconds = time.monotonic() - began
         result = AttackResult(self.name, self.config, outcomes, seconds, versions())
-        _tell(result)
+        if not quiet:
+            _tell(result)
         return result
 
     def stream(self, image: object, label: int, index: int = 0) -> Iterator[Snapshot]:

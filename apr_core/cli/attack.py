@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
             torch.tensor([label]),
             indices=torch.tensor([index]),
             report=lambda search: _show(bar, search),
+            quiet=True,
         )
     outcome = result.outcomes[0]
     if args.out and outcome.success:
