@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from apr_core import strict
-from apr_core.defences import restore_front
+from apr_core.defences import has_old_penalty, restore_front
 from apr_core.files import file_sha256, write_whole
 from apr_core.models import Classifier, build_model
 from apr_core.registry import unknown_name
@@ -30,6 +30,9 @@ NAME_PATTERN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 """Names are dataset-architecture-defence, and so can never lead out of the folder."""
 MOST_CARD_BYTES = 2**20
 """Of a card, and of the names and shapes in a file of weights."""
+OLD_PENALTY = "trained with a penalty that measured batch normalisation rather than slope"
+CAUTION = "old penalty"
+"""The same as a mark beside a model, where a sentence has no room."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,16 @@ def load_card(name: str) -> Card:
     if not NAME_PATTERN.fullmatch(name) or name not in model_names():
         raise InputError(unknown_name("model", name, model_names()))
     return Card.read(_path(name, ".json"))
+
+
+def caution_of(card: Card) -> str:
+    """What is wrong with the weights of a checkpoint, to be shown beside its figures; "" if
+    nothing is known to be."""
+    constants = card.recipe.get("defence")
+    if not has_old_penalty(card.defence, constants if isinstance(constants, dict) else {}):
+        return ""
+    remedy = "train it again" if is_own(card.name) else "being trained again"
+    return f"{OLD_PENALTY}; {remedy}"
 
 
 def load_model(name: str, device: str | torch.device = "cpu") -> Classifier:

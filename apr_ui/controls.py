@@ -20,7 +20,7 @@ from apr_core.types import Fitness, InputError, Stop, Strategy
 from apr_core.zoo import zoo_fingerprint
 from apr_ui.lasting import lasting
 from apr_ui.picker import PickerItem, picker
-from apr_ui.resources import cards, gallery, model_labels, probabilities
+from apr_ui.resources import cards, gallery, model_labels, probabilities, show_caution
 from apr_ui.words import plain
 
 GALLERY, CLASS, UPLOAD = "Gallery", "CIFAR-10", "Your picture"
@@ -163,6 +163,7 @@ def choose_model() -> str:
         help="“Clean” is the share of the 10,000 CIFAR-10 test images that it gets right. “Yours” "
         "was trained here, on the Train page or by the command line.",
     )
+    show_caution(name)
     masked = st.checkbox(
         "Behind lattice masking",
         **lasting("attack.masked"),

@@ -32,7 +32,15 @@ from apr_core.scorers import load_scorer
 from apr_core.service import AttackService
 from apr_core.training_service import TrainingService
 from apr_core.types import InputError
-from apr_core.zoo import Card, is_own, load_card, model_names, zoo_fingerprint
+from apr_core.zoo import (
+    CAUTION,
+    Card,
+    caution_of,
+    is_own,
+    load_card,
+    model_names,
+    zoo_fingerprint,
+)
 from apr_ui.limits import SessionService
 from apr_ui.player.data import player_data
 
@@ -112,9 +120,17 @@ def model_labels() -> dict[str, str]:
 @st.cache_data(show_spinner=False, max_entries=2)
 def _labels(fingerprint: tuple[tuple[str, int], ...]) -> dict[str, str]:
     return {
-        name: f"{name} · {card.clean_accuracy:.1%} clean{' · yours' if is_own(name) else ''}"
+        name: f"{name} · {card.clean_accuracy:.1%} clean"
+        + (" · yours" if is_own(name) else "")
+        + (f" · {CAUTION}" if caution_of(card) else "")
         for name, card in _cards(fingerprint)[0].items()
     }
+
+
+def show_caution(model: str) -> None:
+    """A line under a picker about what is wrong with the weights of a model, where anything is."""
+    if caution := caution_of(cards()[0][model]):
+        st.caption(f":material/warning: These weights were {caution}.")
 
 
 @st.cache_resource(show_spinner=False)

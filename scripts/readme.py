@@ -10,18 +10,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from apr_core.evaluation.aims import aim_claims
-from apr_core.evaluation.cells import Measurement, Records, cell_of, is_of
+from apr_core.evaluation.aims import is_aim
+from apr_core.evaluation.cells import Measurement, Records, is_of
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.overheads import signed
 from apr_core.evaluation.record import Record, results_folder
-from apr_core.evaluation.tables import PLUS
-from apr_core.zoo import Card, is_own, list_cards
+from apr_core.evaluation.tables import PLUS, DefenceTable, make_tables, summaries
+from apr_core.zoo import Card, caution_of, is_own, list_cards
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 BENCH, OVERHEADS = "bench-cpu.json", "overhead-*.json"
+MARK = "†"
+"""Beside a model that a caution stands under the tables about."""
 BEGIN, END = "<!-- numbers -->", "<!-- end of numbers -->"
 
 
@@ -29,11 +31,14 @@ def numbers() -> str:
     """The block of tables."""
     shipped = [card for card in list_cards() if not is_own(card.name)]
     folder, records = results_folder(), Records.read()
-    parts = ["", _models(shipped), _bench(json.loads((folder / BENCH).read_text()))]
+    marked = frozenset(card.name for card in shipped if caution_of(card))
+    parts = ["", _models(shipped, marked), *_cautions(shipped)]
+    parts += [_bench(json.loads((folder / BENCH).read_text()))]
     parts += [_overhead(json.loads(path.read_text())) for path in sorted(folder.glob(OVERHEADS))]
-    parts += [_evaluations([r for r in records.evaluations if _is_of_any(r, shipped)])]
-    parts += [_certificates([r for r in records.certificates if _is_of_any(r, shipped)])]
-    parts += [_aims(shipped, records)]
+    evaluations = [r for r in records.evaluations if _is_of_any(r, shipped)]
+    certificates = [r for r in records.certificates if _is_of_any(r, shipped)]
+    parts += [_evaluations(evaluations, marked), _certificates(certificates, marked)]
+    parts += _claims(shipped, records, marked)
     parts += [
         words(json.loads((folder / name).read_text()))
         for name, words in OF_THE_APP.items()
@@ -42,17 +47,34 @@ def numbers() -> str:
     return "\n\n".join([*parts, ""])
 
 
+def _cautions(cards: list[Card]) -> list[str]:
+    """A sentence for each thing that is wrong with the weights of marked models."""
+    return [
+        f"{MARK} {caution.capitalize()}."
+        for caution in dict.fromkeys(map(caution_of, cards))
+        if caution
+    ]
+
+
+def _called(model: str, marked: frozenset[str]) -> str:
+    """A model's name, marked where there is a caution about it."""
+    return f"`{model}` {MARK}" if model in marked else f"`{model}`"
+
+
 def _is_of_any(record: Measurement, cards: list[Card]) -> bool:
     """Whether a record is of a model that is shipped, with the weights that it has today."""
     return any(is_of(record, card) for card in cards)
 
 
-def _models(cards: list[Card]) -> str:
+def _models(cards: list[Card], marked: frozenset[str]) -> str:
     rows = [
         "| model | clean accuracy, 10,000 test images | epochs | seed | trained on |",
         "|---|---|---|---|---|",
     ]
-    rows += [f"| `{card.name}` | {card.clean_accuracy:.2%} | {_trained(card)} |" for card in cards]
+    rows += [
+        f"| {_called(card.name, marked)} | {card.clean_accuracy:.2%} | {_trained(card)} |"
+        for card in cards
+    ]
     return "\n".join(rows)
 
 
@@ -116,13 +138,14 @@ def _overhead(record: dict) -> str:  # type: ignore[type-arg]
     return "\n".join(rows)
 
 
-def _evaluations(records: list[Record]) -> str:
+def _evaluations(records: list[Record], marked: frozenset[str]) -> str:
     rows = [
         "| model | lattice | attack | changed | success rate | 95 % interval | of images |",
         "|---|---|---|---|---|---|---|",
     ]
     rows += [
-        f"| `{record.setting.model}` | {record.setting.lattice or ''} | {record.setting.attack} | "
+        f"| {_called(record.setting.model, marked)} | {record.setting.lattice or ''} | "
+        f"{record.setting.attack} | "
         f"{record.setting.reach(level.pixels)} | {_words(level.asr)} |"
         for record in records
         for level in record.levels
@@ -130,29 +153,32 @@ def _evaluations(records: list[Record]) -> str:
     return "\n".join(rows)
 
 
-def _certificates(records: list[CertRecord]) -> str:
+def _certificates(records: list[CertRecord], marked: frozenset[str]) -> str:
     rows = [
         "| model | lattice | right | certified | 95 % interval | of images |",
         "|---|---|---|---|---|---|",
     ]
     rows += [
-        f"| `{record.setting.model}` | {record.setting.spacing} | {record.clean.rate:.1%} | "
-        f"{_words(record.certified)} |"
+        f"| {_called(record.setting.model, marked)} | {record.setting.spacing} | "
+        f"{record.clean.rate:.1%} | {_words(record.certified)} |"
         for record in records
     ]
     return "\n".join(rows)
 
 
-def _aims(cards: list[Card], records: Records) -> str:
+def _claims(cards: list[Card], records: Records, marked: frozenset[str]) -> list[str]:
+    """What APR+ was to reach, and what its parts gain, as tables 1 and 3 settle it."""
+    tables = [table for table in make_tables(records) if isinstance(table, DefenceTable)]
+    plus = {card.architecture: card.name for card in cards if card.defence == PLUS}
     rows = ["| model | asked of it | | found |", "|---|---|---|---|"]
-    for card in cards:
-        if card.defence == PLUS:
-            cell = cell_of(card.name, card.architecture, "", records)
-            rows += [
-                f"| `{card.name}` | {claim.text} | {claim.holds} | {claim.found} |"
-                for claim in aim_claims(card.architecture, cell)
-            ]
-    return "\n".join(["What APR+ was to reach, and whether it did:", "", *rows])
+    rows += [
+        f"| {_called(plus[claim.architecture], marked)} | {claim.text} | {claim.holds} | "
+        f"{claim.found} |"
+        for claim in tables[0].claims
+        if is_aim(claim) and claim.architecture in plus
+    ]
+    aims = "\n".join(["What APR+ was to reach, and whether it did:", "", *rows])
+    return [aims, *summaries(tables[-1])]
 
 
 def _words(rate: Rate) -> str:

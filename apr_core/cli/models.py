@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 
 from apr_core.cli.common import Subparsers, add_json, print_json
-from apr_core.zoo import Card, list_cards, load_model
+from apr_core.zoo import Card, caution_of, list_cards, load_model
 
 
 def add(subparsers: Subparsers) -> None:
@@ -33,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _line(card: Card) -> str:
+    caution = caution_of(card)
     return (
         f"{card.name:32} {card.clean_accuracy:7.2%} clean (n = {card.tested:,}), "
         f"{card.epochs} epochs, seed {card.seed}, {card.hardware}"
+        f"{f'; {caution}' if caution else ''}"
     )

@@ -38,6 +38,25 @@ DEFENCES.add("apr-plus-no-regularizer", APRPlus(beta=0.0))
 DEFENCES.add("apr-plus-no-masks", APRPlus(masked=0.0))
 
 
+def has_old_penalty(name: str, constants: dict[str, Any]) -> bool:
+    """Whether weights were trained while the finite difference came from two forward passes.
+
+    Batch normalisation made most of that penalty, and the slope of the network little. Today's
+    defences take it from one pass, and say so by the constant `paired`.
+
+    Args:
+        constants: of the defence, as a card has them.
+    """
+    defence = DEFENCES.get(name) if name in DEFENCES else None
+    if not isinstance(defence, APR | APRPlus) or "paired" in constants:
+        return False
+    finite = Regularizer.FINITE_DIFFERENCE
+    used = finite if isinstance(defence, APRPlus) else defence.regularizer
+    return constants.get("regularizer", used) == finite and bool(
+        constants.get("beta", defence.beta)
+    )
+
+
 def restore_front(name: str, constants: dict[str, Any]) -> nn.Module | None:
     """What a defence with the constants that a card gives it puts before the network.
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apr_core.evaluation.cells import LADDER, Cell
-from apr_core.evaluation.claims import Claim, Finding, Holds, settle
-from apr_core.evaluation.metrics import Estimate, Rate
+from apr_core.evaluation.metrics import Rate, share_of
+from apr_core.evaluation.verdicts import (
+    Claim,
+    Finding,
+    Holds,
+    at_least,
+    at_most,
+    between_equals,
+    claim_of,
+    settle,
+)
 
 WHOLE = 10_000
 """Test images. The aims are of all of them: a share of fewer is an estimate, with an interval."""
@@ -29,9 +38,15 @@ class Aim:
     text: str
 
 
-_CLEAN = "APR+ gets at least {bound} of all 10,000 test images right."
-_CERTIFIED = "At least {bound} of all 10,000 test images are certified for APR+ behind the lattice."
-_FALLS = "APR+ without masking falls to one pixel on at most {bound} of the images it gets right."
+_CLEAN = "These weights of APR+ get at least {bound} of all 10,000 test images right."
+_CERTIFIED = (
+    "At least {bound} of all 10,000 test images are certified for these weights of APR+ behind the "
+    "lattice."
+)
+_FALLS = (
+    "These weights of APR+ without masking fall to one pixel on at most {bound} of the images that "
+    "they get right."
+)
 AIMS = {
     "resnet18": (
         Aim("clean", 0.94, True, _CLEAN),
@@ -47,30 +62,37 @@ def aim_claims(architecture: str, cell: Cell | None) -> list[Claim]:
     """That the bare APR+ of an architecture reaches what was asked of it."""
     if cell is None:
         return []
-    return [_claim(aim, architecture, cell) for aim in AIMS.get(architecture, ())]
+    return [
+        claim_of(_text(aim), architecture, _held(aim, cell)) for aim in AIMS.get(architecture, ())
+    ]
 
 
-def _claim(aim: Aim, architecture: str, cell: Cell) -> Claim:
-    text = aim.text.format(bound=f"{aim.bound:.0%}")
+def is_aim(claim: Claim) -> bool:
+    """Whether a claim of table 1 is one of those that `aim_claims` makes."""
+    return claim.text in map(_text, AIMS.get(claim.architecture, ()))
+
+
+def _text(aim: Aim) -> str:
+    return aim.text.format(bound=f"{aim.bound:.0%}")
+
+
+def _held(aim: Aim, cell: Cell) -> Finding:
     rate: Rate | None = getattr(cell, aim.field)
     if rate is None:
-        return Claim(text, architecture, Holds.UNMEASURED, "")
-    holds, found = _held(aim, rate)
-    if aim.field == "asr":
-        found = f"{found}, by {cell.attack}"
-        if holds is Holds.YES and cell.attack != LADDER:  # which may find more
-            holds = Holds.OPEN
-    return Claim(text, architecture, holds, f"{found}{_missed(aim, rate)}.")
-
-
-def _held(aim: Aim, rate: Rate) -> Finding:
-    if rate.total == WHOLE:
-        met = rate.share >= aim.bound if aim.least else rate.share <= aim.bound
-        return settle(met), f"{rate.share:.1%} of {rate.total:,}"
-    known = Estimate(rate.share, rate.low, rate.high)
-    likely = known.at_least(aim.bound) if aim.least else known.at_most(aim.bound)
-    found = f"{rate.share:.1%} [{rate.low:.1%}, {rate.high:.1%}] of {rate.total:,}"
-    return settle(likely), found
+        return Finding()
+    by = f", by {cell.attack}" if aim.field == "asr" else ""
+    whole = rate.total == WHOLE
+    reach = "" if whole else f" [{rate.low:.1%}, {rate.high:.1%}]"
+    found = f"{rate.share:.1%}{reach} of {rate.total:,}{by}{_missed(aim, rate)}."
+    met = rate.share >= aim.bound if aim.least else rate.share <= aim.bound
+    if met and by and cell.attack != LADDER:  # which may find more
+        finding = Finding(found, Holds.OPEN)
+    elif whole:
+        finding = Finding(found, settle(met))
+    else:
+        test = at_least if aim.least else at_most
+        finding = Finding(found, evidence=test(share_of(rate), aim.bound))
+    return between_equals(finding, cell)
 
 
 def _missed(aim: Aim, rate: Rate) -> str:

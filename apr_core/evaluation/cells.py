@@ -12,7 +12,7 @@ from apr_core.evaluation.certificates import CertRecord, load_certificates, on_s
 from apr_core.evaluation.metrics import Mean, Paired, Rate, mean_of, paired, rate_of
 from apr_core.evaluation.record import Level, Record, load_records, results_folder
 from apr_core.types import InputError
-from apr_core.zoo import Card, load_card, model_names
+from apr_core.zoo import Card, caution_of, load_card, model_names
 
 LADDER, PAPERS_ATTACK = "ladder", "de"
 
@@ -34,6 +34,7 @@ class Cell:
         certified: behind lattice masking.
         certified_versus: which images have no certificate, against the row's reference.
         clean_runs, asr_runs: over several training seeds, where there are such runs.
+        caution: what is wrong with the weights, if anything is; all figures are of these.
     """
 
     model: str
@@ -52,6 +53,7 @@ class Cell:
     certified_versus: Paired | None = None
     clean_runs: Mean | None = None
     asr_runs: Mean | None = None
+    caution: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def cell_of(
         certified=proven.certified if proven else None,
         certified_versus=compare_certificates(reference, name, records.certificates),
         clean_runs=mean_of([run["clean_accuracy"] for run in runs]) if runs else None,
+        caution=caution_of(load_card(card.base) if card.base else card),
     )
     record = find_record(records.evaluations, card, lattice=cell.lattice)
     if record is None:

@@ -1,55 +1,28 @@
-"""Claims of the paper and of our own, and what our measurements say of them."""
+"""Claims of the paper, and what our measurements say of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Sequence
 
 from apr_core.evaluation import paper
 from apr_core.evaluation.cells import Cell
-from apr_core.evaluation.metrics import Paired, Rate, difference, reduction
+from apr_core.evaluation.metrics import Paired, Rate, difference_of_counts, reduction
 from apr_core.evaluation.trials import Trial
-
-SURE = 0.05
-"""A difference with a larger p-value may be chance. Where a claim names a figure, all of ours'
-95 % interval must lie on one side of it."""
-
-
-class Holds(StrEnum):
-    """What our measurements say of a claim."""
-
-    YES = "holds"
-    NO = "does not hold"
-    STANDS = "not refuted"
-    OPEN = "not settled"
-    UNMEASURED = "not measured yet"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A sentence put to the test for one architecture, and what we found.
-
-    It is the paper's, or says of APR+ what an aim asks of it, or of the certificate what its proof
-    does. A proof needs no measurement to hold; one may refute it, and so its best is `STANDS`.
-    """
-
-    text: str
-    architecture: str
-    holds: Holds
-    found: str
-
-
-def measured_first(claims: Sequence[Claim]) -> list[Claim]:
-    """As people read them: what nothing was measured of yet stands last."""
-    return sorted(claims, key=lambda claim: claim.holds is Holds.UNMEASURED)
-
+from apr_core.evaluation.verdicts import (
+    WEIGHTS,
+    Claim,
+    Compare,
+    Evidence,
+    Finding,
+    Holds,
+    at_least,
+    at_most,
+    between_equals,
+    claim_of,
+    lowest,
+)
 
 _NOT_ALIKE = "not by the same attack on images that both get right"
-
-Compare = Callable[[Cell, Cell], Paired | None]
-"""Two models under the same attack, on the images that both get right."""
-Finding = tuple[Holds, str]
 
 
 def defence_claims(architecture: str, cells: dict[str, Cell], compare: Compare) -> list[Claim]:
@@ -58,36 +31,34 @@ def defence_claims(architecture: str, cells: dict[str, Cell], compare: Compare) 
     drop = 1 - theirs["apr"].asr / theirs["vanilla"].asr
     price = theirs["vanilla"].clean - theirs["apr"].clean
     apr, vanilla = cells.get("apr"), cells.get("vanilla")
-    said = (
-        (
-            f"APR lowers the success rate by {drop:.1%} against the undefended model.",
-            _lowers(apr, vanilla, drop),
+    said = {
+        f"APR lowers the success rate by {drop:.1%} against the undefended model.": _lowers(
+            apr, vanilla, drop
         ),
-        (
-            "APR has the lowest success rate of the five.",
-            _stands_out("apr", "lowest", cells, list(theirs), compare),
+        "APR has the lowest success rate of the five.": _stands_out(
+            "apr", "lowest", cells, list(theirs), compare
         ),
-        (
-            f"APR costs at most {100 * price:.1f} points of clean accuracy.",
-            _price(apr, vanilla, price),
+        f"APR costs at most {100 * price:.1f} points of clean accuracy.": _price(
+            apr, vanilla, price
         ),
-    )
-    return [Claim(text, architecture, holds, found) for text, (holds, found) in said]
+    }
+    return [claim_of(f"{WEIGHTS}{text}", architecture, finding) for text, finding in said.items()]
 
 
 def _lowers(apr: Cell | None, vanilla: Cell | None, drop: float) -> Finding:
     """Whether the success rate falls by so large a share."""
     if apr is None or vanilla is None or not apr.asr or not vanilla.asr:
-        return Holds.UNMEASURED, ""
+        return Finding()
     ours = reduction(apr.versus) if apr.versus else None
     if apr.versus is None or ours is None:
-        return Holds.OPEN, f"{_short(vanilla.asr)} to {_short(apr.asr)}, {_NOT_ALIKE}."
+        rates = f"{_short(vanilla.asr)} to {_short(apr.asr)}"
+        return Finding(f"{rates}, {_NOT_ALIKE}.", Holds.OPEN)
     before, after = apr.versus.rates
     found = (
         f"By {ours.value:.1%} [{ours.low:.1%}, {ours.high:.1%}], from {before:.1%} to {after:.1%} "
         f"{_shared(apr.versus)}."
     )
-    return between_equals((settle(ours.at_least(drop)), found), apr, vanilla)
+    return between_equals(Finding(found, evidence=at_least(ours, drop)), apr, vanilla)
 
 
 def _stands_out(
@@ -97,67 +68,64 @@ def _stands_out(
     rates = {name: cells[name].asr for name in names if name in cells}
     known = {name: rate.share for name, rate in rates.items() if rate is not None}
     if len(known) < len(names):
-        return Holds.UNMEASURED, f"{len(known)} of {len(names)} measured."
-    nearest = sorted(known, key=known.__getitem__, reverse=place == "highest")
-    first = nearest[0]
-    rivals = [wanted] if first != wanted else nearest[1:]
-    against = {name: compare(cells[name], cells[first]) for name in rivals}
-    found = ", ".join(
-        f"{name}, {known[name]:.1%} (p = {one.p_value:.2g})"
-        if one
-        else f"{name}, {known[name]:.1%}"
-        for name, one in against.items()
+        return Finding(f"{len(known)} of {len(names)} measured.")
+    rivals = [name for name in names if name != wanted]
+    against = {name: _by_place(place, cells[wanted], cells[name], compare) for name in rivals}
+    pairs = [pair for pair in against.values() if pair is not None and pair.images]
+    beside = ", ".join(
+        f"{name}, {known[name]:.1%}" + (f" (p = {pair.p_value:.2g})" if pair else "")
+        for name, pair in against.items()
     )
-    sure = all(
-        one is not None
-        and one.p_value < SURE
-        and (one.first_only > one.second_only) == (place == "lowest")
-        for one in against.values()
-    )
-    holds = settle(first == wanted) if sure else Holds.OPEN
-    said = f"The {place} is {first}, {known[first]:.1%}; beside it {found}."
-    return between_equals((holds, said), cells[first], *(cells[name] for name in rivals))
+    found = f"{wanted}, {known[wanted]:.1%}; beside it {beside}."
+    if len(pairs) < len(rivals):
+        return Finding(f"{found[:-1]}, {_NOT_ALIKE}.", Holds.OPEN)
+    every = [cells[wanted], *(cells[name] for name in rivals)]
+    return between_equals(Finding(found, evidence=lowest(pairs)), *every)
+
+
+def _by_place(place: str, wanted: Cell, rival: Cell, compare: Compare) -> Paired | None:
+    """Both models, so that the first one has the fewer broken images where it has that place."""
+    return compare(wanted, rival) if place == "lowest" else compare(rival, wanted)
 
 
 def _price(apr: Cell | None, vanilla: Cell | None, price: float) -> Finding:
     """Whether so many points of clean accuracy are lost at most."""
     if apr is None or vanilla is None or not apr.clean or not vanilla.clean:
-        return Holds.UNMEASURED, ""
-    ours = difference(vanilla.clean, apr.clean)
+        return Finding()
+    if apr.clean.total != vanilla.clean.total:
+        return Finding(f"{_short(vanilla.clean)} to {_short(apr.clean)}.", Holds.OPEN)
+    ours = difference_of_counts(vanilla.clean, apr.clean)
     found = (
         f"It costs {100 * ours.value:.1f} [{100 * ours.low:.1f}, {100 * ours.high:.1f}]: "
         f"{vanilla.clean.rate:.1%} to {apr.clean.rate:.1%}."
     )
-    return between_equals((settle(ours.at_most(price + 1e-9)), found), apr, vanilla)
-
-
-def between_equals(finding: Finding, *cells: Cell) -> Finding:
-    """What was found of some models, left open where they were not trained equally long."""
-    if len({cell.epochs for cell in cells}) == 1:
-        return finding
-    epochs = ", ".join(f"{cell.model} {cell.epochs}" for cell in cells)
-    return Holds.OPEN, f"{finding[1]} Epochs of training differ, and may be why: {epochs}."
+    return between_equals(Finding(found, evidence=at_most(ours, price)), apr, vanilla)
 
 
 def ablation_claims(architecture: str, cells: dict[str, Cell], compare: Compare) -> list[Claim]:
     """That each component helps, and attention most, as section V.D has it."""
-    full, claims = cells.get("apr"), []
-    for row in paper.ABLATION[1:]:
-        text = f"APR {row.label} falls more often than the whole of it."
-        part = cells.get(row.defence)
-        if full is None or part is None or not full.asr or not part.asr:
-            claims.append(Claim(text, architecture, Holds.UNMEASURED, ""))
-            continue
-        holds, versus = Holds.OPEN, compare(full, part)
-        if versus is None or not versus.images:
-            found = f"{_short(part.asr)} against {_short(full.asr)}, {_NOT_ALIKE}."
-        else:
-            whole, without = versus.rates
-            found = f"{without:.1%} against {whole:.1%} {_shared(versus)}."
-            if versus.p_value < SURE:
-                holds = settle(without > whole)
-        claims.append(Claim(text, architecture, *between_equals((holds, found), full, part)))
+    claims = [
+        claim_of(
+            f"{WEIGHTS}APR {row.label} falls more often than the whole of it.",
+            architecture,
+            _harms(cells.get("apr"), cells.get(row.defence), compare),
+        )
+        for row in paper.ABLATION[1:]
+    ]
     return [*claims, _most(architecture, cells, compare)]
+
+
+def _harms(full: Cell | None, part: Cell | None, compare: Compare) -> Finding:
+    """Whether a model without a component is broken more often."""
+    if full is None or part is None or not full.asr or not part.asr:
+        return Finding()
+    versus = compare(full, part)
+    if versus is None or not versus.images:
+        return Finding(f"{_short(part.asr)} against {_short(full.asr)}, {_NOT_ALIKE}.", Holds.OPEN)
+    whole, without = versus.rates
+    found = f"{without:.1%} against {whole:.1%} {_shared(versus)}."
+    evidence = Evidence(without > whole, versus.p_value)
+    return between_equals(Finding(found, evidence=evidence), full, part)
 
 
 def _most(architecture: str, cells: dict[str, Cell], compare: Compare) -> Claim:
@@ -165,16 +133,13 @@ def _most(architecture: str, cells: dict[str, Cell], compare: Compare) -> Claim:
     The paper's own table 3 does not bear it out."""
     full, *rows = paper.ABLATION
     worth = ", ".join(f"{row.label} {100 * (row.asr - full.asr):.1f}" for row in rows)
-    holds, found = _stands_out(
-        "apr-no-attention", "highest", cells, [row.defence for row in paper.ABLATION], compare
+    text = (
+        f"{WEIGHTS}attention lowers the success rate most of APR's parts. (The paper's own table "
+        f"has it rise by, in points: {worth}.)"
     )
-    return Claim(
-        "Of APR's parts, attention lowers the success rate most. (The paper's own table has it "
-        f"rise by, in points: {worth}.)",
-        architecture,
-        holds,
-        found,
-    )
+    names = [row.defence for row in paper.ABLATION]
+    finding = _stands_out("apr-no-attention", "highest", cells, names, compare)
+    return claim_of(text, architecture, finding)
 
 
 def certificate_claims(architecture: str, trials: Sequence[Trial]) -> list[Claim]:
@@ -200,15 +165,8 @@ def certificate_claims(architecture: str, trials: Sequence[Trial]) -> list[Claim
     return claims
 
 
-def settle(holds: bool | None) -> Holds:
-    """In words; None where our figures leave it open."""
-    if holds is None:
-        return Holds.OPEN
-    return Holds.YES if holds else Holds.NO
-
-
 def _shared(versus: Paired) -> str:
-    return f"of the {versus.images} images that both get right, p = {versus.p_value:.2g}"
+    return f"of the {versus.images} images that both get right"
 
 
 def _short(rate: Rate) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from statistics import NormalDist, mean, stdev
 
 CONFIDENCE = 0.95
@@ -107,11 +107,17 @@ def paired(first: dict[int, bool], second: dict[int, bool]) -> Paired:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its interval at `CONFIDENCE`."""
+    """A figure and its interval at `CONFIDENCE`.
+
+    Attributes:
+        score: standard errors by which the figure lies over a bound, whose test the interval is of:
+            a bound outside the interval has a p-value under 1 - `CONFIDENCE`.
+    """
 
     value: float
     low: float
     high: float
+    score: Callable[[float], float] | None = field(default=None, repr=False, compare=False)
 
     def at_least(self, bound: float) -> bool | None:
         """Whether the whole interval lies at or over a bound, or under it; None for neither."""
@@ -125,6 +131,19 @@ class Estimate:
             return True
         return False if self.low > bound else None
 
+    def p_value(self, bound: float) -> float:
+        """Of the two-sided test that the figure is `bound`; 1 where there is no such test."""
+        return math.erfc(abs(self.score(bound)) / math.sqrt(2)) if self.score else 1.0
+
+
+def share_of(rate: Rate) -> Estimate:
+    """A share as an estimate, with the score test that Wilson's interval is of."""
+
+    def score(bound: float) -> float:
+        return (rate.share - bound) / math.sqrt(bound * (1 - bound) / rate.total)
+
+    return Estimate(rate.share, rate.low, rate.high, score)
+
 
 def reduction(found: Paired) -> Estimate | None:
     """By what share the second model is broken less often than the first, on shared images.
@@ -136,9 +155,15 @@ def reduction(found: Paired) -> Estimate | None:
     if not first or not second:
         return None
     ratio = second / first
-    spread = math.sqrt((found.first_only + found.second_only) / (first * second))
-    reach = math.exp(NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * spread)
-    return Estimate(1 - ratio, 1 - ratio * reach, 1 - ratio / reach)
+    # two models that are broken on the same images differ by chance all the same
+    apart = max(1, found.first_only + found.second_only)
+    spread = math.sqrt(apart / (first * second))
+    reach = math.exp(_z() * spread)
+
+    def score(bound: float) -> float:
+        return (math.log(1 - bound) - math.log(ratio)) / spread
+
+    return Estimate(1 - ratio, 1 - ratio * reach, 1 - ratio / reach, score)
 
 
 def paired_difference(found: Paired) -> Estimate:
@@ -147,20 +172,52 @@ def paired_difference(found: Paired) -> Estimate:
     The interval is Agresti and Min's (2005): Wald's, with half an image more in each of the four
     cells, so that it has a width where the two never differ.
     """
-    value = (found.second_only - found.first_only) / found.images
-    images, apart = found.images + 2, found.first_only + found.second_only + 1
-    middle = (found.second_only - found.first_only) / images
-    reach = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    reach *= math.sqrt(apart - images * middle * middle) / images
-    return Estimate(value, max(-1.0, middle - reach), min(1.0, middle + reach))
+    return _difference(found.second_only, found.first_only, found.images)
 
 
-def difference(first: Rate, second: Rate) -> Estimate:
-    """The first share less the second, as of independent samples (Newcombe, 1998, method 10)."""
-    found = first.share - second.share
-    low = math.hypot(first.share - first.low, second.high - second.share)
-    high = math.hypot(first.high - first.share, second.share - second.low)
-    return Estimate(found, found - low, found + high)
+def difference_of_counts(first: Rate, second: Rate) -> Estimate:
+    """The first share less the second, on the same images, where only the counts are known.
+
+    The interval is `paired_difference`'s for the pairing that makes it widest: the two models agree
+    on as few images as the counts allow. Whatever the pairing was, it is no narrower than it should
+    be; to take the samples for independent would promise more.
+
+    Raises:
+        ValueError: the shares are of different numbers of images.
+    """
+    if first.total != second.total:
+        raise ValueError(f"shares of {first.total} and of {second.total} images are not paired")
+    first_only = min(first.count, second.total - second.count)
+    second_only = first_only - (first.count - second.count)
+    return _difference(first_only, second_only, first.total)
+
+
+def _difference(more: int, less: int, images: int) -> Estimate:
+    """The share of `images` counted in `more` alone, less that in `less` alone."""
+    value, total = (more - less) / images, images + 2
+    middle, apart = (more - less) / total, more + less + 1
+    spread = math.sqrt(apart - total * middle * middle) / total
+    reach = _z() * spread
+
+    def score(bound: float) -> float:
+        return (middle - bound) / spread
+
+    return Estimate(value, max(-1.0, middle - reach), min(1.0, middle + reach), score)
+
+
+def _z() -> float:
+    return NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction (1979), in the order given: to take for settled what is below a
+    level is to be wrong about any true hypothesis of the family no more often than that level."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected, least = [1.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        least = max(least, min(1.0, (len(order) - rank) * p_values[place]))
+        corrected[place] = least
+    return corrected
 
 
 def mcnemar(first_only: int, second_only: int) -> float:

@@ -8,9 +8,9 @@ from typing import Any
 
 from apr_core import strict
 from apr_core.evaluation import paper
-from apr_core.evaluation.claims import Claim, Holds, settle
 from apr_core.evaluation.metrics import Estimate
 from apr_core.evaluation.record import results_folder
+from apr_core.evaluation.verdicts import Claim, Holds, settle
 from apr_core.types import InputError
 
 APR, EXACT, PLUS = "apr", "apr-exact", "apr-plus"

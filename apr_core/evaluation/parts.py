@@ -1,21 +1,30 @@
-"""What each part of APR+ is worth: one that gains less than a point is to be dropped.
+"""What each part of APR+ gains, against APR+ trained without it.
 
-A part is held to what it is there for: masks in training to the share that is certified, the
-others to the success rate of the strongest attack that was run on both models. Both are counted on
-the same images, with the part and without it.
+A part is measured by what it is there for: masks in training by the share that is certified, the
+others by the success rate of the strongest attack that was run on both models. Both are counted on
+the same images, with the part and without it. A part would be worth its place by a gain of `POINT`;
+`parts_summary` says of how many that is shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from apr_core.evaluation.cells import Cell, Records, compare, compare_certificates
-from apr_core.evaluation.claims import Claim, Holds, between_equals, settle
 from apr_core.evaluation.metrics import Paired, paired_difference
+from apr_core.evaluation.verdicts import (
+    WEIGHTS,
+    Claim,
+    Finding,
+    Holds,
+    at_least,
+    between_equals,
+    claim_of,
+)
 
 POINT = 0.01
-"""What a part is to gain."""
+"""The gain that would make a part worth its place."""
 
 Worth = Callable[[Cell, Cell, Records], Paired | None]
 """APR+ and APR+ without a part, on the same images; None where that was not measured."""
@@ -80,16 +89,47 @@ def part_claims(architecture: str, cells: dict[str, Cell], records: Records) -> 
 def _claim(
     part: Part, architecture: str, whole: Cell, rest: Cell | None, records: Records
 ) -> Claim:
-    text = f"{part.label} {part.does} than the whole of it."
+    return claim_of(_text(part), architecture, _gain(part, whole, rest, records))
+
+
+def _text(part: Part) -> str:
+    return f"{WEIGHTS}{part.label} {part.does} than the whole of it."
+
+
+def _gain(part: Part, whole: Cell, rest: Cell | None, records: Records) -> Finding:
     worth = part.worth(whole, rest, records) if rest else None
     if rest is None or worth is None or not worth.images:
-        return Claim(text, architecture, Holds.UNMEASURED, "")
+        return Finding()
     gain = paired_difference(worth)
     whole_share, share = worth.rates
     found = (
         f"By {100 * gain.value:.1f} points [{100 * gain.low:.1f}, {100 * gain.high:.1f}]: "
-        f"{share:.1%} against {whole_share:.1%} of the {worth.images} {part.images}, "
-        f"p = {worth.p_value:.2g}."
+        f"{share:.1%} against {whole_share:.1%} of the {worth.images:,} {part.images}."
     )
-    finding = between_equals((settle(gain.at_least(POINT)), found), whole, rest)
-    return Claim(text, architecture, *finding)
+    return between_equals(Finding(found, evidence=at_least(gain, POINT)), whole, rest)
+
+
+def parts_summary(claims: Sequence[Claim], cells: Sequence[Cell]) -> str:
+    """How many gains of a point are shown, and why no part is dropped; "" if none was measured.
+
+    Args:
+        claims: of table 3, judged; those that are not of a part are passed over.
+        cells: that they are of.
+    """
+    texts = {_text(part) for part in PARTS}
+    mine = [claim for claim in claims if claim.text in texts]
+    measured = [claim for claim in mine if claim.holds is not Holds.UNMEASURED]
+    if not measured:
+        return ""
+    shown = sum(claim.holds is Holds.YES for claim in measured)
+    again = any(cell.caution for cell in cells)
+    return (
+        f"Of {len(measured)} measurements of what a part of APR+ gains, {shown or 'none'} "
+        f"{'show' if shown > 1 else 'shows'} a gain of a point with the images there are. No part "
+        "is dropped for that: "
+        + (
+            "the models are being trained again, with the penalty as it is now."
+            if again
+            else "a gain that is not shown may be there all the same."
+        )
+    )

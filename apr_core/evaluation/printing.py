@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from apr_core.evaluation.cells import Cell
-from apr_core.evaluation.claims import measured_first
 from apr_core.evaluation.metrics import Mean, Paired, Rate
 from apr_core.evaluation.overheads import OverheadRow, signed
 from apr_core.evaluation.tables import OverheadTable, Row, Table
+from apr_core.evaluation.verdicts import measured_first
 from apr_core.types import InputError
+from apr_core.zoo import CAUTION
 
 NOTHING = Cell("", "", 0, 0, None)
 UNKNOWN = "not measured"
@@ -34,14 +35,14 @@ def _printed(table: Table, kind: str) -> str:
     headers, rows = columns(table)
     heading = f"Table {table.number}. {table.title}"
     grid = tabulate(rows, headers, tablefmt=kind, disable_numparse=True)
-    parts = [heading, grid, *([table.note] if table.note else [])]
+    parts = [heading, grid, *table.notes]
     said = [
         f"- {claim.architecture}: {claim.text} **{claim.holds}**. {claim.found}".rstrip()
         for claim in measured_first(table.claims)
     ]
     if kind == STYLES["latex"]:
-        below = [*([table.note] if table.note else []), *said]
-        comments = [f"% {line.replace('**', '')}" for line in (heading, *below)]
+        lines = (heading, *table.notes, *said)
+        comments = [f"% {line.replace('**', '')}" for line in lines]
         return "\n".join([comments[0], grid, *comments[1:]])
     return "\n\n".join([*parts, "\n".join(said)] if said else parts)
 
@@ -78,6 +79,7 @@ def _cell_words(cell: Cell, reference: str) -> dict[str, str]:
     return {
         "model": cell.architecture,
         "epochs": str(cell.epochs or ""),
+        "caution": CAUTION if cell.caution else "",
         "clean, ours": _with_interval(cell.clean),
         "ASR, ours": _with_interval(cell.asr),
         "certified with masking": _with_interval(cell.certified),

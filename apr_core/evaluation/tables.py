@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 from apr_core.evaluation import paper
 from apr_core.evaluation.aims import aim_claims
 from apr_core.evaluation.cells import Cell, Records, cell_of, compare
-from apr_core.evaluation.claims import (
-    Claim,
-    Compare,
-    ablation_claims,
-    certificate_claims,
-    defence_claims,
-)
+from apr_core.evaluation.claims import ablation_claims, certificate_claims, defence_claims
 from apr_core.evaluation.overheads import OverheadRow, overhead_claims, overhead_rows
 from apr_core.evaluation.paper import PaperRow
-from apr_core.evaluation.parts import PARTS, part_claims
+from apr_core.evaluation.parts import PARTS, part_claims, parts_summary
 from apr_core.evaluation.trials import try_certificates
-from apr_core.zoo import load_card, model_names
+from apr_core.evaluation.verdicts import Claim, Compare, judge
+from apr_core.zoo import CAUTION, load_card, model_names
 
 BARE, PLUS = "vanilla", "apr-plus"
 OURS = (("APR+", False), ("APR+ with masking", True))
@@ -55,7 +51,7 @@ class DefenceTable:
     title: str
     rows: tuple[Row, ...]
     claims: tuple[Claim, ...]
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class OverheadTable:
     title: str
     rows: tuple[OverheadRow, ...]
     claims: tuple[Claim, ...]
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 Table = DefenceTable | OverheadTable
@@ -83,20 +79,33 @@ def make_tables(records: Records | None = None) -> list[Table]:
     costs = [row for name in ARCHITECTURES for row in overhead_rows(name)]
     first = _defences(1, "Defences on CIFAR-10", table1, records, defence_claims)
     third = _defences(3, "Ablation of APR on CIFAR-10", table3, records, ablation_claims)
+    first = replace(first, claims=(*first.claims, *_reached(first), *_proofs(first, records)))
+    third = replace(third, claims=(*third.claims, *_worths(third, records)))
+    first, third = _judged(first, third)
+    imagenet = "Not measured: the project has no ImageNet models."
     return [
-        replace(first, claims=(*first.claims, *_reached(first), *_proofs(first, records))),
+        first,
         DefenceTable(
-            2,
-            "Defences on a subset of ImageNet",
-            tuple(_theirs(paper.IMAGENET)),
-            (),
-            "Not measured: the project has no ImageNet models.",
+            2, "Defences on a subset of ImageNet", tuple(_theirs(paper.IMAGENET)), (), (imagenet,)
         ),
-        replace(third, claims=(*third.claims, *_worths(third, records))),
+        replace(third, notes=(*third.notes, *summaries(third))),
         OverheadTable(
             4, "Computational overhead of APR", tuple(costs), tuple(overhead_claims(costs))
         ),
     ]
+
+
+def _judged(*tables: DefenceTable) -> list[DefenceTable]:
+    """The claims of all these tables settled as one family."""
+    judged = iter(judge([claim for table in tables for claim in table.claims]))
+    return [replace(table, claims=tuple(islice(judged, len(table.claims)))) for table in tables]
+
+
+def summaries(table: DefenceTable) -> list[str]:
+    """What table 3 shows of the parts of APR+, in a sentence, where any was measured."""
+    cells = [cell for row in table.rows if row.reference == PLUS for cell in row.cells]
+    summary = parts_summary(table.claims, cells)
+    return [summary] if summary else []
 
 
 def _reached(table: DefenceTable) -> Iterator[Claim]:
@@ -135,20 +144,25 @@ def _defences(
         if ours
         for claim in claims(architecture, ours, partial(compare, records=records.evaluations))
     ]
-    return DefenceTable(number, title, tuple(filled), tuple(said), _recipes(filled))
+    return DefenceTable(number, title, tuple(filled), tuple(said), tuple(_notes(filled)))
 
 
-def _recipes(rows: Sequence[Row]) -> str:
-    """In what the training of ours departs from the paper's; "" where none does."""
-    recipes = [load_card(cell.model).recipe for row in rows for cell in row.cells]
-    if not any(recipe.get("preset") == "fast" for recipe in recipes):
-        return ""
-    return (
-        "The paper trained by Adam at a constant rate, for 200 epochs, five times each. Ours were "
-        "trained by SGD, its rate going through one cycle, for the epochs shown, and once, unless "
-        "several seeds are shown. Between models of unequal epochs, that too makes a difference. "
-        "`train --preset paper` trains as the paper did."
-    )
+def _notes(rows: Sequence[Row]) -> Iterator[str]:
+    """In what the training of ours departs from the paper's, or from what it should have been."""
+    cells = [cell for row in rows for cell in row.cells]
+    if any(load_card(cell.model).recipe.get("preset") == "fast" for cell in cells):
+        yield (
+            "The paper trained by Adam at a constant rate, for 200 epochs, five times each. Ours "
+            "were trained by SGD, its rate going through one cycle, for the epochs shown, and "
+            "once, unless several seeds are shown: what is claimed is claimed of these weights, "
+            "and another run may fall out otherwise. Between models of unequal epochs, that too "
+            "makes a difference. `train --preset paper` trains as the paper did."
+        )
+    for caution in dict.fromkeys(cell.caution for cell in cells if cell.caution):
+        yield (
+            f"{CAUTION.capitalize()}: {caution}. No claim about the figures of such a model is "
+            "settled."
+        )
 
 
 def _cells(row: Row, records: Records) -> Iterator[Cell]:

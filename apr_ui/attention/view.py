@@ -21,7 +21,7 @@ from apr_core.types import InputError
 from apr_core.zoo import zoo_fingerprint
 from apr_ui.heat import heat, heat_picture
 from apr_ui.lasting import lasting
-from apr_ui.resources import cards, scorer
+from apr_ui.resources import cards, scorer, show_caution
 from apr_ui.words import plain
 
 ATTENTION = gates.ATTENTION
@@ -192,6 +192,7 @@ def choose_explained_model() -> str:
     names = list(cards()[0])
     first = next((name for name in names if name.endswith("-apr")), names[0])
     name: str = st.selectbox("Model", names, **lasting("attention.model", first))
+    show_caution(name)
     return name
 
 

@@ -10,12 +10,12 @@ import streamlit as st
 
 from apr_core.evaluation.cells import Cell, is_past, lattices_of
 from apr_core.evaluation.certificates import CertRecord
-from apr_core.evaluation.claims import SURE, Claim, Holds, measured_first
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.printing import columns, in_print
 from apr_core.evaluation.record import Record
 from apr_core.evaluation.tables import DefenceTable, Table
-from apr_core.zoo import Card
+from apr_core.evaluation.verdicts import SURE, Claim, Holds, measured_first
+from apr_core.zoo import Card, caution_of
 from apr_ui.lasting import lasting
 from apr_ui.resources import cards
 from apr_ui.results.charts import caught_bars, lattice_costs, success_curves, trade_off
@@ -47,8 +47,8 @@ def show_table(table: Table) -> None:
             for name in headers
         },
     )
-    if table.note:
-        st.caption(table.note)
+    for note in table.notes:
+        st.caption(note)
     for claim in measured_first(table.claims):
         st.markdown(_in_words(claim))
     with st.container(horizontal=True):
@@ -99,15 +99,23 @@ def show_definitions() -> None:
             "right, and for which it is proven that no edit of one pixel, of any colour, changes "
             "that answer. Beside it stand the shares of those images that were put to both of two "
             "models.\n"
-            "- A **claim** that names a figure holds, or does not, where all of our 95 % interval "
-            "lies on one side of it; one that only says which of two models falls more often, where "
-            f"McNemar's test gives a p-value below {SURE:g}; else it is not settled. Nor is any "
-            "between models that were trained for unequal numbers of epochs. What is asked of all "
-            "10,000 test images, and was measured on all of them, has no interval. By how much a "
-            "defence lowers the success rate is said of the images that both models get right, so "
-            "that a picture which the defended model misreads anyway does not count for the "
-            "defence. A certificate rests on its proof: attacks on certified images can refute it, "
-            "and say no more than that they did not.\n"
+            "- A **claim** about a defence is about these weights: they come from one training run "
+            "each, and another run may fall out otherwise. A claim that chance may decide has a "
+            "p-value: of McNemar's test, or of the test that our figure is the one named. All such "
+            "claims of tables 1 and 3 are one family, corrected by Holm's method; a claim is settled "
+            f"where its corrected p-value is below {SURE:g}. Never settled are claims between models "
+            "that were trained for unequal numbers of epochs, or with the old penalty. What is asked "
+            "of all 10,000 test images, and was measured on all of them, needs no test. Clean "
+            "accuracies are compared by their counts, for the least favourable way in which the two "
+            "models' mistakes may coincide.\n"
+            "- That one model has the lowest rate **of several** holds where it is lower than each "
+            "of them, and does not hold where any of them is lower still, their number accounted "
+            "for.\n"
+            "- By how much a defence lowers the success rate is said of the images that both models "
+            "get right, so that a picture which the defended model misreads anyway does not count "
+            "for the defence. A certificate rests on its proof: attacks on certified images can "
+            "refute it, and say no more than that they did not.\n"
+            "- A p-value in a column of a table is its own, and is not corrected.\n"
             "- A record counts for a model only if it was made with its present weights."
         )
 
@@ -228,9 +236,18 @@ def show_records(records: Sequence[Record], models: Mapping[str, Card]) -> None:
                 for level in record.levels
             ]
             st.markdown("\n".join(lines))
+            if caution := _caution(record, models):
+                st.warning(caution, icon=":material/warning:")
             st.caption(
                 f"{record.hardware}, {record.seconds / 60:.0f} min of attacking, {record.date}, "
                 f"torch {record.versions.get('torch', '?')}, commit {record.commit[:12]}."
             )
             st.code(record.command, language=None, wrap_lines=True)
             _download(f"{setting.name}.json", record.to_json(), "application/json")
+
+
+def _caution(record: Record, models: Mapping[str, Card]) -> str:
+    """What is wrong with the weights that a record is of; "" where nothing is known to be."""
+    card = models.get(record.setting.model)
+    caution = caution_of(card) if card and not is_past(record, models) else ""
+    return f"These weights were {caution}." if caution else ""

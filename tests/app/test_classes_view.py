@@ -13,7 +13,7 @@ from apr_core.evaluation.classes import rates_by_class
 from apr_core.evaluation.metrics import Mean
 from apr_core.explain.attention import attention_of
 from apr_core.explain.regions import mass_inside, object_region
-from apr_core.zoo import load_model
+from apr_core.zoo import OLD_PENALTY, caution_of, load_card, load_model
 from apr_ui.classes.attention import _verdict, ratio_of
 from apr_ui.classes.view import (
     ALL,
@@ -110,6 +110,8 @@ def test_the_papers_claims_have_a_verdict_each() -> None:
     assert not app.exception
     claims = [text.value for text in app.markdown if "The paper finds the attention" in text.value]
     assert len(claims) == 3
+    caution = caution_of(load_card(APR))
+    assert any(OLD_PENALTY in caption.value for caption in app.caption) == bool(caution)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from apr_core.evaluation.tables import make_tables
+from apr_core.zoo import OLD_PENALTY, caution_of, list_cards
 from apr_ui.results.charts import trade_off
 from tests.conftest import PATIENCE, ROOT
 
@@ -30,6 +31,8 @@ def test_the_curves_that_were_picked_are_still_picked_on_the_way_back(
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
     app.switch_page("pages/results.py")
     app.run()
+    noted = any(OLD_PENALTY in caption.value for caption in app.caption)
+    assert noted == any(map(caution_of, list_cards()))
     first = app.multiselect(key="results.curves").value
     assert len(first) == 6
     app.multiselect(key="results.curves").set_value(first[:2]).run()

@@ -31,13 +31,14 @@ from apr_core.evaluation import journal, protocol
 from apr_core.evaluation.images import choose_images, image_order, indices_sha256
 from apr_core.evaluation.metrics import (
     Paired,
-    difference,
+    difference_of_counts,
     mcnemar,
     mean_of,
     paired,
     paired_difference,
     rate_of,
     reduction,
+    share_of,
     success_curve,
 )
 from apr_core.evaluation.protocol import EvalProgress, Subject, evaluate, setting_for
@@ -109,10 +110,43 @@ def test_the_reduction_is_that_of_shared_images() -> None:
     assert (found.at_most(0.6), found.at_most(0.8), found.at_most(0.95)) == (False, None, True)
 
 
-def test_the_difference_is_newcombes() -> None:
-    """His own example (1998, table II, method 10)."""
-    found = difference(rate_of(56, 70), rate_of(48, 80))
-    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+@pytest.mark.parametrize(("first", "second"), [(60, 50), (50, 60), (97, 95), (0, 3), (100, 100)])
+def test_counts_alone_have_the_interval_of_the_widest_pairing(first: int, second: int) -> None:
+    """REVIEW.md, C10: two accuracies on the same images were taken for independent."""
+    found = difference_of_counts(rate_of(first, 100), rate_of(second, 100))
+    assert found.value == pytest.approx((first - second) / 100)
+    widths = []
+    for both in range(max(0, first + second - 100), min(first, second) + 1):  # every pairing
+        known = paired_difference(Paired(100, both, second - both, first - both, 1.0))
+        assert found.low <= known.low
+        assert known.high <= found.high
+        widths.append(known.high - known.low)
+    assert found.high - found.low == pytest.approx(max(widths))
+
+
+def test_counts_of_different_images_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="not paired"):
+        difference_of_counts(rate_of(5, 10), rate_of(5, 11))
+
+
+def test_a_bound_at_the_end_of_an_interval_has_the_intervals_p_value() -> None:
+    versus = Paired(200, 10, 50, 4, 0.0)
+    estimates = [
+        share_of(rate_of(12, 200)),
+        reduction(versus),
+        paired_difference(versus),
+        difference_of_counts(rate_of(150, 200), rate_of(140, 200)),
+    ]
+    for one in estimates:
+        assert one.p_value(one.low) == pytest.approx(0.05)
+        assert one.p_value(one.high) == pytest.approx(0.05)
+        assert one.p_value(one.low - 0.01) < 0.05 < one.p_value((one.low + one.high) / 2)
+        assert one.p_value(one.value) > 0.5
+
+
+def test_a_reduction_is_never_sure_of_nothing() -> None:
+    same = reduction(Paired(50, 20, 0, 0, 1.0))
+    assert same.low < 0 < same.high
 
 
 @pytest.mark.parametrize(

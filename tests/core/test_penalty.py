@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from apr_core.defences import DEFENCES, apr, apr_plus
+from apr_core.defences import DEFENCES, apr, apr_plus, has_old_penalty
 from apr_core.defences.apr import LEAST_EDIT, finite_difference
 from apr_core.models import build_model
+from apr_core.training.recipes import constants
 from tests.conftest import noise
 
 PENALISED = ("apr", "apr-no-adversarial", "apr-plus", "apr-plus-no-adversarial")
@@ -103,3 +104,23 @@ def test_a_tiny_edit_is_divided_by_the_least_length() -> None:
     before, after = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 1.0]])
     found = finite_difference(before, after, images, images).item()
     assert found == pytest.approx(5 / LEAST_EDIT)
+
+
+FINITE = {"apr", "apr-no-attention", "apr-no-adversarial", "apr-plus", "apr-plus-no-clamp",
+          "apr-plus-no-attention", "apr-plus-no-adversarial", "apr-plus-no-masks"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEFENCES.names)
+def test_weights_of_the_penalty_of_two_passes_are_known_by_their_constants(name: str) -> None:
+    """REVIEW.md, C1: such a card says nothing of pairs, which are in one pass today."""
+    today = constants(DEFENCES.get(name))
+    assert not has_old_penalty(name, today)
+    before = {constant: value for constant, value in today.items() if constant != "paired"}
+    assert has_old_penalty(name, before) == (name in FINITE)
+
+
+def test_constants_that_a_card_lacks_are_the_defences_own() -> None:
+    assert has_old_penalty("apr", {})
+    assert not has_old_penalty("apr", {"beta": 0.0})
+    assert not has_old_penalty("apr", {"regularizer": "exact"})
+    assert not has_old_penalty("a-defence-of-mine", {})

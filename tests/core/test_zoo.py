@@ -17,7 +17,9 @@ from apr_core.files import file_sha256
 from apr_core.models import build_model
 from apr_core.types import InputError
 from apr_core.zoo import (
+    OLD_PENALTY,
     Card,
+    caution_of,
     is_own,
     list_cards,
     load_card,
@@ -349,3 +351,14 @@ def test_a_json_file_that_is_no_card_is_no_model(zoo: Path) -> None:
     (zoo / "README.json").write_text("{}")
     assert model_names() == (NAME,)
     assert [card.name for card in list_cards()] == [NAME]
+
+
+def test_a_card_of_the_old_penalty_has_a_caution(zoo: Path) -> None:
+    (name,) = model_names()
+    card = replace(load_card(name), defence="apr", recipe={"defence": {"beta": 0.01}})
+    assert caution_of(card).startswith(OLD_PENALTY)
+    own = replace(card, name=f"{name}-mine")  # which nobody but its owner trains again
+    assert caution_of(own) != caution_of(card)
+    assert not caution_of(replace(card, recipe={"defence": {"beta": 0.01, "paired": 0.25}}))
+    assert not caution_of(replace(card, defence="vanilla"))
+    assert caution_of(replace(card, recipe={"defence": "damaged"})).startswith(OLD_PENALTY)
