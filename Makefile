@@ -56,7 +56,7 @@ test-long-rest: $(VENV)/.test-ready
 	$(PYTEST) $(LONG) $(SHARED)
 
 golden: $(VENV)/.test-ready  ## write what tests/golden holds anew, to be read before it is committed
-	$(PYTEST) tests/core/test_prose.py --golden
+	$(PYTEST) tests/app/test_prose.py --golden
 
 check: $(VENV)/.test-ready  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=float("inf"),
         help="begin no further test marked long after so many minutes",
     )
+    parser.addoption("--golden", action="store_true", help="write tests/golden anew")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,6 +61,14 @@ def wait_until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came to pass"
         time.sleep(0.01)
+
+
+FIGURE = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?%?")
+
+
+def figures(text: str) -> list[str]:
+    """The numbers that a sentence tells, in their order; its wording is held by tests/golden."""
+    return FIGURE.findall(text)
 
 
 @pytest.fixture(scope="session", autouse=True)

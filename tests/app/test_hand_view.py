@@ -29,7 +29,7 @@ from apr_ui.page_table import page_entry
 from apr_ui.permalink import to_params
 from apr_ui.resources import probabilities, service
 from apr_ui.words import percent
-from tests.conftest import PATIENCE, ROOT, wait_until
+from tests.conftest import PATIENCE, ROOT, figures, wait_until
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
 WINNER = FLIP.outcome.edits[0]
@@ -103,8 +103,8 @@ def test_undo_and_start_over() -> None:
     assert not app.success
     app.button(key="hand.reset").click().run()
     assert (game_of(app).edits, game_of(app).queries) == ((), 0)
-    assert "2 more before you started over" in said(app)
-    assert "flipped with 2 tries at the fewest" in said(app)
+    kept = next(line for line in said(app).splitlines() if "started over" in line)
+    assert figures(kept)[-2:] == ["2", "2"]
 
 
 def test_a_hint_says_what_the_truth_map_says() -> None:
@@ -146,7 +146,7 @@ def test_the_search_gets_as_many_tries_and_both_are_shown() -> None:
     app = open_page(**link())
     tries = [PixelEdit(place, 3, (0, 0, 255)) for place in range(9)]
     game = try_by_hand(app, *tries)
-    assert "You had 9 tries. A search gets 8 of them" in said(app)
+    assert ["9", "8"] in [figures(line)[:2] for line in said(app).splitlines()]
     app.button(key="hand.search-same").click().run()
     run = app.session_state["hand.search"]
     assert run.request.config == search_config(9, 1)
@@ -169,7 +169,7 @@ def test_the_search_gets_as_many_tries_and_both_are_shown() -> None:
 def test_a_single_try_gets_the_least_that_a_search_takes_and_says_so() -> None:
     app = open_page(**link())
     try_by_hand(app, GREY)
-    assert "You had 1 try. A search takes 4 at the least" in said(app)
+    assert ["1", "4"] in [figures(line)[:2] for line in said(app).splitlines()]
     app.button(key="hand.search-full").click().run()
     assert app.session_state["hand.search"].request.config == OnePixelConfig()
     ticket = app.session_state["hand.search"].ticket
@@ -312,15 +312,16 @@ def test_who_flipped_it_first_is_said(ended: RunView) -> None:
     none = try_edit(new_game(), GREY, scorer)
     won = try_edit(none, WINNER, scorer)
     spent = ended.outcome.queries
-    assert f"You were faster**: you flipped it after 2 queries, the search after {spent:,}" in (
-        duel_words(won, ended)
-    )
-    assert "The search flipped it" in duel_words(none, ended)
+    assert figures(duel_words(won, ended)) == ["2", f"{spent:,}"]
+    assert figures(duel_words(none, ended))[:2] == [f"{spent:,}", "1"]
     assert percent(none.closest) in duel_words(none, ended)
     status = replace(ended.outcome, status="survived")
     held = replace(ended, outcome=status)
-    assert "**You flipped it** after 2 queries" in duel_words(won, held)
-    assert "Neither flipped it" in duel_words(none, held)
+    closest = percent(held.outcome.true_after).strip("<>")
+    assert figures(duel_words(won, held)) == ["2", f"{spent:,}", closest]
+    assert figures(duel_words(none, held))[1:] == ["1", closest, f"{spent:,}"]
+    four = [(won, ended), (none, ended), (won, held), (none, held)]
+    assert len({duel_words(*each).split("**")[1] for each in four}) == 4  # who did
 
 
 def test_the_figures_show_every_try_and_the_flip(ended: RunView) -> None:

@@ -62,7 +62,7 @@ def test_a_gallery_image_is_raced_watched_and_found_again(server: Server, page: 
     expect(players).to_have_count(2)
     for player in players.all():
         expect(player).not_to_have_attribute("data-generation", "")
-    expect(page.get_by_text(FINISHED)).to_be_visible(timeout=120_000)
+    expect(page.get_by_text(FINISHED)).to_be_visible()
     expect(players.first).to_have_attribute("data-playing", "false")
     ended = statuses(page)
     assert ended[0] == "flipped"
@@ -85,7 +85,7 @@ def test_a_race_that_was_run_before_is_played_from_its_beginning(
     server: Server, page: Page
 ) -> None:
     page.goto(server.url + QUICK)
-    expect(page.get_by_text(FINISHED)).to_be_visible(timeout=120_000)
+    expect(page.get_by_text(FINISHED)).to_be_visible()
     last = str(FLIP.outcome.generations)
     player = page.get_by_test_id("player").first
     expect(player).to_have_attribute("data-generation", last)
@@ -97,7 +97,7 @@ def test_a_race_that_was_run_before_is_played_from_its_beginning(
 
 def test_the_files_arrive(server: Server, page: Page, tmp_path: Path) -> None:
     page.goto(server.url + QUICK)
-    expect(page.get_by_text(FINISHED)).to_be_visible(timeout=120_000)
+    expect(page.get_by_text(FINISHED)).to_be_visible()
     files = {}
     for kind in ("PNG", "CSV", "HTML"):
         with page.expect_download() as download:
@@ -141,7 +141,7 @@ def test_nothing_is_wider_than_a_phone(server: Server, page: Page, scheme: str) 
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(server.url + QUICK)
-    expect(page.get_by_text(FINISHED)).to_be_visible(timeout=120_000)
+    expect(page.get_by_text(FINISHED)).to_be_visible()
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     expect(page.get_by_test_id("player-canvas")).to_have_count(2)

@@ -165,6 +165,7 @@ def test_neither_a_reload_nor_another_page_loses_the_tries(server: Server, page:
     open_board(page, server)
     win(page)
     edit = (WINNER.x, WINNER.y, WINNER.rgb)
+    page.wait_for_url("**game=*")
     page.reload()
     expect_tries(page, 1)
     expect_edits(page, edit)
@@ -219,7 +220,7 @@ def test_then_the_search_tries_and_both_are_shown(server: Server, page: Page) ->
     player = page.get_by_test_id("player")
     expect(player).to_have_attribute("data-frames", "1")
     for title in ("Where you looked", "Where it looked", "Where it was"):
-        expect(page.get_by_role("img", name=title)).to_be_visible(timeout=120_000)
+        expect(page.get_by_role("img", name=title)).to_be_visible()
     expect(page.get_by_text("after 1 query").first).to_be_visible()
     page.get_by_role("button", name="Give it the full 40,400 queries").click()
     expect(player).to_have_attribute("data-status", "flipped")

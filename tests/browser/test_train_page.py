@@ -48,7 +48,7 @@ def test_a_small_training_ends_in_a_model_to_attack(server: Server, page: Page) 
     set_number(page, "Epochs", 1)
     press(page, "Start training")
     expect(page.get_by_text("APR on resnet20")).to_be_visible()
-    expect(page.get_by_text("test images right, after")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("test images right, after")).to_be_visible()
     assert "run=cifar10-resnet20-apr-" in page.url
     page.reload()
     expect(page.get_by_text("test images right, after")).to_be_visible()

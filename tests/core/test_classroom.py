@@ -20,7 +20,7 @@ from apr_core.classroom import store
 from apr_core.classroom.board import FORGOTTEN_AFTER, MOST_SEATS, Classrooms, Opened, Seat
 from apr_core.classroom.plan import Plan
 from apr_core.types import InputError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, figures
 from tests.core.test_classroom_plan import MARKUP, PLAN, said_by
 
 STUDENTS = 30
@@ -85,7 +85,8 @@ def test_the_teacher_leads_through_the_steps_of_the_plan(classes: Classrooms) ->
     classes.go_to(opened.code, opened.token, "bet")
     assert classes.room(opened.code).step == "bet"
     says = said_by(lambda: classes.go_to(opened.code, opened.token, "attention"))
-    assert says == "'attention' is no step of this class; its steps are quiz, bet."
+    assert "'attention'" in says
+    assert "quiz, bet" in says
     assert classes.room(opened.code).step == "bet"
 
 
@@ -480,7 +481,8 @@ def test_a_damaged_file_is_a_sentence(
     data = path.read_bytes()
     damaged.write_bytes(data[:cut] + b"\xff" * (len(data) - cut))
     for says in refusals(damaged, opened.code):
-        assert says.startswith("classes.sqlite3, where the classes are, is damaged; stop the lab")
+        assert says.startswith("classes.sqlite3")
+        assert "damaged" in says
 
 
 @pytest.mark.parametrize("data", [b"not a database, but long enough to be taken for one" * 9])
@@ -512,7 +514,7 @@ def test_a_file_of_a_later_version_is_left_alone(path: Path, opened: Opened) -> 
     db.execute("PRAGMA user_version = 3")
     db.close()
     for says in refusals(path, opened.code):
-        assert "was written by a later version of this program (3, and this one knows 2)" in says
+        assert figures(says)[-2:] == ["3", "2"]
 
 
 def test_a_file_of_the_first_version_is_taken_on(path: Path, opened: Opened) -> None:
@@ -565,7 +567,8 @@ def test_a_full_disk_is_a_sentence_and_harms_nothing(
             joined += 1
         except InputError as error:
             says = str(error)
-    assert says == "The disk is full, and this was not saved; make room and try again."
+    assert "full" in says
+    assert "not saved" in says
     monkeypatch.undo()
     assert classes.room(opened.code).students == STUDENTS + joined
     assert classes.join(opened.code, "After").nickname == "After"

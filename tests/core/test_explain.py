@@ -160,7 +160,7 @@ def test_every_architecture_is_held_to_that() -> None:
     assert set(ARCHITECTURES.names) == {"resnet20", "resnet18", "vgg16"}
 
 
-SMALL = "resnet20"
+QUICK = "resnet20"
 """The larger architectures take several times as long."""
 
 
@@ -168,7 +168,7 @@ SMALL = "resnet20"
     "card",
     [
         pytest.param(
-            card, id=card.name, marks=[] if card.architecture == SMALL else [pytest.mark.long]
+            card, id=card.name, marks=[] if card.architecture == QUICK else [pytest.mark.long]
         )
         for card in SHIPPED
     ],
