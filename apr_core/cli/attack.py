@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from apr_core.cli.common import (
 from apr_core.data.cifar10 import class_name, class_number, with_article
 from apr_core.data.images import OWN_PICTURE, read_picture_file, to_png
 from apr_core.data.sample import load_test_image
-from apr_core.types import Fitness, InputError, Status, Stop, Strategy
+from apr_core.types import Fitness, InputError, NotAttacked, Status, Stop, Strategy
 
 
 def add(subparsers: Subparsers) -> None:
@@ -66,13 +67,15 @@ def run(args: argparse.Namespace) -> int:
     attack = OnePixelAttack(subject.model, config, name=args.model)
     image, label, index = _image(args, attack.scorer)
     _check_target(label, config.target)
-    with tqdm(total=config.max_queries, unit="query", disable=args.json) as bar:
+    with (
+        tqdm(total=config.max_queries, unit="query", disable=args.json) as bar,
+        warnings.catch_warnings(action="ignore", category=NotAttacked),  # said in words below
+    ):
         result = attack.run(
             image[None],
             torch.tensor([label]),
             indices=torch.tensor([index]),
             report=lambda search: _show(bar, search),
-            quiet=True,
         )
     outcome = result.outcomes[0]
     if args.out and outcome.success:
