@@ -39,7 +39,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("--model", required=True, help="a name that `models` lists")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--index", type=int, help="of a CIFAR-10 test image")
-    source.add_argument("--image", type=Path, help="a PNG, JPEG or WebP file")
+    source.add_argument("--image", type=Path, help="a PNG, JPEG, WebP, AVIF or BMP file")
     default = OnePixelConfig()
     parser.add_argument("--label", help="true class of --image; by default what the model says")
     parser.add_argument("--pixels", type=int, default=default.pixels)
