@@ -40,7 +40,7 @@ def add(subparsers: Subparsers) -> None:
     add_subject(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--index", type=int, help="of a CIFAR-10 test image")
-    source.add_argument("--image", type=Path, help="a PNG, JPEG or WebP file")
+    source.add_argument("--image", type=Path, help="a PNG, JPEG, WebP, AVIF or BMP file")
     default = OnePixelConfig()
     parser.add_argument("--label", help="true class of --image; by default what the model says")
     parser.add_argument("--pixels", type=int, default=default.pixels)

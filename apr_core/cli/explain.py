@@ -59,7 +59,7 @@ def add(subparsers: Subparsers) -> None:
     add_subject(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--index", type=int, help="of a CIFAR-10 test image")
-    source.add_argument("--image", type=Path, help="a PNG, JPEG or WebP file")
+    source.add_argument("--image", type=Path, help="a PNG, JPEG, WebP, AVIF or BMP file")
     parser.add_argument("--method", default="integrated-gradients", help=", ".join(NAMES))
     parser.add_argument("--target", help="class to explain; by default what the model says")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
