@@ -26,6 +26,7 @@ from apr_core.evaluation.journal import Deal, Entries, Journal, one_by_one
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.record import Record, Setting, levels_of
 from apr_core.hardware import describe_hardware
+from apr_core.models import Classifier
 from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
 from apr_core.version import find_commit, versions
@@ -75,7 +76,10 @@ class Attempt:
         """The model as it is attacked."""
         setting = self.setting
         masked = behind_lattice(model, setting.lattice) if setting.lattice else model
-        return Scorer(masked, draws=setting.draws, half=setting.half, compiled=self.compiled)
+        own = isinstance(model, Classifier)  # behind a lattice, a check of it would take long
+        return Scorer(
+            masked, draws=setting.draws, half=setting.half, compiled=self.compiled, checked=own
+        )
 
     def depends_on(self) -> dict[str, object]:
         """Everything that what is found depends on, but for the records it is known from."""
