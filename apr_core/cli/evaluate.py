@@ -226,11 +226,10 @@ def in_words(record: Record) -> str:
 
 def _level(setting: Setting, level: Level) -> list[str]:
     caught = ", ".join(f"{name} {count}" for name, count in level.caught.items() if count)
-    success = f"success rate {rate_words(level.asr)} it got right" + (
-        f" ({caught})" if caught else ""
-    )
-    if not level.asr.total:
-        success = "no success rate, for the model got no image right and none was attacked"
+    success = "no success rate, for the model got no image right and none was attacked"
+    if level.asr.total:
+        success = f"success rate {rate_words(level.asr)} it got right"
+        success += f" ({caught})" if caught else ""
     return [
         f"{setting.reach(level.pixels)}: {success}",
         f"         robust       {rate_words(level.robust)} images",

@@ -26,6 +26,7 @@ from apr_core.evaluation.journal import Deal, Entries, Journal, one_by_one
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.record import Record, Setting, levels_of
 from apr_core.hardware import describe_hardware
+from apr_core.models import Classifier
 from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError
 from apr_core.version import ATTACK_VERSION, find_commit, versions
@@ -73,7 +74,14 @@ class Attempt:
         """The model as it is attacked."""
         setting = self.setting
         masked = behind_lattice(model, setting.lattice) if setting.lattice else model
-        return Scorer(masked, draws=setting.draws, half=setting.half, compiled=setting.compiled)
+        own = isinstance(model, Classifier)  # behind a lattice, a check of it would take long
+        return Scorer(
+            masked,
+            draws=setting.draws,
+            half=setting.half,
+            compiled=setting.compiled,
+            checked=own,
+        )
 
     def __call__(self, scorer: Scorer, places: Tensor) -> Entries:
         """What became of the images at some places (n,) of the fixed order, by their indices."""

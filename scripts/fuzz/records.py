@@ -224,7 +224,7 @@ def _kept_run() -> tuple[Any, ...]:
     """A run's lines as they are kept, but for the mark of the weights."""
     config = OnePixelConfig(population=5, generations=2, pixels=2, stop=Stop.BUDGET)
     image, _ = load_test_image(0)
-    scorer = Scorer(_network(), 8)
+    scorer = Scorer(_network().eval(), 8)
     label = int(scorer.confirm(image[None]).argmax())
     request = AttackRequest(_KEPT, image, label, 0, config)
     search = request.begin(scorer)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from apr_core.evaluation.metrics import rate_of
+from apr_core.evaluation.record import load_records
 from apr_core.evaluation.tables import make_tables
 from apr_core.zoo import OLD_PENALTY, caution_of, list_cards
 from apr_ui.results.charts import trade_off
+from apr_ui.results.view import in_a_word
 from tests.conftest import PATIENCE, ROOT
 
 PLUS = "cifar10-resnet20-apr-plus"
@@ -23,6 +27,13 @@ def test_what_is_bought_and_what_is_proven_are_shares_of_all_images() -> None:
     survivors = cell.asr.total - cell.asr.count
     assert bought.y[0] == survivors / cell.images
     assert cell.images > cell.asr.total
+
+
+def test_a_record_of_which_nothing_was_attacked_has_no_rate() -> None:
+    """Handed case k02."""
+    record = load_records()[0][0]
+    level = replace(record.levels[0], asr=rate_of(0, 0))
+    assert in_a_word(replace(record, levels=(level,))).endswith("no rate of 0")
 
 
 def test_the_curves_that_were_picked_are_still_picked_on_the_way_back(

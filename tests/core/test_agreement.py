@@ -231,7 +231,7 @@ def test_wrong_input_is_one_sentence() -> None:
         ("steps is 13", lambda: insertion_curve(model, images, targets, maps, 13)),
         ("steps is 0", lambda: insertion_curve(model, images, targets, maps, 0)),
         ("target 2 is not", lambda: deletion_curve(model, images, targets + 1, maps, 4)),
-        ("torch.uint8", lambda: insertion_curve(model, images.byte(), targets, maps)),
+        ("torch.bool", lambda: insertion_curve(model, images.bool(), targets, maps)),
         (
             "cannot be compared",
             lambda: vulnerability_correlation(maps, truth_of(torch.zeros(5, 5))),

@@ -81,7 +81,7 @@ def test_a_known_pixel_wins_and_survives_png() -> None:
 
 def test_each_try_is_one_query_and_the_clean_picture_none() -> None:
     counting = CountingModel(MODEL)
-    scorer = Scorer(counting)
+    scorer = Scorer(counting, checked=True)
     game = begin("linear", scorer, IMAGE, LABEL)
     assert (counting.count, game.queries) == (1, 0)
     for number in range(1, 4):

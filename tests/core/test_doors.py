@@ -402,6 +402,15 @@ def test_nothing_is_left_in_a_model_that_forbids_training(door, images) -> None:
     assert net.conv.weight.grad is not None
 
 
+@pytest.mark.parametrize("name", ["attack", "stream", "truth map", "transfer", "certificate"])
+def test_no_gradient_is_kept_where_none_is_asked_for(name: str, images, labels) -> None:
+    kept: list[bool] = []
+    model = Around(after=lambda y: (kept.append(torch.is_grad_enabled() or y.is_inference()), y)[1])
+    DOORS[name](model, images, labels)
+    assert kept
+    assert not any(kept)
+
+
 @every_door
 @pytest.mark.parametrize("kind", ["function", "named", "frozen", "scripted", "exported"])
 def test_networks_of_other_makes_are_taken(door, kind, images, labels) -> None:

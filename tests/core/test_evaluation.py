@@ -23,7 +23,7 @@ from apr_core.attacks.enumeration import corner_sweep
 from apr_core.attacks.ladder import Rung
 from apr_core.attacks.scoring import Scorer
 from apr_core.cli import main
-from apr_core.cli.evaluate import pixels_of
+from apr_core.cli.evaluate import in_words, pixels_of, summary
 from apr_core.data.cifar10 import Cifar10
 from apr_core.data.sample import load_sample
 from apr_core.defences.lattice_masking import Verdict, behind_lattice, certify
@@ -50,7 +50,7 @@ from apr_core.types import InputError
 from apr_core.version import ATTACK_VERSION
 from apr_core.zoo import Card, save_checkpoint
 from apr_ui.results.view import in_a_word
-from tests.conftest import PATIENCE, ROOT, LinearModel, answers
+from tests.conftest import PATIENCE, ROOT, ConstantModel, LinearModel, answers
 
 FIRST_FIVE = [415, 248, 628, 267, 809]
 ORDER_SHA256 = "2fd1c2c9c9656d39a81bc850444b9b764e2181b1dffe9e04dcfe2d2d14414403"
@@ -659,6 +659,22 @@ def test_of_nothing_attacked_there_is_no_success_rate(tmp_path: Path, monkeypatc
     assert "no rate of 0" in in_a_word(record)
     old = record.to_json().replace('"rate": null', '"rate": 0.0')
     assert Record.from_json(old) == record
+
+
+def test_there_is_no_rate_of_no_image(results: Path) -> None:
+    """Handed case k02: an evaluation of which no picture was attacked."""
+    subject = Subject("mine", ConstantModel([0.0] * 10 + [2.0]))  # an eleventh class
+    record = evaluate(subject, setting_for(subject, "corners", images=5))
+    save_record(record)
+    assert load_records() == ([record], [])
+    printed = json.loads(json.dumps(summary(record)))
+    assert (printed["asr"], printed["attacked"]) == (None, 0)
+    assert printed["levels"][0]["asr"]["rate"] is None
+    assert any("0 of 5 images right" in note for note in printed["notes"])
+    assert "no success rate" in in_words(record)
+    old = json.loads(record.to_json())
+    old["levels"][0]["asr"]["rate"] = 0.0  # what a record of old says
+    assert Record.from_json(json.dumps(old)) == record
 
 
 def test_two_processes_share_the_images(zoo: str, results: Path, tmp_path: Path) -> None:
