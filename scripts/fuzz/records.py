@@ -217,7 +217,7 @@ _WEIGHTS = "@weights@"
 
 def _network() -> Classifier:
     torch.manual_seed(0)
-    return build_model("resnet20")
+    return build_model("resnet20").eval()
 
 
 def _kept_run() -> tuple[Any, ...]:

@@ -24,6 +24,7 @@ from apr_core.load.case import LoadConfig
 from apr_core.models.answering import check_logits
 from apr_core.runs import Phase
 from apr_core.trainer import TrainRequest
+from apr_core.training.recipes import TrainConfig
 from apr_core.types import InputError
 from apr_core.zoo import load_model
 from apr_ui.hand.figures import duel_words
@@ -62,7 +63,10 @@ def refusals(folder: Path) -> Iterator[tuple[str, str]]:
     yield "no number of replicas", refused(lambda: Replicas.read("two"))
     yield "no picture", refused(lambda: read_picture(b"this is no picture", "mine.png"))
     yield "no test image", refused(lambda: load_test_image(10_000))
-    yield "no name of a model", refused(lambda: TrainRequest("resnet20", "apr", name="My Model"))
+    yield (
+        "no name of a model",
+        refused(lambda: TrainRequest("resnet20", "apr", TrainConfig(), "My Model")),
+    )
     damaged = folder / "gallery.json"
     damaged.write_text("{}")
     yield "no gallery", refused(lambda: load_gallery(damaged)).replace(str(folder), "")
