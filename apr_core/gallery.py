@@ -80,9 +80,7 @@ def run_entry(model: str, index: int, config: OnePixelConfig) -> Outcome:
     """One gallery run, as anyone would make it again."""
     image, label = load_test_image(index)
     attack = OnePixelAttack(load_model(model), config)
-    result = attack.run(
-        image[None], torch.tensor([label]), indices=torch.tensor([index]), quiet=True
-    )
+    result = attack.run(image[None], torch.tensor([label]), indices=torch.tensor([index]))
     return result.outcomes[0]
 
 

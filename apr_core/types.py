@@ -108,5 +108,11 @@ class Status(StrEnum):
     """The target is the image's own class: there is nothing to attack."""
     CANCELLED = "cancelled"
 
+    @property
+    def attacked(self) -> bool:
+        """Whether there was an attack."""
+        return self not in (Status.MISCLASSIFIED, Status.SKIPPED)
 
-NOT_ATTACKED = (Status.MISCLASSIFIED, Status.SKIPPED)
+
+class NotAttacked(UserWarning):
+    """Images were not attacked, where a person may not look for it."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from apr_core.archive.lines import Head
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.data.cifar10 import CLASSES, with_article
-from apr_core.data.images import OWN_PICTURE, Picture, read_picture, to_pil, to_png
+from apr_core.data.images import OWN_PICTURE, Picture, to_pil, to_png
 from apr_core.data.sample import PER_CLASS, load_sample, load_test_image
 from apr_core.gallery import GalleryEntry
 from apr_core.runs import BEHIND_LATTICE, SERVED, AttackRequest
@@ -21,10 +21,11 @@ from apr_core.zoo import zoo_fingerprint
 from apr_ui.lasting import lasting
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import cards, gallery, model_labels, probabilities, show_caution
+from apr_ui.upload import choose_own, show_own
 from apr_ui.words import plain
 
 GALLERY, CLASS, UPLOAD = "Gallery", "CIFAR-10", "Your picture"
-ANY, ASK = "any other class", "whatever the model says"
+ANY = "any other class"
 FIRST_MODEL = "cifar10-resnet20-vanilla"
 
 
@@ -116,31 +117,10 @@ def _from_class() -> Choice:
 
 
 def _from_upload() -> Choice | None:
-    file = st.file_uploader(
-        "A PNG, JPEG or WebP picture, up to 5 MB",
-        type=["png", "jpg", "jpeg", "webp"],
-        key="attack.file",
-        help="It is reduced to the 32 × 32 pixels that the model sees. It stays in memory, for "
-        "this run only, and is never written to disk.",
-    )
-    if file is not None:
-        try:
-            st.session_state["attack.picture"] = read_picture(file.getvalue(), file.name)
-        except InputError as error:
-            st.error(plain(error), icon=":material/broken_image:")
-    picture: Picture | None = st.session_state.get("attack.picture")
-    if picture is None:
-        st.info("Choose a picture; an aeroplane, a car, a ship or an animal works best.")
+    chosen = choose_own()
+    if chosen is None:
         return None
-    for warning in picture.warnings:
-        st.warning(warning, icon=":material/info:")
-    truth = st.selectbox(
-        "What it shows",
-        [ASK, *CLASSES],
-        **lasting("attack.truth"),
-        help="The attack tries to turn the model away from this class.",
-    )
-    label = None if truth == ASK else CLASSES.index(truth)
+    picture, label = chosen
     return Choice(picture.image, label, OWN_PICTURE, "Your picture.", picture.original)
 
 
@@ -251,8 +231,7 @@ def show_own_picture(image: Tensor, label: int) -> None:
         label: its true class.
     """
     st.session_state["attack.source"] = UPLOAD
-    st.session_state["attack.picture"] = Picture(image, to_pil(image), "the picture", ())
-    st.session_state["attack.truth"] = CLASSES[label]
+    show_own(Picture(image, to_pil(image), "the picture", ()), label)
 
 
 def _place(request: AttackRequest | Head) -> dict[str, object]:

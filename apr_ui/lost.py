@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from apr_core.data.cifar10 import CLASSES
 from apr_core.types import InputError, shown
 from apr_ui.controls import UPLOAD, show_request
 from apr_ui.resources import service
+from apr_ui.upload import await_own
 
 
 def lost_run(run_id: str) -> InputError:
@@ -20,7 +20,7 @@ def lost_run(run_id: str) -> InputError:
         )
     show_request(head)
     st.session_state["attack.source"] = UPLOAD
-    st.session_state["attack.truth"] = CLASSES[head.label]
+    await_own(head.label)
     return InputError(
         "That run was on a picture of your own, which is never written to disk, and so was lost "
         "when the server stopped or needed the room; choose the picture again, and the settings "

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms, features
 
 ORIENTATION, MAKER = 0x0112, 0x010F
 START_OF_SCAN, END = b"\xff\xda", b"\xff\xd9"
@@ -173,11 +173,22 @@ def _webps() -> Iterator[tuple[str, bytes]]:
     yield "cut.webp", encode(scene(), "WEBP")[:60]
 
 
+def _others() -> Iterator[tuple[str, bytes]]:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = profile[:24] + bytes(12) + profile[36:84] + bytes(16) + profile[100:]  # no date, id
+    for kind in ("PNG", "JPEG", "WEBP"):
+        yield f"true-profile.{kind.lower()}", encode(scene(), kind, icc_profile=profile)
+    yield "plain.bmp", encode(scene(), "BMP")
+    yield "palette.bmp", encode(scene().convert("P"), "BMP")
+    if features.check("avif"):
+        for name, options in (("plain", {}), ("moving", {"append_images": [scene().rotate(9)]})):
+            yield f"{name}.avif", encode(scene(), "AVIF", save_all=name == "moving", **options)
+
+
 def _strangers() -> Iterator[tuple[str, bytes]]:
     yield "nothing", b""
     yield "text.png", b"hello, this is no picture"
     yield "picture.gif", encode(scene(), "GIF")
-    yield "picture.bmp", encode(scene(), "BMP")
     yield "picture.tiff", encode(scene(), "TIFF")
     yield "vector.svg", b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc"/></svg>'
     yield "script.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(x) run\n"
@@ -188,7 +199,7 @@ def _strangers() -> Iterator[tuple[str, bytes]]:
 
 def corpus() -> dict[str, bytes]:
     """Every picture by its name; the same bytes each time."""
-    return dict([*_pngs(), *_jpegs(), *_webps(), *_strangers()])
+    return dict([*_pngs(), *_jpegs(), *_webps(), *_others(), *_strangers()])
 
 
 def main(arguments: list[str]) -> int:

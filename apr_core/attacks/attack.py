@@ -15,7 +15,7 @@ from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.search import Search
 from apr_core.models.asking import RGB, as_floats, as_labels, as_pictures, as_uint8
 from apr_core.models.inference import Model, evaluating
-from apr_core.types import Status
+from apr_core.types import NotAttacked, Status
 from apr_core.version import versions
 
 
@@ -71,7 +71,6 @@ class OnePixelAttack:
         targets: object = None,
         indices: Tensor | None = None,
         report: Callable[[Search], None] = lambda search: None,
-        quiet: bool = False,
     ) -> AttackResult:
         """Attack every image that the model classifies correctly.
 
@@ -83,7 +82,6 @@ class OnePixelAttack:
             indices: (B,), by default 0, 1, ...: with the seed they fix each image's draws, so
                 that an image attacked alone under its index goes as it does in the batch.
             report: called after every generation.
-            quiet: do not warn of images that could not be attacked; their outcomes say so.
 
         Raises:
             InputError: images, labels or targets that the model cannot be attacked on.
@@ -100,8 +98,7 @@ class OnePixelAttack:
             outcomes = search.outcomes()
         seconds = time.monotonic() - began
         result = AttackResult(self.name, self.config, outcomes, seconds, versions())
-        if not quiet:
-            _tell(result)
+        _tell(result)
         return result
 
     def stream(self, image: object, label: int, index: int = 0) -> Iterator[Snapshot]:
@@ -121,7 +118,7 @@ class OnePixelAttack:
         with evaluating(self.model):
             search = Search(self.config, self.scorer, pictures, labels, indices=indices)
         if not search.live:
-            warnings.warn(_nothing(0, 1), stacklevel=2)
+            warnings.warn(_nothing(1), NotAttacked, stacklevel=2)
         while search.live:
             with evaluating(self.model):
                 search.advance(self.scorer.score(search.propose()))
@@ -136,15 +133,15 @@ def _tell(result: AttackResult) -> None:
         warnings.warn(
             f"{skipped} of {len(outcomes)} images were not attacked, for the target is their own "
             "class; leave them out, or choose another target.",
+            NotAttacked,
             stacklevel=3,
         )
     if not result.attacked and skipped < len(outcomes):
-        warnings.warn(_nothing(0, len(outcomes) - skipped), stacklevel=3)
+        warnings.warn(_nothing(len(outcomes) - skipped), NotAttacked, stacklevel=3)
 
 
-def _nothing(right: int, total: int) -> str:
+def _nothing(total: int) -> str:
     return (
-        f"The model labels {right} of {total} images as their labels say (clean accuracy "
-        f"{right / total:.0%}), and none could be attacked; check the order of its classes, and "
-        "how it wants images scaled."
+        f"The model labels 0 of {total} images as their labels say (clean accuracy 0%), and none "
+        "could be attacked; check the order of its classes, and how it wants images scaled."
     )

@@ -13,7 +13,7 @@ from apr_core import strict
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.pixels import apply_edits
 from apr_core.models.asking import RGB, as_pictures, as_uint8
-from apr_core.types import NOT_ATTACKED, InputError, Status
+from apr_core.types import InputError, Status
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class AttackResult:
     @property
     def attacked(self) -> int:
         """Images that were classified correctly, and therefore attacked."""
-        return sum(outcome.status not in NOT_ATTACKED for outcome in self.outcomes)
+        return sum(outcome.status.attacked for outcome in self.outcomes)
 
     @property
     def success_rate(self) -> float:

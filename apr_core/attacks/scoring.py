@@ -188,7 +188,10 @@ class Scorer:
         return prove(as_input(images), labels) if prove else None
 
     def _searched(self, images: Tensor) -> Tensor:
-        return _mean_answer(self._search, images, self._draws)
+        # Faster than no_grad, but what a model keeps of it can have no part in a gradient: only for
+        # the folded copy, which is nobody else's.
+        with torch.inference_mode(self._search is not self.model):
+            return _mean_answer(self._search, images, self._draws)
 
     def _precision(self) -> torch.autocast:
         kind = torch.bfloat16 if self.device.type == "cpu" else torch.float16

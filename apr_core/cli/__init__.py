@@ -19,6 +19,8 @@ from apr_core.cli import (
     tables,
     train,
 )
+from apr_core.external import is_external
+from apr_core.models.answering import reason_of
 from apr_core.types import InputError, shown
 
 COMMANDS = (
@@ -57,6 +59,19 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:  # a file that no command looks after better
         print(InputError(_of_the_system(error)), file=sys.stderr)
         return 2
+    except (Exception, SystemExit) as error:
+        if not is_external(getattr(args, "model", "") or ""):
+            raise
+        print(_of_the_model(args.model, error), file=sys.stderr)
+        return 2
+
+
+def _of_the_model(spec: str, error: BaseException) -> InputError:
+    """What a person's own model, or what was done with it, came to, in a sentence."""
+    return InputError(
+        f"{shown(spec, 200)} fails ({reason_of(error)}); see that it takes float32 images "
+        "(B, 3, 32, 32) in [0, 1], of any batch size, and returns logits (B, classes)."
+    )
 
 
 def _of_the_system(error: OSError) -> str:

@@ -14,13 +14,13 @@ from apr_core.cli.common import (
     Subparsers,
     add_device,
     add_json,
-    chosen_device,
+    add_subject,
     print_json,
     rate_words,
+    told_subject,
 )
 from apr_core.evaluation.metrics import Mean
-from apr_core.evaluation.protocol import EvalProgress, Subject
-from apr_core.zoo import load_card, load_model
+from apr_core.evaluation.protocol import EvalProgress
 
 COLUMNS = {
     "with_attention": "with attention",
@@ -43,7 +43,7 @@ def add(subparsers: Subparsers) -> None:
         "image), and against the model. What is interrupted goes on where it was when the same "
         "command is given again.",
     )
-    parser.add_argument("--model", required=True, help="a name that `models` lists")
+    add_subject(parser)
     parser.add_argument("--images", type=int, default=100, help="at most 1,000; default 100")
     add_device(parser)
     add_json(parser)
@@ -52,9 +52,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and write the record."""
-    subject = Subject(
-        args.model, load_model(args.model, chosen_device(args)), load_card(args.model)
-    )
+    subject = told_subject(args)
     setting = agreement_setting(subject, args.images)
     with tqdm(total=setting.images, unit="image", disable=args.json) as bar:
         record = measure_agreement(subject, setting, lambda progress: _show(bar, progress))

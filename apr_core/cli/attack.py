@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,25 +22,25 @@ from apr_core.cli.common import (
     Subparsers,
     add_device,
     add_json,
+    add_subject,
     check_out,
-    chosen_device,
     print_json,
+    told_subject,
     write_out,
 )
-from apr_core.data.cifar10 import CLASSES, class_number, with_article
+from apr_core.data.cifar10 import class_name, class_number, with_article
 from apr_core.data.images import OWN_PICTURE, read_picture_file, to_png
 from apr_core.data.sample import load_test_image
-from apr_core.types import Fitness, InputError, Status, Stop, Strategy
-from apr_core.zoo import load_model
+from apr_core.types import Fitness, InputError, NotAttacked, Status, Stop, Strategy
 
 
 def add(subparsers: Subparsers) -> None:
     """Add the command's parser."""
     parser = subparsers.add_parser("attack", help="attack one image")
-    parser.add_argument("--model", required=True, help="a name that `models` lists")
+    add_subject(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--index", type=int, help="of a CIFAR-10 test image")
-    source.add_argument("--image", type=Path, help="a PNG, JPEG or WebP file")
+    source.add_argument("--image", type=Path, help="a PNG, JPEG, WebP, AVIF or BMP file")
     default = OnePixelConfig()
     parser.add_argument("--label", help="true class of --image; by default what the model says")
     parser.add_argument("--pixels", type=int, default=default.pixels)
@@ -62,17 +63,19 @@ def run(args: argparse.Namespace) -> int:
     """Attack; an image that survives is an answer, not an error."""
     config = _config(args)
     check_out(args.out)
-    model = load_model(args.model, chosen_device(args))
-    attack = OnePixelAttack(model, config, name=args.model)
+    subject = told_subject(args)
+    attack = OnePixelAttack(subject.model, config, name=args.model)
     image, label, index = _image(args, attack.scorer)
     _check_target(label, config.target)
-    with tqdm(total=config.max_queries, unit="query", disable=args.json) as bar:
+    with (
+        tqdm(total=config.max_queries, unit="query", disable=args.json) as bar,
+        warnings.catch_warnings(action="ignore", category=NotAttacked),  # said in words below
+    ):
         result = attack.run(
             image[None],
             torch.tensor([label]),
             indices=torch.tensor([index]),
             report=lambda search: _show(bar, search),
-            quiet=True,
         )
     outcome = result.outcomes[0]
     if args.out and outcome.success:
@@ -97,8 +100,8 @@ def describe(result: AttackResult) -> dict[str, Any]:
         "label": outcome.label,
         "label_before": outcome.label_before,
         "label_after": outcome.label_after,
-        "class_before": CLASSES[outcome.label_before],
-        "class_after": CLASSES[outcome.label_after],
+        "class_before": class_name(outcome.label_before),
+        "class_after": class_name(outcome.label_after),
         "confidence_before": outcome.confidence_before,
         "confidence_after": outcome.confidence_after,
         "true_before": outcome.true_before,
@@ -113,7 +116,7 @@ def describe(result: AttackResult) -> dict[str, Any]:
 
 def in_words(outcome: Outcome, out: Path | None = None) -> str:
     """The outcome in a sentence or two."""
-    true, before = CLASSES[outcome.label], CLASSES[outcome.label_before]
+    true, before = class_name(outcome.label), class_name(outcome.label_before)
     if outcome.status is Status.MISCLASSIFIED:
         taken = f"The model takes this {true} for {with_article(before)} already"
         return f"{taken}, so it was not attacked."
@@ -126,7 +129,7 @@ def in_words(outcome: Outcome, out: Path | None = None) -> str:
         )
     saved = f" Written to {out}." if out else ""
     return (
-        f"{before} ({outcome.confidence_before:.0%}) became {CLASSES[outcome.label_after]} "
+        f"{before} ({outcome.confidence_before:.0%}) became {class_name(outcome.label_after)} "
         f"({outcome.confidence_after:.0%}) after {spent}: {edits}.{saved}"
     )
 

@@ -18,12 +18,19 @@ from apr_core.benchmark.overhead import OverheadResult, measure_overhead
 from apr_core.benchmark.peers import PEERS
 from apr_core.benchmark.turns import Report
 from apr_core.cli import load, overhead
-from apr_core.cli.common import Subparsers, add_device, add_json, chosen_device, print_json
+from apr_core.cli.common import (
+    Subparsers,
+    add_device,
+    add_json,
+    add_subject,
+    chosen_device,
+    print_json,
+    told_subject,
+)
 from apr_core.files import write_whole
 from apr_core.load.measure import measure_load
 from apr_core.load.record import LoadResult
 from apr_core.types import InputError
-from apr_core.zoo import load_model
 
 DEFAULT = BenchConfig()
 MODEL = "cifar10-resnet20-vanilla"
@@ -53,7 +60,7 @@ def add(subparsers: Subparsers) -> None:
         "bench",
         help="measure attack queries per second, what a defence costs, or the app under load",
     )
-    parser.add_argument("--model", help="a name that `models` lists")
+    add_subject(parser, required=False)
     parser.add_argument("--images", type=int, help="attacked together")
     parser.add_argument("--generations", type=int)
     parser.add_argument("--rounds", type=int)
@@ -103,7 +110,7 @@ def _check(args: argparse.Namespace, what: str) -> None:
 def _attack(args: argparse.Namespace, report: Report) -> tuple[BenchResult, str]:
     generations = DEFAULT.generations if args.generations is None else args.generations
     config = BenchConfig(args.images, generations, args.rounds, sweep=args.sweep)
-    model = load_model(args.model, chosen_device(args))
+    model = told_subject(args).model
     result = measure(model, config, args.model, PEERS.names if args.peers else (), report)
     return result, in_words(result)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,11 @@ def chosen_device(args: argparse.Namespace) -> torch.device:
     return device
 
 
-def add_subject(parser: argparse.ArgumentParser) -> None:
+def add_subject(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """`--model`."""
     parser.add_argument(
         "--model",
-        required=True,
+        required=required,
         help="a name that `models` lists; or your own, as package.module:factory or a file "
         "(TorchScript, .pt2, .onnx), which must take images in [0, 1] and return logits",
     )
@@ -71,7 +72,16 @@ def chosen_subject(
     model = load_external(args.model, device)
     check = check_model(model, *check_images(), randomised=randomised)
     model.differentiable = model.differentiable and check.differentiable
-    return Subject(args.model, model), check.notes
+    alone = ("The model takes one image at a time.",) if model.most == 1 else ()
+    return Subject(args.model, model), (*alone, *check.notes)
+
+
+def told_subject(args: argparse.Namespace) -> Subject:
+    """As `chosen_subject`, on the device that was asked for; what the check says goes to stderr."""
+    subject, notes = chosen_subject(args, chosen_device(args))
+    for note in notes:
+        print(note, file=sys.stderr)
+    return subject
 
 
 def add_ray(parser: argparse.ArgumentParser, what: str) -> None:

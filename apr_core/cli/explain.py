@@ -18,12 +18,13 @@ from apr_core.cli.common import (
     Subparsers,
     add_device,
     add_json,
+    add_subject,
     check_out,
-    chosen_device,
     print_json,
+    told_subject,
     write_out,
 )
-from apr_core.data.cifar10 import CLASSES, class_number
+from apr_core.data.cifar10 import class_name, class_number
 from apr_core.data.images import OWN_PICTURE, read_picture_file, to_pil
 from apr_core.data.sample import load_test_image
 from apr_core.explain.attention import ATTENTION, attention_of
@@ -33,7 +34,6 @@ from apr_core.explain.task import AttributionConfig
 from apr_core.models.inference import device_of
 from apr_core.registry import unknown_name
 from apr_core.types import InputError
-from apr_core.zoo import load_model
 
 NAMES = (ATTENTION, *METHODS)
 SCALE = 12
@@ -56,10 +56,10 @@ def add(subparsers: Subparsers) -> None:
         description="Map one image: a model's own attention, or an attribution by one of Captum's "
         "methods, with the figure that says how far to trust it.",
     )
-    parser.add_argument("--model", required=True, help="a name that `models` lists")
+    add_subject(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--index", type=int, help="of a CIFAR-10 test image")
-    source.add_argument("--image", type=Path, help="a PNG, JPEG or WebP file")
+    source.add_argument("--image", type=Path, help="a PNG, JPEG, WebP, AVIF or BMP file")
     parser.add_argument("--method", default="integrated-gradients", help=", ".join(NAMES))
     parser.add_argument("--target", help="class to explain; by default what the model says")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     """Explain, and write what was asked for."""
     config = AttributionConfig(seed=args.seed)
     _check(args)
-    model = load_model(args.model, chosen_device(args))
+    model = told_subject(args).model
     image, index = _image(args)
     images = image[None].float().to(device_of(model)) / 255
     with torch.no_grad():
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         "index": index,
         "method": args.method,
         "label_said": said,
-        "class_said": CLASSES[said],
+        "class_said": class_name(said),
     }
     if args.method == ATTENTION:
         heat, signed = attention_of(model, images)[0], False
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         target = said if args.target is None else class_number(args.target)
         found = _attribute(args, model, images, target, config)
         heat, signed = found.maps[0], METHODS.get(args.method).signed
-        entry |= {"target": target, "class": CLASSES[target], "figure": _figure(found)}
+        entry |= {"target": target, "class": class_name(target), "figure": _figure(found)}
     entry |= {**describe(heat), "config": asdict(config)}
     if args.out:
         file = io.BytesIO()

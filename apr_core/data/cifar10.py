@@ -68,6 +68,11 @@ def with_article(name: str) -> str:
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
+def class_name(label: int) -> str:
+    """A class by its number, in words; a model of one's own may have more than CIFAR-10."""
+    return CLASSES[label] if 0 <= label < len(CLASSES) else f"class {label}"
+
+
 def class_number(name: str) -> int:
     """A class by its name or its number.
 

@@ -142,7 +142,8 @@ def _check_classes(logits: Tensor, labels: Tensor) -> None:
     if highest >= classes:
         raise InputError(
             f"The model returns {classes} logits an image, but labels go up to {highest}; return "
-            "one for each class."
+            "one for each class: the commands have CIFAR-10's ten, and check_model takes images "
+            "and labels of others."
         )
 
 

@@ -14,7 +14,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.external.fingerprint import fingerprint
+from apr_core.external.onnx_files import OnnxModel, fingerprint_onnx
 from apr_core.files import file_sha256
-from apr_core.models.answering import check_logits, reason_of
-from apr_core.types import InputError
+from apr_core.models.answering import check_logits, out_of_memory, reason_of
+from apr_core.types import InputError, shown
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ts", ".torchscript", ".pt2")
 SUFFIXES = (*TORCH_SUFFIXES, ".onnx")
@@ -85,10 +86,30 @@ class External(nn.Module):
             images = images.to(torch.float32).div(255)
         images = images.to(self.anchor.device, torch.float32).contiguous()
         if self.least == 1 and self.most is None:
-            logits: Tensor = self.model(images)
-            return logits
+            return self._together(images)
         parts = torch.split(images, self.most or max(len(images), 1))
         return torch.cat([self._padded(part) for part in parts])
+
+    def _together(self, images: Tensor) -> Tensor:
+        """All at once; or, where the model fails on them but not on the first, one by one."""
+        try:
+            logits: Tensor = self.model(images)
+            if len(images) < 2 or _rows(logits) == len(images):
+                return logits
+        except Exception as error:
+            if len(images) < 2 or out_of_memory(error) or not self._takes(images[:1]):
+                raise
+        else:
+            if not self._takes(images[:1]):
+                return logits
+        self.most = 1
+        return self.forward(images)
+
+    def _takes(self, image: Tensor) -> bool:
+        """Whether an answer comes to one image."""
+        with suppress(Exception), torch.no_grad():
+            return _rows(self.model(image)) == 1
+        return False
 
     def _padded(self, images: Tensor) -> Tensor:
         count, missing = len(images), max(self.least - len(images), 0)
@@ -97,9 +118,17 @@ class External(nn.Module):
         return check_logits(self.model(images), len(images))[:count]
 
 
+def _rows(logits: object) -> int:
+    """For how many images these are logits; 0 where they are none."""
+    return len(logits) if isinstance(logits, Tensor) and logits.ndim == 2 else 0
+
+
 def is_external(spec: str) -> bool:
-    """Whether `spec` means a person's own model (see `load_external`) and no name in the zoo."""
-    return ":" in spec or Path(spec).suffix.lower() in SUFFIXES
+    """Whether `spec` means a person's own model (see `load_external`) and no name in the zoo.
+
+    It is code, or a file that can be read or not: names in the zoo have no colon and no dot.
+    """
+    return ":" in spec or Path(spec).suffix != ""
 
 
 def load_external(spec: str, device: str | torch.device = "cpu") -> External:
@@ -124,7 +153,13 @@ def load_external(spec: str, device: str | torch.device = "cpu") -> External:
         return _load_onnx(path, device) if suffix == ".onnx" else _load_torch(path, device)
     if ":" in spec:
         return _load_factory(spec, device)
-    raise InputError(f"'{spec}' is no model that can be loaded; give {SPECS}.")
+    if suffix:
+        raise InputError(
+            f"{shown(spec, 200)} cannot be read, for it is a {shown(suffix)} file; the kinds that "
+            f"can are {', '.join(SUFFIXES)}, so export the model as one of them, Keras or "
+            "TensorFlow Lite with tf2onnx, or give package.module:factory."
+        )
+    raise InputError(f"'{shown(spec, 200)}' is no model that can be loaded; give {SPECS}.")
 
 
 def _load_factory(spec: str, device: torch.device) -> External:
@@ -263,46 +298,12 @@ def _batch_range(name: str, program: torch.export.ExportedProgram) -> tuple[int,
 
 
 def _load_onnx(path: Path, device: torch.device) -> External:
-    try:
-        runtime = importlib.import_module("onnxruntime")
-    except ImportError:
-        raise InputError(
-            f"{path.name} needs onnxruntime, which is not here; `pip install onnxruntime`."
-        ) from None
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors; they are raised too
-    providers: list[Any] = ["CPUExecutionProvider"]
-    if device.type == "cuda" and "CUDAExecutionProvider" in runtime.get_available_providers():
-        providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
     with blaming(f"{path.name} cannot be read", "export the model again"):
-        session = runtime.InferenceSession(str(path), options, providers=providers)
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(outputs) != 1:
-        found = ", ".join(f"{entry.name} {entry.type}" for entry in inputs)
-        raise InputError(
-            f"{path.name} takes {found} and gives {len(outputs)} outputs; export a model that "
-            "takes float32 images and gives logits."
-        )
-    shape = inputs[0].shape
-    size = shape[0] if shape and isinstance(shape[0], int) else None
-    model = _OnnxModel(session, inputs[0].name)
-    return External(
-        model, path.name, device, differentiable=False, least=size or 1, most=size,
-        sha256=file_sha256(path),
-    )  # fmt: skip
-
-
-class _OnnxModel:
-    """An onnxruntime session: images (B, C, H, W) -> its output, on the images' device."""
-
-    def __init__(self, session: Any, name: str) -> None:
-        self.session = session
-        self.name = name
-
-    def __call__(self, images: Tensor) -> Tensor:
-        (answer,) = self.session.run(None, {self.name: images.detach().cpu().numpy()})
-        return torch.as_tensor(answer, device=images.device)
+        model = OnnxModel(path, device)
+        return External(
+            model, path.name, device, differentiable=False, least=model.batch or 1,
+            most=model.batch, sha256=fingerprint_onnx(path),
+        )  # fmt: skip
 
 
 @contextmanager

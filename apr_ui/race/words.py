@@ -22,6 +22,7 @@ ENDED = {
     Status.SURVIVED: "survived",
     Status.CANCELLED: "cancelled",
     Status.MISCLASSIFIED: "misread already",
+    Status.SKIPPED: "not attacked",
 }
 FAILED = "failed"
 _ORDER = (*ENDED.values(), FAILED)
@@ -92,6 +93,7 @@ def _outcome_words(outcome: Outcome) -> str:
         Status.SURVIVED: f"survived {spent}; the closest left {left}",
         Status.MISCLASSIFIED: f"misread already, as {CLASSES[outcome.label_before]}: nothing to "
         "flip",
+        Status.SKIPPED: "not attacked: the target is its own class",
         Status.CANCELLED: f"cancelled after {spent}",
     }[outcome.status]
 

@@ -215,18 +215,29 @@ def test_a_bad_link_is_answered_plainly(server: Server, page: Page, query: str, 
     expect(page.get_by_role("button", name="Hunt for the pixel")).to_be_enabled()
 
 
-def test_a_bad_upload_leaves_the_picture_before(server: Server, page: Page) -> None:
+def test_a_picture_goes_with_its_file(server: Server, page: Page) -> None:
+    """Handed cases of kind 9: another name for a JPEG, a file that is no picture, and the X."""
     page.goto(f"{server.url}/attack")
     page.get_by_text("Your picture", exact=True).click()
     file = io.BytesIO()
-    Image.linear_gradient("L").convert("RGB").save(file, "PNG")
+    Image.linear_gradient("L").convert("RGB").save(file, "JPEG")
     chooser = page.locator("input[type=file]")
-    good = {"name": "good.png", "mimeType": "image/png", "buffer": file.getvalue()}
+    button = page.get_by_role("button", name="Hunt for the pixel")
+    good = {"name": "good.jfif", "mimeType": "image/jpeg", "buffer": file.getvalue()}
+    bad = {"name": "bad.png", "mimeType": "image/png", "buffer": b"this is no picture"}
     chooser.set_input_files(files=[good])
     expect(page.get_by_text("As the model sees it")).to_be_visible()
-    bad = {"name": "bad.png", "mimeType": "image/png", "buffer": b"this is no picture"}
     chooser.set_input_files(files=[bad])
     expect(page.get_by_test_id("stAlertContentError")).to_be_visible()
+    expect(page.get_by_text("As the model sees it")).to_have_count(0)
+    expect(button).to_be_disabled()
+    chooser.set_input_files(files=[good])
+    expect(page.get_by_text("As the model sees it")).to_be_visible()
+    expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
+    page.get_by_role("button", name="Remove good.jfif").click()
+    expect(page.get_by_text("As the model sees it")).to_have_count(0)
+    expect(button).to_be_disabled()
+    chooser.set_input_files(files=[good])
     expect(page.get_by_text("As the model sees it")).to_be_visible()
     hunt(page)
     expect(page.get_by_test_id("player")).to_be_visible()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import pickle
@@ -9,7 +10,7 @@ import re
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,11 @@ from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig, load_model
 from apr_core.attacks.scoring import as_input
+from apr_core.evaluation.protocol import Subject, evaluate, setting_for
+from apr_core.evaluation.record import Record, save_record
 from apr_core.external import External, check_images, check_model, is_external, load_external
+from apr_core.external.fingerprint import fingerprint
+from apr_core.external.onnx_files import outside
 from apr_core.models import Classifier
 from apr_core.models.inference import evaluating
 from apr_core.models.normalize import Normalize
@@ -79,10 +84,22 @@ def test_code_and_files_are_a_persons_own(spec: str) -> None:
     assert is_external(spec)
 
 
-@pytest.mark.parametrize("spec", ["cifar10-resnet20-apr", "resnet20", "", "x.safetensors"])
+@pytest.mark.parametrize("spec", ["cifar10-resnet20-apr", "resnet20", ""])
 def test_names_are_the_zoos(spec: str) -> None:
     assert not is_external(spec)
     assert "is no model that can be loaded; give package.module:factory" in said_of(spec)
+
+
+@pytest.mark.parametrize(
+    "name", ["net.h5", "net.keras", "net.tflite", "x.safetensors", "a/b.ckpt", "pickled.PKL"]
+)
+def test_a_kind_of_file_that_cannot_be_read_is_named_with_those_that_can(name: str) -> None:
+    """Cases k07, net.h5, net.keras and net.tflite."""
+    assert is_external(name)
+    said = said_of(name)
+    assert f"{name} cannot be read" in said
+    assert all(kind in said for kind in (".onnx", ".pt2", "package.module:factory"))
+    assert "cifar10-resnet20" not in said
 
 
 # Code
@@ -161,6 +178,109 @@ def test_a_model_is_known_by_its_weights_and_its_code(monkeypatch, tmp_path: Pat
     (tmp_path / "known_mine.py").write_text("def loose():\n    return lambda images: images\n")
     sys.modules.pop("known_mine", None)
     assert load_external("known_mine:loose").sha256 == ""
+
+
+HELD = """
+import numpy as np
+import torch
+from torch import nn
+from {package} import outer
+
+TABLE = torch.tensor([{table}])
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(2, 2)
+        self.plain = torch.full((2,), {plain})
+        self.unregistered = [nn.Linear(2, 2)]
+        self.scale = {scale}
+        self.register_buffer("passing", torch.full((2,), {passing}), persistent=False)
+        self.act = lambda x, by={default}: x * by
+        self.after = np.array([{array}])
+        self.register_forward_hook(lambda *given: None)
+
+class Opaque(Net):
+    def __init__(self):
+        super().__init__()
+        self.generator = torch.Generator()
+
+def make():
+    from {package}.late import offset
+    return Net()
+
+def opaque():
+    return Opaque()
+"""
+PARTS = {
+    "table": 1.0, "plain": 1.0, "scale": 1.0, "passing": 1.0, "default": 1.0, "array": 1.0,
+    "outer": 1.0, "inner": 1.0, "late": 1.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def print_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable]:
+    """The fingerprint of a model whose package is written anew with some parts changed."""
+    package = "apr_lab_test_known"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    (tmp_path / package).mkdir()
+
+    def forget() -> None:
+        for module in [module for module in sys.modules if module.startswith(package)]:
+            del sys.modules[module]
+
+    def make(factory: str = "make", **changed: float) -> str:
+        parts = PARTS | changed
+        files = {
+            "__init__": "",
+            "nets": HELD.format(package=package, **parts),
+            "outer": f"from . import inner\nvalue = {parts['outer']}\n",
+            "inner": f"value = {parts['inner']}\n",
+            "late": f"offset = {parts['late']}\n",
+        }
+        for name, text in files.items():
+            (tmp_path / package / f"{name}.py").write_text(text)
+        forget()
+        return load_external(f"{package}.nets:{factory}").sha256
+
+    yield make
+    forget()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_model_is_known_by_all_that_it_holds_and_imports(print_of: Callable, part: str) -> None:
+    """Case kind 6: helper modules, also those that a helper or a function's body imports."""
+    assert print_of() == print_of() != ""
+    assert print_of(**{part: 2.0}) != print_of()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda net: net.plain.fill_(3),
+        lambda net: net.unregistered[0].weight.data.fill_(3),
+        lambda net: setattr(net, "scale", 3.0),
+        lambda net: net.passing.fill_(3),
+        lambda net: net.after.fill(3),
+        lambda net: net.linear.bias.data.fill_(3),
+        lambda net: net.register_forward_hook(lambda *given: None),
+    ],
+)
+def test_a_model_is_known_by_values_that_no_code_tells(print_of: Callable, change) -> None:
+    """Case kind 6: weights may be read from anywhere."""
+    print_of()
+    nets = sys.modules["apr_lab_test_known.nets"]
+    model, other = nets.make(), nets.make()
+    change(other)
+    assert fingerprint(model, nets.make) == fingerprint(nets.make(), nets.make) != ""
+    assert fingerprint(other, nets.make) not in ("", fingerprint(model, nets.make))
+
+
+def test_of_what_does_not_show_what_it_holds_nothing_is_taken_up(print_of: Callable) -> None:
+    assert print_of("opaque") == ""
 
 
 def test_a_function_is_wrapped_in_a_module(package, images) -> None:
@@ -448,6 +568,213 @@ def test_onnx_of_another_shape_says_so(net, tmp_path: Path) -> None:
     narrow = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
     said = said_by(lambda: check_model(model, narrow, torch.zeros(2, dtype=torch.int64)))
     assert "fails on images (2, 3, 16, 16)" in said
+
+
+def to_onnx(path: Path, shape: list, outputs: dict[str, list], nodes: Callable) -> Path:
+    """A small ONNX file: `nodes` makes its nodes of onnx.helper.make_node.
+
+    Args:
+        outputs: by name, the shape of each.
+    """
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    make = onnx.helper
+    graph = make.make_graph(
+        nodes(make.make_node),
+        "net",
+        [make.make_tensor_value_info("images", 1, shape)],
+        [make.make_tensor_value_info(name, 1, wanted) for name, wanted in outputs.items()],
+        [onnx.numpy_helper.from_array(torch.tensor([1, 10]).numpy(), "one"),
+         onnx.numpy_helper.from_array(torch.tensor([0, 10]).numpy(), "any"),
+         onnx.numpy_helper.from_array(WEIGHTS.numpy(), "w")],
+    )  # fmt: skip
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+WEIGHTS = torch.rand(3, 10, generator=torch.Generator().manual_seed(0)) - 0.5
+
+
+def pooled(node: Callable, shape: str) -> list:
+    """Colours on average times weights, in a shape."""
+    return [
+        node("GlobalAveragePool", ["images"], ["pool"]), node("Flatten", ["pool"], ["features"]),
+        node("MatMul", ["features", "w"], ["flat"]), node("Reshape", ["flat", shape], ["logits"]),
+    ]  # fmt: skip
+
+
+def mean_logits(images: Tensor) -> Tensor:
+    return (images.float() / 255).mean((2, 3)) @ WEIGHTS
+
+
+def test_onnx_that_says_any_batch_and_takes_one_is_asked_one_by_one(
+    images, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Case k07, one_at_a_time.onnx; the runtime logs nothing."""
+    shape, outputs = ["N", 3, 32, 32], {"logits": ["N", 10]}
+    path = to_onnx(tmp_path / "one.onnx", shape, outputs, lambda node: pooled(node, "one"))
+    model = load_external(str(path))
+    assert (model.least, model.most) == (1, None)
+    torch.testing.assert_close(model(images), mean_logits(images))
+    assert model.most == 1
+    assert check_model(model, *check_images(8)).tested == 8
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_answers_for_the_first_image_alone_is_asked_one_by_one(images) -> None:
+    one = External(lambda images: images.mean((2, 3))[:1], "one", torch.device("cpu"))
+    torch.testing.assert_close(one(images), (images.float() / 255).mean((2, 3)))
+
+    def fails(images: Tensor) -> Tensor:
+        raise ValueError(f"{len(images)} images")
+
+    with pytest.raises(ValueError, match="5 images"):  # the first error, of what was asked
+        External(fails, "fails", torch.device("cpu"))(images)
+
+
+def test_memory_that_lacks_for_a_batch_is_not_taken_for_a_batch_of_one(images) -> None:
+    def hungry(images: Tensor) -> Tensor:
+        if len(images) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return images.mean((2, 3))
+
+    model = External(hungry, "hungry", torch.device("cpu"))
+    with pytest.raises(torch.OutOfMemoryError):
+        model(images)
+    assert model.most is None
+
+
+def test_of_several_outputs_the_logits_are_found_or_all_are_named(images, tmp_path: Path) -> None:
+    """Case k07, features_and_logits.onnx."""
+    shape = ["N", 3, 32, 32]
+
+    def nodes(node: Callable) -> list:
+        return [*pooled(node, "any"), node("Identity", ["logits"], ["scores"])]
+
+    both = {"features": ["N", 3], "logits": ["N", 10]}
+    model = load_external(str(to_onnx(tmp_path / "both.onnx", shape, both, nodes)))
+    torch.testing.assert_close(model(images), mean_logits(images))
+    unnamed = {"features": ["N", 3], "scores": ["N", 10]}
+    said = said_of(to_onnx(tmp_path / "unnamed.onnx", shape, unnamed, nodes))
+    assert "features tensor(float) (N, 3)" in said
+    assert "scores tensor(float) (N, 10)" in said
+
+
+def test_onnx_with_its_channels_last_gets_them_last(images, tmp_path: Path) -> None:
+    def nodes(node: Callable) -> list:
+        first = node("Transpose", ["images"], ["turned"], perm=[0, 3, 1, 2])
+        pool, *others = pooled(node, "any")
+        pool.input[0] = "turned"
+        return [first, pool, *others]
+
+    path = to_onnx(tmp_path / "last.onnx", ["N", 32, 32, 3], {"logits": ["N", 10]}, nodes)
+    model = load_external(str(path))
+    torch.testing.assert_close(model(images), mean_logits(images))
+    torch.testing.assert_close(copy.deepcopy(model)(images), mean_logits(images))
+
+
+def test_onnx_of_grey_pictures_says_what_it_takes(images, tmp_path: Path) -> None:
+    """Case k07, grey.onnx."""
+
+    def nodes(node: Callable) -> list:
+        return [node("Flatten", ["images"], ["logits"])]
+
+    path = to_onnx(tmp_path / "grey.onnx", ["N", 1, 28, 28], {"logits": ["N", 784]}, nodes)
+    said = said_by(lambda: check_model(load_external(str(path)), *check_images(4)))
+    assert "(N, 1, 28, 28)" in said
+    assert "(4, 3, 32, 32)" in said
+
+
+def save_apart(path: Path, seed: int) -> Path:
+    """An ONNX file whose weights lie beside it, in net.data."""
+    onnx = pytest.importorskip("onnx")
+    net = SmallNet(classes=10).eval()
+    torch.nn.init.constant_(net.linear.bias, seed)
+    save_onnx(net, path, "N")
+    model = onnx.load(path)
+    path.with_name("net.data").unlink(missing_ok=True)  # it would be added to
+    onnx.save(
+        model, path, save_as_external_data=True, location="net.data", size_threshold=0,
+        all_tensors_to_one_file=True,
+    )  # fmt: skip
+    return path
+
+
+def test_onnx_is_known_by_its_second_file_too(tmp_path: Path) -> None:
+    """Case k06: weights1 and weights2, whose first files are the same."""
+    paths = []
+    for seed in (0, 1, 0):
+        folder = tmp_path / str(len(paths))
+        folder.mkdir()
+        paths.append(save_apart(folder / "net.onnx", seed))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    first, other, again = (load_external(str(path)).sha256 for path in paths)
+    assert first == again != other
+    assert "" not in (first, other)
+
+
+def test_work_on_onnx_is_taken_up_only_where_its_second_file_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cases k06: taken from a record, and gone on with after an interruption."""
+    monkeypatch.setenv("APR_RESULTS", str(tmp_path / "results"))
+    path = tmp_path / "net.onnx"
+
+    def ask(seed: int, images: int, *report: Callable) -> Record | None:
+        subject = Subject("net", load_external(str(save_apart(path, seed))))
+        return evaluate(subject, setting_for(subject, "corners", images=images), *report)
+
+    def interrupt(progress: object) -> None:
+        raise KeyboardInterrupt
+
+    known = ask(0, 2)
+    assert known is not None
+    save_record(known)
+    assert any("from the record" in note for note in ask(0, 3).notes)
+    assert not any("from the record" in note for note in ask(1, 3).notes)
+    with pytest.raises(KeyboardInterrupt):
+        ask(0, 4, interrupt)
+    with pytest.raises(InputError, match="other settings or weights"):
+        ask(1, 4)
+    assert ask(0, 4).setting.images == 4
+
+
+def test_weights_that_are_missing_are_named(tmp_path: Path) -> None:
+    """Case k07, lost_weights."""
+    path = save_apart(tmp_path / "net.onnx", 0)
+    (tmp_path / "net.data").unlink()
+    assert "keeps weights in net.data" in said_of(path)
+
+
+def test_the_files_of_weights_are_those_that_onnx_finds(tmp_path: Path) -> None:
+    """In constants, in branches and in functions too."""
+    onnx = pytest.importorskip("onnx")
+    make = onnx.helper
+
+    def apart(name: str) -> object:
+        tensor = make.make_tensor(name, 1, [0], [])
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=f"{name}.data")
+        tensor.external_data.add(key="offset", value="0")
+        return tensor
+
+    constant = make.make_node("Constant", [], ["c"], value=apart("constant"))
+    branch = make.make_graph([constant], "branch", [], [], [apart("branch")])
+    nodes = [make.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch)]
+    model = make.make_model(make.make_graph(nodes, "net", [], [], [apart("plain")]))
+    opset = [make.make_opsetid("", 17)]
+    model.functions.append(
+        make.make_function("own", "f", [], ["c"], [
+            make.make_node("Constant", [], ["c"], value=apart("function"))
+        ], opset)
+    )  # fmt: skip
+    onnx.save(model, tmp_path / "net.onnx")
+    found = outside(tmp_path / "net.onnx")
+    assert found == ["branch.data", "constant.data", "function.data", "plain.data"]
+    whole = (tmp_path / "net.onnx").read_bytes()
+    (tmp_path / "net.onnx").write_bytes(whole[:-3])
+    assert outside(tmp_path / "net.onnx") is None
 
 
 def test_a_damaged_onnx_is_refused(tmp_path: Path) -> None:

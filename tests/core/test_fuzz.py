@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import ImageFile
 
 from apr_core import strict
-from apr_core.data.images import MAX_SCANS, read_picture
+from apr_core.data.decode import MAX_SCANS
+from apr_core.data.images import read_picture
 from apr_core.types import LONGEST_MESSAGE, InputError, shown
 from scripts.fuzz import boundary as bounds
 from scripts.fuzz.__main__ import all_boundaries, fuzz
@@ -26,7 +27,7 @@ INPUTS = 40
 BOUNDARIES = {boundary.name: boundary for boundary in all_boundaries()}
 MEANT = re.compile(
     "plain|progressive|turned|grey|cmyk|mode|clear|bits|lossless|thin|thousand.webp|exif|maker|"
-    "two|profile.jpg|comments|says-it|claims|moving|eight|palette|many"
+    "two|profile|text-bomb|unicode-bomb|comments|says-it|claims|moving|eight|palette|many"
 )
 """Names of nasty pictures that a reader may take for a picture, or may not."""
 

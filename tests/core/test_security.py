@@ -14,7 +14,7 @@ from apr_core import room, runs, service, strict, zoo
 from apr_core.archive import store
 from apr_core.classroom.board import Classrooms
 from apr_core.classroom.plan import Plan
-from apr_core.data import images
+from apr_core.data import decode
 from apr_core.runs import MapRequest, known_claim
 from apr_core.service import AttackService
 from apr_ui import limits
@@ -156,7 +156,7 @@ def test_the_app_answers_the_loopback_alone_unless_it_is_told_otherwise() -> Non
     server = config["server"]
     assert server["address"] == "127.0.0.1"
     assert server["allowedHosts"] == ["127.0.0.1", "localhost"]
-    assert server["maxUploadSize"] <= 5
+    assert server["maxUploadSize"] * 2**20 == decode.MAX_BYTES
     assert server.get("enableXsrfProtection", True)
     assert server.get("enableCORS", True)
     assert not server.get("enableStaticServing", False)
@@ -179,9 +179,11 @@ def test_the_bounds_that_are_told_are_those_that_hold() -> None:
     told = " ".join((ROOT / "deploy" / "README.md").read_text().split())
     million, mebi = 10**6, 2**20
     for words in (
-        f"{images.MAX_BYTES // mebi} MB, {images.MAX_PIXELS // million} megapixels "
-        f"({images.MAX_VALUES // 4 // million} with four channels, "
-        f"{images.MAX_WEBP_PIXELS // million} as WebP), {images.MAX_SCANS} scans",
+        f"{decode.MAX_BYTES // mebi} MB, {decode.MAX_PIXELS // million} megapixels "
+        f"({decode.MAX_JPEG_PIXELS // million} as JPEG, {decode.MAX_VALUES // 4 // million} with "
+        f"four channels, {decode.MAX_MODERN_PIXELS // million} as WebP or AVIF), "
+        f"{decode.MAX_SCANS} scans",
+        f"keeps uploads to {decode.MAX_BYTES // mebi + 1} MB",
         f"{runs.SERVED['population'][1]:,} candidates, {runs.SERVED['generations'][1]:,} "
         f"generations, {runs.MOST_HISTORY // mebi} MB of history",
         f"{service.MAX_LIVE}, and {service.MAX_QUEUED} that wait",
@@ -193,6 +195,12 @@ def test_the_bounds_that_are_told_are_those_that_hold() -> None:
         f"at most {store.MOST_RUNS:,} runs and {store.MOST_BYTES // mebi} MB",
     ):
         assert words in told, words
+
+
+def test_nginx_lets_a_picture_of_the_largest_size_through() -> None:
+    bound = re.search(r"client_max_body_size (\d+)m;", (ROOT / "deploy/nginx.conf").read_text())
+    assert bound
+    assert int(bound[1]) * 2**20 == decode.MAX_BYTES + 2**20  # the form around it
 
 
 # What is repeated on a page is not markup

@@ -1,0 +1,96 @@
+"""A person's own picture: uploaded or brought by a link, and gone with its file."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.typing import UploadedFile
+
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.decode import MAX_BYTES
+from apr_core.data.images import Picture, read_picture
+from apr_core.data.picture_file import READ
+from apr_core.types import InputError
+from apr_ui.lasting import lasting
+from apr_ui.words import plain
+
+ASK = "whatever the model says"
+ENDINGS = {"JPEG": ("jpg", "jpeg", "jpe", "jfif")}
+"""Of the names of files, where a format has others than its own name."""
+_FILE, _PICTURE, _TRUTH = "attack.file", "attack.picture", "attack.truth"
+_REFUSAL = "attack.refusal"
+
+
+def choose_own() -> tuple[Picture, int | None] | None:
+    """The uploader; the picture and its true class, None for what the model says of it.
+
+    None while there is no picture, or none that can be read.
+    """
+    st.file_uploader(
+        f"A picture, up to {MAX_BYTES // 2**20} MB",
+        type=[ending for kind in READ for ending in ENDINGS.get(kind, (kind.lower(),))],
+        key=_FILE,
+        on_change=_take_file,
+        help="It is reduced to the 32 × 32 pixels that the model sees. It stays in memory, for "
+        "this run only, and is never written to disk.",
+    )
+    if refusal := st.session_state.get(_REFUSAL):
+        st.error(plain(refusal), icon=":material/broken_image:")
+    picture: Picture | None = st.session_state.get(_PICTURE)
+    if picture is None:
+        st.info("Choose a picture; an aeroplane, a car, a ship or an animal works best.")
+        return None
+    if st.session_state.get(_FILE) is None:  # brought by a link, or uploaded on another page
+        st.button("Remove the picture", on_click=forget_own, icon=":material/close:")
+    for warning in picture.warnings:
+        st.warning(warning, icon=":material/info:")
+    truth = st.selectbox(
+        "What it shows",
+        [ASK, *CLASSES],
+        **lasting(_TRUTH),
+        help="The attack tries to turn the model away from this class.",
+    )
+    return picture, None if truth == ASK else CLASSES.index(truth)
+
+
+def show_own(picture: Picture, label: int) -> None:
+    """Set the controls to a picture of this true class; call before they are drawn."""
+    forget_own()
+    st.session_state[_PICTURE] = picture
+    st.session_state[_TRUTH] = CLASSES[label]
+
+
+def await_own(label: int) -> None:
+    """Set the controls for a picture of this true class to be uploaded."""
+    forget_own()
+    st.session_state[_TRUTH] = CLASSES[label]
+
+
+def forget_own() -> None:
+    """Take the picture away, with its true class and what was said of its file."""
+    st.session_state.pop(_REFUSAL, None)
+    if st.session_state.pop(_PICTURE, None) is not None:
+        st.session_state[_TRUTH] = ASK
+
+
+def _take_file() -> None:
+    """Read the file that was chosen, once; called whenever the uploader has changed."""
+    file = st.session_state[_FILE]
+    if file is not None and not isinstance(file, UploadedFile):
+        return  # it was read, and released
+    forget_own()
+    if file is None:
+        return
+    try:
+        st.session_state[_PICTURE] = read_picture(file.getvalue(), file.name)
+    except InputError as error:
+        st.session_state[_REFUSAL] = str(error)
+    _release(file)
+
+
+def _release(file: UploadedFile) -> None:
+    """Give the file's memory back: Streamlit would keep it for as long as the tab is open."""
+    context = get_script_run_ctx()
+    if context and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
