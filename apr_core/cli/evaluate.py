@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.scoring import Scorer, as_input
 from apr_core.attacks.stages import STAGES
 from apr_core.cli.common import (
     Subparsers,
@@ -29,10 +29,12 @@ from apr_core.cli.common import (
     rate_words,
 )
 from apr_core.cluster.tasks import describe_cluster, spread
+from apr_core.data.sample import load_sample
 from apr_core.evaluation.journal import Deal, Entries
 from apr_core.evaluation.protocol import Attempt, EvalProgress, Subject, evaluate, setting_for
 from apr_core.evaluation.record import Level, Record, Setting, save_record
 from apr_core.hardware import default_device
+from apr_core.models.precision import SAMPLE, forward_over_float32
 from apr_core.training.workers import join_workers, worker_device
 from apr_core.types import InputError
 
@@ -132,7 +134,20 @@ def _asked(
         args.lattice,
         args.compile,
     )
+    if args.half and device.type == "cpu" and not args.json:
+        _tell_if_slow(subject)
     return subject, setting, notes
+
+
+def _tell_if_slow(subject: Subject) -> None:
+    """Say so where bfloat16, which --half searches in on a processor, costs time."""
+    ratio = forward_over_float32(subject.model, as_input(load_sample().images[:SAMPLE]))
+    if ratio > 1:
+        print(
+            f"On this processor a forward pass takes {ratio:.1f} times as long in bfloat16 as in "
+            "float32; leave --half out to be done sooner.",
+            file=sys.stderr,
+        )
 
 
 def pixels_of(text: str) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from apr_core.benchmark.overhead import (
     TrainingCost,
 )
 from apr_core.models import ARCHITECTURES
-from apr_core.training.precision import precision_name
+from apr_core.models.precision import precision_name
 
 DEFAULT = OverheadConfig()
 OPTIONS = {

@@ -19,8 +19,9 @@ from apr_core import strict
 from apr_core.files import write_whole
 from apr_core.hardware import describe_hardware
 from apr_core.models.inference import keep_memory
+from apr_core.models.precision import precision_name
 from apr_core.training.batches import AugmentedBatches
-from apr_core.training.precision import choose_precision, precision_name
+from apr_core.training.precision import choose_precision
 from apr_core.training.recipes import Defence, TrainConfig, learning_rate, make_optimizer
 from apr_core.training.workers import ALONE, Workers
 from apr_core.types import InputError

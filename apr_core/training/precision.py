@@ -1,34 +1,22 @@
-"""The precision to train in: bfloat16 only where this machine is faster in it.
-
-Processors without instructions for bfloat16 imitate it, and take several times as long as in
-float32; those that have them may be twice as fast. No name of a processor tells, so both are timed.
-"""
+"""The precision to train in: bfloat16 only where this machine is faster in it."""
 
 from __future__ import annotations
 
 import copy
 import time
-from statistics import median
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SAMPLE = 32
-"""Images in a timed step, at most."""
-ROUNDS = 3
-SECONDS = 1.0
-"""Beyond this, no further round is begun."""
+from apr_core.models.precision import SAMPLE, time_over_float32
 
 
 def choose_precision(
     model: nn.Module, images: Tensor, labels: Tensor, asked: bool | None = None
 ) -> bool:
-    """Whether to train in bfloat16.
-
-    A step of a copy of the model, forward and back, is timed in each precision in turn, once to
-    warm up and then `ROUNDS` times or for `SECONDS`. On a GPU, bfloat16 is taken where the device
-    has it.
+    """Whether to train in bfloat16: a step of a copy of the model, forward and back, is timed in
+    both precisions. On a GPU, bfloat16 is taken where the device has it.
 
     Args:
         model: on its device, in training mode; it is left as it is.
@@ -40,16 +28,8 @@ def choose_precision(
         return asked
     if images.device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    spent: dict[bool, list[float]] = {False: [], True: []}
-    began = time.monotonic()
-    for number in range(ROUNDS + 1):
-        for mixed, seconds in spent.items():
-            step = _time_step(model, images[:SAMPLE], labels[:SAMPLE], mixed)
-            if number:
-                seconds.append(step)
-        if number and time.monotonic() - began > SECONDS:
-            break
-    return median(spent[True]) < median(spent[False])
+    images, labels = images[:SAMPLE], labels[:SAMPLE]
+    return time_over_float32(lambda mixed: _time_step(model, images, labels, mixed)) < 1
 
 
 def _time_step(model: nn.Module, images: Tensor, labels: Tensor, mixed: bool) -> float:
@@ -59,8 +39,3 @@ def _time_step(model: nn.Module, images: Tensor, labels: Tensor, mixed: bool) ->
         loss = F.cross_entropy(trial(images).float(), labels)
     loss.backward()  # type: ignore[no-untyped-call]
     return time.perf_counter() - began
-
-
-def precision_name(mixed: bool) -> str:
-    """For a log or a card."""
-    return "bfloat16" if mixed else "float32"

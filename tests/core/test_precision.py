@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from apr_core.defences.vanilla import Vanilla
+from apr_core.models.precision import forward_over_float32
 from apr_core.trainer import TrainRequest
 from apr_core.training import precision
 from apr_core.training.fit import fit
@@ -33,6 +34,29 @@ def test_the_faster_precision_is_taken(monkeypatch: pytest.MonkeyPatch, faster: 
 def test_what_was_asked_for_is_not_measured(monkeypatch: pytest.MonkeyPatch, asked: bool) -> None:
     monkeypatch.setattr(precision, "_time_step", None)
     assert choose_precision(SmallNet(), noise(4, 3, 8, 8), torch.zeros(4).long(), asked) is asked
+
+
+@pytest.mark.parametrize("ratio", [0.5, 3.0])
+def test_who_asks_for_half_precision_is_told_where_it_is_slower(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ratio: float
+) -> None:
+    from apr_core.cli import evaluate, make_parser
+
+    monkeypatch.setattr(evaluate, "forward_over_float32", lambda *_: ratio)
+    words = ["evaluate", "--model", "cifar10-resnet20-vanilla", "--half", "--images", "1"]
+    evaluate._asked(make_parser().parse_args(words), CPU)
+    assert ("3.0 times" in capsys.readouterr().err) == (ratio > 1)
+
+
+def test_a_forward_pass_is_timed_in_both_precisions() -> None:
+    seen = []
+
+    def model(images: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return images
+
+    assert forward_over_float32(model, noise(2, 3, 4, 4)) > 0
+    assert set(seen) == {False, True}
 
 
 def test_measuring_leaves_the_model_and_the_random_numbers_alone() -> None:
