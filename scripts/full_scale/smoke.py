@@ -24,7 +24,8 @@ from apr_core.data.sample import load_sample
 from apr_core.defences import DEFENCES, jpeg, lattice_masking
 from apr_core.defences.lattice_masking import behind_lattice, certify
 from apr_core.models import Classifier, build_model
-from apr_core.models.inference import compile_for, keep_precision, prepare
+from apr_core.models.inference import compile_for, prepare
+from apr_core.models.switches import FULL_PRECISION
 from apr_core.training.batches import AugmentedBatches
 from apr_core.training.fit import Run
 from apr_core.training.recipes import TrainConfig
@@ -89,15 +90,15 @@ def _images(count: int = FEW) -> Tensor:
 
 def _float32_is_float32(device: torch.device) -> None:
     """TF32 would be out by some 1e-4."""
-    keep_precision()
-    torch.manual_seed(0)
-    images, kernel = torch.randn(8, 64, 16, 16), torch.randn(64, 64, 3, 3)
-    exact = torch.nn.functional.conv2d(images.double(), kernel.double())
-    found = torch.nn.functional.conv2d(images.to(device), kernel.to(device))
-    _near("A convolution in float32", found, exact, 2e-6)
-    left, right = torch.randn(256, 256), torch.randn(256, 256)
-    product = left.to(device) @ right.to(device)
-    _near("A product in float32", product, left.double() @ right.double(), 2e-6)
+    with FULL_PRECISION.held():
+        torch.manual_seed(0)
+        images, kernel = torch.randn(8, 64, 16, 16), torch.randn(64, 64, 3, 3)
+        exact = torch.nn.functional.conv2d(images.double(), kernel.double())
+        found = torch.nn.functional.conv2d(images.to(device), kernel.to(device))
+        _near("A convolution in float32", found, exact, 2e-6)
+        left, right = torch.randn(256, 256), torch.randn(256, 256)
+        product = left.to(device) @ right.to(device)
+        _near("A product in float32", product, left.double() @ right.double(), 2e-6)
 
 
 def _training_in_bfloat16(device: torch.device) -> None:

@@ -210,7 +210,7 @@ def test_command_line_prints_and_writes_one_record(
     def quick(model: nn.Module, config: BenchConfig, *rest: Any) -> BenchResult:
         return measure(model, replace(TINY, images=config.images), *rest)
 
-    monkeypatch.setattr(bench, "load_model", lambda name, device: network)
+    monkeypatch.setattr(bench, "told_subject", lambda args: Subject(args.model, network))
     monkeypatch.setattr(bench, "measure", quick)
     out = tmp_path / "bench-cpu.json"
     arguments = ["bench", "--model", "a-model", "--images", "1", "--device", "cpu"]
