@@ -91,9 +91,8 @@ def test_the_page_says_of_a_picture_what_the_certificate_says(index: int, verdic
     }
     (seal,) = [one.value for one in tone[verdict] if seal_words(found) in one.value]
     whose = seal.partition(f"This is `{PLUS}` behind lattice masking")[2]
-    bare = "The bare one, which is attacked above, may fall all the same"
-    assert (bare in whose) == (verdict is Verdict.CERTIFIED)
-    assert "attacked above is the bare one" in whose or bare in whose
+    assert "bare one" in whose
+    assert ("may fall" in whose) == (verdict is Verdict.CERTIFIED)
 
 
 @pytest.mark.parametrize("index", [CERTIFIED, DOUBTFUL, WRONG])
@@ -234,7 +233,7 @@ def test_a_masked_model_that_was_attacked_is_not_called_the_bare_one() -> None:
     assert any(f"On `{PLUS}`, behind lattice masking, 1 pixel:" in c.value for c in app.caption)
     (seal,) = [one.value for one in app.success if "Certified" in one.value]
     assert "lattice masking" in seal
-    assert PLUS not in seal  # it is the model above
+    assert "bare" not in seal
 
 
 def test_the_map_that_was_chosen_is_still_chosen_on_the_way_back() -> None:
