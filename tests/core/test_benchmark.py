@@ -26,6 +26,7 @@ from apr_core.benchmark.measure import (
 )
 from apr_core.benchmark.peers import PEERS, Peer, peer_version, run_peer
 from apr_core.cli import bench, main
+from apr_core.evaluation.protocol import Subject
 from apr_core.models import Classifier
 from apr_core.registry import Registry
 from tests.conftest import ConstantModel, CountingModel, answers
