@@ -15,7 +15,7 @@ from apr_core.files import write_whole
 from apr_core.types import InputError
 from scripts.full_scale import __doc__ as about
 from scripts.full_scale.jobs import chosen, jobs, set_folders
-from scripts.full_scale.parcels import pack
+from scripts.full_scale.parcels import join, pack
 from scripts.full_scale.worker import SMOKE_FAILED, read_names, work
 
 ROOT = Path(__file__).parents[2]
@@ -71,10 +71,11 @@ def _keep_time(args: argparse.Namespace, folder: Path) -> int:
             before = len(read_names(failures))
             code = _run(args, ends, failures, smoke=False)
         failed = len(read_names(failures))
-    if args.toy:
-        args.out = args.out or folder / "parcel"
-    if args.out:
-        print("== Packed:", ", ".join(pack(args.out)) or "nothing is new", flush=True)
+    out = args.out or (folder / "parcel" if args.toy else None)
+    if out:
+        print("== Packed:", ", ".join(pack(out)) or "nothing is new", flush=True)
+    if args.toy and out:
+        print(f"== Joined: {len(join(out))} files", flush=True)
     return code or int(failed > 0)
 
 
