@@ -69,6 +69,8 @@ class APR:
         """See `apr_core.training.recipes.Defence`."""
         exact = self.regularizer == Regularizer.EXACT
         finite = self.regularizer == Regularizer.FINITE_DIFFERENCE
+        if not (self.adversarial or exact or finite):
+            return clean_loss(model(images).float(), labels)
         share = adversarial_share(len(images), self.alpha)
         pairs = pair_count(share, self.paired) if finite else 0
         edited = share if self.adversarial or exact else pairs

@@ -7,6 +7,8 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,19 @@ claim = Claim(pathlib.Path(sys.argv[1]))
 print(claim.take(), flush=True)
 sys.stdin.read()
 """
+
+
+@contextmanager
+def another_holding(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the claim on a path until it is killed."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline().strip() == "True"
+        yield other
 
 
 def test_two_writers_of_one_file_both_succeed(tmp_path: Path) -> None:
@@ -80,13 +95,7 @@ def test_another_process_cannot_take_what_one_holds(tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
     claim = Claim(path)
     assert claim.holder == 0
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout.readline().strip() == "True"
+    with another_holding(path) as other:
         assert not claim.take()
         assert claim.holder == other.pid
         other.kill()
@@ -103,13 +112,7 @@ def test_a_second_evaluation_of_one_setting_is_told_by_whom_it_is_done(
     monkeypatch.setenv("APR_RESULTS", str(tmp_path))
     path = tmp_path / "unfinished" / "same.journal"
     path.parent.mkdir()
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout.readline().strip() == "True"
+    with another_holding(path) as other:
         with pytest.raises(InputError, match=f"process {other.pid}"):
             Journal("same", {"a": 1}, "s" * 64)
         other.kill()

@@ -6,10 +6,11 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apr_core.defences import DEFENCES, apr, apr_plus, has_old_penalty
-from apr_core.defences.apr import LEAST_EDIT, finite_difference
+from apr_core.defences.apr import APR, LEAST_EDIT, Regularizer, finite_difference
 from apr_core.models import build_model
 from apr_core.training.recipes import constants
 from tests.conftest import noise
@@ -124,3 +125,13 @@ def test_constants_that_a_card_lacks_are_the_defences_own() -> None:
     assert not has_old_penalty("apr", {"beta": 0.0})
     assert not has_old_penalty("apr", {"regularizer": "exact"})
     assert not has_old_penalty("a-defence-of-mine", {})
+
+
+def test_apr_without_examples_and_penalty_is_the_clean_loss() -> None:
+    """An empty batch of examples would be no input for batch norm in training mode."""
+    defence = APR(adversarial=False, regularizer=Regularizer.NONE)
+    images, labels = noise(COUNT, 3, 16, 16), torch.arange(COUNT) % 10
+    loss, parts = defence.loss(network("apr").train(), images, labels, torch.Generator())
+    expected = F.cross_entropy(network("apr").train()(images), labels)
+    torch.testing.assert_close(loss, expected)
+    assert parts.keys() == {"accuracy"}
