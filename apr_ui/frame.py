@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 import apr_ui.mends  # noqa: F401
+from apr_ui.fresh import fresh
 from apr_ui.lasting import enter
 from apr_ui.page_table import page_entry
 
@@ -38,5 +39,5 @@ def begin_page(key: str, heading: bool = True) -> None:
     if not heading:
         return
     entry = page_entry(key)
-    st.title(entry.heading, anchor=False)
+    fresh("app.heading", entry.heading).title(entry.heading, anchor=False)
     st.markdown(entry.summary)

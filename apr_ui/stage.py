@@ -13,6 +13,7 @@ from apr_core.types import InputError, Status
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.controls import Choice
 from apr_ui.downloads import offer_files
+from apr_ui.fresh import fresh
 from apr_ui.pictures import alt_text, animation, enlarge, magnified, ringed
 from apr_ui.player import player
 from apr_ui.player.data import player_data
@@ -40,7 +41,8 @@ def preview(choice: Choice | None, model: str) -> None:
         st.error(plain(error), icon=":material/error:")
     else:
         leading = int(answer.argmax())
-        st.markdown(f"The model says **{CLASSES[leading]}**, {float(answer[leading]):.0%} sure.")
+        words = f"The model says **{CLASSES[leading]}**, {float(answer[leading]):.0%} sure."
+        fresh("stage.preview", words).markdown(words)
     seen = enlarge(choice.image, PREVIEW_SCALE)
     if choice.original is None:
         st.image(seen, width=seen.width, caption=choice.caption, alt=choice.caption)
@@ -100,11 +102,11 @@ def headline(view: RunView) -> None:
     if outcome.status is Status.FLIPPED:
         count = len(outcome.edits)
         made = "One pixel" if count == 1 else f"{count} pixels"
-        st.success(
+        words = (
             f"**Flipped: {true} → {after}.** {made} made the model {outcome.confidence_after:.0%} "
-            f"sure of {after}, after {spent}.",
-            icon=":material/bolt:",
+            f"sure of {after}, after {spent}."
         )
+        fresh("stage.headline", words).success(words, icon=":material/bolt:")
     elif outcome.status is Status.MISCLASSIFIED:
         before = with_article(CLASSES[outcome.label_before])
         st.warning(
@@ -113,7 +115,8 @@ def headline(view: RunView) -> None:
             icon=":material/help:",
         )
     elif outcome.status is Status.SURVIVED:
-        st.info(f"**Survived {spent}.** {_closest(outcome)}", icon=":material/shield:")
+        words = f"**Survived {spent}.** {_closest(outcome)}"
+        fresh("stage.headline", words).info(words, icon=":material/shield:")
     else:
         st.info(f"Cancelled after {spent}.", icon=":material/stop_circle:")
 

@@ -15,6 +15,7 @@ from apr_core.training.fit import Progress
 from apr_core.training.recipes import PRESETS
 from apr_core.training_runs import TrainPhase, TrainView
 from apr_ui.charts import learning_curves, loss_curve
+from apr_ui.fresh import fresh
 from apr_ui.lasting import lasting
 from apr_ui.resources import training
 from apr_ui.words import DEFENCE_WORDS, defence_title, plain
@@ -100,7 +101,8 @@ def _poll(name: str, was_live: bool) -> None:
 def _where(view: TrainView) -> None:
     """One line on how far it is."""
     request = view.request
-    st.markdown(f"**{defence_title(request.defence)}** on {request.architecture}, `{request.name}`")
+    words = f"**{defence_title(request.defence)}** on {request.architecture}, `{request.name}`"
+    fresh("train.subject", words).markdown(words)
     if view.phase is TrainPhase.QUEUED:
         st.info(
             f"Waiting: number {view.queue_place} in the queue. One model is trained at a time.",
@@ -217,9 +219,11 @@ def others(current: str) -> None:
         return
     with st.expander(f"Other trainings ({len(views)})", icon=":material/list:"):
         for view in views:
-            title = f"{defence_title(view.request.defence)}, `{view.request.name}`"
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"{title}: {view.phase}")
-                if st.button("Show", key=f"train.show-{view.request.name}"):
-                    st.query_params["run"] = view.request.name
+            name = view.request.name
+            words = f"{defence_title(view.request.defence)}, `{name}`: {view.phase}"
+            row = fresh(f"train.other-{name}", words)
+            with row.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(words)
+                if st.button("Show", key=f"train.show-{name}"):
+                    st.query_params["run"] = name
                     st.rerun()

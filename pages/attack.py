@@ -14,6 +14,7 @@ from apr_core.types import InputError, Status
 from apr_ui.address import follow_address, keep_address
 from apr_ui.controls import choose_config, choose_model, choose_picture, make_request, show_request
 from apr_ui.frame import begin_page
+from apr_ui.fresh import fresh
 from apr_ui.lost import lost_run
 from apr_ui.permalink import from_params, to_params
 from apr_ui.proof.certificate import offer_certificate
@@ -133,7 +134,8 @@ with stage:
         begin(partial(make_request, choice, model, config))
     if run and view:
         keep_address("attack", address_of(run.request))
-        news.caption(subject(run.request))
+        words = subject(run.request)
+        fresh("attack.subject", words, news).caption(words)
         if not view.live:
             with news:
                 headline(view)

@@ -21,6 +21,7 @@ from apr_ui.classroom.view import (
     manage,
 )
 from apr_ui.frame import PRESENT, begin_page
+from apr_ui.fresh import fresh
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
 from apr_ui.lesson.shows import prepare, show_step
 from apr_ui.lesson.steps import LESSON
@@ -32,8 +33,9 @@ from apr_ui.words import plain
 def step_of(attendance: Attendance) -> None:
     """The step's words and what it shows."""
     step = LESSON[attendance.step]
-    st.header(step.title, anchor=False)
-    st.markdown(step.text)
+    with fresh("classroom.step", step.title):
+        st.header(step.title, anchor=False)
+        st.markdown(step.text)
     show_step(attendance)
     if attendance.step == "by-hand":
         board_of(attendance)

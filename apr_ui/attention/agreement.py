@@ -34,6 +34,7 @@ from apr_ui.attention.agreement_words import (
 )
 from apr_ui.attention.view import ATTENTION, Map, Scene
 from apr_ui.downloads import offer_files
+from apr_ui.fresh import fresh
 from apr_ui.proof.truth import ask_for_map
 from apr_ui.resources import agreements, cards, scorer
 
@@ -182,7 +183,8 @@ def show_overall(record: AgreementRecord, label: int | None) -> None:
         return
     for method, summary in found.items():
         if method != NOISE:
-            st.markdown(f"- {sentence(method, summary)}")
+            words = f"- {sentence(method, summary)}"
+            fresh(f"agreement.{method}", words).markdown(words)
     st.dataframe(means_table(found), hide_index=True, key=f"agreement.means-{label}")
     st.caption(
         f"{record.setting.images} pictures of the sample, of which {record.setting.model} gets "

@@ -18,6 +18,7 @@ from apr_core.data.images import to_png
 from apr_ui.bars import bars
 from apr_ui.canvas import CanvasData, CanvasHint, CanvasTry, canvas
 from apr_ui.downloads import offer_files
+from apr_ui.fresh import fresh
 from apr_ui.hand.games import current_game, keep_game, place_of
 from apr_ui.hand.hints import HELP, MARKS, ask_hint, can_hint, show_hint, take_hint, waiting
 from apr_ui.lasting import lasting
@@ -90,9 +91,9 @@ def _board(page: str, place: str, hints: bool, more: Callable[[Game], None] | No
     with picture:
         _canvas(page, place, game, hints)
     with answer:
-        _verdict(game)
+        _verdict(page, game)
         _bars(page, game)
-        st.markdown(counts(game))
+        fresh(f"{page}.counts", counts(game)).markdown(counts(game))
         _buttons(page, place, game, hints)
         if hints:
             show_hint(page, place, game)
@@ -160,19 +161,25 @@ def _change(page: str, place: str, change: Callable[[Game], Game]) -> None:
         keep_game(page, place, change(game))
 
 
-def _verdict(game: Game) -> None:
+def _verdict(page: str, game: Game) -> None:
     """What the model says of the picture as it is now."""
+    words = verdict(game)
+    place = fresh(f"{page}.verdict", words)
+    if game.flipped:
+        place.success(words, icon=":material/bolt:")
+    else:
+        place.markdown(words)
+
+
+def verdict(game: Game) -> str:
+    """The same in words."""
     true, said = CLASSES[game.label], CLASSES[game.answer.label]
     sure = f"{percent(game.answer.confidence)} sure"
     if game.flipped:
-        st.success(
-            f"**Flipped: {true} → {said}**, {sure}. Your first flip was try {game.first_flip}.",
-            icon=":material/bolt:",
-        )
-    elif game.line:
-        st.markdown(f"The model still says **{said}**, {sure}.")
-    else:
-        st.markdown(f"The model says **{said}**, {sure}. Click a pixel to change that.")
+        return f"**Flipped: {true} → {said}**, {sure}. Your first flip was try {game.first_flip}."
+    if game.line:
+        return f"The model still says **{said}**, {sure}."
+    return f"The model says **{said}**, {sure}. Click a pixel to change that."
 
 
 def _tries(count: int) -> str:

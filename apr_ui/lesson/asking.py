@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from apr_core.types import InputError
+from apr_ui.fresh import fresh
 from apr_ui.lesson.attendance import Attendance, Role
 from apr_ui.words import plain
 
@@ -51,4 +52,6 @@ def _draw(attendance: Attendance, question: str, choices: Mapping[str, str], rig
     for choice, words in choices.items():
         count = counts.get(choice, 0)
         mark = " :material/check:" if choice == right else ""
-        st.progress(count / total if total else 0.0, f"{words}: **{count}**{mark}")
+        told = f"{words}: **{count}**{mark}"
+        bar = fresh(f"classroom.tally-{question}-{choice}", told)
+        bar.progress(count / total if total else 0.0, told)

@@ -16,6 +16,7 @@ from apr_core.runs import AttackRequest, RunView
 from apr_core.types import InputError, Status
 from apr_ui.attention.view import ATTENTION, choose_explained_model, scenes_of, show_maps
 from apr_ui.classroom.seating import remember, remembered
+from apr_ui.fresh import fresh
 from apr_ui.hand.games import adopt_game, game_name
 from apr_ui.hand.view import play
 from apr_ui.lesson.asking import ask, tally
@@ -66,7 +67,8 @@ def _bet(attendance: Attendance) -> None:
     with words:
         image, label = attendance.picture
         sure = float(probabilities(attendance.plan.model, [image])[0][label])
-        st.markdown(f"The network is **{sure:.0%}** sure of **{CLASSES[label]}**.")
+        told = f"The network is **{sure:.0%}** sure of **{CLASSES[label]}**."
+        fresh("classroom.sure", told).markdown(told)
         ask(attendance, "bet", "Will one pixel change its mind?", BETS)
         tally(attendance, "bet", BETS)
 
@@ -254,9 +256,11 @@ def _quiz_question(attendance: Attendance, question: Question) -> None:
         return
     chosen = ask(attendance, name, f"**{question.text}**", choices)
     if chosen is not None and attendance.sees("answers"):
-        tell = st.success if chosen == right else st.warning
         told = "Right." if chosen == right else f"Rather: “{choices[right]}”."
-        tell(f"{told} {question.because}", icon=":material/lightbulb:")
+        words = f"{told} {question.because}"
+        place = fresh(f"classroom.{name}", words)
+        tell = place.success if chosen == right else place.warning
+        tell(words, icon=":material/lightbulb:")
 
 
 _SHOWS: dict[str, Show] = {

@@ -12,6 +12,7 @@ from apr_core.data.cifar10 import CLASSES
 from apr_core.defences.lattice_masking import Certificate, Verdict
 from apr_core.runs import BEHIND_LATTICE
 from apr_core.types import InputError
+from apr_ui.fresh import fresh
 from apr_ui.pictures import enlarge
 from apr_ui.proof.finding import Proof, Vote, find_proof, is_light
 from apr_ui.proof.words import ICONS, seal_words
@@ -83,7 +84,7 @@ def _whose(attacked: str, found: Certificate) -> str:
 
 def show_seal(words: str, found: Certificate, place: DeltaGenerator | None = None) -> None:
     """What is proven, in the colour that it has; `place` is a container, or the page itself."""
-    tell = getattr(place or st, TONES[found.verdict])
+    tell = getattr(fresh("app.seal", words, place), TONES[found.verdict])
     tell(words, icon=ICONS[found.verdict])
 
 

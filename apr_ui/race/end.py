@@ -12,6 +12,7 @@ from apr_core.data.cifar10 import CLASSES
 from apr_core.types import InputError
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.downloads import offer_files
+from apr_ui.fresh import fresh
 from apr_ui.proof.certificate import show_seal
 from apr_ui.proof.finding import find_proof, is_light
 from apr_ui.proof.words import seal_words
@@ -98,7 +99,8 @@ def _curves(runners: Sequence[Runner]) -> None:
 def _transfer(finished: Sequence[Runner], matrix: list[list[Cell]]) -> None:
     st.subheader("Do the edits carry over?", anchor=False)
     sentences = transfer_words(finished, matrix) or ["No attack broke its model."]
-    st.markdown("\n".join(f"- {sentence}" for sentence in sentences))
+    listed = "\n".join(f"- {sentence}" for sentence in sentences)
+    fresh("compare.transfer-words", listed).markdown(listed)
     st.plotly_chart(
         transfer_chart(finished, matrix),
         key="compare.transfer",

@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from apr_core.gallery import load_gallery
 from tests.browser.conftest import Server
+from tests.browser.translator import stale, translate
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
 HOLDS = next(entry for entry in load_gallery() if entry.kind == "survives")
@@ -49,6 +50,7 @@ def test_a_gallery_image_is_raced_watched_and_found_again(server: Server, page: 
     page.get_by_test_id(f"picker-{FLIP_NUMBER}").click()
     chosen = page.get_by_test_id("stMultiSelect").locator("[data-baseweb=tag], [data-tag]")
     models = page.get_by_role("combobox", name="Models that race")
+    expect(chosen).not_to_have_count(0)
     for left in range(chosen.count() - 1, 1, -1):
         models.press("Backspace")
         expect(chosen).to_have_count(left)
@@ -114,12 +116,15 @@ def test_the_files_arrive(server: Server, page: Page, tmp_path: Path) -> None:
 
 
 def test_a_race_can_be_cancelled(server: Server, page: Page) -> None:
+    translate(page)
     page.goto(server.url + link(index=HOLDS.index, generations=1000, stop="budget"))
     expect(page.get_by_test_id("player").first).not_to_have_attribute("data-frames", "0")
     page.get_by_role("button", name="Cancel", exact=True).click()
     ended = re.compile(r"Cancelled: (No defence, APR|APR, No defence)\.")
     expect(page.get_by_text(ended)).to_be_visible()
     expect_statuses(page, ["cancelled", "cancelled"])
+    expect(page.get_by_text("cancelled after")).to_have_count(2)
+    assert stale(page) == []
     expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
     player = page.get_by_test_id("player").first
     reached = player.get_attribute("data-generation")

@@ -16,6 +16,7 @@ from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import from_png
 from apr_core.gallery import load_gallery
 from tests.browser.conftest import PATIENT, Server
+from tests.browser.translator import stale, translate
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
 WINNER = FLIP.outcome.edits[0]
@@ -101,6 +102,20 @@ def test_a_pixel_is_clicked_the_bars_move_and_the_known_one_wins(
         page.get_by_role("button", name="CSV").click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
     assert [row["flipped"] for row in rows] == ["no", "yes"]
+
+
+def test_a_translated_page_keeps_up_with_the_game(server: Server, page: Page) -> None:
+    translate(page)
+    open_board(page, server)
+    for count, place in enumerate((3, 9, 15), start=1):
+        click_pixel(page, place, place)
+        expect_tries(page, count)
+    expect(page.get_by_text("The model still says")).to_be_visible()
+    expect(page.get_by_text("3 tries", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Start over").click()
+    expect_tries(page, 0)
+    expect(page.get_by_text("Click a pixel to change that")).to_be_visible()
+    assert stale(page) == []
 
 
 def test_a_game_is_played_by_keyboard_alone(server: Server, page: Page) -> None:

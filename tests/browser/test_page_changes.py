@@ -6,6 +6,7 @@ from playwright.sync_api import Page, expect
 
 from apr_ui.page_table import page_entry
 from tests.browser.conftest import Server
+from tests.browser.translator import stale, translate
 
 WALK = ("hand", "compare", "attention", "attack", "start", "hand")
 
@@ -19,10 +20,12 @@ def go(page: Page, key: str) -> None:
 
 
 def test_a_walk_through_the_pages_changes_nothing(server: Server, page: Page) -> None:
+    translate(page)
     page.goto(f"{server.url}/attack")
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     for key in WALK:
         go(page, key)
+        assert stale(page) == []
     page.get_by_text("Picture and model", exact=True).click()
     expect(page.get_by_role("radio", name="Gallery")).to_be_checked()
     page.get_by_text("CIFAR-10", exact=True).click()
