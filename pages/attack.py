@@ -20,7 +20,7 @@ from apr_ui.proof.certificate import offer_certificate
 from apr_ui.proof.truth import offer_map
 from apr_ui.resources import cards, service
 from apr_ui.stage import headline, preview, show_end, subject, watch
-from apr_ui.state import cancel_runs, current_run, open_run, start_run
+from apr_ui.state import cancel_runs, current_run, forget_run, open_run, start_run
 from apr_ui.words import plain
 
 
@@ -106,7 +106,7 @@ def share(request: AttackRequest) -> None:
 
 
 begin_page("attack")
-follow_address("attack", open_link)
+follow_address("attack", open_link, forget_run)
 begin_planned()
 stage, panel = st.columns([3, 2], gap="large")
 with panel:
