@@ -77,7 +77,7 @@ def begin_planned() -> None:
 def offers(view: RunView) -> None:
     """What to try next, by how the run ended."""
     request, outcome = view.request, view.outcome
-    if outcome is None:
+    if outcome is None or view.unwatched:
         if st.button("Run it again, same seed", key="attack.again", icon=":material/replay:"):
             begin(partial(replace, request))
         return
