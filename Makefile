@@ -35,7 +35,8 @@ cluster: $(VENV)/.cluster-ready  ## the same, its candidates scored by replicas 
 
 serve: $(VENV)/.run-ready  ## serve a room, as deploy/README.md says: HOST, PORT, NAME, HOSTS
 	$(BIN)/streamlit run app.py --server.address $(HOST) --server.port $(PORT) \
-	  --browser.serverAddress $(NAME) $(foreach name,$(sort $(HOSTS)),--server.allowedHosts $(name))
+	  --browser.serverAddress $(NAME) \
+	  $(foreach name,$(sort 127.0.0.1 localhost $(HOSTS)),--server.allowedHosts $(name))
 
 test: $(VENV)/.test-ready  ## ruff, mypy and the tests, but for those that take long
 	$(TOGETHER) check test-browser test-rest

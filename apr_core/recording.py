@@ -23,7 +23,7 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, Walk, to_edits
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.sample import ASSETS
-from apr_core.runs import AttackRequest, Phase, RunView
+from apr_core.runs import AttackRequest, RunView
 from apr_core.service import AttackService
 from apr_core.types import InputError
 from apr_core.version import versions
@@ -31,6 +31,8 @@ from apr_core.version import versions
 FORMAT = 1
 START_RUN = ASSETS / "start-run.json"
 """The run that plays on the Start page."""
+UNWATCHED = "unwatched"
+"""The status of a run that was cut short because nobody looked at it."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,9 @@ def record(view: RunView, first: int = 0) -> dict[str, Any]:
 
 def status_of(view: RunView) -> str:
     """The run in one word, for the player: its phase, or how it ended."""
-    if view.outcome is not None:
-        return view.outcome.status.value
-    return "cancelled" if view.phase is Phase.FAILED else view.phase.value
+    if view.unwatched:
+        return UNWATCHED
+    return view.phase.value if view.outcome is None else view.outcome.status.value
 
 
 @lru_cache(maxsize=2048)

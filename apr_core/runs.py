@@ -246,6 +246,8 @@ class View(Generic[Asked, Seen, Came]):
         wait: seconds until it starts, by how long runs took of late; None while unknown.
         seconds: of searching so far.
         seconds_left: at the pace so far, to the end of the budget; None while unknown.
+        unwatched: whether it was cut short because nobody had looked at it for a while, as when a
+            connection is lost. An attack's outcome is `Status.CANCELLED` then too.
     """
 
     request: Asked
@@ -257,6 +259,7 @@ class View(Generic[Asked, Seen, Came]):
     wait: float | None = None
     seconds: float = 0.0
     seconds_left: float | None = None
+    unwatched: bool = False
 
     @property
     def live(self) -> bool:

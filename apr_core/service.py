@@ -199,8 +199,8 @@ class AttackService:
         """Mark the runs whose callers are gone."""
         oldest = time.monotonic() - self._idle_seconds
         for run in self._runs.values():
-            if run.view.live and run.seen < oldest:
-                run.cancelled = True
+            if run.view.live and not run.cancelled and run.seen < oldest:
+                run.cancelled = run.unwatched = True
 
     def _admit(self) -> list[Run]:
         """The runs to step, those that waited longest first, and a place for each that waits."""
@@ -218,8 +218,9 @@ class AttackService:
         groups: dict[str, list[Run]] = {}
         for run in runs:
             self._begin(run)
-            if run.cancelled and run.work is not None:
+            if run.cancelled and run.work is not None and run.work.live:
                 run.work.cancel()
+                run.view = replace(run.view, unwatched=run.unwatched)
             if run.work is not None and run.work.live:
                 groups.setdefault(run.view.request.model, []).append(run)
         scored = {id(run) for members in groups.values() for run in members}

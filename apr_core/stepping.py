@@ -21,7 +21,10 @@ TROUBLE = (Exception, SystemExit)
 
 @dataclass
 class Run:
-    """A run as the service holds it; `claims` are tokens, with when each was last seen."""
+    """A run as the service holds it; `claims` are tokens, with when each was last seen.
+
+    It ends where it is once it is `cancelled`: by a person, or, if it is `unwatched`, by nobody.
+    """
 
     view: View[Any, Any, Any]
     claims: dict[str, float] = field(default_factory=dict)
@@ -29,6 +32,7 @@ class Run:
     began: float = 0.0
     work: Work | None = None
     cancelled: bool = False
+    unwatched: bool = False
 
 
 Fail = Callable[[Run, BaseException], None]

@@ -5,26 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from apr_core.types import InputError
 from apr_ui.words import plain
 
 
-def follow_address(page: str, do: Callable[[dict[str, str]], None]) -> None:
+def follow_address(
+    page: str,
+    do: Callable[[dict[str, str]], None],
+    forget: Callable[[], None] = lambda: None,
+) -> None:
     """Do what the address asks for, once; where that cannot be done, say so.
+
+    The browser's Back may lead to the page's bare address. The page then shows what it showed
+    there: nothing that an address names. If it wrote the later address again, Back would seem to
+    do nothing.
 
     Args:
         page: what the page's keys begin with.
         do: takes the query parameters, of which there is one at least; raises InputError.
+        forget: drops what the address named; Forward brings the address back, which finds it.
     """
     params = st.query_params.to_dict()
-    if not params or params == st.session_state.get(f"{page}.address"):
+    if params == st.session_state.get(f"{page}.address", {}):
         return
     st.session_state[f"{page}.address"] = params
+    if not params:
+        if by_history():
+            forget()
+        return
     try:
         do(params)
     except InputError as error:
         st.error(plain(error), icon=":material/link_off:")
+
+
+def by_history() -> bool:
+    """Whether the browser's Back or Forward led to this run of the page."""
+    context = get_script_run_ctx()
+    return context is not None and context.is_history_navigation
 
 
 def keep_address(page: str, params: Mapping[str, str]) -> None:

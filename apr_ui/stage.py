@@ -117,6 +117,17 @@ def headline(view: RunView) -> None:
     elif outcome.status is Status.SURVIVED:
         words = f"**Survived {spent}.** {_closest(outcome)}"
         fresh("stage.headline", words).info(words, icon=":material/shield:")
+    elif outcome.status is Status.SKIPPED:
+        st.warning(
+            f"Not attacked: it is to become {true}, its own class. Choose another to turn it into.",
+            icon=":material/help:",
+        )
+    elif view.unwatched:
+        st.info(
+            f"Ended after {spent}: nobody had looked at it for a while, as when a connection is "
+            "lost. Start it again to have it searched to the end.",
+            icon=":material/visibility_off:",
+        )
     else:
         st.info(f"Cancelled after {spent}.", icon=":material/stop_circle:")
 

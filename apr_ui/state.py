@@ -63,6 +63,12 @@ def open_run(request: AttackRequest) -> CurrentRun:
     return run
 
 
+def forget_run() -> None:
+    """Show no run; it goes on while anybody looks at it, and is found again by its address."""
+    st.session_state.pop(_RUN, None)
+    st.session_state.pop(_PICTURE, None)
+
+
 def cancel_runs(*tickets: Ticket) -> None:
     """Cancel runs, and say so if somebody keeps one of them going."""
     for ticket in tickets:

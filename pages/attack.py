@@ -21,7 +21,7 @@ from apr_ui.proof.certificate import offer_certificate
 from apr_ui.proof.truth import offer_map
 from apr_ui.resources import cards, service
 from apr_ui.stage import headline, preview, show_end, subject, watch
-from apr_ui.state import cancel_runs, current_run, open_run, start_run
+from apr_ui.state import cancel_runs, current_run, forget_run, open_run, start_run
 from apr_ui.words import plain
 
 
@@ -78,7 +78,7 @@ def begin_planned() -> None:
 def offers(view: RunView) -> None:
     """What to try next, by how the run ended."""
     request, outcome = view.request, view.outcome
-    if outcome is None:
+    if outcome is None or view.unwatched:
         if st.button("Run it again, same seed", key="attack.again", icon=":material/replay:"):
             begin(partial(replace, request))
         return
@@ -107,7 +107,7 @@ def share(request: AttackRequest) -> None:
 
 
 begin_page("attack")
-follow_address("attack", open_link)
+follow_address("attack", open_link, forget_run)
 begin_planned()
 stage, panel = st.columns([3, 2], gap="large")
 with panel:

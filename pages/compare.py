@@ -22,6 +22,7 @@ from apr_ui.race.view import (
     cancel_race,
     choose_models,
     current_race,
+    forget_race,
     requests_for,
     requests_of,
     start_race,
@@ -84,7 +85,7 @@ def share(race: Race) -> None:
 
 
 begin_page("compare")
-follow_address("compare", open_link)
+follow_address("compare", open_link, forget_race)
 buttons = st.container(horizontal=True)
 with st.expander("Picture, models and settings", expanded=not any_race(), icon=":material/tune:"):
     left, right = st.columns(2, gap="large")

@@ -12,7 +12,7 @@ from apr_core.types import InputError
 from apr_ui.address import follow_address, keep_address
 from apr_ui.controls import Choice, choose_model, choose_picture, make_request
 from apr_ui.frame import begin_page
-from apr_ui.hand.link import address_of, open_link, share
+from apr_ui.hand.link import address_of, forget_game, open_link, share
 from apr_ui.hand.rematch import offer_search, show_search
 from apr_ui.hand.view import play
 from apr_ui.stage import preview
@@ -20,8 +20,9 @@ from apr_ui.words import plain
 
 
 def follow(index: int, game: Game) -> None:
-    """What goes with every try."""
-    keep_address("hand", address_of(game, index))
+    """What goes with every try; before the first, a bare address names all that there is."""
+    if game.queries or st.query_params:
+        keep_address("hand", address_of(game, index))
     offer_search(game, index)
 
 
@@ -43,7 +44,7 @@ def board(choice: Choice, model: str) -> None:
 
 
 begin_page("hand")
-follow_address("hand", open_link)
+follow_address("hand", open_link, forget_game)
 with st.expander("Picture and model", icon=":material/image:"):
     pictures, models = st.columns([3, 2], gap="large")
     with pictures:

@@ -59,10 +59,12 @@ def current_game(page: str, place: str) -> Game | None:
 
 def keep_game(page: str, place: str, game: Game) -> Game:
     """Put a game in the place of what stood there, and return it."""
-    name = game_name(page, place) or secrets.token_urlsafe(9)
-    _own(page)[place] = name, game
-    book().keep(name, place, game)
-    return game
+    return _put(page, place, game_name(page, place) or secrets.token_urlsafe(9), game)
+
+
+def leave_game(page: str, place: str) -> None:
+    """Begin anew at a place; the game that stood there is found again by its name."""
+    _own(page).pop(place, None)
 
 
 def game_name(page: str, place: str) -> str:
@@ -75,10 +77,26 @@ def adopt_game(page: str, name: str) -> Game | None:
     """Go on with the game of a name, as one's own from here on; None if it is not in memory.
 
     Whoever else holds the name goes on with theirs: a game is a value, and this copy gets a new
-    name.
+    name. A name that the session gave itself stays.
     """
     found = book().find(name)
-    return keep_game(page, *found) if found else None
+    if found is None:
+        return None
+    place, game = found
+    return _put(page, place, name if name in _names(page) else secrets.token_urlsafe(9), game)
+
+
+def _put(page: str, place: str, name: str, game: Game) -> Game:
+    _names(page).add(name)
+    _own(page)[place] = name, game
+    book().keep(name, place, game)
+    return game
+
+
+def _names(page: str) -> set[str]:
+    """Every name that the session gave a game."""
+    names: set[str] = st.session_state.setdefault(f"{page}.names", set())
+    return names
 
 
 def _own(page: str) -> dict[str, tuple[str, Game]]:

@@ -12,7 +12,7 @@ from apr_core.data.images import OWN_PICTURE
 from apr_core.runs import BEHIND_LATTICE, AttackRequest
 from apr_core.types import InputError
 from apr_ui.controls import show_request
-from apr_ui.hand.games import adopt_game, game_name
+from apr_ui.hand.games import adopt_game, game_name, leave_game
 from apr_ui.hand.rematch import run_on, start_search
 from apr_ui.permalink import from_params, to_params
 from apr_ui.resources import check_known, service
@@ -24,12 +24,23 @@ def open_link(params: dict[str, str]) -> None:
     Raises:
         InputError: there is no such game, or it cannot be played.
     """
+    _leave_shown()
     request = _asked_for(params)
     if request is None:
         return
     show_request(request)
     st.session_state["hand.pixels"] = request.config.pixels
     _search_again(params)
+
+
+def forget_game() -> None:
+    """Show no tries and no search; both are found again by their address."""
+    _leave_shown()
+    st.session_state.pop("hand.search", None)
+
+
+def _leave_shown() -> None:
+    leave_game("hand", st.session_state.get("hand.place", ""))
 
 
 def _asked_for(params: dict[str, str]) -> AttackRequest | None:
@@ -62,10 +73,12 @@ def _check(request: AttackRequest) -> None:
 
 
 def _search_again(params: dict[str, str]) -> None:
-    """Join the search that the address names, if it is still in memory."""
+    """Join the search that the address names, if it is still in memory; else show none."""
     view = service().view(params["run"]) if "run" in params else None
     if view is not None and isinstance(view.request, AttackRequest):
         start_search(view.request, "hand")
+    else:
+        st.session_state.pop("hand.search", None)
 
 
 def address_of(game: Game, index: int) -> dict[str, str]:

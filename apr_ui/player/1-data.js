@@ -148,11 +148,22 @@ const HEADLINES = {
   },
   survived: (player) => `Survived ${counted.format(player.data.max_queries)} queries${closestText(player)}`,
   cancelled: (player) => `Cancelled${closestText(player)}`,
+  unwatched: (player) => `Ended early, as nobody was watching${closestText(player)}`,
+  failed: (player) => `Broke off${closestText(player)}`,
   misclassified: (player) => `Nothing to attack: the model already takes this ${trueName(player)} for something else`,
+  skipped: (player) => `Nothing to attack: the target is ${trueName(player)}, the picture's own class`,
 };
 
 // The compact mode's one line: the generation, or why there is none.
-const NO_FRAME = { queued: "Waiting", running: "Starting", cancelled: "Cancelled", misclassified: "Not attacked" };
+const NO_FRAME = {
+  queued: "Waiting",
+  running: "Starting",
+  cancelled: "Cancelled",
+  unwatched: "Ended early",
+  failed: "Broke off",
+  misclassified: "Not attacked",
+  skipped: "Not attacked",
+};
 
 function compactText({ data }, frame) {
   return frame ? `Generation ${frame.generation} of ${data.generations}` : (NO_FRAME[data.status] ?? data.status);

@@ -7,7 +7,17 @@ import streamlit as st
 
 from apr_ui.player.assets import asset
 
-Status = Literal["queued", "running", "flipped", "survived", "cancelled", "misclassified"]
+Status = Literal[
+    "queued",
+    "running",
+    "flipped",
+    "survived",
+    "cancelled",
+    "unwatched",
+    "failed",
+    "misclassified",
+    "skipped",
+]
 
 
 class Pixels(TypedDict):

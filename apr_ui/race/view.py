@@ -133,6 +133,12 @@ def current_race(picture: str) -> Race | None:
     return race if picture in ("", started_on) else None
 
 
+def forget_race() -> None:
+    """Show no race; its runs go on while anybody looks, and are found again by its address."""
+    st.session_state.pop(_RACE, None)
+    st.session_state.pop(_PICTURE, None)
+
+
 def any_race() -> bool:
     """Whether the session has one, on this picture or another."""
     return _RACE in st.session_state

@@ -24,8 +24,8 @@ ENDED = {
     Status.MISCLASSIFIED: "misread already",
     Status.SKIPPED: "not attacked",
 }
-FAILED = "failed"
-_ORDER = (*ENDED.values(), FAILED)
+UNWATCHED, FAILED = "not watched", "failed"
+_ORDER = (*ENDED.values(), UNWATCHED, FAILED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,9 @@ class Runner:
         """How its run ended, in a word or two; "" while it is live."""
         if self.view.live:
             return ""
-        return ENDED[self.view.outcome.status] if self.view.outcome else FAILED
+        if self.view.outcome is None:
+            return FAILED
+        return UNWATCHED if self.view.unwatched else ENDED[self.view.outcome.status]
 
     @property
     def fell(self) -> bool:
@@ -71,6 +73,8 @@ def in_finish_order(runners: Sequence[Runner]) -> list[Runner]:
 
 def status_words(view: RunView) -> str:
     """The run in a few words, whether it is live or has ended."""
+    if view.outcome is not None and view.unwatched:
+        return f"ended after {view.outcome.queries:,} queries: nobody was watching"
     if view.outcome is not None:
         return _outcome_words(view.outcome)
     if view.phase is Phase.FAILED:
@@ -109,7 +113,9 @@ def news(runners: Sequence[Runner]) -> str:
     for ended, words in (
         (ENDED[Status.SURVIVED], "Survived"),
         (ENDED[Status.MISCLASSIFIED], "Misread the picture already, and were not attacked"),
+        (ENDED[Status.SKIPPED], "Not attacked, as the target is the picture's own class"),
         (ENDED[Status.CANCELLED], "Cancelled"),
+        (UNWATCHED, "Ended early, as nobody was watching"),
         (FAILED, "Failed"),
     ):
         names = [runner.name for runner in ranked if runner.ended == ended]

@@ -4,11 +4,14 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import apr_ui.player as package
-from apr_core.recording import START_RUN, load_recording
+from apr_core.recording import START_RUN, UNWATCHED, load_recording
+from apr_core.runs import Phase
+from apr_core.types import Status
 from apr_ui.player.assets import asset
 from apr_ui.player.standalone import standalone_page
 
@@ -49,6 +52,16 @@ def test_nothing_is_fetched(word):
 @pytest.mark.parametrize("word", ["innerHTML", "outerHTML", "insertAdjacentHTML", "eval("])
 def test_data_never_becomes_markup(word):
     assert word not in JS
+
+
+def test_every_status_has_its_words():
+    """Case 16: also of runs that ended and that nobody cancelled."""
+    words = JS.partition("const HEADLINES = {")[2].partition("\n};")[0]
+    alone = JS.partition("const NO_FRAME = {")[2].partition("};")[0]
+    told, alone = (set(re.findall(r"^  (\w+):", text, re.MULTILINE)) for text in (words, alone))
+    live = {Phase.QUEUED, Phase.RUNNING}
+    assert told == {*live, Phase.FAILED, *Status, UNWATCHED} == set(get_args(package.Status))
+    assert alone == told - {Status.FLIPPED, Status.SURVIVED}
 
 
 @pytest.mark.parametrize("test_id", TEST_IDS)

@@ -355,6 +355,8 @@ def runners() -> list[Runner]:
         Runner("Strong", ended(VANILLA, Status.SURVIVED, 280, true_after=0.8)),
         Runner("Late", ended(VANILLA, Status.FLIPPED, 200)),
         Runner("Given up", ended(VANILLA, Status.CANCELLED, 80)),
+        Runner("Left", replace(ended(VANILLA, Status.CANCELLED, 120), unwatched=True)),
+        Runner("Own class", ended(VANILLA, Status.SKIPPED, 0, target=3)),
         Runner("Shaky", ended(VANILLA, Status.SURVIVED, 280, true_after=0.5)),
         Runner("Early", ended(APR, Status.FLIPPED, 40)),
         Runner("As late", ended(APR, Status.FLIPPED, 200)),
@@ -364,20 +366,22 @@ def runners() -> list[Runner]:
 def test_those_that_fell_first_come_first(runners) -> None:
     ranked = [runner.name for runner in in_finish_order(runners)]
     assert ranked == [
-        "Early", "Late", "As late", "Shaky", "Strong", "Given up", "Wrong", "Failed",
+        "Early", "Late", "As late", "Shaky", "Strong", "Given up", "Wrong", "Own class", "Left",
+        "Failed",
     ]  # fmt: skip
     table = as_table(runners)
     assert list(table["Model"]) == ranked
     assert list(table["Fell"].dropna()) == [1, 2, 2]
     again = pd.read_csv(io.StringIO(table.to_csv(index=False)))
-    assert list(again["Queries"].fillna(-1)) == [40, 200, 200, 280, 280, 80, 0, -1]
+    assert list(again["Queries"].fillna(-1)) == [40, 200, 200, 280, 280, 80, 0, 0, 120, -1]
 
 
 def test_every_ending_is_told_in_words(runners) -> None:
     words = {runner.name: status_words(runner.view) for runner in runners}
     assert {name: figures(said) for name, said in words.items()} == {
         "Failed": [], "Wrong": [], "Strong": ["280", "80%"], "Late": ["200"], "Given up": ["80"],
-        "Shaky": ["280", "50%"], "Early": ["40"], "As late": ["200"],
+        "Shaky": ["280", "50%"], "Early": ["40"], "As late": ["200"], "Left": ["120"],
+        "Own class": [],
     }  # fmt: skip
     named = {"Early": "dog", "Strong": "cat", "Wrong": "bird", "Failed": "Oh."}
     assert all(name in words[runner] for runner, name in named.items())
@@ -386,10 +390,13 @@ def test_every_ending_is_told_in_words(runners) -> None:
     running = replace(queued, phase=Phase.RUNNING)
     assert figures(status_words(running)) == ["0", "280"]
     told = news(runners)
-    assert figures(told)[:4] == ["3", "8", "40", "200"]
+    assert figures(told)[:4] == ["3", "10", "40", "200"]
     places = [told.index(name) for name in ("Early", "Late", "Shaky", "Strong")]
     assert places == sorted(places)
-    assert "Wrong" in told
+    assert all(runner.name in told for runner in runners)
+    cancelled = {name for name, said in words.items() if "cancel" in said}
+    assert cancelled == {"Given up"}  # case 16: nobody cancelled the one that was left
+    assert [runner.name for runner in runners if "cancel" in runner.ended] == ["Given up"]
 
 
 def test_models_that_share_a_defence_go_by_their_own_names() -> None:

@@ -17,6 +17,7 @@ from apr_core.archive.store import Archive
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.truth_map import TruthMap
 from apr_core.defences.lattice_masking import LatticeMasking, behind_lattice
+from apr_core.recording import UNWATCHED, status_of
 from apr_core.runs import BEHIND_LATTICE, AttackRequest, MapRequest, Phase, RunView
 from apr_core.scorers import load_scorer
 from apr_core.service import CLAIM_SECONDS, AttackService
@@ -212,6 +213,7 @@ def test_cancel_takes_effect_within_a_generation(serve, gated, request_for) -> N
     view = end_of(service, ticket.run_id)
     assert view.phase is Phase.ENDED
     assert view.outcome.status is Status.CANCELLED
+    assert not view.unwatched
     assert len(view.snapshots) == 4
     assert view.outcome.queries == 4 * LONG.population
     assert view.error == ""
@@ -534,6 +536,7 @@ def test_cancelling_a_run_that_waits_ends_it_before_the_others(serve, gated, req
 
 
 def test_a_run_that_nobody_views_is_ended(serve, gated, request_for, monkeypatch) -> None:
+    """Case 16: nobody cancelled it, and what came of it says so."""
     clock = Clock()
     monkeypatch.setattr("apr_core.service.time", clock)
     service = serve({"m": gated}, idle_seconds=0.5)
@@ -545,7 +548,26 @@ def test_a_run_that_nobody_views_is_ended(serve, gated, request_for, monkeypatch
         service.view(viewed.run_id)
     gated.let(2)
     assert service.view(left.run_id).outcome.status is Status.CANCELLED
+    assert service.view(left.run_id).unwatched
+    assert status_of(service.view(left.run_id)) == UNWATCHED
     assert service.view(viewed.run_id).phase is Phase.RUNNING
+    assert not service.view(viewed.run_id).unwatched
+
+
+def test_a_run_that_was_cancelled_and_then_left_was_cancelled(
+    serve, gated, request_for, monkeypatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("apr_core.service.time", clock)
+    service = serve({"m": gated}, idle_seconds=0.5)
+    ticket = service.submit(request_for(config=LONG))
+    gated.wait()
+    assert service.cancel(ticket.run_id, ticket.token)
+    clock.now += 1
+    gated.let_all()
+    until(service, lambda: not service._any_live())
+    assert service.view(ticket.run_id).outcome.status is Status.CANCELLED
+    assert not service.view(ticket.run_id).unwatched
 
 
 def test_a_reaped_run_starts_anew_though_its_ticket_was_given_up_late(
@@ -559,10 +581,11 @@ def test_a_reaped_run_starts_anew_though_its_ticket_was_given_up_late(
     clock.now += 1
     gated.let_all()
     until(service, lambda: not service._any_live())  # a view would keep it going
-    assert service.view(ticket.run_id).outcome.status is Status.CANCELLED
+    assert service.view(ticket.run_id).unwatched
     service.cancel(ticket.run_id, ticket.token)
     again = service.submit(request_for())
     assert end_of(service, again.run_id).outcome.status is not Status.CANCELLED
+    assert not service.view(again.run_id).unwatched
 
 
 def test_a_misclassified_image_ends_without_snapshots(serve, linear_model, request_for) -> None:
