@@ -267,4 +267,4 @@ def default_chunk(device: torch.device) -> int:
 
 def as_input(images: Tensor) -> Tensor:
     """uint8 (N, C, H, W) -> float in [0, 1], channels last; what a PNG reader would make of it."""
-    return images.to(torch.float32).div(255).contiguous(memory_format=torch.channels_last)
+    return images.to(torch.float32, copy=True, memory_format=torch.channels_last).div_(255)
