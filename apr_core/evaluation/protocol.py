@@ -200,6 +200,7 @@ def _fill(journal: Journal, setting: Setting, workers: Workers) -> list[str]:
         journal.add(missing, earlier.seconds * len(missing) / len(earlier.verdicts))
     workers.wait()
     journal.read()
+    workers.wait()  # who reads on while another writes would deal otherwise
     return earlier.sources
 
 

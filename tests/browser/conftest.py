@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests import processes
 from tests.conftest import PATIENCE, wait_until
@@ -145,3 +145,14 @@ def page(chromium: Browser) -> Iterator[Page]:
     context.close()
     assert raised == []
     assert abroad == []
+
+
+def expect_side_by_side(boxes: Locator) -> None:
+    """Wait until the first two have the same top: a page may still be finding its layout."""
+    top = "boxes => boxes.slice(0, 2).map(box => Math.round(box.getBoundingClientRect().top))"
+
+    def beside() -> bool:
+        tops = boxes.evaluate_all(top)
+        return len(tops) == 2 and len(set(tops)) == 1
+
+    wait_until(beside)

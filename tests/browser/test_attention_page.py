@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, expect_side_by_side
 
 QUICK = "/attention?model=cifar10-resnet20-apr&index=0&methods=attention,saliency"
 SIDE = 32
@@ -168,8 +168,4 @@ def test_both_pages_fit_a_phone(server: Server, page: Page) -> None:
         page.goto(server.url + address)
         expect(page.get_by_text(last).first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        maps = page.get_by_role("application")
-        first, second = maps.nth(0).bounding_box(), maps.nth(1).bounding_box()
-        assert first is not None
-        assert second is not None
-        assert first["y"] == second["y"]  # beside each other, to be compared
+        expect_side_by_side(page.get_by_role("application"))  # to be compared

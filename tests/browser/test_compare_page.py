@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from apr_core.gallery import load_gallery
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, expect_side_by_side
 from tests.browser.translator import stale, translate
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
@@ -150,9 +150,7 @@ def test_nothing_is_wider_than_a_phone(server: Server, page: Page, scheme: str) 
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     expect(page.get_by_test_id("player-canvas")).to_have_count(2)
-    canvases = page.get_by_test_id("player-canvas").all()
-    tops = {round(canvas.bounding_box()["y"]) for canvas in canvases}
-    assert len(tops) == 1, "two small pictures stand side by side"
+    expect_side_by_side(page.get_by_test_id("player-canvas"))
     width = page.evaluate(
         "Math.max(...[...document.querySelectorAll('[data-testid=stMain] :is(canvas, p, h1, h3)')]"
         ".filter(e => !e.closest('[data-testid=stDataFrame]'))"

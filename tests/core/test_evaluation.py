@@ -46,6 +46,7 @@ from apr_core.evaluation.record import Record, levels_of, load_records, save_rec
 from apr_core.external import load_external
 from apr_core.models import Classifier, build_model
 from apr_core.models.resnet import ResNet
+from apr_core.training.workers import Workers
 from apr_core.types import InputError
 from apr_core.version import ATTACK_VERSION
 from apr_core.zoo import Card, save_checkpoint
@@ -677,6 +678,28 @@ def test_there_is_no_rate_of_no_image(results: Path) -> None:
     assert Record.from_json(json.dumps(old)) == record
 
 
+def test_no_worker_writes_while_another_reads_what_is_left_to_do(
+    subject: Subject, results: Path, monkeypatch
+) -> None:
+    told: list[str] = []
+
+    class Watched(Workers):
+        def wait(self) -> None:
+            told.append("wait")
+
+    def watch(name: str) -> None:
+        real = getattr(journal.Journal, name)
+        monkeypatch.setattr(
+            journal.Journal, name, lambda *given, **more: told.append(name) or real(*given, **more)
+        )
+
+    watch("read")
+    watch("add")
+    evaluate(subject, setting_for(subject, "top-gradient", images=9), workers=Watched())
+    first = told.index("add")
+    assert told[first - 2 : first] == ["read", "wait"]
+
+
 def test_two_processes_share_the_images(zoo: str, results: Path, tmp_path: Path) -> None:
     command = ["evaluate", "--model", zoo, "--images", "45", "--attack", "top-gradient",
                "--device", "cpu"]  # fmt: skip
@@ -688,7 +711,7 @@ def test_two_processes_share_the_images(zoo: str, results: Path, tmp_path: Path)
         cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE,
         check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, done.stderr
     (together,), _ = load_records()
     assert together.date >= alone.date
     expected = stable(replace(alone, hardware="", levels=(), verdicts=()))
