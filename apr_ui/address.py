@@ -8,7 +8,10 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from apr_core.types import InputError
+from apr_ui.lasting import visit
 from apr_ui.words import plain
+
+_REPLACED = "app.replaced-address"
 
 
 def follow_address(
@@ -30,6 +33,8 @@ def follow_address(
     params = st.query_params.to_dict()
     if params == st.session_state.get(f"{page}.address", {}):
         return
+    if st.session_state.get(_REPLACED) == (visit(), params) and not by_history():
+        return  # the browser asked for this run before the newer address had reached it
     st.session_state[f"{page}.address"] = params
     if not params:
         if by_history():
@@ -50,5 +55,7 @@ def by_history() -> bool:
 def keep_address(page: str, params: Mapping[str, str]) -> None:
     """Let the address name what the page shows, so that a reload finds it again."""
     st.session_state[f"{page}.address"] = dict(params)
-    if st.query_params.to_dict() != params:
+    before = st.query_params.to_dict()
+    if before != params:
+        st.session_state[_REPLACED] = visit(), before
         st.query_params.from_dict(params)

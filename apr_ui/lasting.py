@@ -13,7 +13,13 @@ def enter(page: str) -> None:
     """Note which page runs, before it draws any widget."""
     if st.session_state.get(_PAGE) != page:
         st.session_state[_PAGE] = page
-        st.session_state[_VISIT] = st.session_state.get(_VISIT, 0) + 1
+        st.session_state[_VISIT] = visit() + 1
+
+
+def visit() -> int:
+    """Counts how often the session has come to a page from another one."""
+    count: int = st.session_state.get(_VISIT, 0)
+    return count
 
 
 def lasting(key: str, first: Any = None) -> dict[str, Any]:
@@ -28,11 +34,10 @@ def lasting(key: str, first: Any = None) -> dict[str, Any]:
         first: its value before a person or a link has given it one; None for the widget's own.
     """
     drawn: dict[str, int] = st.session_state.setdefault(_DRAWN, {})
-    visit = st.session_state.get(_VISIT, 0)
     if key not in st.session_state:
         if first is not None:
             st.session_state[key] = first
-    elif drawn.get(key) != visit:
+    elif drawn.get(key) != visit():
         st.session_state[key] = st.session_state[key]
-    drawn[key] = visit
+    drawn[key] = visit()
     return {"key": key, "persist_state": "session"}

@@ -71,6 +71,21 @@ def test_the_menu_brings_the_run_back() -> None:
     assert address_of(app) == params
 
 
+def test_an_address_that_was_just_replaced_is_not_followed_again() -> None:
+    """The browser may ask for a run before the newer address has reached it."""
+    app = open_page(**link())
+    replaced = address_of(app)
+    try_by_hand(app, FIRST)
+    named = address_of(app)
+    assert named != replaced
+    app.query_params.clear()
+    for name, value in replaced.items():
+        app.query_params[name] = value
+    app.run()
+    assert [tried.edits for tried in game_of(app).tries] == [(FIRST,)]
+    assert address_of(app) == named
+
+
 def test_by_hand_has_no_address_before_the_first_try() -> None:
     app = open_page()
     assert address_of(app) == {}
