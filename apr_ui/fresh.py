@@ -32,3 +32,8 @@ def fresh(place: str, text: str, within: DeltaGenerator | None = None) -> DeltaG
         both.empty()
     st.session_state[name] = text, seat
     return chosen
+
+
+def fresh_markdown(place: str, text: str) -> None:
+    """Write a text that changes, where the script is; arguments as `fresh` takes them."""
+    fresh(place, text).markdown(text)

@@ -13,7 +13,7 @@ from apr_core.types import InputError, Status
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.controls import Choice
 from apr_ui.downloads import offer_files
-from apr_ui.fresh import fresh
+from apr_ui.fresh import fresh, fresh_markdown
 from apr_ui.pictures import alt_text, animation, enlarge, magnified, ringed
 from apr_ui.player import player
 from apr_ui.player.data import player_data
@@ -42,7 +42,7 @@ def preview(choice: Choice | None, model: str) -> None:
     else:
         leading = int(answer.argmax())
         words = f"The model says **{CLASSES[leading]}**, {float(answer[leading]):.0%} sure."
-        fresh("stage.preview", words).markdown(words)
+        fresh_markdown("stage.preview", words)
     seen = enlarge(choice.image, PREVIEW_SCALE)
     if choice.original is None:
         st.image(seen, width=seen.width, caption=choice.caption, alt=choice.caption)
@@ -93,10 +93,16 @@ def subject(request: AttackRequest) -> str:
 
 def headline(view: RunView) -> None:
     """How the run ended, in a sentence."""
-    outcome = view.outcome
-    if outcome is None:
+    if view.outcome is None:
         st.error(plain(view.error), icon=":material/error:")
         return
+    tone, words, icon = _ending(view, view.outcome)
+    tell = getattr(fresh("stage.headline", words), tone)
+    tell(words, icon=f":material/{icon}:")
+
+
+def _ending(view: RunView, outcome: Outcome) -> tuple[str, str, str]:
+    """The tone, the words and the icon of how a run ended."""
     true, after = CLASSES[outcome.label], CLASSES[outcome.label_after]
     spent = f"{outcome.queries:,} queries in {view.seconds:.1f} s"
     if outcome.status is Status.FLIPPED:
@@ -106,30 +112,26 @@ def headline(view: RunView) -> None:
             f"**Flipped: {true} → {after}.** {made} made the model {outcome.confidence_after:.0%} "
             f"sure of {after}, after {spent}."
         )
-        fresh("stage.headline", words).success(words, icon=":material/bolt:")
-    elif outcome.status is Status.MISCLASSIFIED:
+        return "success", words, "bolt"
+    if outcome.status is Status.MISCLASSIFIED:
         before = with_article(CLASSES[outcome.label_before])
-        st.warning(
+        words = (
             f"The model takes this {true} for {before} already, so there was nothing to flip. "
-            "Choose another picture or another model.",
-            icon=":material/help:",
+            "Choose another picture or another model."
         )
-    elif outcome.status is Status.SURVIVED:
-        words = f"**Survived {spent}.** {_closest(outcome)}"
-        fresh("stage.headline", words).info(words, icon=":material/shield:")
-    elif outcome.status is Status.SKIPPED:
-        st.warning(
-            f"Not attacked: it is to become {true}, its own class. Choose another to turn it into.",
-            icon=":material/help:",
-        )
-    elif view.unwatched:
-        st.info(
+        return "warning", words, "help"
+    if outcome.status is Status.SURVIVED:
+        return "info", f"**Survived {spent}.** {_closest(outcome)}", "shield"
+    if outcome.status is Status.SKIPPED:
+        words = f"Not attacked: {true} is both its class and the target. Choose another target."
+        return "warning", words, "help"
+    if view.unwatched:
+        words = (
             f"Ended after {spent}: nobody had looked at it for a while, as when a connection is "
-            "lost. Start it again to have it searched to the end.",
-            icon=":material/visibility_off:",
+            "lost. Start it again to have it searched to the end."
         )
-    else:
-        st.info(f"Cancelled after {spent}.", icon=":material/stop_circle:")
+        return "info", words, "visibility_off"
+    return "info", f"Cancelled after {spent}.", "stop_circle"
 
 
 def _closest(outcome: Outcome) -> str:

@@ -15,7 +15,7 @@ from apr_core.training.fit import Progress
 from apr_core.training.recipes import PRESETS
 from apr_core.training_runs import TrainPhase, TrainView
 from apr_ui.charts import learning_curves, loss_curve
-from apr_ui.fresh import fresh
+from apr_ui.fresh import fresh, fresh_markdown
 from apr_ui.lasting import lasting
 from apr_ui.resources import training
 from apr_ui.words import DEFENCE_WORDS, defence_title, plain
@@ -102,7 +102,7 @@ def _where(view: TrainView) -> None:
     """One line on how far it is."""
     request = view.request
     words = f"**{defence_title(request.defence)}** on {request.architecture}, `{request.name}`"
-    fresh("train.subject", words).markdown(words)
+    fresh_markdown("train.subject", words)
     if view.phase is TrainPhase.QUEUED:
         st.info(
             f"Waiting: number {view.queue_place} in the queue. One model is trained at a time.",

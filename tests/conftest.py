@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -150,3 +151,11 @@ def answers(model: nn.Module, images: Tensor) -> Tensor:
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def long_but_for(quick: Callable[[Any], bool], items: Iterable[Any], name: str) -> list[Any]:
+    """Parameters of a test, each named by its attribute `name`; all but the quick ones are long."""
+    return [
+        pytest.param(item, id=getattr(item, name), marks=[] if quick(item) else [pytest.mark.long])
+        for item in items
+    ]

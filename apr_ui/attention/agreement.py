@@ -34,7 +34,7 @@ from apr_ui.attention.agreement_words import (
 )
 from apr_ui.attention.view import ATTENTION, Map, Scene
 from apr_ui.downloads import offer_files
-from apr_ui.fresh import fresh
+from apr_ui.fresh import fresh_markdown
 from apr_ui.proof.truth import ask_for_map
 from apr_ui.resources import agreements, cards, scorer
 
@@ -183,8 +183,7 @@ def show_overall(record: AgreementRecord, label: int | None) -> None:
         return
     for method, summary in found.items():
         if method != NOISE:
-            words = f"- {sentence(method, summary)}"
-            fresh(f"agreement.{method}", words).markdown(words)
+            fresh_markdown(f"agreement.{method}", f"- {sentence(method, summary)}")
     st.dataframe(means_table(found), hide_index=True, key=f"agreement.means-{label}")
     st.caption(
         f"{record.setting.images} pictures of the sample, of which {record.setting.model} gets "

@@ -11,7 +11,7 @@ from apr_core.data.sample import load_sample
 from apr_core.evaluation.metrics import Mean, mean_of
 from apr_ui.attention.map_charts import ratios
 from apr_ui.classes.view import View
-from apr_ui.fresh import fresh
+from apr_ui.fresh import fresh_markdown
 from apr_ui.heat import heat, heat_picture
 
 NOTABLE = 0.05
@@ -75,7 +75,7 @@ def show_claims(view: View) -> None:
         mean = ratio_of(view.ratios[mine])
         if mean is not None:
             words = f"- {_verdict(mean)} {_claim(group, where, mean)}"
-            fresh(f"classes.claim-{group}", words).markdown(words)
+            fresh_markdown(f"classes.claim-{group}", words)
 
 
 def ratio_of(found: Tensor) -> Mean | None:

@@ -24,7 +24,7 @@ from apr_core.evaluation.record import Record
 from apr_core.explain.attention import gate_of
 from apr_core.zoo import zoo_fingerprint
 from apr_ui.attention.map_charts import flips
-from apr_ui.fresh import fresh
+from apr_ui.fresh import fresh_markdown
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import cards, evaluations, scorer
 
@@ -103,7 +103,7 @@ def show_rates(name: str, view: View, record: Record | None) -> None:
     mine = load_sample().labels == label
     clean = rate_of(int((view.answers[mine].argmax(1) == label).sum()), int(mine.sum()))
     words = f"**Right**: {_in_words(clean)} of this class in the shipped sample."
-    fresh("classes.right", words).markdown(words)
+    fresh_markdown("classes.right", words)
     if record is None:
         st.markdown("**Broken by one pixel**: not measured; `python -m apr_core evaluate` does it.")
         return
@@ -112,7 +112,7 @@ def show_rates(name: str, view: View, record: Record | None) -> None:
         f"**Broken by one pixel**: {_in_words(rate)} that it got right "
         f"({record.setting.attack}, {record.setting.images} images of all classes)."
     )
-    fresh("classes.broken", words).markdown(words)
+    fresh_markdown("classes.broken", words)
 
 
 def _in_words(rate: Rate) -> str:

@@ -16,7 +16,7 @@ from apr_core.data.sample import load_test_image
 from apr_core.types import InputError
 from apr_ui.classroom.board import show_board
 from apr_ui.classroom.seating import browser_said, remember, remembered
-from apr_ui.fresh import fresh
+from apr_ui.fresh import fresh_markdown
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
 from apr_ui.lesson.steps import LESSON, minutes_of
 from apr_ui.pictures import enlarge
@@ -221,7 +221,7 @@ def _seats(code: str) -> None:
     except InputError:
         return  # the page says it
     words = f"**{plain(room.title) or 'Class'}** · {room.code} · {room.students} here"
-    fresh("classroom.seats", words).markdown(words)
+    fresh_markdown("classroom.seats", words)
 
 
 def invite(room: Room, link: str) -> None:

@@ -11,7 +11,7 @@ from apr_core.by_hand.game import Game, Heat
 from apr_core.by_hand.helps import with_hint
 from apr_core.runs import MapRequest, MapView, Ticket
 from apr_core.types import InputError
-from apr_ui.fresh import fresh
+from apr_ui.fresh import fresh_markdown
 from apr_ui.hand.games import current_game, keep_game
 from apr_ui.proof.truth import follow_map
 from apr_ui.resources import service
@@ -94,7 +94,7 @@ def show_hint(page: str, place: str, game: Game) -> None:
         if follow_map(asked.ticket, f"{page}.hint", shown=False) is not None:
             st.rerun()
     elif game.hints:
-        fresh(f"{page}.hint-words", hint_words(game)).markdown(hint_words(game))
+        fresh_markdown(f"{page}.hint-words", hint_words(game))
 
 
 def hint_words(game: Game) -> str:

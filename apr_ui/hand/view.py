@@ -18,7 +18,7 @@ from apr_core.data.images import to_png
 from apr_ui.bars import bars
 from apr_ui.canvas import CanvasData, CanvasHint, CanvasTry, canvas
 from apr_ui.downloads import offer_files
-from apr_ui.fresh import fresh
+from apr_ui.fresh import fresh, fresh_markdown
 from apr_ui.hand.games import current_game, keep_game, place_of
 from apr_ui.hand.hints import HELP, MARKS, ask_hint, can_hint, show_hint, take_hint, waiting
 from apr_ui.lasting import lasting
@@ -93,7 +93,7 @@ def _board(page: str, place: str, hints: bool, more: Callable[[Game], None] | No
     with answer:
         _verdict(page, game)
         _bars(page, game)
-        fresh(f"{page}.counts", counts(game)).markdown(counts(game))
+        fresh_markdown(f"{page}.counts", counts(game))
         _buttons(page, place, game, hints)
         if hints:
             show_hint(page, place, game)
@@ -172,7 +172,7 @@ def _verdict(page: str, game: Game) -> None:
 
 
 def verdict(game: Game) -> str:
-    """The same in words."""
+    """The verdict in words."""
     true, said = CLASSES[game.label], CLASSES[game.answer.label]
     sure = f"{percent(game.answer.confidence)} sure"
     if game.flipped:

@@ -16,7 +16,7 @@ from apr_core.runs import AttackRequest, RunView
 from apr_core.types import InputError, Status
 from apr_ui.attention.view import ATTENTION, choose_explained_model, scenes_of, show_maps
 from apr_ui.classroom.seating import remember, remembered
-from apr_ui.fresh import fresh
+from apr_ui.fresh import fresh, fresh_markdown
 from apr_ui.hand.games import adopt_game, game_name
 from apr_ui.hand.view import play
 from apr_ui.lesson.asking import ask, tally
@@ -68,7 +68,7 @@ def _bet(attendance: Attendance) -> None:
         image, label = attendance.picture
         sure = float(probabilities(attendance.plan.model, [image])[0][label])
         told = f"The network is **{sure:.0%}** sure of **{CLASSES[label]}**."
-        fresh("classroom.sure", told).markdown(told)
+        fresh_markdown("classroom.sure", told)
         ask(attendance, "bet", "Will one pixel change its mind?", BETS)
         tally(attendance, "bet", BETS)
 

@@ -12,7 +12,7 @@ from apr_core.data.cifar10 import CLASSES
 from apr_core.types import InputError
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.downloads import offer_files
-from apr_ui.fresh import fresh
+from apr_ui.fresh import fresh_markdown
 from apr_ui.proof.certificate import show_seal
 from apr_ui.proof.finding import find_proof, is_light
 from apr_ui.proof.words import seal_words
@@ -100,7 +100,7 @@ def _transfer(finished: Sequence[Runner], matrix: list[list[Cell]]) -> None:
     st.subheader("Do the edits carry over?", anchor=False)
     sentences = transfer_words(finished, matrix) or ["No attack broke its model."]
     listed = "\n".join(f"- {sentence}" for sentence in sentences)
-    fresh("compare.transfer-words", listed).markdown(listed)
+    fresh_markdown("compare.transfer-words", listed)
     st.plotly_chart(
         transfer_chart(finished, matrix),
         key="compare.transfer",

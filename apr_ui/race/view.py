@@ -13,7 +13,7 @@ from apr_core.recording import record
 from apr_core.runs import AttackRequest, Ticket
 from apr_core.types import InputError
 from apr_ui.controls import Choice, make_request
-from apr_ui.fresh import fresh
+from apr_ui.fresh import fresh_markdown
 from apr_ui.lasting import lasting
 from apr_ui.player import player
 from apr_ui.player.data import player_data
@@ -205,7 +205,7 @@ def _poll(race: Race, was_live: bool) -> None:
         with grid.cell():
             player(_frames(runner, replay), key=f"compare.player-{number}")
             words = f"**{runner.name}**  \n{plain(status_words(runner.view))}"
-            fresh(f"compare.status-{number}", words).markdown(words)
+            fresh_markdown(f"compare.status-{number}", words)
     if was_live and not live:
         st.rerun()
 

@@ -16,7 +16,7 @@ from apr_core.data.sample import load_test_image
 from apr_core.gallery import load_gallery
 from apr_ui.page_table import PAGES
 from tests.browser.conftest import Server
-from tests.conftest import wait_until
+from tests.conftest import long_but_for, wait_until
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
 FLIP_NUMBER = load_gallery().index(FLIP)
@@ -139,13 +139,7 @@ FRAMED_FIRST = "attack"
 
 
 @pytest.mark.parametrize(
-    "entry",
-    [
-        pytest.param(
-            entry, id=entry.key, marks=[] if entry.key == FRAMED_FIRST else [pytest.mark.long]
-        )
-        for entry in PAGES
-    ],
+    "entry", long_but_for(lambda entry: entry.key == FRAMED_FIRST, PAGES, "key")
 )
 def test_a_deep_link_is_framed_at_the_very_first_request(
     fresh_server: Server, page: Page, entry

@@ -23,7 +23,9 @@ def expect_page(page: Page, key: str, address: str) -> None:
     expect(page).to_have_url(re.compile(f"{address}$"))
 
 
-def go(page: Page, key: str) -> None:
+def go_from_start(server: Server, page: Page, key: str) -> None:
+    page.goto(server.url)
+    expect_page(page, "start", "/")
     page.get_by_role("link", name=page_entry(key).title, exact=True).first.click()
     expect(page.get_by_role("heading", name=page_entry(key).heading, level=1)).to_be_visible()
 
@@ -40,9 +42,7 @@ def test_back_from_a_hunt_is_the_page_before_it_and_then_the_start(
     server: Server, page: Page
 ) -> None:
     """Case 16: Start, Attack, Hunt, Back, Back."""
-    page.goto(server.url)
-    expect_page(page, "start", "/")
-    go(page, "attack")
+    go_from_start(server, page, "attack")
     page.get_by_test_id(f"picker-{load_gallery().index(OTHER)}").click()
     expect_page(page, "attack", "/attack")
     page.get_by_role("button", name=HUNT).click()
@@ -68,9 +68,7 @@ def test_back_from_a_hunt_is_the_page_before_it_and_then_the_start(
 def test_back_from_a_race_is_the_page_before_it_and_then_the_start(
     server: Server, page: Page
 ) -> None:
-    page.goto(server.url)
-    expect_page(page, "start", "/")
-    go(page, "compare")
+    go_from_start(server, page, "compare")
     expect_page(page, "compare", "/compare")
     page.get_by_role("button", name="Race", exact=True).click()
     expect(page.get_by_test_id("player").first).to_be_visible()
@@ -85,9 +83,7 @@ def test_back_from_a_race_is_the_page_before_it_and_then_the_start(
 def test_back_by_hand_is_the_picture_without_tries_and_then_the_start(
     server: Server, page: Page
 ) -> None:
-    page.goto(server.url)
-    expect_page(page, "start", "/")
-    go(page, "hand")
+    go_from_start(server, page, "hand")
     expect_tries(page, 0)
     expect_page(page, "hand", "/hand")
     click_pixel(page, 5, 5)
@@ -109,9 +105,7 @@ def test_back_by_hand_is_the_picture_without_tries_and_then_the_start(
 
 
 def test_back_in_the_lesson_is_the_step_before(server: Server, page: Page) -> None:
-    page.goto(server.url)
-    expect_page(page, "start", "/")
-    go(page, "classroom")
+    go_from_start(server, page, "classroom")
     page.get_by_role("button", name="Begin the lesson").click()
     expect(page).to_have_url(re.compile(r"/classroom\?alone=1$"))
     first = page.get_by_role("heading", level=2).first.inner_text()

@@ -40,7 +40,7 @@ from apr_core.models.neighbourhood import NeighbourhoodFront, look_around
 from apr_core.models.pixel_attention import PixelAttention
 from apr_core.types import InputError
 from apr_core.zoo import Card, is_own, list_cards, load_model
-from tests.conftest import ROOT, ConstantModel, LinearModel, answers, noise
+from tests.conftest import ROOT, ConstantModel, LinearModel, answers, long_but_for, noise
 
 SMALL = AttributionConfig(steps=8, draws=6, probes=4, window=8, stride=8)
 SHIPPED = [card for card in list_cards() if not is_own(card.name)]
@@ -165,13 +165,7 @@ QUICK = "resnet20"
 
 
 @pytest.mark.parametrize(
-    "card",
-    [
-        pytest.param(
-            card, id=card.name, marks=[] if card.architecture == QUICK else [pytest.mark.long]
-        )
-        for card in SHIPPED
-    ],
+    "card", long_but_for(lambda card: card.architecture == QUICK, SHIPPED, "name")
 )
 def test_what_should_add_up_does_on_every_shipped_model(card: Card, batch) -> None:
     """But behind what rounds, as JPEG does, and for DeepLift behind a gate: those own up to it."""

@@ -88,6 +88,14 @@ class Clock:
 
 
 @pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The service's time, which stands still until a test moves it."""
+    found = Clock()
+    monkeypatch.setattr("apr_core.service.time", found)
+    return found
+
+
+@pytest.fixture
 def serve() -> Iterator[Callable[..., AttackService]]:
     """Make services that are closed, gates open, when the test ends."""
     made: list[tuple[AttackService, dict[str, nn.Module]]] = []
@@ -242,9 +250,7 @@ def test_who_has_given_up_keeps_nobody_else_from_cancelling(serve, gated, reques
     assert service.cancel(second.run_id, second.token)
 
 
-def test_a_token_cancels_once_the_others_let_go(serve, gated, request_for, monkeypatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr("apr_core.service.time", clock)
+def test_a_token_cancels_once_the_others_let_go(serve, gated, request_for, clock) -> None:
     service = serve({"m": gated})
     before = service.submit(request_for(config=LONG))  # a page, which is then loaded anew
     clock.now += 1
@@ -259,10 +265,8 @@ def test_a_token_cancels_once_the_others_let_go(serve, gated, request_for, monke
 
 
 def test_who_cancelled_a_run_may_cancel_the_one_in_its_place(
-    serve, gated, request_for, monkeypatch
+    serve, gated, request_for, clock
 ) -> None:
-    clock = Clock()
-    monkeypatch.setattr("apr_core.service.time", clock)
     service = serve({"m": gated})
     mine = service.submit(request_for(config=LONG))
     assert service.cancel(mine.run_id, mine.token)
@@ -296,10 +300,8 @@ def test_two_callers_of_one_request_share_a_run(serve, gated, request_for) -> No
 
 @pytest.mark.parametrize("looks", [True, False])
 def test_a_claim_counts_only_while_its_holder_looks(
-    serve, gated, request_for, monkeypatch, looks: bool
+    serve, gated, request_for, clock, looks: bool
 ) -> None:
-    clock = Clock()
-    monkeypatch.setattr("apr_core.service.time", clock)
     service = serve({"m": gated})
     mine, yours = (service.submit(request_for(config=LONG)) for _ in range(2))
     gated.wait()
@@ -535,10 +537,8 @@ def test_cancelling_a_run_that_waits_ends_it_before_the_others(serve, gated, req
     service.submit(request_for(3))  # there is room again
 
 
-def test_a_run_that_nobody_views_is_ended(serve, gated, request_for, monkeypatch) -> None:
+def test_a_run_that_nobody_views_is_ended(serve, gated, request_for, clock) -> None:
     """Case 16: nobody cancelled it, and what came of it says so."""
-    clock = Clock()
-    monkeypatch.setattr("apr_core.service.time", clock)
     service = serve({"m": gated}, idle_seconds=0.5)
     left, viewed = (service.submit(request_for(row, LONG)) for row in (0, 1))
     gated.wait()
@@ -555,10 +555,8 @@ def test_a_run_that_nobody_views_is_ended(serve, gated, request_for, monkeypatch
 
 
 def test_a_run_that_was_cancelled_and_then_left_was_cancelled(
-    serve, gated, request_for, monkeypatch
+    serve, gated, request_for, clock
 ) -> None:
-    clock = Clock()
-    monkeypatch.setattr("apr_core.service.time", clock)
     service = serve({"m": gated}, idle_seconds=0.5)
     ticket = service.submit(request_for(config=LONG))
     gated.wait()
@@ -571,10 +569,8 @@ def test_a_run_that_was_cancelled_and_then_left_was_cancelled(
 
 
 def test_a_reaped_run_starts_anew_though_its_ticket_was_given_up_late(
-    serve, gated, request_for, monkeypatch
+    serve, gated, request_for, clock
 ) -> None:
-    clock = Clock()
-    monkeypatch.setattr("apr_core.service.time", clock)
     service = serve({"m": gated}, idle_seconds=0.5)
     ticket = service.submit(request_for())
     gated.wait()
@@ -616,9 +612,7 @@ def test_a_view_is_a_value_that_later_generations_leave_alone(serve, gated, requ
         early.phase = Phase.ENDED  # type: ignore[misc]
 
 
-def test_seconds_left_shrink_to_none(serve, gated, request_for, monkeypatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr("apr_core.service.time", clock)
+def test_seconds_left_shrink_to_none(serve, gated, request_for, clock) -> None:
     service = serve({"m": gated}, idle_seconds=1e9)
     config = replace(SHORT, generations=3)
     ticket = service.submit(request_for(config=config))
