@@ -54,7 +54,7 @@ def in_words(result: LoadResult) -> str:
     lines += [_row(name, crowd.waits) for name, crowd in crowds]
     link = result.class_link
     lines.append(_row("one class link", link.waits))
-    lines.append(f"a run alone: {alone.queries_per_second:,.0f} queries/s")
+    lines.append(f"a run alone: {_pace(alone.queries_per_second)}")
     lines += [f"{name}: {_crowd(crowd)}" for name, crowd in crowds]
     lines.append(
         f"one class link: {link.sessions} sessions saw {_runs(link.runs_seen)}, and the server "
@@ -85,10 +85,17 @@ def _seconds(seconds: Seconds | None) -> str:
     return f"{seconds.median:.2f} {seconds.p99:.2f} ({seconds.n:,})"
 
 
+def _pace(queries_per_second: float | None) -> str:
+    if queries_per_second is None:
+        return "over in a single look, too soon to be timed; ask for more generations"
+    return f"{queries_per_second:,.0f} queries/s"
+
+
 def _crowd(crowd: Crowd) -> str:
+    share = "" if crowd.over_alone is None else f", {crowd.over_alone:.3f} of a run alone"
     return (
-        f"{crowd.queries_per_second:,.0f} queries/s, {crowd.over_alone:.3f} of a run alone; the "
-        f"slowest took {crowd.slowest_over_median:.2f} times the median and "
+        f"{_pace(crowd.queries_per_second)}{share}; the slowest took "
+        f"{crowd.slowest_over_median:.2f} times the median and "
         f"{crowd.slowest_over_fastest:.2f} times the fastest; processors: server "
         f"{crowd.server_cpu_seconds:.0f} s, visitors {crowd.visitors_cpu_seconds:.0f} s"
     )

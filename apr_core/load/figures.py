@@ -12,7 +12,6 @@ import numpy as np
 
 from apr_core.load.driving import Diary, Seen
 from apr_core.load.server import Sample
-from apr_core.types import InputError
 
 
 @dataclass(frozen=True)
@@ -87,19 +86,10 @@ def throughput(runs: Sequence[Seen]) -> tuple[int, float]:
     return sum(count for _, count in news[1:]), news[-1][0] - news[0][0]
 
 
-def rate(runs: Sequence[Seen]) -> float:
-    """Queries per second; see `throughput`.
-
-    Raises:
-        InputError: there are too few frames to tell.
-    """
+def rate(runs: Sequence[Seen]) -> float | None:
+    """Queries per second; see `throughput`. None for what was over in a single look."""
     queries, seconds = throughput(runs)
-    if not seconds:
-        raise InputError(
-            "The runs were over in a single look, too soon to be timed; ask for more candidates or "
-            "generations."
-        )
-    return queries / seconds
+    return queries / seconds if seconds else None
 
 
 def fairness(runs: Sequence[Seen]) -> tuple[float, float]:

@@ -57,10 +57,10 @@ def measure_load(config: LoadConfig, report: Report = lambda done, total, what: 
         memory = Memory(first, app.peak_memory(), app.memory(), _growth(app, stay), series)
         troubles = [*phases.troubles, *app.tracebacks()]
     rounds = tuple(
-        crowd(phase, config.sessions, fmean([_pace(before), _pace(after)]))
+        crowd(phase, config.sessions, [*before, *after])
         for phase, before, after in zip(together, lone, lone[1:], strict=False)
     )
-    long = crowd(stay, config.sessions, _pace(lone[-1])) if stay else None
+    long = crowd(stay, config.sessions, lone[-1]) if stay else None
     device = default_device()
     return LoadResult(
         model=config.model,
@@ -89,22 +89,26 @@ def choose_indices(config: LoadConfig) -> list[int]:
 
 def alone(phases: Sequence[Phase]) -> Alone:
     """Runs with nobody else there."""
-    rates = tuple(rate(phase.diary.runs) for phase in phases)
-    return Alone(median(rates), rates, Waits.of([phase.diary for phase in phases]))
+    found = (rate(phase.diary.runs) for phase in phases)
+    rates = tuple(known for known in found if known is not None)
+    return Alone(
+        median(rates) if rates else None, rates, Waits.of([phase.diary for phase in phases])
+    )
 
 
-def crowd(phase: Phase, sessions: int, pace: float) -> Crowd:
-    """Many at the same time, beside the pace of a run alone."""
+def crowd(phase: Phase, sessions: int, lone: Sequence[Phase]) -> Crowd:
+    """Many at the same time, beside the pace of runs alone."""
     diary = phase.diary
     queries, seconds = throughput(diary.runs)
+    together, pace = rate(diary.runs), _pace(lone)
     over_median, over_fastest = fairness(diary.ended)
     return Crowd(
         sessions=sessions,
         runs=len(diary.ended),
         queries=queries,
         seconds=seconds,
-        queries_per_second=queries / seconds,
-        over_alone=queries / seconds / pace,
+        queries_per_second=together,
+        over_alone=together / pace if together and pace else None,
         waits=Waits.of([diary]),
         slowest_over_median=over_median,
         slowest_over_fastest=over_fastest,
@@ -125,8 +129,9 @@ def class_link(phase: Phase, noted: int) -> ClassLink:
     )
 
 
-def _pace(phases: Sequence[Phase]) -> float:
-    return fmean(rate(phase.diary.runs) for phase in phases)
+def _pace(phases: Sequence[Phase]) -> float | None:
+    rates = alone(phases).rates
+    return fmean(rates) if rates else None
 
 
 def _growth(app: App, stay: Phase | None) -> float | None:

@@ -71,15 +71,16 @@ class Phases:
             phases.append(self._visit(visits, "a run alone", self._config.queries))
         return phases
 
-    def together(self, pace: float) -> Phase:
+    def together(self, pace: float | None) -> Phase:
         """All at once, one run each.
 
         Args:
-            pace: queries per second of a run alone.
+            pace: queries per second of a run alone; None where it was too fast to be told.
         """
         visits = hunts(self._config, self._images, self._next(), self._config.click_seconds)
         queries = self._config.queries * len(visits)
-        return self._visit(visits, "all at once", queries, PATIENCE + SLOWER * queries / pace)
+        seconds = SLOWER * queries / pace if pace else 0.0
+        return self._visit(visits, "all at once", queries, PATIENCE + seconds)
 
     def stay_long(self) -> Phase:
         """All at once, one run after the other until the time is up."""

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
-import streamlit as st
-
-from apr_ui.player.assets import asset
+from apr_ui.component import Component
 
 
 class BarsData(TypedDict):
@@ -23,12 +21,9 @@ class BarsData(TypedDict):
     said: str  # the answer in a sentence, for screen readers
 
 
-_FOLDER = Path(__file__).parent
-_mount = st.components.v2.component(
-    "apr_bars", html=asset("html", _FOLDER), css=asset("css", _FOLDER), js=asset("js", _FOLDER)
-)
+_mount = Component("apr_bars", Path(__file__).parent)
 
 
 def bars(data: BarsData, key: str) -> None:
     """Draw the bars under a key that stays the same for as long as they stand."""
-    _mount(key=key, data=data)
+    _mount(key, data)

@@ -196,7 +196,7 @@ function resize(board) {
 function create(root, key) {
   const parts = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
   const font = getComputedStyle(root).fontFamily;
-  const board = { root, parts, key, font, pending: [], sent: 0, hover: null, holding: 0, turn: 0, ending: new AbortController() };
+  const board = { root, parts, key, font, pending: [], sent: 0, hover: null, holding: 0, ending: new AbortController() };
   listen(board);
   return board;
 }
@@ -229,11 +229,7 @@ export default function mount({ parentElement, data, key, setStateValue, setTrig
   if (!root || !data) return undefined;
   const board = BOARDS.get(root) ?? create(root, key);
   BOARDS.set(root, board);
-  Object.assign(board, { setStateValue, setTriggerValue, turn: board.turn + 1 });
-  const { turn } = board;
+  Object.assign(board, { setStateValue, setTriggerValue });
   update(board, data);
-  // Streamlit may run the clean-up of an overtaken call: only the latest one ends the board.
-  return () => {
-    if (turn === board.turn) leave(board, root);
-  };
+  return () => leave(board, root);
 }

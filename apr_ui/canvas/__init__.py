@@ -8,7 +8,7 @@ from typing import NotRequired, TypedDict
 
 import streamlit as st
 
-from apr_ui.player.assets import asset
+from apr_ui.component import Component
 
 
 class CanvasEdit(TypedDict):
@@ -63,10 +63,7 @@ class CanvasTry(TypedDict):
     rgb: Sequence[int]
 
 
-_FOLDER = Path(__file__).parent
-_mount = st.components.v2.component(
-    "apr_canvas", html=asset("html", _FOLDER), css=asset("css", _FOLDER), js=asset("js", _FOLDER)
-)
+_mount = Component("apr_canvas", Path(__file__).parent)
 
 
 def canvas(
@@ -95,8 +92,8 @@ def canvas(
         on_undo(st.session_state[key].undo)
 
     _mount(
-        key=key,
-        data=data,
+        key,
+        data,
         default={"tries": []},
         on_tries_change=tried,
         on_hint_change=hint,

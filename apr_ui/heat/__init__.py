@@ -7,18 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-import streamlit as st
 from torch import Tensor
 
 from apr_core.attacks.result import PixelEdit
+from apr_ui.component import Component
 
-_FOLDER = Path(__file__).parent
-_mount = st.components.v2.component(
-    "apr_heat",
-    html='<div class="heat"></div>',
-    css=(_FOLDER / "heat.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "heat.js").read_text(encoding="utf-8"),
-)
+_mount = Component("apr_heat", Path(__file__).parent)
 
 
 class HeatPicture(TypedDict):
@@ -82,4 +76,4 @@ def heat(
         "signed": signed,
         "opacity": opacity,
     }
-    _mount(key=key, data=data)
+    _mount(key, data)

@@ -8,6 +8,8 @@ from typing import TypedDict
 
 import streamlit as st
 
+from apr_ui.component import Component
+
 
 class PickerItem(TypedDict):
     """One picture: `png` is base64, `note` what stands in its tooltip."""
@@ -17,13 +19,7 @@ class PickerItem(TypedDict):
     png: str
 
 
-_FOLDER = Path(__file__).parent
-_mount = st.components.v2.component(
-    "apr_picker",
-    html='<div class="picker" role="radiogroup"></div>',
-    css=(_FOLDER / "picker.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "picker.js").read_text(encoding="utf-8"),
-)
+_mount = Component("apr_picker", Path(__file__).parent)
 
 
 def picker(
@@ -37,4 +33,4 @@ def picker(
             on_choose(number)
 
     data = {"label": label, "items": list(items), "chosen": chosen}
-    _mount(key=key, data=data, on_chosen_change=choose)
+    _mount(key, data, on_chosen_change=choose)

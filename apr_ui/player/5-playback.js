@@ -160,7 +160,7 @@ function resize(player) {
 
 function create(root) {
   const parts = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
-  const player = { root, parts, run: undefined, shown: null, request: 0, sayTimer: 0, saidAt: -ANNOUNCE_MS, nextAt: 0, drawnAt: 0, turn: 0, ending: new AbortController() };
+  const player = { root, parts, run: undefined, shown: null, request: 0, sayTimer: 0, saidAt: -ANNOUNCE_MS, nextAt: 0, drawnAt: 0, ending: new AbortController() };
   player.font = getComputedStyle(root).fontFamily;
   renderScale(player);
   listen(player);
@@ -209,11 +209,6 @@ export default function mount({ parentElement, data }) {
   if (!root || !data) return undefined;
   const player = PLAYERS.get(root) ?? create(root);
   PLAYERS.set(root, player);
-  player.turn += 1;
-  const { turn } = player;
   update(player, data);
-  // Streamlit may run the clean-up of an overtaken call: only the latest one ends the player.
-  return () => {
-    if (turn === player.turn) leave(player, root);
-  };
+  return () => leave(player, root);
 }

@@ -1,11 +1,10 @@
 """The player: one canvas component that shows a run of the search, live and in replay."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
-import streamlit as st
-
-from apr_ui.player.assets import asset
+from apr_ui.component import Component
 
 Status = Literal[
     "queued",
@@ -84,9 +83,7 @@ class PlayerData(TypedDict):
     frames: Sequence[PlayerFrame]
 
 
-_mount = st.components.v2.component(
-    "apr_player", html=asset("html"), css=asset("css"), js=asset("js")
-)
+_mount = Component("apr_player", Path(__file__).parent)
 
 
 def player(data: PlayerData | dict[str, Any], key: str) -> None:
@@ -96,4 +93,4 @@ def player(data: PlayerData | dict[str, Any], key: str) -> None:
     may send only the newest. A browser may skip a poll, and a reloaded page has none:
     send some overlap while live, all frames at a session's first poll, and all at the end.
     """
-    _mount(key=key, data=data)
+    _mount(key, data)

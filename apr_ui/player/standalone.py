@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import json
+from pathlib import Path
 from typing import Any
 
 from apr_core.data.images import OWN_PICTURE
-from apr_ui.player.assets import asset
+from apr_ui.component.assets import asset
 from apr_ui.player.data import player_data
 
+_FOLDER = Path(__file__).parent
 _COLOURS = """
 :root { color-scheme: light dark; --st-font: system-ui, sans-serif; --st-base-radius: 0.5rem;
   --st-text-color: #1b1f24; --st-background-color: #ffffff; --st-primary-color: #b3261e;
@@ -38,11 +40,11 @@ def standalone_page(recording: dict[str, Any]) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<style>{_COLOURS}{asset("css")}</style>
+<style>{_COLOURS}{asset("css", _FOLDER)}</style>
 <h1>{title}</h1>
-<main>{asset("html")}</main>
+<main>{asset("html", _FOLDER)}</main>
 <script type="application/json" id="run">{inert}</script>
-<script type="module">{asset("js")}
+<script type="module">{asset("js", _FOLDER)}
 const data = JSON.parse(document.getElementById("run").textContent);
 mount({{ parentElement: document.querySelector("main"), data }});
 </script>

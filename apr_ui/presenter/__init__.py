@@ -10,15 +10,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from apr_ui.component import Component
 from apr_ui.lesson.steps import LESSON
 
-_FOLDER = Path(__file__).parent
-_mount = st.components.v2.component(
-    "apr_presenter",
-    html=(_FOLDER / "presenter.html").read_text(encoding="utf-8"),
-    css=(_FOLDER / "presenter.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "presenter.js").read_text(encoding="utf-8"),
-)
+_mount = Component("apr_presenter", Path(__file__).parent)
 
 
 def presenter(
@@ -42,4 +37,4 @@ def presenter(
 
     named = [{"title": LESSON[step].title, "minutes": LESSON[step].minutes} for step in steps]
     data = {"steps": named, "now": list(steps).index(now), "clock": clock, "large": large}
-    _mount(key=key, data=data, on_step_change=move)
+    _mount(key, data, on_step_change=move)

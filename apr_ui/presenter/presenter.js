@@ -102,7 +102,7 @@ function update(bar, data, send) {
 
 function create(root) {
   const parts = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
-  const bar = { root, parts, ending: new AbortController(), turn: 0 };
+  const bar = { root, parts, ending: new AbortController() };
   const { signal } = bar.ending;
   document.addEventListener("keydown", (event) => onKey(bar, event), { signal });
   parts.back.addEventListener("click", () => move(bar, bar.data.now - 1), { signal });
@@ -124,11 +124,6 @@ export default function mount({ parentElement, data, setTriggerValue }) {
   if (!root || !data) return undefined;
   const bar = BARS.get(root) ?? create(root);
   BARS.set(root, bar);
-  bar.turn += 1;
-  const { turn } = bar;
   update(bar, data, setTriggerValue);
-  // Streamlit may run the clean-up of an overtaken call: only the latest one ends the bar.
-  return () => {
-    if (turn === bar.turn) leave(bar);
-  };
+  return () => leave(bar);
 }

@@ -207,9 +207,8 @@ def test_every_session_sees_its_run_through(measured: LoadResult) -> None:
     assert 0 < crowd.queries <= 4 * 32
     assert crowd.waits.first_frame.n == crowd.waits.end.n == 4
     assert crowd.slowest_over_fastest >= crowd.slowest_over_median >= 1
-    assert len(measured.alone.rates) == 2
     assert measured.alone.waits.end.n == 2
-    assert all(rate > 0 for rate in measured.alone.rates)
+    assert all(rate > 0 for rate in measured.alone.rates)  # of those not over in a single look
 
 
 def test_sessions_that_stay_see_a_run_through_each(measured: LoadResult) -> None:

@@ -12,12 +12,12 @@ import apr_ui.player as package
 from apr_core.recording import START_RUN, UNWATCHED, load_recording
 from apr_core.runs import Phase
 from apr_core.types import Status
-from apr_ui.player.assets import asset
+from apr_ui.component.assets import asset
 from apr_ui.player.standalone import standalone_page
 
 FOLDER = Path(package.__file__).parent
 HTML, CSS = ((FOLDER / f"player.{suffix}").read_text() for suffix in ("html", "css"))
-JS = asset("js")
+JS = asset("js", FOLDER)
 TEST_IDS = (
     "player",
     "player-canvas",
@@ -32,7 +32,7 @@ TEST_IDS = (
 
 
 def test_python_reads_the_assets():
-    assert asset("html") == HTML
+    assert asset("html", FOLDER) == HTML
     assert len(list(FOLDER.glob("*.js"))) == 5
     for file in FOLDER.glob("*.js"):
         assert file.read_text() in JS
