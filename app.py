@@ -3,7 +3,7 @@
 import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
-from apr_core.types import InputError
+from apr_core.base.types import InputError
 from apr_ui.frame import FRAMED, menu_place
 from apr_ui.page_table import PAGES
 from apr_ui.warming import warm_up

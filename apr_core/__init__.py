@@ -3,9 +3,9 @@
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import AttackResult, Outcome, PixelEdit, Snapshot
-from apr_core.types import Fitness, InputError, Status, Stop, Strategy
-from apr_core.version import __version__
-from apr_core.zoo import Card, list_cards, load_model
+from apr_core.base.types import Fitness, InputError, Status, Stop, Strategy
+from apr_core.base.version import __version__
+from apr_core.zoo.checkpoints import Card, list_cards, load_model
 
 __all__ = [
     "AttackResult",

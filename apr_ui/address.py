@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from apr_core.types import InputError
+from apr_core.base.types import InputError
 from apr_ui.lasting import visit
 from apr_ui.words import plain
 

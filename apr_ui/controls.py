@@ -9,15 +9,15 @@ import streamlit as st
 from PIL import Image
 from torch import Tensor
 
-from apr_core.archive.lines import Head
 from apr_core.attacks.config import OnePixelConfig
+from apr_core.base.types import Fitness, InputError, Stop, Strategy
 from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.images import OWN_PICTURE, Picture, to_pil, to_png
 from apr_core.data.sample import PER_CLASS, load_sample, load_test_image
-from apr_core.gallery import GalleryEntry
-from apr_core.runs import BEHIND_LATTICE, SERVED, AttackRequest
-from apr_core.types import Fitness, InputError, Stop, Strategy
-from apr_core.zoo import zoo_fingerprint
+from apr_core.serving.archive.archive_format import Head
+from apr_core.serving.gallery import GalleryEntry
+from apr_core.serving.requests import BEHIND_LATTICE, SERVED, AttackRequest
+from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.lasting import lasting
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import cards, gallery, model_labels, probabilities, show_caution

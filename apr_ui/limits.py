@@ -9,9 +9,10 @@ from collections import deque
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from apr_core.runs import Request, Ticket
-from apr_core.service import AttackService
-from apr_core.types import InputError
+from apr_core.base.tickets import Ticket
+from apr_core.base.types import InputError
+from apr_core.serving.requests import Request
+from apr_core.serving.service import AttackService
 
 MOST_LIVE = 16
 """Runs of a session that go on or wait; two races of six, and some."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from apr_core.types import InputError, shown
+from apr_core.base.types import InputError, shown
 from apr_ui.controls import UPLOAD, show_request
 from apr_ui.resources import service
 from apr_ui.upload import await_own

@@ -13,11 +13,11 @@ from dataclasses import fields
 from typing import Any, get_type_hints
 
 from apr_core.attacks.config import OnePixelConfig
+from apr_core.base.types import InputError, check_ranges, shown
 from apr_core.data.cifar10 import CLASSES, class_number
 from apr_core.data.images import OWN_PICTURE, from_png, to_png
 from apr_core.data.sample import SIDE, load_test_image
-from apr_core.runs import SERVED, AttackRequest
-from apr_core.types import InputError, check_ranges, shown
+from apr_core.serving.requests import SERVED, AttackRequest
 
 LONGEST = 16_000
 """Characters of a picture in a link; a 32 x 32 PNG needs about 4,300 at most."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, edit_image, to_edits
 from apr_core.attacks.truth_map import TruthMap
 from apr_core.data.images import to_pil
-from apr_core.runs import RunView
+from apr_core.serving.requests import RunView
 
 SCALE = 12
 """Screen pixels for one pixel of the picture."""

@@ -13,26 +13,26 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from apr_core.archive.store import Archive
-from apr_core.atlas.agreements import AgreementRecord, load_agreements
 from apr_core.attacks.result import Outcome
 from apr_core.attacks.scoring import Scorer, Scoring
+from apr_core.base.hardware import default_device
+from apr_core.base.registry import unknown_name
+from apr_core.base.types import InputError
 from apr_core.classroom.board import Classrooms
-from apr_core.cluster.start import Replicas, score_on
 from apr_core.data.cifar10 import CLASSES, with_article
+from apr_core.evaluation.attribution.agreement import AgreementRecord, load_agreements
 from apr_core.evaluation.cells import Records
 from apr_core.evaluation.certificates import CertRecord, load_certificates
 from apr_core.evaluation.record import Record, load_records, records_fingerprint
-from apr_core.evaluation.tables import Table, make_tables
-from apr_core.gallery import GalleryEntry, load_gallery
-from apr_core.hardware import default_device
-from apr_core.recording import START_RUN, load_recording
-from apr_core.registry import unknown_name
-from apr_core.scorers import load_scorer
-from apr_core.service import AttackService
-from apr_core.training_service import TrainingService
-from apr_core.types import InputError
-from apr_core.zoo import (
+from apr_core.report.tables import Table, make_tables
+from apr_core.serving.archive.store import Archive
+from apr_core.serving.gallery import GalleryEntry, load_gallery
+from apr_core.serving.model_loader import load_scorer
+from apr_core.serving.ray.start import Replicas, score_on
+from apr_core.serving.run_export import START_RUN, load_recording
+from apr_core.serving.service import AttackService
+from apr_core.training.service import TrainingService
+from apr_core.zoo.checkpoints import (
     CAUTION,
     Card,
     caution_of,

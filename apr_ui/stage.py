@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from apr_core.attacks.result import Outcome
+from apr_core.base.types import InputError, Status
 from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.images import to_png
-from apr_core.recording import record, to_csv, to_json
-from apr_core.runs import BEHIND_LATTICE, AttackRequest, RunView
-from apr_core.types import InputError, Status
+from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
+from apr_core.serving.run_export import record, to_csv, to_json
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.controls import Choice
 from apr_ui.downloads import offer_files

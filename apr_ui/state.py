@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from apr_core.runs import AttackRequest, Phase, RunView, Ticket
-from apr_core.types import Status
+from apr_core.base.tickets import Ticket
+from apr_core.base.types import Status
+from apr_core.serving.requests import AttackRequest, Phase, RunView
 from apr_ui.resources import service
 
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import streamlit as st
 
+from apr_core.base.hardware import default_device
+from apr_core.base.tickets import Ticket
 from apr_core.defences import DEFENCES
-from apr_core.hardware import default_device
+from apr_core.defences.recipe import PRESETS
 from apr_core.models import ARCHITECTURES
-from apr_core.runs import Ticket
-from apr_core.trainer import TrainRequest
 from apr_core.training.fit import Progress
-from apr_core.training.recipes import PRESETS
-from apr_core.training_runs import TrainPhase, TrainView
+from apr_core.training.jobs import TrainPhase, TrainView
+from apr_core.training.trainer import TrainRequest
 from apr_ui.charts import learning_curves, loss_curve
 from apr_ui.fresh import fresh, fresh_markdown
 from apr_ui.lasting import lasting

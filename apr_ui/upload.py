@@ -7,11 +7,11 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.typing import UploadedFile
 
+from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.decode import MAX_BYTES
 from apr_core.data.images import Picture, read_picture
 from apr_core.data.picture_file import READ
-from apr_core.types import InputError
 from apr_ui.lasting import lasting
 from apr_ui.words import plain
 

@@ -9,7 +9,7 @@ from importlib import import_module
 
 from streamlit import runtime
 
-from apr_core.types import InputError
+from apr_core.base.types import InputError
 from apr_ui.race.view import default_models
 from apr_ui.resources import scorer
 

@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
+from apr_core.base.types import InputError, Status
 from apr_core.data.images import OWN_PICTURE
-from apr_core.runs import BEHIND_LATTICE, AttackRequest, RunView
-from apr_core.types import InputError, Status
+from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
 from apr_ui.address import follow_address, keep_address
 from apr_ui.controls import choose_config, choose_model, choose_picture, make_request, show_request
 from apr_ui.frame import begin_page

@@ -8,7 +8,7 @@ import torch
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import PixelEdit
-from apr_core.runs import MapRequest, RunView
+from apr_core.serving.requests import MapRequest, RunView
 from apr_ui.address import follow_address
 from apr_ui.attention.agreement import offer_agreement, offer_overall
 from apr_ui.attention.link import (

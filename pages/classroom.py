@@ -6,8 +6,8 @@ from functools import partial
 import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
+from apr_core.base.types import InputError
 from apr_core.classroom.board import Room
-from apr_core.types import InputError
 from apr_ui.classroom.view import (
     ALONE,
     CLASS,

@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
+from apr_core.base.types import InputError
 from apr_core.data.images import OWN_PICTURE
-from apr_core.runs import AttackRequest
-from apr_core.types import InputError
+from apr_core.serving.requests import AttackRequest
 from apr_ui.address import follow_address, keep_address
 from apr_ui.controls import choose_config, choose_picture, show_request
 from apr_ui.frame import begin_page

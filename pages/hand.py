@@ -6,9 +6,9 @@ import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.attacks.config import OnePixelConfig
+from apr_core.base.types import InputError
 from apr_core.by_hand.game import Game
-from apr_core.runs import BEHIND_LATTICE
-from apr_core.types import InputError
+from apr_core.serving.requests import BEHIND_LATTICE
 from apr_ui.address import follow_address, keep_address
 from apr_ui.controls import Choice, choose_model, choose_picture, make_request
 from apr_ui.frame import begin_page

@@ -3,8 +3,8 @@
 import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
-from apr_core.trainer import TrainRequest
-from apr_core.types import InputError
+from apr_core.base.types import InputError
+from apr_core.training.trainer import TrainRequest
 from apr_ui.frame import begin_page
 from apr_ui.training import begin, cancel, choose_training, follow, headline, others
 from apr_ui.words import plain

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from apr_core.evaluation.cells import Records, is_of
-from apr_core.zoo import Card, is_own, list_cards, write_card
+from apr_core.zoo.checkpoints import Card, is_own, list_cards, write_card
 
 
 def with_records(card: Card, records: Records) -> Card:

@@ -7,7 +7,7 @@ A test notices where that is due.
 
 from __future__ import annotations
 
-from apr_core.atlas.glances import refresh_glances
+from apr_core.evaluation.attribution.cached_predictions import refresh_glances
 
 if __name__ == "__main__":
     for path in refresh_glances():

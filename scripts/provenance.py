@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import torch
 
-from apr_core.hardware import describe_hardware
-from apr_core.version import find_commit, versions
+from apr_core.base.hardware import describe_hardware
+from apr_core.base.version import find_commit, versions
 
 
 def made_here() -> dict[str, object]:

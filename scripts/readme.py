@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from apr_core.evaluation.aims import is_aim
 from apr_core.evaluation.cells import Measurement, Records, is_of
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.metrics import Rate
-from apr_core.evaluation.overheads import signed
 from apr_core.evaluation.record import Record, results_folder
-from apr_core.evaluation.tables import PLUS, DefenceTable, make_tables, summaries
-from apr_core.zoo import Card, caution_of, is_own, list_cards
+from apr_core.report.overheads import signed
+from apr_core.report.tables import PLUS, DefenceTable, make_tables, summaries
+from apr_core.report.targets import is_aim
+from apr_core.zoo.checkpoints import Card, caution_of, is_own, list_cards
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -227,7 +227,7 @@ def _faults(record: dict) -> str:  # type: ignore[type-arg]
     injected = len(record["faults"]) + len(record["not_borne"])
     return (
         f"Of {injected} kinds of fault injected into a service, {len(record['faults'])} were borne "
-        "(`python -m scripts.faults`)."
+        "(`python -m benchmarks.faults`)."
     )
 
 

@@ -13,10 +13,10 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import AttackResult, Snapshot
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.search import Search
+from apr_core.base.types import NotAttacked, Status
+from apr_core.base.version import versions
 from apr_core.models.asking import RGB, as_floats, as_labels, as_pictures, as_uint8
 from apr_core.models.inference import Model, evaluating
-from apr_core.types import NotAttacked, Status
-from apr_core.version import versions
 
 
 class OnePixelAttack:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from apr_core.types import Fitness, InputError, Stop, Strategy, check_ranges, shown
+from apr_core.base.types import Fitness, InputError, Stop, Strategy, check_ranges, shown
 
 RANGES: dict[str, tuple[float, float]] = {
     "pixels": (1, 16),

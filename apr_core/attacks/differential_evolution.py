@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from apr_core import random
-from apr_core.types import Strategy
+from apr_core.base import random
+from apr_core.base.types import Strategy
 
 STREAMS = 8
 """Random streams that a generation may use; the first is 0 for the initial population."""
@@ -24,7 +24,7 @@ class DEConfig:
     """How children are made.
 
     Attributes:
-        strategy: see `apr_core.types.Strategy`.
+        strategy: see `apr_core.base.types.Strategy`.
         weight: F, for su2019; best1bin draws its own from [0.5, 1) each generation.
         recombination: chance that a gene comes from the mutant; 1 means no crossover.
         low: lower corner of the box, (D,).

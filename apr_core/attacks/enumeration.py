@@ -14,13 +14,13 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from apr_core import random
 from apr_core.attacks.confirming import confirm_flips
 from apr_core.attacks.edits import Edits
 from apr_core.attacks.found import Found, margins_of
 from apr_core.attacks.gradient import loss_gradient, score_pixels
 from apr_core.attacks.pixels import apply_edits
 from apr_core.attacks.scoring import Scorer, as_input
+from apr_core.base import random
 from apr_core.models.inference import evaluating
 
 CORNERS = torch.tensor(list(product((0, 255), repeat=3)))

@@ -17,9 +17,9 @@ from apr_core.attacks.found import Found, margins_of, stretch
 from apr_core.attacks.result import PixelEdit, to_edits
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.stages import STAGES, Scene
+from apr_core.base.types import InputError, check_ranges
 from apr_core.models.asking import RGB, as_labels, as_uint8, check_classes
 from apr_core.models.inference import evaluating
-from apr_core.types import InputError, check_ranges
 
 MOST_PIXELS = int(RANGES["pixels"][1])
 INFINITE = float("inf")

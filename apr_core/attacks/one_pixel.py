@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from apr_core import random
 from apr_core.attacks import differential_evolution as de
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.confirming import confirm_flips
 from apr_core.attacks.pixels import apply_edits, box, decode, edit_norms, initial_genomes
-from apr_core.types import Fitness, Stop
+from apr_core.base import random
+from apr_core.base.types import Fitness, Stop
 
 
 @dataclass(frozen=True)

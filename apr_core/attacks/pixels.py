@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from apr_core import random
+from apr_core.base import random
 
 GENES = 5
 """x, y, red, green, blue."""

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apr_core import strict
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.pixels import apply_edits
+from apr_core.base import schema as strict
+from apr_core.base.types import InputError, Status
 from apr_core.models.asking import RGB, as_pictures, as_uint8
-from apr_core.types import InputError, Status
 
 
 @dataclass(frozen=True)

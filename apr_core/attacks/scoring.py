@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.attacks.edits import Edits
+from apr_core.base.types import InputError
 from apr_core.models import Classifier
 from apr_core.models.answering import ask, out_of_memory
 from apr_core.models.checking import FEW, check_briefly
@@ -22,7 +23,6 @@ from apr_core.models.inference import (
     prepare,
 )
 from apr_core.models.switches import FULL_PRECISION
-from apr_core.types import InputError
 
 CPU_CHUNK, CUDA_CHUNK = 50, 4096
 """Images in a chunk: for each thread of a CPU what its cache holds, on a GPU what fills it."""
@@ -34,7 +34,7 @@ CONFIRMING = 10
 
 class Scoring(Protocol):
     """What a search asks of a model, wherever it is computed: `Scorer` does so in this process,
-    `apr_core.cluster.scorer.ClusterScorer` on a cluster's machines.
+    `apr_core.serving.ray.scorer.ClusterScorer` on a cluster's machines.
 
     Attributes:
         device: where what is asked and what is answered lie.

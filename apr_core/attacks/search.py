@@ -17,7 +17,7 @@ from apr_core.attacks.one_pixel import AttackState, Candidates, Readings
 from apr_core.attacks.pixels import apply_edits, decode
 from apr_core.attacks.result import Outcome, Snapshot, Walk, to_edits
 from apr_core.attacks.scoring import Scoring
-from apr_core.types import InputError, Status, check_class
+from apr_core.base.types import InputError, Status, check_class
 
 UNTARGETED = -1
 

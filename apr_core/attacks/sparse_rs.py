@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from apr_core import random
 from apr_core.attacks.edits import Edits
 from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.found import Found, margins_of, stretch
 from apr_core.attacks.pixels import apply_edits
 from apr_core.attacks.scoring import Scorer
+from apr_core.base import random
 
 QUERIES = 10_000
 """Croce et al.'s budget."""

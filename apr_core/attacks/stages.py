@@ -9,7 +9,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from apr_core import random
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.enumeration import corner_sweep, refine_colours, top_gradient
 from apr_core.attacks.found import Found, margins_of
@@ -18,9 +17,10 @@ from apr_core.attacks.pixels import apply_edits
 from apr_core.attacks.scoring import Scorer, as_input
 from apr_core.attacks.search import Search
 from apr_core.attacks.sparse_rs import sparse_rs
+from apr_core.base import random
+from apr_core.base.registry import Registry
+from apr_core.base.types import Fitness
 from apr_core.models.inference import Model, evaluating
-from apr_core.registry import Registry
-from apr_core.types import Fitness
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.attacks.scoring import Scorer
+from apr_core.base.types import check_class
 from apr_core.models.asking import RGB, as_uint8
-from apr_core.types import check_class
 
 
 class Effect(StrEnum):

@@ -8,7 +8,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from apr_core import random
 from apr_core.attacks.confirming import confirm_flips
 from apr_core.attacks.edits import Edits
 from apr_core.attacks.enumeration import CORNERS
@@ -16,8 +15,9 @@ from apr_core.attacks.found import margins_of
 from apr_core.attacks.pixels import apply_edits
 from apr_core.attacks.result import PixelEdit
 from apr_core.attacks.scoring import Scoring
+from apr_core.base import random
+from apr_core.base.types import InputError, check_class
 from apr_core.models.asking import RGB, as_uint8
-from apr_core.types import InputError, check_class
 
 PIXELS_A_STEP = 50
 """Pixels whose eight colours are scored together: as many candidates as a generation has."""

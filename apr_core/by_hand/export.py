@@ -9,12 +9,12 @@ import json
 from dataclasses import asdict
 from typing import Any, get_type_hints
 
-from apr_core import strict
+from apr_core.base import schema as strict
+from apr_core.base.types import InputError
+from apr_core.base.version import versions
 from apr_core.by_hand.game import PIXELS, Game, check_edit
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import from_png, to_png
-from apr_core.types import InputError
-from apr_core.version import versions
 
 FORMAT = 1
 _PLAIN = ("model", "label", "pixels", "line", "earlier", "earlier_best", "earlier_hints")

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.attacks.scoring import Scorer
+from apr_core.base.types import InputError, check_class
 from apr_core.data.cifar10 import CLASSES
-from apr_core.types import InputError, check_class
 
 PIXELS = (1, 3, 5)
 """How many pixels a person may change."""

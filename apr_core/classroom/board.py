@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from apr_core.attacks.config import RANGES
+from apr_core.base.types import InputError, check_ranges
 from apr_core.classroom.names import clean_code, clean_nickname, clean_title, echo, fold, new_code
 from apr_core.classroom.plan import Plan
 from apr_core.classroom.records import (
@@ -33,7 +34,6 @@ from apr_core.classroom.records import (
 )
 from apr_core.classroom.sheet import to_csv
 from apr_core.classroom.store import Store, classes_file
-from apr_core.types import InputError, check_ranges
 
 __all__ = ["Classrooms", "Entry", "Opened", "Room", "Seat"]
 

@@ -6,7 +6,7 @@ import re
 import secrets
 from unicodedata import category, normalize
 
-from apr_core.types import InputError
+from apr_core.base.types import InputError
 
 ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """No 0 or O, 1, I or L: what one person says, another can type."""

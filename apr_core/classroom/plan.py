@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
 from apr_core.attacks.config import RANGES
+from apr_core.base.types import InputError, check_ranges
 from apr_core.classroom.names import echo
 from apr_core.data.sample import load_sample
-from apr_core.types import InputError, check_ranges
 
 STEPS: tuple[str, ...] = (
     "bet",

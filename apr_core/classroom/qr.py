@@ -7,7 +7,7 @@ import io
 import segno
 from segno import QRCode
 
-from apr_core.types import InputError
+from apr_core.base.types import InputError
 
 MOST_BYTES = 400
 """More would make a pattern too fine to be read from a projector (77 modules a side)."""

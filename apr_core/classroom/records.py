@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from apr_core.base.types import InputError
 from apr_core.classroom.plan import Plan
-from apr_core.types import InputError
 
 
 @dataclass(frozen=True)

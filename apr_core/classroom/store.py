@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import weakref
@@ -10,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from apr_core.types import InputError
+from apr_core.base.paths import written
+from apr_core.base.types import InputError
 
 VERSION = 2
 """Of the tables below; a file with a later one was written by a later version of the program."""
@@ -64,9 +64,8 @@ _SENTENCES = {
 
 
 def classes_file() -> Path:
-    """Where classes are kept: in `$APR_CLASSROOM`, or in `classroom/` beside the package."""
-    folder = os.environ.get("APR_CLASSROOM", Path(__file__).parents[2] / "classroom")
-    return Path(folder) / "classes.sqlite3"
+    """Where classes are kept; see `written`."""
+    return written("classroom") / "classes.sqlite3"
 
 
 class Store:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib import import_module
 
+from apr_core.base.types import InputError, shown
 from apr_core.cli import (
     agreement,
     attack,
-    bench,
     certify,
     data,
     evaluate,
@@ -19,9 +20,9 @@ from apr_core.cli import (
     tables,
     train,
 )
-from apr_core.external import is_external
+from apr_core.cli.common import Subparsers
 from apr_core.models.answering import reason_of
-from apr_core.types import InputError, shown
+from apr_core.zoo.external import is_external
 
 COMMANDS = (
     models,
@@ -33,7 +34,6 @@ COMMANDS = (
     explain,
     agreement,
     tables,
-    bench,
     gallery,
 )
 
@@ -89,4 +89,21 @@ def make_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(subparsers)
+    _add_bench(subparsers)
     return parser
+
+
+def _add_bench(subparsers: Subparsers) -> None:
+    """Benchmarks lie outside the engine, and only in a checkout."""
+    try:
+        import_module("benchmarks.cli.bench").add(subparsers)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "benchmarks":
+            raise
+        parser = subparsers.add_parser("bench", help="measure speed; in a checkout of the project")
+        parser.add_argument("options", nargs=argparse.REMAINDER)
+        parser.set_defaults(run=_refuse_bench)
+
+
+def _refuse_bench(args: argparse.Namespace) -> int:
+    raise InputError("bench lies in a checkout of the project; run it from that folder.")

@@ -8,8 +8,6 @@ import json
 from tabulate import tabulate
 from tqdm import tqdm
 
-from apr_core.atlas.agreements import AgreementRecord, save_agreement, verdict
-from apr_core.atlas.measuring import agreement_setting, measure_agreement
 from apr_core.cli.common import (
     Subparsers,
     add_device,
@@ -19,6 +17,8 @@ from apr_core.cli.common import (
     rate_words,
     told_subject,
 )
+from apr_core.evaluation.attribution.agreement import AgreementRecord, save_agreement, verdict
+from apr_core.evaluation.attribution.study import agreement_setting, measure_agreement
 from apr_core.evaluation.metrics import Mean
 from apr_core.evaluation.protocol import EvalProgress
 

@@ -18,6 +18,7 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import AttackResult, Outcome
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.search import Search
+from apr_core.base.types import Fitness, InputError, NotAttacked, Status, Stop, Strategy
 from apr_core.cli.common import (
     Subparsers,
     add_device,
@@ -31,7 +32,6 @@ from apr_core.cli.common import (
 from apr_core.data.cifar10 import class_name, class_number, with_article
 from apr_core.data.images import OWN_PICTURE, read_picture_file, to_png
 from apr_core.data.sample import load_test_image
-from apr_core.types import Fitness, InputError, NotAttacked, Status, Stop, Strategy
 
 
 def add(subparsers: Subparsers) -> None:

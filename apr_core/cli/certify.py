@@ -7,6 +7,7 @@ import json
 
 from tqdm import tqdm
 
+from apr_core.certification.lattice_masking import SPACING
 from apr_core.cli.common import (
     Subparsers,
     add_device,
@@ -17,7 +18,6 @@ from apr_core.cli.common import (
     print_json,
     rate_words,
 )
-from apr_core.defences.lattice_masking import SPACING
 from apr_core.evaluation.certificates import (
     CertRecord,
     cert_setting,

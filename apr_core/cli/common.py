@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from apr_core.cluster.start import LOCAL
+from apr_core.base.hardware import default_device
+from apr_core.base.types import InputError, shown
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.protocol import Subject
-from apr_core.external import check_images, check_model, is_external, load_external
-from apr_core.hardware import default_device
-from apr_core.types import InputError, shown
-from apr_core.zoo import load_card, load_model
+from apr_core.serving.ray.start import LOCAL
+from apr_core.zoo.checkpoints import load_card, load_model
+from apr_core.zoo.external import check_images, check_model, is_external, load_external
 
 Subparsers = Any  # argparse has no public name for it
 

@@ -17,6 +17,8 @@ from tqdm import tqdm
 
 from apr_core.attacks.scoring import Scorer, as_input
 from apr_core.attacks.stages import STAGES
+from apr_core.base.hardware import default_device
+from apr_core.base.types import InputError
 from apr_core.cli.common import (
     Subparsers,
     add_device,
@@ -28,15 +30,13 @@ from apr_core.cli.common import (
     print_json,
     rate_words,
 )
-from apr_core.cluster.tasks import describe_cluster, spread
 from apr_core.data.sample import load_sample
 from apr_core.evaluation.journal import Deal, Entries
 from apr_core.evaluation.protocol import Attempt, EvalProgress, Subject, evaluate, setting_for
 from apr_core.evaluation.record import Level, Record, Setting, save_record
-from apr_core.hardware import default_device
 from apr_core.models.precision import SAMPLE, forward_over_float32
+from apr_core.serving.ray.tasks import describe_cluster, spread
 from apr_core.training.workers import join_workers, worker_device
-from apr_core.types import InputError
 
 LADDER_NAME = "ladder"
 

@@ -14,6 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from apr_core.base.registry import unknown_name
+from apr_core.base.types import InputError
 from apr_core.cli.common import (
     Subparsers,
     add_device,
@@ -32,8 +34,6 @@ from apr_core.explain.attributions import Attribution, attribute
 from apr_core.explain.methods import METHODS
 from apr_core.explain.task import AttributionConfig
 from apr_core.models.inference import device_of
-from apr_core.registry import unknown_name
-from apr_core.types import InputError
 
 NAMES = (ATTENTION, *METHODS)
 SCALE = 12

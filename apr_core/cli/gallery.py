@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from apr_core.base.files import write_whole
 from apr_core.cli.common import Subparsers
-from apr_core.files import write_whole
-from apr_core.gallery import GALLERY, Plan, make_gallery, request_of, save_gallery
-from apr_core.recording import START_RUN, run_and_record, to_json
+from apr_core.serving.gallery import GALLERY, Plan, make_gallery, request_of, save_gallery
+from apr_core.serving.run_export import START_RUN, run_and_record, to_json
 
 
 def add(subparsers: Subparsers) -> None:

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 
 from apr_core.cli.common import Subparsers, add_json, print_json
-from apr_core.zoo import Card, caution_of, list_cards, load_model
+from apr_core.zoo.checkpoints import Card, caution_of, list_cards, load_model
 
 
 def add(subparsers: Subparsers) -> None:

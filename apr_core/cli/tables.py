@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 from apr_core.cli.common import Subparsers, add_json, print_json
 from apr_core.evaluation.cells import Records
-from apr_core.evaluation.printing import STYLES, in_print
-from apr_core.evaluation.tables import make_tables
+from apr_core.report.printing import STYLES, in_print
+from apr_core.report.tables import make_tables
 
 
 def add(subparsers: Subparsers) -> None:

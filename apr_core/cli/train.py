@@ -12,7 +12,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from apr_core import strict
+from apr_core.base import schema as strict
+from apr_core.base.hardware import default_device
+from apr_core.base.types import InputError
 from apr_core.cli.common import (
     Subparsers,
     add_device,
@@ -21,17 +23,15 @@ from apr_core.cli.common import (
     chosen_device,
     print_json,
 )
-from apr_core.cluster.tasks import spread
 from apr_core.data.cifar10 import Cifar10, fetch_cifar10
 from apr_core.defences import DEFENCES
-from apr_core.hardware import default_device
+from apr_core.defences.recipe import PRESETS, TrainConfig
 from apr_core.models import ARCHITECTURES
-from apr_core.trainer import TrainRequest, find_finished, seed_requests, train, write_seeds
+from apr_core.serving.ray.tasks import spread
 from apr_core.training.fit import Progress
-from apr_core.training.recipes import PRESETS, TrainConfig
+from apr_core.training.trainer import TrainRequest, find_finished, seed_requests, train, write_seeds
 from apr_core.training.workers import Workers, join_workers, worker_device
-from apr_core.types import InputError
-from apr_core.zoo import Card, checkpoint_files, receive_checkpoint
+from apr_core.zoo.checkpoints import Card, checkpoint_files, receive_checkpoint
 
 MOST_SEEDS = 100
 EXTRA_KEYS = ("epochs", "batch_size", "learning_rate", "mixed_precision", "subset")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 import subprocess
 import tarfile
@@ -27,9 +26,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from apr_core.files import write_whole
-from apr_core.registry import unknown_name
-from apr_core.types import InputError
+from apr_core.base.files import write_whole
+from apr_core.base.paths import written
+from apr_core.base.registry import unknown_name
+from apr_core.base.types import InputError
 
 CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -87,8 +87,8 @@ def class_number(name: str) -> int:
 
 
 def data_folder() -> Path:
-    """Where downloads live: `$APR_DATA`, or `data/` beside the package."""
-    return Path(os.environ.get("APR_DATA", Path(__file__).parents[2] / "data"))
+    """Where downloads lie; see `written`."""
+    return written("data")
 
 
 def cifar10_file() -> Path:

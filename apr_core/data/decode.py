@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from apr_core.base.types import InputError
 from apr_core.data.colour import Converter, srgb_converter
 from apr_core.data.picture_file import READ, Essence, essence, format_of
 from apr_core.data.sharing import Room, Silence
-from apr_core.types import InputError
 
 MAX_BYTES = 25 * 2**20
 """Room for a JPEG of a phone's 48 megapixels with all its detail."""

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from apr_core.base.types import InputError, shown
 from apr_core.data.decode import Decoded, check_bytes, decode
-from apr_core.types import InputError, shown
 
 SIZE = 32
 """Side in pixels of what the model sees."""

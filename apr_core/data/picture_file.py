@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import features
 
-from apr_core.types import InputError
+from apr_core.base.types import InputError
 
 READ = ("PNG", "JPEG", "WEBP", *(["AVIF"] if features.check("avif") else []), "BMP")
 """Formats that are read, by Pillow's names."""

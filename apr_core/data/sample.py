@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from apr_core.base.paths import shipped
+from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CLASSES, Cifar10, cifar10_file, load_cifar10, sha256
-from apr_core.types import InputError
 
-ASSETS = Path(__file__).parents[2] / "assets"
+ASSETS = shipped("assets")
 PNG = ASSETS / "cifar10-test-sample.png"
 INDEX = ASSETS / "cifar10-test-sample.json"
 PER_CLASS = 100

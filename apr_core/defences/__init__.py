@@ -7,16 +7,16 @@ from typing import Any, get_type_hints
 
 from torch import nn
 
-from apr_core import strict
+from apr_core.base import schema as strict
+from apr_core.base.registry import Registry
+from apr_core.base.types import InputError
 from apr_core.defences.adversarial_training import AdversarialTraining
 from apr_core.defences.apr import APR, Regularizer
 from apr_core.defences.apr_plus import APRPlus
 from apr_core.defences.distillation import Distillation
 from apr_core.defences.input_transform import InputTransformation
+from apr_core.defences.recipe import Defence
 from apr_core.defences.vanilla import Vanilla
-from apr_core.registry import Registry
-from apr_core.training.recipes import Defence
-from apr_core.types import InputError
 
 DEFENCES: Registry[Defence] = Registry("defence")
 DEFENCES.add("vanilla", Vanilla())

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apr_core.attacks.gradient import EPSILON, fgsm, loss_gradient, pgd
+from apr_core.base.registry import unknown_name
+from apr_core.base.types import InputError
 from apr_core.defences.one_pixel_examples import worst_pixel_examples
-from apr_core.registry import unknown_name
-from apr_core.types import InputError
 
 EXAMPLES = ("one-pixel", "fgsm", "pgd")
 """What a model can be trained against."""
@@ -36,13 +36,13 @@ class AdversarialTraining:
             raise InputError(unknown_name("kind of example", self.examples, EXAMPLES))
 
     def make_front(self) -> nn.Module | None:
-        """See `apr_core.training.recipes.Defence`."""
+        """See `apr_core.defences.recipe.Defence`."""
         return None
 
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `apr_core.training.recipes.Defence`."""
+        """See `apr_core.defences.recipe.Defence`."""
         share = adversarial_share(len(images), self.alpha)
         examples = self._attack(model, images[:share], labels[:share], generator)
         logits = model(torch.cat([examples, images[share:]])).float()

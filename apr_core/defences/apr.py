@@ -60,13 +60,13 @@ class APR:
     finite difference."""
 
     def make_front(self) -> nn.Module | None:
-        """See `apr_core.training.recipes.Defence`."""
+        """See `apr_core.defences.recipe.Defence`."""
         return PixelAttention() if self.attention else None
 
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `apr_core.training.recipes.Defence`."""
+        """See `apr_core.defences.recipe.Defence`."""
         exact = self.regularizer == Regularizer.EXACT
         finite = self.regularizer == Regularizer.FINITE_DIFFERENCE
         if not (self.adversarial or exact or finite):

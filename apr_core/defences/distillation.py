@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apr_core.types import InputError
+from apr_core.base.types import InputError
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Distillation:
     """The teacher itself, in evaluation mode."""
 
     def make_front(self) -> nn.Module | None:
-        """See `apr_core.training.recipes.Defence`."""
+        """See `apr_core.defences.recipe.Defence`."""
         return None
 
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `apr_core.training.recipes.Defence`.
+        """See `apr_core.defences.recipe.Defence`.
 
         The cross-entropy is times the temperature, which gives it the slope in the logits that it
         has at temperature 1.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from apr_core.base.types import InputError
 from apr_core.defences.jpeg import jpeg_round_trip
-from apr_core.types import InputError
 
 
 class InputTransform(nn.Module):
@@ -68,7 +68,7 @@ class InputTransformation:
     quality: int = 75
 
     def make_front(self) -> InputTransform:
-        """See `apr_core.training.recipes.Defence`."""
+        """See `apr_core.defences.recipe.Defence`."""
         return InputTransform(self.bits, self.quality)
 
     def loss(

@@ -20,7 +20,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from apr_core.types import InputError
+from apr_core.base.types import InputError
 
 PIXELS_AT_ONCE = {"cpu": 2**17, "cuda": 2**22}
 """Pixels that go through together: about what a processor's cache holds, what fills a GPU."""

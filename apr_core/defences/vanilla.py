@@ -14,13 +14,13 @@ class Vanilla:
     """The undefended baseline."""
 
     def make_front(self) -> nn.Module | None:
-        """See `apr_core.training.recipes.Defence`."""
+        """See `apr_core.defences.recipe.Defence`."""
         return None
 
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `apr_core.training.recipes.Defence`."""
+        """See `apr_core.defences.recipe.Defence`."""
         return clean_loss(model(images).float(), labels)
 
 

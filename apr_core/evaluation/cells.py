@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from apr_core import strict
-from apr_core.defences.lattice_masking import SPACING
+from apr_core.base import schema as strict
+from apr_core.base.types import InputError
+from apr_core.certification.lattice_masking import SPACING
 from apr_core.evaluation.certificates import CertRecord, load_certificates, on_shared_images
 from apr_core.evaluation.metrics import Mean, Paired, Rate, mean_of, paired, rate_of
-from apr_core.evaluation.record import Level, Record, load_records, results_folder
-from apr_core.types import InputError
-from apr_core.zoo import Card, caution_of, load_card, model_names
+from apr_core.evaluation.record import Level, Record, find_records, load_records
+from apr_core.zoo.checkpoints import Card, caution_of, load_card, model_names
 
 LADDER, PAPERS_ATTACK = "ladder", "de"
 
@@ -147,8 +147,8 @@ def _read_seeds(card: Card) -> list[dict[str, Any]]:
     Raises:
         InputError: the file is damaged.
     """
-    path = results_folder() / f"seeds-{card.name}.json"
-    if not path.exists():
+    path = next(iter(find_records(f"seeds-{card.name}.json")), None)
+    if path is None:
         return []
     try:
         runs = strict.build(list[dict[str, Any]], strict.read(path)["runs"])

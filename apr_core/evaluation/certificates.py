@@ -13,9 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from apr_core import strict
 from apr_core.attacks.scoring import as_input
-from apr_core.defences.lattice_masking import (
+from apr_core.base import schema as strict
+from apr_core.base.files import write_whole
+from apr_core.base.hardware import describe_hardware
+from apr_core.base.types import InputError
+from apr_core.base.version import find_commit, versions
+from apr_core.certification.lattice_masking import (
     SPACING,
     Certificate,
     LatticeMasking,
@@ -28,11 +32,7 @@ from apr_core.evaluation.journal import Entries, Journal, one_by_one
 from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.protocol import EvalProgress, Subject
 from apr_core.evaluation.record import check_rate, file_name, load_all, results_folder
-from apr_core.files import write_whole
-from apr_core.hardware import describe_hardware
 from apr_core.models.inference import device_of
-from apr_core.types import InputError
-from apr_core.version import find_commit, versions
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from functools import cache, lru_cache
 import torch
 from torch import Tensor
 
-from apr_core import random
+from apr_core.base import random
+from apr_core.base.types import InputError
 from apr_core.data.cifar10 import load_cifar10
 from apr_core.data.sample import TEST_IMAGES, load_sample
-from apr_core.types import InputError
 
 ORDER_SEED = 2019
 

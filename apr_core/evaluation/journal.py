@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apr_core import strict
+from apr_core.base import schema as strict
+from apr_core.base.files import Claim
+from apr_core.base.types import InputError
 from apr_core.evaluation.record import results_folder
-from apr_core.files import Claim
 from apr_core.training.workers import ALONE, Workers
-from apr_core.types import InputError
 
 GROUP = {"cpu": 8, "cuda": 64}
 """Images that are looked at together, and lost together in a kill: minutes of work at most."""

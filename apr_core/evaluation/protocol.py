@@ -15,22 +15,22 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from apr_core import strict
 from apr_core.attacks.ladder import LADDER, LadderConfig, Verdict, climb
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.stages import STAGES
-from apr_core.defences.lattice_masking import LatticeMasking, behind_lattice
+from apr_core.base import schema as strict
+from apr_core.base.hardware import describe_hardware
+from apr_core.base.types import InputError
+from apr_core.base.version import ATTACK_VERSION, find_commit, versions
+from apr_core.certification.lattice_masking import LatticeMasking, behind_lattice
 from apr_core.evaluation.earlier import Known, known_to, looked_at
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Deal, Entries, Journal, one_by_one
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.record import Record, Setting, levels_of
-from apr_core.hardware import describe_hardware
 from apr_core.models import Classifier
 from apr_core.training.workers import ALONE, Workers
-from apr_core.types import InputError
-from apr_core.version import ATTACK_VERSION, find_commit, versions
-from apr_core.zoo import Card
+from apr_core.zoo.checkpoints import Card
 
 
 @dataclass(frozen=True)

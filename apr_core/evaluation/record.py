@@ -10,22 +10,35 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from apr_core import strict
 from apr_core.attacks.gradient import EPSILON
 from apr_core.attacks.ladder import Verdict
 from apr_core.attacks.stages import STAGES
+from apr_core.base import schema as strict
+from apr_core.base.files import write_whole
+from apr_core.base.paths import shipped, written
+from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.sample import SIDE, TEST_IMAGES
 from apr_core.evaluation.metrics import Rate, rate_of, success_curve
-from apr_core.files import write_whole
-from apr_core.types import InputError
 
 _SHADES = frozenset(range(256))
 
 
 def results_folder() -> Path:
-    """Where records lie: `$APR_RESULTS`, or `results/` beside the package."""
-    return Path(os.environ.get("APR_RESULTS", Path(__file__).parents[2] / "results"))
+    """Where records are written; see `written`."""
+    return written("results")
+
+
+def find_records(pattern: str) -> list[Path]:
+    """Records by name, such as `evaluations/*.json`: written here, or shipped with the project.
+
+    Of one that is in both places, what was written here.
+    """
+    folders = [shipped("results"), results_folder()]
+    if "APR_RESULTS" in os.environ:
+        folders = folders[1:]
+    found = {path.relative_to(folder): path for folder in folders for path in folder.glob(pattern)}
+    return [found[name] for name in sorted(found)]
 
 
 def file_name(model: str) -> str:
@@ -260,8 +273,7 @@ def save_record(record: Record) -> Path:
 
 def records_fingerprint() -> tuple[tuple[str, int], ...]:
     """Differs whenever a record has come, gone or changed: each file and its time."""
-    paths = sorted(results_folder().glob("**/*.json"))
-    return tuple((str(path), path.stat().st_mtime_ns) for path in paths)
+    return tuple((str(path), path.stat().st_mtime_ns) for path in find_records("**/*.json"))
 
 
 def load_records() -> tuple[list[Record], list[str]]:
@@ -275,7 +287,7 @@ Kind = TypeVar("Kind")
 def load_all(folder: str, read: Callable[[str], Kind]) -> tuple[list[Kind], list[str]]:
     """Every record in a folder of the results, by name, and a sentence for each damaged one."""
     records, damaged = [], []
-    for path in sorted((results_folder() / folder).glob("*.json")):
+    for path in find_records(f"{folder}/*.json"):
         try:
             records.append(read(strict.text(path)))
         except (OSError, ValueError) as error:

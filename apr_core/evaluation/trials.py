@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apr_core.defences.lattice_masking import Verdict
+from apr_core.certification.lattice_masking import Verdict
 from apr_core.evaluation.cells import Records, find_certificates, is_of
 from apr_core.evaluation.metrics import Rate, rate_of
-from apr_core.zoo import Card
+from apr_core.zoo.checkpoints import Card
 
 
 @dataclass(frozen=True)

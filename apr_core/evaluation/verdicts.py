@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from apr_core.evaluation.cells import Cell
 from apr_core.evaluation.metrics import Estimate, Paired, holm
-from apr_core.zoo import CAUTION
+from apr_core.zoo.checkpoints import CAUTION
 
 SURE = 0.05
 """A difference with a larger p-value, after the correction, may be chance."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.truth_map import TruthMap
-from apr_core.types import InputError
+from apr_core.base.types import InputError
 
 TOP = 0.1
 """Share of a map's pixels that count as its strongest, unless another is asked for."""

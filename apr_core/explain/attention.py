@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.attacks.scoring import default_chunk
+from apr_core.base.types import InputError
 from apr_core.models.answering import ask, reason_of
 from apr_core.models.asking import RGB, as_floats
+from apr_core.models.clamp_front import NeighbourhoodFront
 from apr_core.models.inference import Function, Model, as_module, device_of, set_evaluating
-from apr_core.models.neighbourhood import NeighbourhoodFront
 from apr_core.models.pixel_attention import PixelAttention
-from apr_core.types import InputError
 
 ATTENTION = "attention"
 """What the gate is called among the methods of attribution."""

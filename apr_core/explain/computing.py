@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from apr_core import random
+from apr_core.base import random
+from apr_core.base.types import InputError
 from apr_core.explain.task import Task, rows_for
 from apr_core.models.resnet import ResNet
 from apr_core.models.switches import QUIET_HOOKS
 from apr_core.models.vgg import VGG
-from apr_core.types import InputError
 
 
 def _captum() -> Any:

@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from apr_core import random
 from apr_core.attacks.scoring import default_chunk
+from apr_core.base import random
+from apr_core.base.types import InputError
 from apr_core.explain.attention import own_copy
 from apr_core.models.answering import ask
 from apr_core.models.asking import RGB, as_floats, as_labels, check_classes
 from apr_core.models.checking import check_briefly
 from apr_core.models.inference import Model, device_of
-from apr_core.types import InputError
 
 STEPS = 32
 """In which a curve goes from its beginning to its end, unless more are asked for."""

@@ -8,9 +8,9 @@ from enum import StrEnum
 
 from torch import Tensor
 
+from apr_core.base.registry import Registry
 from apr_core.explain import computing
 from apr_core.explain.task import AttributionConfig, Task
-from apr_core.registry import Registry
 
 
 class Figure(StrEnum):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from apr_core import random
-from apr_core.types import InputError, check_ranges
+from apr_core.base import random
+from apr_core.base.types import InputError, check_ranges
 
 ROWS = {"cpu": 32, "cuda": 1024}
 """Images that go through the model together, with a gradient kept for each."""

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from apr_core.base.registry import Registry
 from apr_core.data.cifar10 import MEAN, STD
 from apr_core.models.normalize import Normalize
 from apr_core.models.resnet import resnet18, resnet20
 from apr_core.models.vgg import vgg16
-from apr_core.registry import Registry
 
 ARCHITECTURES: Registry[Callable[..., nn.Module]] = Registry("architecture")
 ARCHITECTURES.add("resnet20", resnet20)

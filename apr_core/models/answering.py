@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from apr_core.base.types import InputError
 from apr_core.models.inference import Model
-from apr_core.types import InputError
 
 _NO_MEMORY = (
     "out of memory", "allocate memory", "not enough memory", "alloc_failed", "bad allocation",

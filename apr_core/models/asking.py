@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from apr_core.types import InputError, check_class
+from apr_core.base.types import InputError, check_class
 
 RGB = 3
 SLACK = 1e-3

@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from apr_core.base.types import InputError
 from apr_core.models import Classifier
 from apr_core.models.answering import ask
 from apr_core.models.inference import Model, in_training
-from apr_core.types import InputError
 
 FEW = 2
 """Pictures at hand that are looked at, each as it is, mirrored, and in negative."""

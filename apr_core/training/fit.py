@@ -15,16 +15,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from apr_core import strict
-from apr_core.files import write_whole
-from apr_core.hardware import describe_hardware
+from apr_core.base import schema as strict
+from apr_core.base.files import write_whole
+from apr_core.base.hardware import describe_hardware
+from apr_core.base.types import InputError
+from apr_core.defences.recipe import Defence, TrainConfig, learning_rate, make_optimizer
 from apr_core.models.inference import keep_memory
 from apr_core.models.precision import precision_name
 from apr_core.training.batches import AugmentedBatches
 from apr_core.training.precision import choose_precision
-from apr_core.training.recipes import Defence, TrainConfig, learning_rate, make_optimizer
 from apr_core.training.workers import ALONE, Workers
-from apr_core.types import InputError
 
 REPORT_EVERY = 20
 """Steps between reports, in long epochs: each one waits for the device."""

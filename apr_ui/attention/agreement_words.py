@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from apr_core.atlas.agreements import (
+from apr_core.data.cifar10 import CLASSES
+from apr_core.evaluation.attribution.agreement import (
     CENTRE,
     NOISE,
     AgreementRecord,
@@ -12,7 +13,6 @@ from apr_core.atlas.agreements import (
     Verdict,
     verdict,
 )
-from apr_core.data.cifar10 import CLASSES
 from apr_core.evaluation.metrics import Mean
 from apr_core.explain.agreement import TOP
 from apr_ui.attention.view import WORDS

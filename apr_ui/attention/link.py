@@ -16,10 +16,10 @@ import torch
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import PixelEdit
+from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE
-from apr_core.runs import AttackRequest
-from apr_core.types import InputError
+from apr_core.serving.requests import AttackRequest
 from apr_ui.controls import Choice, make_request
 from apr_ui.permalink import to_params
 

@@ -6,8 +6,8 @@ import html
 
 import streamlit as st
 
+from apr_core.base.types import InputError
 from apr_core.classroom.board import Entry
-from apr_core.types import InputError
 from apr_ui.resources import classrooms
 
 POLL_SECONDS = 1.5

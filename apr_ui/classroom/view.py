@@ -7,13 +7,13 @@ from functools import partial
 
 import streamlit as st
 
+from apr_core.base.types import InputError
 from apr_core.classroom.board import Room
 from apr_core.classroom.names import LONGEST_NICKNAME, LONGEST_TITLE
 from apr_core.classroom.plan import HIDEABLE, STEPS, Plan
 from apr_core.classroom.qr import qr_png
 from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.sample import load_test_image
-from apr_core.types import InputError
 from apr_ui.classroom.board import show_board
 from apr_ui.classroom.seating import browser_said, remember, remembered
 from apr_ui.fresh import fresh_markdown

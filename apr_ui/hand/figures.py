@@ -12,7 +12,7 @@ from torch import Tensor
 from apr_core.attacks.result import PixelEdit, to_edits
 from apr_core.by_hand.game import Game
 from apr_core.data.cifar10 import CLASSES
-from apr_core.runs import RunView
+from apr_core.serving.requests import RunView
 from apr_ui.charts import AFTER
 from apr_ui.pictures import RING, enlarge
 from apr_ui.results.charts import COLOURS

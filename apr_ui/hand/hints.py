@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import streamlit as st
 
 from apr_core.attacks.result import edit_image
+from apr_core.base.tickets import Ticket
+from apr_core.base.types import InputError
 from apr_core.by_hand.game import Game, Heat
 from apr_core.by_hand.helps import with_hint
-from apr_core.runs import MapRequest, MapView, Ticket
-from apr_core.types import InputError
+from apr_core.serving.requests import MapRequest, MapView
 from apr_ui.fresh import fresh_markdown
 from apr_ui.hand.games import current_game, keep_game
 from apr_ui.proof.truth import follow_map

@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from apr_core.attacks.config import OnePixelConfig
+from apr_core.base.types import InputError
 from apr_core.by_hand.game import PIXELS, Game
 from apr_core.data.images import OWN_PICTURE
-from apr_core.runs import BEHIND_LATTICE, AttackRequest
-from apr_core.types import InputError
+from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest
 from apr_ui.controls import show_request
 from apr_ui.hand.games import adopt_game, game_name, leave_game
 from apr_ui.hand.rematch import run_on, start_search

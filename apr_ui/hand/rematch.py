@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 
 from apr_core.attacks.config import OnePixelConfig
+from apr_core.base.tickets import Ticket
+from apr_core.base.types import InputError, Status
 from apr_core.by_hand.game import Game
 from apr_core.by_hand.helps import search_config
-from apr_core.runs import AttackRequest, MapRequest, RunView, Ticket
-from apr_core.types import InputError, Status
+from apr_core.serving.requests import AttackRequest, MapRequest, RunView
 from apr_ui.hand.figures import duel, duel_words, looked_by_person, looked_by_search
 from apr_ui.pictures import mapped
 from apr_ui.proof.truth import follow_map, in_words

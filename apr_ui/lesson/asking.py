@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from apr_core.types import InputError
+from apr_core.base.types import InputError
 from apr_ui.fresh import fresh
 from apr_ui.lesson.attendance import Attendance, Role
 from apr_ui.words import plain

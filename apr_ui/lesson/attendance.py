@@ -12,8 +12,8 @@ from torch import Tensor
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.classroom.plan import Plan
 from apr_core.data.sample import load_test_image
-from apr_core.recording import START_RUN, load_recording
-from apr_core.runs import AttackRequest
+from apr_core.serving.requests import AttackRequest
+from apr_core.serving.run_export import START_RUN, load_recording
 from apr_ui.resources import classrooms
 
 _ALONE = "classroom.alone-answers"

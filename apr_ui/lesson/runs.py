@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from apr_core.recording import START_RUN, load_recording
-from apr_core.runs import AttackRequest, RunView
-from apr_core.types import InputError
+from apr_core.base.types import InputError
+from apr_core.serving.requests import AttackRequest, RunView
+from apr_core.serving.run_export import START_RUN, load_recording
 from apr_ui.player import player
 from apr_ui.player.data import player_data
 from apr_ui.resources import service

@@ -9,11 +9,11 @@ from dataclasses import asdict, replace
 import streamlit as st
 
 from apr_core.attacks.result import Outcome
+from apr_core.base.types import InputError, Status
 from apr_core.by_hand.game import Game
 from apr_core.data.cifar10 import CLASSES, with_article
-from apr_core.gallery import GalleryEntry, request_of
-from apr_core.runs import AttackRequest, RunView
-from apr_core.types import InputError, Status
+from apr_core.serving.gallery import GalleryEntry, request_of
+from apr_core.serving.requests import AttackRequest, RunView
 from apr_ui.attention.view import ATTENTION, choose_explained_model, scenes_of, show_maps
 from apr_ui.classroom.seating import remember, remembered
 from apr_ui.fresh import fresh, fresh_markdown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.runs import RunView
+from apr_core.serving.requests import RunView
 
 
 def player_data(
@@ -14,7 +14,7 @@ def player_data(
     """What the player draws.
 
     Args:
-        recording: of the run, as `apr_core.recording.record` makes it.
+        recording: of the run, as `apr_core.serving.run_export.record` makes it.
         view: the run as it stands, None for one that ended long ago.
         first: the first frame to send.
     """

@@ -28,7 +28,7 @@ def standalone_page(recording: dict[str, Any]) -> str:
     """The page's text.
 
     Args:
-        recording: as `apr_core.recording.record` makes it.
+        recording: as `apr_core.serving.run_export.record` makes it.
     """
     data = {**player_data(recording), "live": False}
     inert = json.dumps(data).replace("<", "\\u003c")  # no text in it can end the script

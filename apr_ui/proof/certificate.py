@@ -8,10 +8,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
+from apr_core.base.types import InputError
+from apr_core.certification.lattice_masking import Certificate, Verdict
 from apr_core.data.cifar10 import CLASSES
-from apr_core.defences.lattice_masking import Certificate, Verdict
-from apr_core.runs import BEHIND_LATTICE
-from apr_core.types import InputError
+from apr_core.serving.requests import BEHIND_LATTICE
 from apr_ui.fresh import fresh
 from apr_ui.pictures import enlarge
 from apr_ui.proof.finding import Proof, Vote, find_proof, is_light

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.scoring import as_input
-from apr_core.defences.inpainting import mask_groups
-from apr_core.defences.lattice_masking import (
+from apr_core.certification.inpainting import mask_groups
+from apr_core.certification.lattice_masking import (
     Certificate,
     LatticeMasking,
     are_sure,

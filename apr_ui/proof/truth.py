@@ -7,8 +7,9 @@ import streamlit as st
 from torch import Tensor
 
 from apr_core.attacks.truth_map import TruthMap
-from apr_core.runs import BEHIND_LATTICE, MapRequest, MapView, Ticket
-from apr_core.types import InputError
+from apr_core.base.tickets import Ticket
+from apr_core.base.types import InputError
+from apr_core.serving.requests import BEHIND_LATTICE, MapRequest, MapView
 from apr_ui.charts import truth_map
 from apr_ui.lasting import lasting
 from apr_ui.pictures import mapped

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from apr_core.certification.lattice_masking import Certificate, Verdict
 from apr_core.data.cifar10 import CLASSES, with_article
-from apr_core.defences.lattice_masking import Certificate, Verdict
 
 ICONS = {
     Verdict.CERTIFIED: ":material/verified:",

@@ -8,8 +8,8 @@ import streamlit as st
 from torch import Tensor
 
 from apr_core.attacks.transfer import Cell, transfer_matrix
+from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CLASSES
-from apr_core.types import InputError
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.downloads import offer_files
 from apr_ui.fresh import fresh_markdown

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from apr_core.runs import AttackRequest
-from apr_core.types import InputError
+from apr_core.base.types import InputError
+from apr_core.serving.requests import AttackRequest
 from apr_ui.permalink import from_params, to_params
 
 MOST_MODELS = 6

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.recording import record
-from apr_core.runs import AttackRequest, Ticket
-from apr_core.types import InputError
+from apr_core.base.tickets import Ticket
+from apr_core.base.types import InputError
+from apr_core.serving.requests import AttackRequest
+from apr_core.serving.run_export import record
 from apr_ui.controls import Choice, make_request
 from apr_ui.fresh import fresh_markdown
 from apr_ui.lasting import lasting

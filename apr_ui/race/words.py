@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from apr_core.attacks.result import Outcome
+from apr_core.base.types import Status
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE
-from apr_core.pace import in_words
-from apr_core.runs import AttackRequest, Phase, RunView
-from apr_core.types import Status
-from apr_core.zoo import Card
+from apr_core.serving.requests import AttackRequest, Phase, RunView
+from apr_core.serving.wait_estimate import in_words
+from apr_core.zoo.checkpoints import Card
 from apr_ui.words import defence_title
 
 ENDED = {

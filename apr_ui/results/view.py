@@ -11,11 +11,11 @@ import streamlit as st
 from apr_core.evaluation.cells import Cell, is_past, lattices_of
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.metrics import Rate
-from apr_core.evaluation.printing import columns, in_print
+from apr_core.report.printing import columns, in_print
 from apr_core.evaluation.record import Record
-from apr_core.evaluation.tables import DefenceTable, Table
+from apr_core.report.tables import DefenceTable, Table
 from apr_core.evaluation.verdicts import SURE, Claim, Holds, measured_first
-from apr_core.zoo import Card, caution_of
+from apr_core.zoo.checkpoints import Card, caution_of
 from apr_ui.lasting import lasting
 from apr_ui.resources import cards
 from apr_ui.results.charts import caught_bars, lattice_costs, success_curves, trade_off

@@ -11,8 +11,8 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from apr_core.files import write_whole
-from apr_core.types import InputError
+from apr_core.base.files import write_whole
+from apr_core.base.types import InputError
 from scripts.full_scale import __doc__ as about
 from scripts.full_scale.jobs import chosen, jobs, set_folders
 from scripts.full_scale.parcels import join, pack

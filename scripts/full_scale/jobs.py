@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from apr_core.base.types import InputError
+from apr_core.defences.recipe import PRESETS
 from apr_core.evaluation.record import results_folder
-from apr_core.trainer import TrainRequest, find_finished
-from apr_core.training.recipes import PRESETS
-from apr_core.types import InputError
-from apr_core.zoo import checkpoint_folder, is_own, load_card, model_names
+from apr_core.training.trainer import TrainRequest, find_finished
+from apr_core.zoo.checkpoints import checkpoint_folder, is_own, load_card, model_names
 
 ARCHITECTURES = ("resnet18", "vgg16")
 """The paper's, in order of worth; ResNet-20's rows are trained on processors."""

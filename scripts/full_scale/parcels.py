@@ -20,12 +20,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from apr_core import strict
+from apr_core.base import schema as strict
+from apr_core.base.files import write_whole
+from apr_core.base.types import InputError
 from apr_core.evaluation.record import results_folder
-from apr_core.files import write_whole
-from apr_core.trainer import training_folder
-from apr_core.types import InputError
-from apr_core.zoo import checkpoint_folder
+from apr_core.training.trainer import training_folder
+from apr_core.zoo.checkpoints import checkpoint_folder
 
 ROOT = Path(__file__).parents[2]
 PIECE, PIECES = 15 << 20, 4

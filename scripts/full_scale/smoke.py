@@ -20,15 +20,16 @@ from apr_core.attacks import scoring
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.scoring import CUDA_CHUNK, Scorer, as_input
+from apr_core.certification import lattice_masking
+from apr_core.certification.lattice_masking import behind_lattice, certify
 from apr_core.data.sample import load_sample
-from apr_core.defences import DEFENCES, jpeg, lattice_masking
-from apr_core.defences.lattice_masking import behind_lattice, certify
+from apr_core.defences import DEFENCES, jpeg
+from apr_core.defences.recipe import TrainConfig
 from apr_core.models import Classifier, build_model
 from apr_core.models.inference import compile_for, prepare
 from apr_core.models.switches import FULL_PRECISION
 from apr_core.training.batches import AugmentedBatches
 from apr_core.training.fit import Run
-from apr_core.training.recipes import TrainConfig
 
 NETWORK = "resnet20"
 TRAINED = ("vanilla", "apr", "apr-exact", "apr-plus", "at")

@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from apr_core.attacks.scoring import Scorer, as_input
-from apr_core.benchmark.case import synchronise
+from apr_core.certification.lattice_masking import behind_lattice, certify
 from apr_core.defences import DEFENCES
 from apr_core.defences.distillation import Distillation
-from apr_core.defences.lattice_masking import behind_lattice, certify
+from apr_core.defences.recipe import Defence, TrainConfig
 from apr_core.models import build_model
 from apr_core.training.batches import AugmentedBatches
 from apr_core.training.fit import Run
-from apr_core.training.recipes import Defence, TrainConfig
+from benchmarks.speed.case import synchronise
 from scripts.full_scale.jobs import Work
 
 STARTUP = 5.0

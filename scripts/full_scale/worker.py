@@ -21,12 +21,12 @@ from unittest.mock import patch
 import torch
 
 from apr_core import cli
-from apr_core.benchmark.measure import BATCHES
+from apr_core.base.files import write_whole
+from apr_core.base.hardware import default_device, describe_hardware
 from apr_core.data.cifar10 import Cifar10
 from apr_core.data.sample import load_sample
-from apr_core.files import write_whole
-from apr_core.hardware import default_device, describe_hardware
-from apr_core.trainer import training_folder
+from apr_core.training.trainer import training_folder
+from benchmarks.speed.measure import BATCHES
 from scripts.full_scale.jobs import RECIPE, ROWS, TOY, Job
 from scripts.full_scale.plan import choose, schedule
 from scripts.full_scale.smoke import run_checks

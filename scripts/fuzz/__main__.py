@@ -21,7 +21,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from apr_core.files import write_whole
+from apr_core.base.files import write_whole
 from scripts.fuzz import checkpoints, classes, commands, links, pages, pictures, records
 from scripts.fuzz.boundary import MOST_MEGABYTES, MOST_SECONDS, Boundary, Tally, apart, hold
 from scripts.provenance import made_here

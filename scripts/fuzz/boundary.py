@@ -13,7 +13,7 @@ from typing import Any
 
 from hypothesis.strategies import SearchStrategy
 
-from apr_core.types import InputError
+from apr_core.base.types import InputError
 
 MOST_SECONDS = 2.0
 MOST_MEGABYTES = 300.0

@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from torch import nn
 
+from apr_core.base.files import file_sha256
+from apr_core.defences.recipe import TrainConfig
 from apr_core.defences.vanilla import Vanilla
-from apr_core.evaluation.tables import make_tables
-from apr_core.files import file_sha256
 from apr_core.models import build_model
 from apr_core.models.pixel_attention import PixelAttention
+from apr_core.report.tables import make_tables
 from apr_core.training.fit import Run
-from apr_core.training.recipes import TrainConfig
-from apr_core.training_runs import remember
-from apr_core.zoo import (
+from apr_core.training.jobs import remember
+from apr_core.zoo.checkpoints import (
     Card,
     checkpoint_folder,
     half_precision,

@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from hypothesis import strategies as st
 
+from apr_core.base.types import InputError
 from apr_core.cli import main
 from apr_core.data.cifar10 import cifar10_file
 from apr_core.data.images import to_png
 from apr_core.data.sample import load_test_image
 from apr_core.models import build_model
-from apr_core.types import InputError
-from apr_core.zoo import Card, save_checkpoint
+from apr_core.zoo.checkpoints import Card, save_checkpoint
 from scripts.fuzz.boundary import Attempt, Boundary, BoundError
 from scripts.fuzz.hostile import TEXTS
 from scripts.nasty_pictures import corpus

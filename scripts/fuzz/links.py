@@ -15,7 +15,7 @@ from apr_core.attacks.scoring import Scorer
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import to_png
 from apr_core.data.sample import load_test_image
-from apr_core.runs import AttackRequest
+from apr_core.serving.requests import AttackRequest
 from apr_ui.permalink import from_params, to_params
 from apr_ui.race.link import race_from_params, race_to_params, split_names
 from apr_ui.words import plain

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from apr_core.atlas.agreements import AgreementRecord
 from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.by_hand.export import from_json, to_csv, to_json
 from apr_core.by_hand.game import Answer, Game, Heat, Hint, Try
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.sample import load_test_image
+from apr_core.evaluation.attribution.agreement import AgreementRecord
 from apr_ui.attention.link import view_from_params, view_to_params
 from scripts.fuzz.boundary import Attempt, Boundary, BoundError
 from scripts.fuzz.hostile import TEXTS, spoiled_json

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 
+from apr_core.base.types import InputError
 from apr_core.data.images import DISPLAY_SIZE, SIZE, from_png, read_picture, to_png
-from apr_core.types import InputError
 from scripts.fuzz.boundary import Attempt, Boundary, BoundError
 from scripts.fuzz.hostile import TEXTS, spoiled_bytes
 from scripts.nasty_pictures import chunk, corpus, png, riff, with_checksums

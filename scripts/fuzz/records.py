@@ -14,29 +14,29 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 
-from apr_core import strict
-from apr_core.archive.lines import FORMAT, Head, pack, weights_of
-from apr_core.archive.store import Archive, runs_folder
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.ladder import Verdict
 from apr_core.attacks.result import AttackResult, Outcome, Snapshot, edit_image
 from apr_core.attacks.scoring import Scorer
+from apr_core.base import schema as strict
+from apr_core.base.types import InputError, Stop
 from apr_core.data.sample import load_test_image
+from apr_core.defences.recipe import TrainConfig
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.classes import rates_by_class
 from apr_core.evaluation.journal import Journal
-from apr_core.evaluation.printing import in_print
 from apr_core.evaluation.record import Record, results_folder
-from apr_core.evaluation.tables import make_tables
-from apr_core.gallery import load_gallery, request_of
 from apr_core.models import Classifier, build_model
-from apr_core.recording import load_recording, record, to_csv
-from apr_core.runs import AttackRequest
-from apr_core.trainer import TrainRequest, training_folder
-from apr_core.training.recipes import TrainConfig
-from apr_core.training_service import TrainingService
-from apr_core.types import InputError, Stop
-from apr_core.zoo import Card, save_checkpoint
+from apr_core.report.printing import in_print
+from apr_core.report.tables import make_tables
+from apr_core.serving.archive.archive_format import FORMAT, Head, pack, weights_of
+from apr_core.serving.archive.store import Archive, runs_folder
+from apr_core.serving.gallery import load_gallery, request_of
+from apr_core.serving.requests import AttackRequest
+from apr_core.serving.run_export import load_recording, record, to_csv
+from apr_core.training.service import TrainingService
+from apr_core.training.trainer import TrainRequest, training_folder
+from apr_core.zoo.checkpoints import Card, save_checkpoint
 from apr_ui.player.data import player_data
 from apr_ui.player.standalone import standalone_page
 from apr_ui.results.charts import caught_bars, lattice_costs, success_curves

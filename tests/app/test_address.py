@@ -11,7 +11,7 @@ from apr_core import OnePixelConfig
 from apr_core.attacks.result import PixelEdit
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import load_test_image
-from apr_core.runs import AttackRequest
+from apr_core.serving.requests import AttackRequest
 from apr_ui.permalink import to_params
 from tests.app.test_hand_view import FLIP, address_of, game_of, link, open_page, try_by_hand
 from tests.conftest import PATIENCE, ROOT

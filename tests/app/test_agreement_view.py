@@ -11,7 +11,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from apr_core.atlas.agreements import (
+from apr_core.evaluation.attribution.agreement import (
     CENTRE,
     NOISE,
     AgreementRecord,
@@ -24,7 +24,7 @@ from apr_core.atlas.agreements import (
 )
 from apr_core.evaluation.metrics import Mean, rate_of
 from apr_core.explain.task import AttributionConfig
-from apr_core.zoo import load_card
+from apr_core.zoo.checkpoints import load_card
 from apr_ui.attention.agreement_words import (
     AS_MUCH,
     MORE,

@@ -16,13 +16,13 @@ from streamlit.testing.v1 import AppTest
 from apr_core.attacks.result import PixelEdit
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.truth_map import Survey
+from apr_core.base.types import InputError
 from apr_core.data.images import to_png
 from apr_core.data.sample import load_test_image
 from apr_core.explain.agreement import rank_correlation, vulnerability_correlation
 from apr_core.explain.attention import attention_of
 from apr_core.explain.attributions import attribute
-from apr_core.types import InputError
-from apr_core.zoo import load_model
+from apr_core.zoo.checkpoints import load_model
 from apr_ui.attention.agreement import agreement
 from apr_ui.attention.agreement_words import OUTWEIGHS, WITH_ATTENTION, WITH_TRUTH
 from apr_ui.attention.link import AttentionView, view_from_params, view_to_params

@@ -9,9 +9,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from apr_core import OnePixelConfig, Stop
-from apr_core.data.cifar10 import CLASSES
-from apr_core.data.sample import load_test_image
-from apr_core.defences.lattice_masking import (
+from apr_core.certification.lattice_masking import (
     Certificate,
     LatticeMasking,
     Verdict,
@@ -19,8 +17,10 @@ from apr_core.defences.lattice_masking import (
     behind_lattice,
     certify,
 )
-from apr_core.runs import BEHIND_LATTICE, AttackRequest
-from apr_core.zoo import load_model
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.sample import load_test_image
+from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest
+from apr_core.zoo.checkpoints import load_model
 from apr_ui.permalink import to_params
 from apr_ui.proof.finding import MOST_DOUBTS, find_proof
 from apr_ui.proof.words import seal_words

@@ -13,7 +13,7 @@ from apr_core.evaluation.classes import rates_by_class
 from apr_core.evaluation.metrics import Mean
 from apr_core.explain.attention import attention_of
 from apr_core.explain.regions import mass_inside, object_region
-from apr_core.zoo import OLD_PENALTY, caution_of, load_card, load_model
+from apr_core.zoo.checkpoints import OLD_PENALTY, caution_of, load_card, load_model
 from apr_ui.classes.attention import _verdict, ratio_of
 from apr_ui.classes.view import (
     ALL,

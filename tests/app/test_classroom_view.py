@@ -8,10 +8,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from apr_core.attacks.result import Outcome
+from apr_core.base.types import Status
 from apr_core.classroom.board import Classrooms, Entry
 from apr_core.classroom.plan import STEPS
-from apr_core.gallery import load_gallery
-from apr_core.types import Status
+from apr_core.serving.gallery import load_gallery
 from apr_ui.classroom.board import as_html
 from apr_ui.classroom.view import HIDDEN_WORDS
 from apr_ui.lesson import shows

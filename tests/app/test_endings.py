@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from apr_core.recording import UNWATCHED, record, status_of
-from apr_core.runs import Phase
-from apr_core.types import Status
+from apr_core.base.types import Status
+from apr_core.serving.requests import Phase
+from apr_core.serving.run_export import UNWATCHED, record, status_of
 from apr_ui.permalink import to_params
 from apr_ui.resources import service
 from tests.app.test_links import open_page, request, wait_for

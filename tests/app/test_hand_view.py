@@ -12,15 +12,15 @@ from streamlit.testing.v1 import AppTest
 from apr_core import OnePixelConfig
 from apr_core.attacks.result import PixelEdit
 from apr_core.attacks.scoring import Scorer
+from apr_core.base.types import InputError
 from apr_core.by_hand.game import Game, begin, try_edit
 from apr_core.by_hand.helps import heat_of, search_config
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import load_sample, load_test_image
-from apr_core.gallery import load_gallery
-from apr_core.runs import AttackRequest, MapRequest, Phase, RunView
-from apr_core.service import AttackService
-from apr_core.types import InputError
-from apr_core.zoo import load_model
+from apr_core.serving.gallery import load_gallery
+from apr_core.serving.requests import AttackRequest, MapRequest, Phase, RunView
+from apr_core.serving.service import AttackService
+from apr_core.zoo.checkpoints import load_model
 from apr_ui.hand.figures import DIM, duel, duel_words, looked_by_person, looked_by_search
 from apr_ui.hand.games import GameBook, book
 from apr_ui.hand.hints import hint_words

@@ -10,10 +10,10 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from apr_core import OnePixelConfig, Stop
-from apr_core.archive.store import INTERRUPTED, Archive
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import load_test_image
-from apr_core.runs import BEHIND_LATTICE, SERVED, AttackRequest
+from apr_core.serving.archive.store import INTERRUPTED, Archive
+from apr_core.serving.requests import BEHIND_LATTICE, SERVED, AttackRequest
 from apr_ui import limits
 from apr_ui.permalink import from_params, to_params
 from apr_ui.resources import service
@@ -183,7 +183,7 @@ def ask(seeds: int) -> AppTest:
     def script(seeds: int) -> None:
         import streamlit as st
 
-        from apr_core.types import InputError
+        from apr_core.base.types import InputError
         from apr_ui.resources import service
         from tests.app.test_links import request
 
@@ -231,7 +231,7 @@ def test_a_run_that_someone_else_looks_at_goes_on_and_that_is_said(
     assert not second.exception
     assert len(second.toast) == 1
     assert service().count_live([shared.run_id]) == 1
-    monkeypatch.setattr("apr_core.service.CLAIM_SECONDS", 0.0)
+    monkeypatch.setattr("apr_core.serving.service.CLAIM_SECONDS", 0.0)
     second.button(key="attack.cancel").click().run()
     assert not second.toast
     assert service().count_live([shared.run_id]) == 0

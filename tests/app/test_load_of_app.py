@@ -12,13 +12,13 @@ import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from apr_core.gallery import load_gallery
-from apr_core.load.case import LoadConfig
-from apr_core.load.measure import measure_load
-from apr_core.load.record import LoadResult
+from apr_core.serving.gallery import load_gallery
 from apr_ui.watchers import SHORTEST_PAUSE, WATCHING_SECONDS, Watchers, pause_for
-from scripts.load.tab import Heard, Kind, Tab
-from scripts.load.visit import HUNT, SEED, Visit, Visitor
+from benchmarks.load.case import LoadConfig
+from benchmarks.load.measure import measure_load
+from benchmarks.load.record import LoadResult
+from benchmarks.load.tab import Heard, Kind, Tab
+from benchmarks.load.visit import HUNT, SEED, Visit, Visitor
 from tests.conftest import PATIENCE
 
 FOLLOWING = "fragment-1"

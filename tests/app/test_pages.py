@@ -14,13 +14,13 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from apr_core import OnePixelConfig
+from apr_core.base.types import InputError, Stop, Strategy
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import load_test_image
-from apr_core.gallery import load_gallery
-from apr_core.recording import START_RUN, load_recording
-from apr_core.runs import BEHIND_LATTICE, AttackRequest
-from apr_core.types import InputError, Stop, Strategy
-from apr_core.zoo import checkpoint_folder
+from apr_core.serving.gallery import load_gallery
+from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest
+from apr_core.serving.run_export import START_RUN, load_recording
+from apr_core.zoo.checkpoints import checkpoint_folder
 from apr_ui.controls import CLASS, GALLERY
 from apr_ui.page_table import PAGES, PageEntry, page_entry
 from apr_ui.permalink import from_params, to_params
@@ -168,8 +168,8 @@ def test_a_damaged_recording_is_refused(tmp_path, text: str) -> None:
 
 
 def test_the_animation_has_a_frame_a_generation() -> None:
-    from apr_core.gallery import request_of
-    from apr_core.service import AttackService
+    from apr_core.serving.gallery import request_of
+    from apr_core.serving.service import AttackService
     from apr_ui.pictures import animation
 
     service = AttackService()

@@ -9,9 +9,9 @@ from typing import get_args
 import pytest
 
 import apr_ui.player as package
-from apr_core.recording import START_RUN, UNWATCHED, load_recording
-from apr_core.runs import Phase
-from apr_core.types import Status
+from apr_core.base.types import Status
+from apr_core.serving.requests import Phase
+from apr_core.serving.run_export import START_RUN, UNWATCHED, load_recording
 from apr_ui.component.assets import asset
 from apr_ui.player.standalone import standalone_page
 

@@ -13,24 +13,24 @@ from pathlib import Path
 import pytest
 
 from apr_core import OnePixelConfig
-from apr_core.archive.store import INTERRUPTED
 from apr_core.attacks.scoring import Scorer
-from apr_core.cli import load
-from apr_core.cluster.start import Replicas
+from apr_core.base.types import InputError
 from apr_core.data.images import read_picture
 from apr_core.data.sample import load_test_image
-from apr_core.gallery import load_gallery
-from apr_core.load.case import LoadConfig
+from apr_core.defences.recipe import TrainConfig
 from apr_core.models.answering import check_logits
-from apr_core.runs import Phase
-from apr_core.trainer import TrainRequest
-from apr_core.training.recipes import TrainConfig
-from apr_core.types import InputError
-from apr_core.zoo import load_model
+from apr_core.serving.archive.store import INTERRUPTED
+from apr_core.serving.gallery import load_gallery
+from apr_core.serving.ray.start import Replicas
+from apr_core.serving.requests import Phase
+from apr_core.training.trainer import TrainRequest
+from apr_core.zoo.checkpoints import load_model
 from apr_ui.hand.figures import duel_words
 from apr_ui.permalink import from_params
 from apr_ui.race.link import race_from_params
 from apr_ui.race.words import news, status_words
+from benchmarks.cli import load
+from benchmarks.load.case import LoadConfig
 from tests.app.test_hand_view import FLIP, GREY, WINNER, ended, new_game, try_edit  # noqa: F401
 from tests.app.test_race import runners  # noqa: F401
 from tests.conftest import ROOT, LinearModel

@@ -18,12 +18,12 @@ from torch import Tensor
 from apr_core import OnePixelConfig
 from apr_core.attacks.result import Outcome, PixelEdit, edit_image
 from apr_core.attacks.transfer import Effect, transfer_matrix
+from apr_core.base.types import InputError, Status, Stop
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import load_test_image
-from apr_core.runs import AttackRequest, Phase, RunView
-from apr_core.types import InputError, Status, Stop
-from apr_core.zoo import checkpoint_folder, load_card, load_model
+from apr_core.serving.requests import AttackRequest, Phase, RunView
+from apr_core.zoo.checkpoints import checkpoint_folder, load_card, load_model
 from apr_ui.controls import Choice
 from apr_ui.page_table import page_entry
 from apr_ui.proof.finding import Proof

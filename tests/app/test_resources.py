@@ -14,8 +14,8 @@ import time
 
 from apr_core import OnePixelConfig
 from apr_core.data.sample import load_test_image
-from apr_core.runs import AttackRequest
-from apr_core.types import Stop
+from apr_core.serving.requests import AttackRequest
+from apr_core.base.types import Stop
 from apr_ui.resources import service
 
 config = OnePixelConfig(generations=1000, stop=Stop.BUDGET)

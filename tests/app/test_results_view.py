@@ -10,8 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.record import load_records
-from apr_core.evaluation.tables import make_tables
-from apr_core.zoo import OLD_PENALTY, caution_of, list_cards
+from apr_core.report.tables import make_tables
+from apr_core.zoo.checkpoints import OLD_PENALTY, caution_of, list_cards
 from apr_ui.results.charts import trade_off
 from apr_ui.results.view import in_a_word
 from tests.conftest import PATIENCE, ROOT

@@ -13,7 +13,7 @@ from apr_core import load_model
 from apr_core.attacks.scoring import as_input
 from apr_core.data.images import from_png
 from apr_core.data.sample import load_test_image
-from apr_core.gallery import load_gallery
+from apr_core.serving.gallery import load_gallery
 from apr_ui.page_table import PAGES
 from tests.browser.conftest import Server
 from tests.conftest import long_but_for, wait_until

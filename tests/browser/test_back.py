@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from apr_core.gallery import load_gallery
+from apr_core.serving.gallery import load_gallery
 from apr_ui.page_table import page_entry
 from tests.browser.conftest import Server
 from tests.browser.test_hand_page import OTHER, click_pixel, expect_edits, expect_tries

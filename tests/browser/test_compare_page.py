@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from apr_core.gallery import load_gallery
+from apr_core.serving.gallery import load_gallery
 from tests.browser.conftest import Server, expect_side_by_side
 from tests.browser.translator import stale, translate
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from apr_core.training.recipes import TrainConfig
-from apr_core.types import InputError
+from apr_core.base.types import InputError
+from apr_core.defences.recipe import TrainConfig
 from tests.conftest import noise
 
 QUICK = TrainConfig(epochs=3, batch_size=16, learning_rate=0.1, mixed_precision=False)

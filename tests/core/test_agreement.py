@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.truth_map import TruthMap
+from apr_core.base.types import InputError
 from apr_core.explain.agreement import (
     Overlap,
     rank_correlation,
@@ -22,7 +23,6 @@ from apr_core.explain.agreement import (
     vulnerability_correlation,
 )
 from apr_core.explain.curves import blurred, deletion_curve, insertion_curve
-from apr_core.types import InputError
 from tests.conftest import noise
 
 ONE_SENTENCE = re.compile(r"(?:(?![.!?]\s)[^\n])+\.")

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from apr_core.certification.inpainting import mask_groups
 from apr_core.defences import DEFENCES, one_pixel_examples
 from apr_core.defences.apr import APR
 from apr_core.defences.apr_plus import APRPlus
-from apr_core.defences.inpainting import mask_groups
 from apr_core.defences.one_pixel_examples import worst_pixels_examples
-from apr_core.models.neighbourhood import NeighbourhoodFront, look_around
+from apr_core.models.clamp_front import NeighbourhoodFront, look_around
 from tests.conftest import LinearModel, noise
 
 

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from apr_core import OnePixelConfig, Status, Stop
-from apr_core.archive.store import INTERRUPTED, Archive, runs_folder
 from apr_core.attacks.scoring import Scorer
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import load_test_image
 from apr_core.models import Classifier
-from apr_core.runs import AttackRequest, MapRequest, Phase, RunView
-from apr_core.service import AttackService
-from apr_core.zoo import load_card, write_card
+from apr_core.serving.archive.store import INTERRUPTED, Archive, runs_folder
+from apr_core.serving.requests import AttackRequest, MapRequest, Phase, RunView
+from apr_core.serving.service import AttackService
+from apr_core.zoo.checkpoints import load_card, write_card
 from tests.conftest import answers
 from tests.core.test_service import GatedModel, end_of, same
 from tests.core.test_zoo import CARD, save_checkpoint

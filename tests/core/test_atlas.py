@@ -11,9 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from apr_core import random
-from apr_core.atlas import measuring
-from apr_core.atlas.agreements import (
+from apr_core.attacks.scoring import Scorer, as_input
+from apr_core.attacks.truth_map import TruthMap
+from apr_core.base import random
+from apr_core.base.types import InputError
+from apr_core.cli import main
+from apr_core.data.sample import load_sample
+from apr_core.evaluation import journal
+from apr_core.evaluation.attribution import measuring
+from apr_core.evaluation.attribution.agreement import (
     CENTRE,
     NOISE,
     AgreementRecord,
@@ -27,7 +33,7 @@ from apr_core.atlas.agreements import (
     summaries,
     verdict,
 )
-from apr_core.atlas.measuring import (
+from apr_core.evaluation.attribution.study import (
     agreement_setting,
     even_indices,
     examine,
@@ -36,11 +42,6 @@ from apr_core.atlas.measuring import (
     nearness,
     truth_of,
 )
-from apr_core.attacks.scoring import Scorer, as_input
-from apr_core.attacks.truth_map import TruthMap
-from apr_core.cli import main
-from apr_core.data.sample import load_sample
-from apr_core.evaluation import journal
 from apr_core.evaluation.images import image_order
 from apr_core.evaluation.metrics import Mean, mean_of, rate_of
 from apr_core.evaluation.protocol import Subject
@@ -48,8 +49,7 @@ from apr_core.explain.agreement import rank_correlation, standing, top_overlap
 from apr_core.explain.curves import deletion_curve, insertion_curve
 from apr_core.explain.task import AttributionConfig
 from apr_core.models import Classifier, build_model
-from apr_core.types import InputError
-from apr_core.zoo import Card, load_card, load_model, save_checkpoint
+from apr_core.zoo.checkpoints import Card, load_card, load_model, save_checkpoint
 from tests.conftest import ROOT, LinearModel, answers, noise
 
 NAME = "cifar10-resnet20-lenient"

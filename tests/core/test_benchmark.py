@@ -15,10 +15,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from apr_core import InputError, version
-from apr_core.benchmark import peers as peer_room
-from apr_core.benchmark.case import BenchConfig, Case
-from apr_core.benchmark.measure import (
+from apr_core import InputError
+from apr_core.base import version
+from apr_core.base.registry import Registry
+from apr_core.cli import main
+from apr_core.evaluation.protocol import Subject
+from apr_core.models import Classifier
+from benchmarks.cli import bench
+from benchmarks.speed import peers as peer_room
+from benchmarks.speed.case import BenchConfig, Case
+from benchmarks.speed.measure import (
     BenchResult,
     Forward,
     attack_work,
@@ -27,11 +33,7 @@ from apr_core.benchmark.measure import (
     measure,
     sweep_work,
 )
-from apr_core.benchmark.peers import PEERS, Peer, peer_version, run_peer
-from apr_core.cli import bench, main
-from apr_core.evaluation.protocol import Subject
-from apr_core.models import Classifier
-from apr_core.registry import Registry
+from benchmarks.speed.peers import PEERS, Peer, peer_version, run_peer
 from tests.conftest import ConstantModel, CountingModel, answers
 
 TINY = BenchConfig(images=2, generations=2, rounds=2, population=8, seconds=0.001, batches=(2, 4))
@@ -255,12 +257,12 @@ def test_command_line_refuses_bad_input(
 
 
 def test_the_corner_sweep_is_measured_when_asked(monkeypatch, network: Classifier) -> None:
-    monkeypatch.setattr("apr_core.benchmark.measure.forward_works", lambda case: {
+    monkeypatch.setattr("benchmarks.speed.measure.forward_works", lambda case: {
         Forward("prepared", True, 1): lambda: (1000, 1.0),
         Forward("plain", True, 1): lambda: (900, 1.0),
     })  # fmt: skip
     monkeypatch.setattr(
-        "apr_core.benchmark.measure.sweep_work", lambda case: lambda: (8192, 8192 / 950)
+        "benchmarks.speed.measure.sweep_work", lambda case: lambda: (8192, 8192 / 950)
     )
     config = replace(TINY, sweep=True)
     figures = measure(network, config).sweep_over_forward

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.truth_map import Survey, TruthMap
+from apr_core.base.types import InputError
 from apr_core.by_hand.export import from_json, to_csv, to_json
 from apr_core.by_hand.game import Game, Hint, begin, reset, try_edit, undo
 from apr_core.by_hand.helps import (
@@ -29,9 +30,8 @@ from apr_core.by_hand.helps import (
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import from_png, to_png
 from apr_core.data.sample import load_test_image
-from apr_core.gallery import load_gallery
-from apr_core.types import InputError
-from apr_core.zoo import load_model
+from apr_core.serving.gallery import load_gallery
+from apr_core.zoo.checkpoints import load_model
 from tests.conftest import CountingModel, LinearModel
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from apr_core.base.types import InputError
+from apr_core.certification import lattice_masking
+from apr_core.certification.lattice_masking import LatticeMasking, Verdict, certify
 from apr_core.cli import certify as certify_command
 from apr_core.cli import main
-from apr_core.defences import lattice_masking
-from apr_core.defences.lattice_masking import LatticeMasking, Verdict, certify
 from apr_core.evaluation import journal
 from apr_core.evaluation.certificates import CertRecord, CertSetting, cert_setting, certify_model
 from apr_core.evaluation.images import choose_images
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.protocol import EvalProgress, Subject
 from apr_core.models import build_model
-from apr_core.types import InputError
-from apr_core.zoo import Card, load_card, load_model, save_checkpoint
+from apr_core.zoo.checkpoints import Card, load_card, load_model, save_checkpoint
 from tests.conftest import ConstantModel
 
 NAME = "cifar10-resnet20-lenient"

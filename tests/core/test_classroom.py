@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from apr_core.base.types import InputError
 from apr_core.classroom import store
 from apr_core.classroom.board import FORGOTTEN_AFTER, MOST_SEATS, Classrooms, Opened, Seat
 from apr_core.classroom.plan import Plan
-from apr_core.types import InputError
 from tests.conftest import ROOT, figures
 from tests.core.test_classroom_plan import MARKUP, PLAN, said_by
 

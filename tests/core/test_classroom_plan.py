@@ -16,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from apr_core.base.types import InputError
 from apr_core.classroom.names import (
     ALPHABET,
     clean_code,
@@ -29,7 +30,6 @@ from apr_core.classroom.names import (
 from apr_core.classroom.plan import HIDEABLE, STEPS, Plan
 from apr_core.classroom.qr import MOST_BYTES, QUIET_ZONE, qr_png, qr_svg
 from apr_core.data.sample import load_sample
-from apr_core.types import InputError
 
 ONE_SENTENCE = re.compile(r"(?:(?![.!?]\s)[^\n])+\.")
 INDICES = load_sample().indices.tolist()

@@ -20,7 +20,7 @@ from apr_core.cli import main
 from apr_core.data.images import to_png
 from apr_core.data.sample import load_test_image
 from apr_core.models import build_model
-from apr_core.zoo import Card, half_precision, load_model, save_checkpoint
+from apr_core.zoo.checkpoints import Card, half_precision, load_model, save_checkpoint
 from tests.conftest import answers
 
 FRAGILE, STURDY = "cifar10-resnet20-fragile", "cifar10-resnet20-sturdy"

@@ -19,14 +19,14 @@ import torch
 from apr_core import OnePixelConfig, Stop
 from apr_core.attacks.edits import Edits
 from apr_core.attacks.scoring import Scoring
+from apr_core.base.types import InputError
 from apr_core.cli import main
-from apr_core.cluster.start import LOCAL, Replicas, score_on
-from apr_core.cluster.tasks import spread
 from apr_core.data.sample import load_sample
-from apr_core.runs import BEHIND_LATTICE, AttackRequest, Phase, RunView
-from apr_core.scorers import load_scorer
-from apr_core.service import AttackService
-from apr_core.types import InputError
+from apr_core.serving.model_loader import load_scorer
+from apr_core.serving.ray.start import LOCAL, Replicas, score_on
+from apr_core.serving.ray.tasks import spread
+from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, Phase, RunView
+from apr_core.serving.service import AttackService
 from tests.conftest import ROOT, wait_until
 from tests.core.small import double
 
@@ -217,7 +217,7 @@ def test_workers_and_ray_exclude_each_other(capsys) -> None:
      ("", "127.0.0.1:1", "No Ray cluster answers at '127.0.0.1:1'")],
 )  # fmt: skip
 def test_a_cluster_that_is_not_there(hidden: str, address: str, said: str) -> None:
-    code = f"{hidden}\nfrom apr_core.cluster.start import join\njoin({address!r})"
+    code = f"{hidden}\nfrom apr_core.serving.ray.start import join\njoin({address!r})"
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -19,6 +19,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from apr_core.base.types import InputError
 from apr_core.data import cifar10, sample
 from apr_core.data.cifar10 import (
     CLASSES,
@@ -33,7 +34,6 @@ from apr_core.data.cifar10 import (
     verify,
 )
 from apr_core.data.sample import load_sample, load_test_image, make_sample
-from apr_core.types import InputError
 
 ONE_SENTENCE = re.compile(r"(?:(?![.!?]\s)[^\n])+\.")
 FIRST_LABELS = [3, 8, 8, 0, 6, 6, 1, 6, 3, 1, 0, 9, 5, 7, 9, 8, 5, 7, 8, 6]

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apr_core.attacks.gradient import fgsm, pgd
+from apr_core.base.types import InputError
 from apr_core.defences import DEFENCES, one_pixel_examples
 from apr_core.defences.adversarial_training import AdversarialTraining
 from apr_core.defences.apr import APR, Regularizer
@@ -21,7 +22,6 @@ from apr_core.defences.jpeg import jpeg_round_trip
 from apr_core.defences.one_pixel_examples import worst_pixel_examples
 from apr_core.defences.vanilla import Vanilla
 from apr_core.models.pixel_attention import PixelAttention
-from apr_core.types import InputError
 from tests.conftest import LinearModel, noise
 
 CORNERS = torch.tensor(list(product((0.0, 1.0), repeat=3)))

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from apr_core import random
 from apr_core.attacks import differential_evolution as de
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.types import Strategy
+from apr_core.base import random
+from apr_core.base.types import Strategy
 
 TARGET = torch.tensor([3.0, -1.0, 2.0, 0.5])
 LOW, HIGH = torch.full((4,), -5.0), torch.full((4,), 5.0)

@@ -20,15 +20,15 @@ from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.stages import STAGES
 from apr_core.attacks.transfer import transfer_matrix
 from apr_core.attacks.truth_map import Survey
+from apr_core.base.types import InputError, Status
+from apr_core.certification.lattice_masking import certify
 from apr_core.data.images import to_pil
-from apr_core.defences.lattice_masking import certify
 from apr_core.explain.attributions import attribute
 from apr_core.explain.curves import deletion_curve, insertion_curve
-from apr_core.external import check_images, check_model
 from apr_core.models import Classifier
 from apr_core.models.asking import SLACK, as_floats, as_labels, as_uint8
 from apr_core.models.inference import evaluating
-from apr_core.types import InputError, Status
+from apr_core.zoo.external import check_images, check_model
 from tests.conftest import LinearModel, answers, noise
 from tests.core.test_external import said_by
 

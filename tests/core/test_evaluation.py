@@ -22,11 +22,13 @@ from apr_core.attacks import ladder, stages
 from apr_core.attacks.enumeration import corner_sweep
 from apr_core.attacks.ladder import Rung
 from apr_core.attacks.scoring import Scorer
+from apr_core.base.types import InputError
+from apr_core.base.version import ATTACK_VERSION
+from apr_core.certification.lattice_masking import Verdict, behind_lattice, certify
 from apr_core.cli import main
 from apr_core.cli.evaluate import in_words, pixels_of, summary
 from apr_core.data.cifar10 import Cifar10
 from apr_core.data.sample import load_sample
-from apr_core.defences.lattice_masking import Verdict, behind_lattice, certify
 from apr_core.evaluation import journal, protocol
 from apr_core.evaluation.images import choose_images, image_order, indices_sha256
 from apr_core.evaluation.metrics import (
@@ -43,13 +45,11 @@ from apr_core.evaluation.metrics import (
 )
 from apr_core.evaluation.protocol import EvalProgress, Subject, evaluate, setting_for
 from apr_core.evaluation.record import Record, levels_of, load_records, save_record
-from apr_core.external import load_external
 from apr_core.models import Classifier, build_model
 from apr_core.models.resnet import ResNet
 from apr_core.training.workers import Workers
-from apr_core.types import InputError
-from apr_core.version import ATTACK_VERSION
-from apr_core.zoo import Card, save_checkpoint
+from apr_core.zoo.checkpoints import Card, save_checkpoint
+from apr_core.zoo.external import load_external
 from apr_ui.results.view import in_a_word
 from tests.conftest import PATIENCE, ROOT, ConstantModel, LinearModel, answers
 

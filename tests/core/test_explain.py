@@ -29,17 +29,18 @@ from captum.metrics import infidelity
 from PIL import Image
 from torch import Tensor, nn
 
-from apr_core import OnePixelAttack, OnePixelConfig, cli, random
+from apr_core import OnePixelAttack, OnePixelConfig, cli
+from apr_core.base import random
+from apr_core.base.types import InputError
 from apr_core.cli import explain
 from apr_core.explain.attention import attention_of, gate_of, has_attention, watching_attention
 from apr_core.explain.attributions import Cancelled, attribute
 from apr_core.explain.methods import METHODS, Figure
 from apr_core.explain.task import RANGES, AttributionConfig
 from apr_core.models import ARCHITECTURES, Classifier, build_model
-from apr_core.models.neighbourhood import NeighbourhoodFront, look_around
+from apr_core.models.clamp_front import NeighbourhoodFront, look_around
 from apr_core.models.pixel_attention import PixelAttention
-from apr_core.types import InputError
-from apr_core.zoo import Card, is_own, list_cards, load_model
+from apr_core.zoo.checkpoints import Card, is_own, list_cards, load_model
 from tests.conftest import ROOT, ConstantModel, LinearModel, answers, long_but_for, noise
 
 SMALL = AttributionConfig(steps=8, draws=6, probes=4, window=8, stride=8)

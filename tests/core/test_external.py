@@ -19,15 +19,15 @@ from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig, load_model
 from apr_core.attacks.scoring import as_input
+from apr_core.base.types import InputError
 from apr_core.evaluation.protocol import Subject, evaluate, setting_for
 from apr_core.evaluation.record import Record, save_record
-from apr_core.external import External, check_images, check_model, is_external, load_external
-from apr_core.external.fingerprint import fingerprint
-from apr_core.external.onnx_files import outside
 from apr_core.models import Classifier
 from apr_core.models.inference import evaluating
 from apr_core.models.normalize import Normalize
-from apr_core.types import InputError
+from apr_core.zoo.external import External, check_images, check_model, is_external, load_external
+from apr_core.zoo.external.fingerprint import fingerprint
+from apr_core.zoo.external.onnx_files import outside
 from tests.core.small import SmallNet
 
 ONE_SENTENCE = re.compile(r"(?:(?![.!?]\s)[^\n])+\.")
@@ -930,7 +930,7 @@ def test_a_wrong_scaling_is_named(good: Classifier, before, said: str) -> None:
 
 
 def test_a_scaling_that_is_only_a_little_better_is_noted(good, monkeypatch) -> None:
-    monkeypatch.setattr("apr_core.external.check.BETTER", 2)  # nothing is that much better
+    monkeypatch.setattr("apr_core.zoo.external.check.BETTER", 2)  # nothing is that much better
     normalised = Around(good, lambda x: x * CIFAR.std + CIFAR.mean)
     (note,) = check_model(normalised, *check_images(30)).notes
     assert ONE_SENTENCE.fullmatch(note)

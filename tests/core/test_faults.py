@@ -13,20 +13,20 @@ from apr_core import OnePixelConfig
 from apr_core.attacks.edits import Edits
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.search import Search
+from apr_core.base.tickets import known_claim
+from apr_core.base.types import InputError
 from apr_core.models.answering import ModelError, out_of_memory
-from apr_core.pace import Pace, in_words
-from apr_core.runs import (
+from apr_core.serving.requests import (
     MOST_HISTORY,
     AttackRequest,
     MapRequest,
     Phase,
     View,
     history_bytes,
-    known_claim,
 )
-from apr_core.service import AttackService
-from apr_core.types import InputError
-from scripts.faults.injected import FAULTS
+from apr_core.serving.service import AttackService
+from apr_core.serving.wait_estimate import Pace, in_words
+from benchmarks.faults.injected import FAULTS
 from tests.conftest import LinearModel, answers
 from tests.core.test_service import (  # noqa: F401  its fixtures
     LONG,
@@ -207,7 +207,7 @@ def test_the_estimate_of_a_maps_history_is_what_it_takes(network, pictures) -> N
 def test_big_runs_wait_until_there_is_memory(
     serve, request_for, gated, monkeypatch  # noqa: F811
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("apr_core.room.MAX_BYTES", int(2.5 * history_bytes(LONG)))
+    monkeypatch.setattr("apr_core.serving.memory_limits.MAX_BYTES", int(2.5 * history_bytes(LONG)))
     service = serve({"m": gated})
     tickets = [service.submit(request_for(0, LONG))]
     gated.wait()
@@ -222,7 +222,7 @@ def test_big_runs_wait_until_there_is_memory(
 def test_ended_runs_leave_memory_by_their_size(
     serve, request_for, linear_model, monkeypatch  # noqa: F811
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("apr_core.room.MAX_BYTES", int(2.5 * history_bytes(SHORT)))
+    monkeypatch.setattr("apr_core.serving.memory_limits.MAX_BYTES", int(2.5 * history_bytes(SHORT)))
     service = serve({"m": linear_model})
     tickets = []
     for row in range(5):
@@ -237,7 +237,7 @@ def test_ended_runs_leave_memory_by_their_size(
 def test_ended_maps_leave_memory_by_their_size(
     serve, small_images, linear_model, monkeypatch  # noqa: F811
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("apr_core.room.MAX_BYTES", int(2.5 * 6 * 6 * 8))
+    monkeypatch.setattr("apr_core.serving.memory_limits.MAX_BYTES", int(2.5 * 6 * 6 * 8))
     service = serve({"m": linear_model})
     labels = answers(linear_model, small_images).tolist()
     asked = [MapRequest("m", *pair) for pair in zip(small_images, labels, strict=True)]

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from apr_core.base.files import Claim, write_whole
+from apr_core.base.types import InputError
 from apr_core.evaluation.journal import Journal
-from apr_core.files import Claim, write_whole
-from apr_core.types import InputError
-from apr_core.zoo import checkpoint_folder, load_card, load_model, save_checkpoint
+from apr_core.zoo.checkpoints import checkpoint_folder, load_card, load_model, save_checkpoint
 
 HOLD = """
 import sys, pathlib
-from apr_core.files import Claim
+from apr_core.base.files import Claim
 claim = Claim(pathlib.Path(sys.argv[1]))
 print(claim.take(), flush=True)
 sys.stdin.read()

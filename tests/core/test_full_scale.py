@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from apr_core.base.types import InputError
 from apr_core.cli import make_parser
 from apr_core.cli.train import requests_of
 from apr_core.data.cifar10 import Cifar10, unpack_sprites
 from apr_core.defences import DEFENCES
+from apr_core.defences.recipe import constants
 from apr_core.evaluation.record import results_folder
-from apr_core.trainer import TrainRequest
-from apr_core.training.recipes import constants
-from apr_core.types import InputError
-from apr_core.zoo import Card, checkpoint_folder, write_card
+from apr_core.training.trainer import TrainRequest
+from apr_core.zoo.checkpoints import Card, checkpoint_folder, write_card
 from scripts.full_scale import __main__ as full_scale
 from scripts.full_scale import parcels, smoke, worker
 from scripts.full_scale.jobs import RECIPE, ROWS, Job, Work, jobs

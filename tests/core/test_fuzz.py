@@ -13,10 +13,10 @@ import pytest
 from hypothesis import strategies as st
 from PIL import ImageFile
 
-from apr_core import strict
+from apr_core.base import schema as strict
+from apr_core.base.types import LONGEST_MESSAGE, InputError, shown
 from apr_core.data.decode import MAX_SCANS
 from apr_core.data.images import read_picture
-from apr_core.types import LONGEST_MESSAGE, InputError, shown
 from scripts.fuzz import boundary as bounds
 from scripts.fuzz.__main__ import all_boundaries, fuzz
 from scripts.fuzz.boundary import Attempt, Boundary, BoundError, Tally, apart, hold, is_plain

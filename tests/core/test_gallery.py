@@ -8,8 +8,8 @@ import torch
 from apr_core import InputError, OnePixelAttack, Status, load_model
 from apr_core.attacks.scoring import as_input
 from apr_core.data.sample import load_test_image
-from apr_core.gallery import GalleryEntry, load_gallery, run_entry
-from apr_core.zoo import load_card
+from apr_core.serving.gallery import GalleryEntry, load_gallery, run_entry
+from apr_core.zoo.checkpoints import load_card
 
 GALLERY = load_gallery()
 FAST = sorted(

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from apr_core.atlas import glances
-from apr_core.atlas.glances import (
+from apr_core.attacks.scoring import Scorer
+from apr_core.data.sample import load_sample
+from apr_core.evaluation.attribution import glances
+from apr_core.evaluation.attribution.cached_predictions import (
     Glance,
     keep_glance,
     kept_glance,
@@ -18,11 +20,9 @@ from apr_core.atlas.glances import (
     stale_glances,
     take_glance,
 )
-from apr_core.attacks.scoring import Scorer
-from apr_core.data.sample import load_sample
 from apr_core.explain.attention import attention_of
 from apr_core.explain.regions import mass_inside, object_region
-from apr_core.zoo import Card, is_own, list_cards, load_card, load_model
+from apr_core.zoo.checkpoints import Card, is_own, list_cards, load_card, load_model
 
 APR = "cifar10-resnet20-apr"
 SHIPPED = [card.name for card in list_cards() if not is_own(card.name)]

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from apr_core.base.types import InputError
 from apr_core.data import decode
 from apr_core.data.decode import MAX_BYTES
 from apr_core.data.images import (
@@ -28,7 +29,6 @@ from apr_core.data.images import (
     to_pil,
     to_png,
 )
-from apr_core.types import InputError
 
 ORIENTATION, MAKER, SOFTWARE = 0x0112, 0x010F, 0x0131
 

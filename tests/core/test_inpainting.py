@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from apr_core.base.types import InputError
+from apr_core.certification.inpainting import filling_of, group_of, mask_groups
 from apr_core.data.sample import load_sample
 from apr_core.data.variogram import REACH, load_variogram, measure_variogram
-from apr_core.defences.inpainting import filling_of, group_of, mask_groups
-from apr_core.types import InputError
 from tests.conftest import noise
 
 

@@ -19,8 +19,8 @@ from apr_core.attacks.result import edit_image
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.sparse_rs import _replaced, sparse_rs
 from apr_core.attacks.stages import STAGES
+from apr_core.base.types import InputError
 from apr_core.models import Classifier
-from apr_core.types import InputError
 from tests.conftest import CountingModel, LinearModel, answers
 
 SIZE = 6

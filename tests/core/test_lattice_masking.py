@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.ladder import LadderConfig, climb
 from apr_core.attacks.scoring import Scorer, as_input
-from apr_core.defences.inpainting import group_of, mask_groups
-from apr_core.defences.lattice_masking import (
+from apr_core.base.types import InputError
+from apr_core.certification.inpainting import group_of, mask_groups
+from apr_core.certification.lattice_masking import (
     LatticeMasking,
     Verdict,
     certified_groups,
     certify,
 )
-from apr_core.types import InputError
 from tests.conftest import LinearModel, noise
 
 

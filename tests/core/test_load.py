@@ -10,14 +10,15 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from apr_core.cli import bench, load, main
-from apr_core.load import server
-from apr_core.load.case import LoadConfig, hunts
-from apr_core.load.driving import Diary, Seen, read
-from apr_core.load.figures import Seconds, Waits, every, fairness, growth, rate, throughput
-from apr_core.load.record import Alone, ClassLink, Crowd, LoadResult, Memory, judge
-from apr_core.load.server import App
-from apr_core.types import InputError
+from apr_core.base.types import InputError
+from apr_core.cli import main
+from benchmarks.cli import bench, load
+from benchmarks.load import server
+from benchmarks.load.case import LoadConfig, hunts
+from benchmarks.load.driving import Diary, Seen, read
+from benchmarks.load.figures import Seconds, Waits, every, fairness, growth, rate, throughput
+from benchmarks.load.record import Alone, ClassLink, Crowd, LoadResult, Memory, judge
+from benchmarks.load.server import App
 from tests.conftest import figures
 
 TOLD = [

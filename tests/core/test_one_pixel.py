@@ -23,8 +23,8 @@ from apr_core import (
 )
 from apr_core.attacks.pixels import apply_edits, decode, edit_norms, initial_genomes
 from apr_core.attacks.scoring import Scorer
+from apr_core.base.random import keys_for
 from apr_core.data.images import to_png
-from apr_core.random import keys_for
 from tests.conftest import ConstantModel, CountingModel, LinearModel, answers
 
 QUICK = OnePixelConfig(population=40, generations=5)

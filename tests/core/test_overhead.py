@@ -12,9 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from apr_core import InputError
-from apr_core.benchmark import overhead
-from apr_core.benchmark.case import Timed, Work
-from apr_core.benchmark.overhead import (
+from apr_core.cli import main
+from apr_core.defences.vanilla import Vanilla
+from apr_core.models import Classifier
+from apr_core.models.clamp_front import NeighbourhoodFront
+from apr_core.models.pixel_attention import PixelAttention
+from benchmarks.cli import bench
+from benchmarks.cli.overhead import in_words
+from benchmarks.speed import overhead
+from benchmarks.speed.case import Timed, Work
+from benchmarks.speed.overhead import (
     OverheadConfig,
     OverheadResult,
     Part,
@@ -25,12 +32,6 @@ from apr_core.benchmark.overhead import (
     training_costs,
     training_works,
 )
-from apr_core.cli import bench, main
-from apr_core.cli.overhead import in_words
-from apr_core.defences.vanilla import Vanilla
-from apr_core.models import Classifier
-from apr_core.models.neighbourhood import NeighbourhoodFront
-from apr_core.models.pixel_attention import PixelAttention
 from tests.conftest import figures
 
 CPU = torch.device("cpu")

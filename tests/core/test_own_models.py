@@ -100,7 +100,9 @@ def test_every_command_takes_a_persons_own_model(command: str, factory: str, cap
 
 
 def test_bench_takes_a_persons_own_model(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apr_core.cli.bench.measure", lambda model, *rest: pytest.fail(model.name))
+    monkeypatch.setattr(
+        "benchmarks.cli.bench.measure", lambda model, *rest: pytest.fail(model.name)
+    )
     with pytest.raises(pytest.fail.Exception, match="apr_lab_test_own:make"):
         ask("bench", "make")
 

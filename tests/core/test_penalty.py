@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from apr_core.defences import DEFENCES, apr, apr_plus, has_old_penalty
 from apr_core.defences.apr import APR, LEAST_EDIT, Regularizer, finite_difference
+from apr_core.defences.recipe import constants
 from apr_core.models import build_model
-from apr_core.training.recipes import constants
 from tests.conftest import noise
 
 PENALISED = ("apr", "apr-no-adversarial", "apr-plus", "apr-plus-no-adversarial")

@@ -14,13 +14,13 @@ import pytest
 import torch
 from PIL import Image, ImageCms, ImageFile, features
 
+from apr_core.base.types import InputError
 from apr_core.data import decode
 from apr_core.data.colour import srgb_converter
 from apr_core.data.decode import MAX_PIXELS, MAX_SCANS, MAX_VALUES
 from apr_core.data.images import SIZE, read_picture, to_pil, to_png
 from apr_core.data.picture_file import MAX_PARTS, MAX_PROFILE, essence, format_of
 from apr_core.data.sharing import Room, Silence
-from apr_core.types import InputError
 from scripts.nasty_pictures import chunk, encode, many_scans, png, scene, with_parts
 
 ORIENTATION = 0x0112

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from apr_core.defences.recipe import TrainConfig
 from apr_core.defences.vanilla import Vanilla
 from apr_core.models.precision import forward_over_float32
-from apr_core.trainer import TrainRequest
 from apr_core.training import precision
 from apr_core.training.fit import fit
 from apr_core.training.precision import choose_precision
-from apr_core.training.recipes import TrainConfig
+from apr_core.training.trainer import TrainRequest
 from tests.conftest import noise
 from tests.core.small import QUICK, SmallNet, red_and_blue
 

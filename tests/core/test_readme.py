@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from apr_core.evaluation.tables import PLUS
-from apr_core.zoo import OLD_PENALTY, list_cards
+from apr_core.report.tables import PLUS
+from apr_core.zoo.checkpoints import OLD_PENALTY, list_cards
 from scripts import readme
 from scripts.cards import stale
 from scripts.readme import README, numbers, rewritten

@@ -10,13 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from apr_core import room, runs, service, strict, zoo
-from apr_core.archive import store
+from apr_core.base import schema as strict
+from apr_core.base.tickets import known_claim
 from apr_core.classroom.board import Classrooms
 from apr_core.classroom.plan import Plan
 from apr_core.data import decode
-from apr_core.runs import MapRequest, known_claim
-from apr_core.service import AttackService
+from apr_core.serving import memory_limits as room
+from apr_core.serving import requests as runs
+from apr_core.serving import service
+from apr_core.serving.archive import store
+from apr_core.serving.requests import MapRequest
+from apr_core.serving.service import AttackService
+from apr_core.zoo import checkpoints as zoo
 from apr_ui import limits
 from apr_ui.words import plain
 from tests.conftest import ROOT
@@ -26,9 +31,9 @@ UNPICKLERS = {"pickle", "cPickle", "_pickle", "joblib", "dill", "cloudpickle", "
 """Modules that make objects of a file by running what the file says."""
 RUNS_TEXT = {"eval", "exec", "compile", "__import__"}
 LOADERS = {
-    "torch.load": {"apr_core/external/load.py"},
-    "torch.jit.load": {"apr_core/external/load.py"},
-    "torch.export.load": {"apr_core/external/load.py"},
+    "torch.load": {"apr_core/zoo/external/load.py"},
+    "torch.jit.load": {"apr_core/zoo/external/load.py"},
+    "torch.export.load": {"apr_core/zoo/external/load.py"},
     "torch.hub.load": set(),
     "np.load": set(),
     "numpy.load": set(),
@@ -104,13 +109,15 @@ def test_no_pickle_is_loaded_and_no_text_is_run() -> None:
     ],
 )
 def test_a_breach_is_seen(source: str) -> None:
-    assert breaches("apr_core/zoo.py", ast.parse(source))
+    assert breaches("apr_core/zoo/checkpoints.py", ast.parse(source))
 
 
 def test_the_app_does_not_reach_the_loading_of_programs() -> None:
     for name, tree in sources(*REACHABLE_FROM_THE_APP):
         named = [
-            one for one in imports(tree) if one.startswith(("apr_core.external", "apr_core.cli"))
+            one
+            for one in imports(tree)
+            if one.startswith(("apr_core.zoo.external", "apr_core.cli"))
         ]
         assert not named, f"{name} imports {named}"
 
@@ -124,11 +131,11 @@ def test_secrets_come_from_the_system_and_are_compared_in_constant_time() -> Non
             f"{name} draws from a generator that can be foreseen"
         )
     assert {
-        "apr_core/service.py",
-        "apr_core/training_service.py",
+        "apr_core/serving/service.py",
+        "apr_core/training/service.py",
         "apr_core/classroom/board.py",
     } <= (uses["secrets.token_urlsafe"])
-    assert "apr_core/runs.py" in uses["hmac.compare_digest"]
+    assert "apr_core/base/tickets.py" in uses["hmac.compare_digest"]
     assert re.search(r"compare_digest", (ROOT / "apr_core/classroom/records.py").read_text())
 
 

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig, Snapshot, Status, Stop, Strategy
-from apr_core.archive.store import Archive
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.truth_map import TruthMap
-from apr_core.defences.lattice_masking import LatticeMasking, behind_lattice
-from apr_core.recording import UNWATCHED, status_of
-from apr_core.runs import BEHIND_LATTICE, AttackRequest, MapRequest, Phase, RunView
-from apr_core.scorers import load_scorer
-from apr_core.service import CLAIM_SECONDS, AttackService
-from apr_core.types import InputError
+from apr_core.base.types import InputError
+from apr_core.certification.lattice_masking import LatticeMasking, behind_lattice
+from apr_core.serving.archive.store import Archive
+from apr_core.serving.model_loader import load_scorer
+from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, MapRequest, Phase, RunView
+from apr_core.serving.run_export import UNWATCHED, status_of
+from apr_core.serving.service import CLAIM_SECONDS, AttackService
 from tests.conftest import PATIENCE, ConstantModel, LinearModel, answers
 
 """Seconds until a wait gives up: none is near it unless something hangs."""
@@ -91,7 +91,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The service's time, which stands still until a test moves it."""
     found = Clock()
-    monkeypatch.setattr("apr_core.service.time", found)
+    monkeypatch.setattr("apr_core.serving.service.time", found)
     return found
 
 
@@ -634,7 +634,7 @@ def test_an_unknown_run_has_no_view(serve, linear_model) -> None:
 
 
 def test_the_most_recently_seen_ended_runs_are_kept(serve, linear_model, request_for, monkeypatch):
-    monkeypatch.setattr("apr_core.room.MAX_KEPT", 2)
+    monkeypatch.setattr("apr_core.serving.memory_limits.MAX_KEPT", 2)
     service = serve({"m": linear_model})
 
     def run(row: int) -> str:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig
 from apr_core.attacks.scoring import Scorer
-from apr_core.defences.lattice_masking import certify
+from apr_core.certification.lattice_masking import certify
 from apr_core.explain.attributions import attribute
-from apr_core.external import check_images, check_model
 from apr_core.models.switches import FULL_PRECISION, QUIET_HOOKS, Switch
-from apr_core.probe import count_correct
+from apr_core.training.monitor import count_correct
+from apr_core.zoo.external import check_images, check_model
 from tests.conftest import LinearModel, answers, noise
 
 ROOMS = [("generic", "all"), ("cuda", "all"), ("mkldnn", "all")]

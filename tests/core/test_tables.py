@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from apr_core.attacks.ladder import Rung, Verdict
+from apr_core.base.types import InputError
+from apr_core.certification.lattice_masking import SPACING
 from apr_core.cli import main
 from apr_core.defences import DEFENCES
-from apr_core.defences.lattice_masking import SPACING
-from apr_core.evaluation import paper
+from apr_core.defences.recipe import constants
 from apr_core.evaluation.cells import find_record, is_past, lattices_of
 from apr_core.evaluation.certificates import (
     CertRecord,
@@ -22,13 +23,12 @@ from apr_core.evaluation.certificates import (
     save_certificates,
 )
 from apr_core.evaluation.metrics import Paired, rate_of
-from apr_core.evaluation.printing import STYLES, columns, in_print
 from apr_core.evaluation.record import Record, Setting, levels_of, results_folder, save_record
-from apr_core.evaluation.tables import make_tables
 from apr_core.evaluation.verdicts import Holds
-from apr_core.training.recipes import constants
-from apr_core.types import InputError
-from apr_core.zoo import CAUTION, OLD_PENALTY, Card, load_card, write_card
+from apr_core.report import paper
+from apr_core.report.printing import STYLES, columns, in_print
+from apr_core.report.tables import make_tables
+from apr_core.zoo.checkpoints import CAUTION, OLD_PENALTY, Card, load_card, write_card
 
 SHA = "a" * 64
 LOWERS = "With these weights, APR lowers the success rate by 69.8% against the undefended model."

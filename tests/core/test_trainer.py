@@ -15,21 +15,21 @@ from pathlib import Path
 import pytest
 import torch
 
+from apr_core.base.types import InputError
 from apr_core.cli import main
 from apr_core.cli.train import seeds_of
 from apr_core.data.cifar10 import Cifar10
 from apr_core.data.sample import load_sample
 from apr_core.defences import DEFENCES
 from apr_core.defences.input_transform import InputTransform
+from apr_core.defences.recipe import TrainConfig
 from apr_core.models import ARCHITECTURES, build_model
-from apr_core.models.neighbourhood import NeighbourhoodFront
+from apr_core.models.clamp_front import NeighbourhoodFront
 from apr_core.models.pixel_attention import PixelAttention
-from apr_core.probe import PROBED, Probe, count_correct
-from apr_core.trainer import TrainRequest, find_finished, seed_requests, train
 from apr_core.training.fit import Progress
-from apr_core.training.recipes import TrainConfig
-from apr_core.types import InputError
-from apr_core.zoo import is_own, load_card, load_model, model_names
+from apr_core.training.monitor import PROBED, Probe, count_correct
+from apr_core.training.trainer import TrainRequest, find_finished, seed_requests, train
+from apr_core.zoo.checkpoints import is_own, load_card, load_model, model_names
 from tests.conftest import PATIENCE, ROOT, answers
 from tests.core.small import QUICK, PlainNet, SmallNet, red_and_blue
 
@@ -333,7 +333,7 @@ def test_a_probe_reports_what_the_model_does() -> None:
 
 
 def test_the_papers_preset_is_the_papers() -> None:
-    from apr_core.training.recipes import PRESETS
+    from apr_core.defences.recipe import PRESETS
 
     paper = PRESETS.get("paper")
     assert paper == TrainConfig(

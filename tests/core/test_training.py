@@ -17,15 +17,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from apr_core.base.types import InputError
 from apr_core.defences.apr import APR
+from apr_core.defences.recipe import Defence, TrainConfig, learning_rate
 from apr_core.defences.vanilla import Vanilla
 from apr_core.models import ARCHITECTURES, Classifier, build_model
 from apr_core.models.inference import prepare
 from apr_core.models.pixel_attention import PixelAttention
 from apr_core.training.batches import PADDING, AugmentedBatches
 from apr_core.training.fit import Fitted, Progress, fit
-from apr_core.training.recipes import Defence, TrainConfig, learning_rate
-from apr_core.types import InputError
 from tests.conftest import answers, noise
 from tests.core.small import QUICK, SmallNet, red_and_blue
 

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from apr_core.base.types import InputError
 from apr_core.cli import make_parser
 from apr_core.cli.train import config_of, requests_of
+from apr_core.defences.recipe import TrainConfig
 from apr_core.models import ARCHITECTURES
-from apr_core.trainer import TrainRequest
 from apr_core.training.fit import Progress
-from apr_core.training.recipes import TrainConfig
-from apr_core.training_runs import TrainPhase, holder_of
-from apr_core.training_service import TrainingService, train_command
-from apr_core.types import InputError
-from apr_core.zoo import is_own, load_card, load_model
+from apr_core.training.jobs import TrainPhase, holder_of
+from apr_core.training.service import TrainingService, train_command
+from apr_core.training.trainer import TrainRequest
+from apr_core.zoo.checkpoints import is_own, load_card, load_model
 from tests.conftest import ROOT, wait_until
 from tests.core.small import QUICK, SmallNet
 
@@ -142,7 +142,7 @@ def test_who_cancelled_a_training_may_cancel_it_again_once_it_was_resumed(
     service.submit(request)
     wait_until(lambda: phase(service, request) is TrainPhase.RUNNING)
     assert not service.cancel(request.name, mine.token)
-    monkeypatch.setattr("apr_core.training_service.CLAIM_SECONDS", 0.0)
+    monkeypatch.setattr("apr_core.training.service.CLAIM_SECONDS", 0.0)
     assert service.cancel(request.name, mine.token)
     wait_until(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
 

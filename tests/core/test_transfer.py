@@ -10,7 +10,7 @@ from apr_core.attacks.enumeration import CORNERS, corner_sweep
 from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.transfer import Effect, transfer_matrix
-from apr_core.types import InputError
+from apr_core.base.types import InputError
 from tests.conftest import ConstantModel, CountingModel, LinearModel, answers
 
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from apr_core.files import file_sha256
+from apr_core.base.files import file_sha256
+from apr_core.base.types import InputError
 from apr_core.models import build_model
-from apr_core.types import InputError
-from apr_core.zoo import (
+from apr_core.zoo.checkpoints import (
     OLD_PENALTY,
     Card,
     caution_of,

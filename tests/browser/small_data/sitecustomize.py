@@ -1,8 +1,8 @@
 """On the path of a test's server: CIFAR-10 is some of the shipped sample, to learn from and to be
 asked; and who looked at a training once is looking."""
 
-from apr_core import training_service
 from apr_core.data import cifar10, sample
+from apr_core.training import service as training_service
 
 FEW = 192
 

@@ -1,0 +1,36 @@
+"""Folders: what ships with the project, and where what is written goes.
+
+In a checkout both are its own folders. Installed, what ships lies in the package, and what is
+written goes to the user's folder for application data.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+PACKAGE = Path(__file__).parents[1]
+_ROOT = PACKAGE.parent
+
+
+def in_checkout() -> bool:
+    """Whether the package lies in a checkout of the project, rather than installed."""
+    return (_ROOT / "pyproject.toml").is_file() and (_ROOT / "app.py").is_file()
+
+
+def shipped(name: str) -> Path:
+    """A folder or file that comes with the project: of the checkout, or in the package."""
+    return (_ROOT if in_checkout() else PACKAGE / "shipped") / name
+
+
+def written(name: str) -> Path:
+    """The folder for what is written under a name, such as `runs`.
+
+    `$APR_NAME` if it is set, the checkout's own, or one in the user's folder. It need not exist.
+    """
+    chosen = os.environ.get(f"APR_{name.upper()}")
+    if chosen:
+        return Path(chosen)
+    return (_ROOT if in_checkout() else user_data_path("apr-lab", appauthor=False)) / name

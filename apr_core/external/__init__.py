@@ -1,6 +1,0 @@
-"""Models of a person's own: loaded, and checked before they are attacked."""
-
-from apr_core.external.check import ModelCheck, check_images, check_model
-from apr_core.external.load import External, is_external, load_external
-
-__all__ = ["External", "ModelCheck", "check_images", "check_model", "is_external", "load_external"]

@@ -1,0 +1,1 @@
+"""Telling: what the records say, as tables, claims and ablations."""

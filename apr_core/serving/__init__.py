@@ -1,0 +1,1 @@
+"""The attack service: requests, batched steps, limits, the archive of runs, the gallery."""

@@ -1,0 +1,200 @@
+"""The gallery: runs that were made, looked at, and can be made again.
+
+A random picture usually survives one pixel. The gallery holds some that flip, fast; one that flips
+one model and not another; one that survives both; and one that breaks the defended model. Each
+entry says what happened, on weights of which hash; a test makes the quick ones again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from apr_core.attacks.attack import OnePixelAttack
+from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.result import Outcome
+from apr_core.base import schema as strict
+from apr_core.base.files import write_whole
+from apr_core.base.types import InputError, Status
+from apr_core.data.cifar10 import CLASSES, with_article
+from apr_core.data.sample import ASSETS, load_sample, load_test_image
+from apr_core.serving.requests import AttackRequest
+from apr_core.zoo.checkpoints import load_card, load_model
+
+GALLERY = ASSETS / "gallery.json"
+
+
+@dataclass(frozen=True)
+class GalleryEntry:
+    """One verified run, of the default configuration but for what `config` says.
+
+    Attributes:
+        kind: flips, holds, survives or breaks: what it is in the gallery for.
+        story: one sentence for a person.
+        model: the model it was run on.
+        sha256: of that model's weights.
+        index: of the test image.
+        config: as it was run.
+        outcome: how it ended.
+    """
+
+    kind: str
+    story: str
+    model: str
+    sha256: str
+    index: int
+    config: OnePixelConfig
+    outcome: Outcome
+
+    @property
+    def title(self) -> str:
+        """Such as "cat → dog"."""
+        before = CLASSES[self.outcome.label]
+        if self.outcome.success:
+            return f"{before} → {CLASSES[self.outcome.label_after]}"
+        return f"{before} holds"
+
+
+def load_gallery(path: Path = GALLERY) -> tuple[GalleryEntry, ...]:
+    """The shipped gallery.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        entries = strict.build(tuple[GalleryEntry, ...], strict.read(path))
+        if not entries:
+            raise ValueError("it has no runs")
+        return entries
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The gallery cannot be read ({error}); make it with `python -m apr_core gallery`."
+        ) from None
+
+
+def run_entry(model: str, index: int, config: OnePixelConfig) -> Outcome:
+    """One gallery run, as anyone would make it again."""
+    image, label = load_test_image(index)
+    attack = OnePixelAttack(load_model(model), config)
+    result = attack.run(image[None], torch.tensor([label]), indices=torch.tensor([index]))
+    return result.outcomes[0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many runs of each kind a gallery holds, and how fast "fast" is."""
+
+    vanilla: str
+    defended: str
+    flips: int = 5
+    holds: int = 1
+    survives: int = 1
+    breaks: int = 1
+    fewest_generations: int = 3
+    fast_generations: int = 12
+    images: int = 150
+
+
+def make_gallery(plan: Plan, say: Callable[[str], None] = print) -> list[GalleryEntry]:
+    """Run the default attack on the sample's images, in order, until every kind is filled.
+
+    The first pass gives each image a few generations only; what it flips is a fast run, because
+    a search of few generations is the beginning of one of many. Survivors are then run in full.
+    """
+    quick = {name: _quick_pass(name, plan, say) for name in (plan.vanilla, plan.defended)}
+    flipped = {
+        name: {o.index: o for o in outcomes if o.success} for name, outcomes in quick.items()
+    }
+    right = {
+        name: {o.index for o in outcomes if o.status is not Status.MISCLASSIFIED}
+        for name, outcomes in quick.items()
+    }
+    both = right[plan.vanilla] & right[plan.defended]
+    found: list[GalleryEntry] = []
+    for kind, count, model, indices in (
+        ("flips", plan.flips, plan.vanilla, _spread(_worth_watching(flipped[plan.vanilla], plan))),
+        ("breaks", plan.breaks, plan.defended, _spread(flipped[plan.defended])),
+        ("holds", plan.holds, plan.defended, _spread(flipped[plan.vanilla], both)),
+        ("survives", plan.survives, plan.vanilla, sorted(both - set(flipped[plan.vanilla]))),
+    ):
+        found += _fill(kind, count, model, indices, plan, say)
+    return found
+
+
+def _quick_pass(name: str, plan: Plan, say: Callable[[str], None]) -> tuple[Outcome, ...]:
+    sample = load_sample()
+    say(f"{name}: {plan.images} images, {plan.fast_generations} generations each ...")
+    attack = OnePixelAttack(load_model(name), OnePixelConfig(generations=plan.fast_generations))
+    chosen = slice(0, plan.images)
+    return attack.run(
+        sample.images[chosen], sample.labels[chosen], indices=sample.indices[chosen]
+    ).outcomes
+
+
+def _spread(outcomes: dict[int, Outcome], among: set[int] | None = None) -> list[int]:
+    """Indices with the classes taking turns, so that a gallery shows many of them."""
+    turns: dict[int, int] = {}
+    order = []
+    for index, outcome in sorted(outcomes.items()):
+        if among is None or index in among:
+            turn = turns[outcome.label] = turns.get(outcome.label, 0) + 1
+            order.append((turn, index))
+    return [index for _, index in sorted(order)]
+
+
+def _worth_watching(outcomes: dict[int, Outcome], plan: Plan) -> dict[int, Outcome]:
+    """Those that took the search some generations, or all where none did."""
+    slow = {
+        index: outcome
+        for index, outcome in outcomes.items()
+        if outcome.generations >= plan.fewest_generations
+    }
+    return slow or outcomes
+
+
+def _fill(
+    kind: str, count: int, model: str, indices: list[int], plan: Plan, say: Callable[[str], None]
+) -> list[GalleryEntry]:
+    """Run `indices` in full until `count` of them end as the kind wants."""
+    found: list[GalleryEntry] = []
+    config = OnePixelConfig()
+    for index in indices:
+        if len(found) == count:
+            break
+        outcome = run_entry(model, index, config)
+        other = plan.vanilla if model == plan.defended else plan.defended
+        wanted = outcome.success == (kind in ("flips", "breaks"))
+        if wanted and kind == "survives":
+            wanted = not run_entry(other, index, config).success
+        say(f"{kind}: {model} on {index}: {outcome.status} after {outcome.queries:,} queries")
+        if wanted:
+            story = _story(kind, outcome, other)
+            sha256 = load_card(model).sha256
+            found.append(GalleryEntry(kind, story, model, sha256, index, config, outcome))
+    return found
+
+
+def _story(kind: str, outcome: Outcome, other: str) -> str:
+    true, after = CLASSES[outcome.label], CLASSES[outcome.label_after]
+    left = f"the closest left {outcome.true_after:.0%} {true}"
+    return {
+        "flips": f"One pixel turns this {true} into {with_article(after)}.",
+        "breaks": f"Even the defended model falls: this {true} becomes {with_article(after)}.",
+        "holds": f"One pixel flips {other}, but here {outcome.queries:,} tries fail: {left}.",
+        "survives": f"{outcome.queries:,} tries fail on both models; {left}.",
+    }[kind]
+
+
+def save_gallery(entries: list[GalleryEntry], path: Path = GALLERY) -> None:
+    """Write the gallery."""
+    write_whole(path, json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
+
+
+def request_of(entry: GalleryEntry) -> AttackRequest:
+    """The entry's run as a request to the service."""
+    image, label = load_test_image(entry.index)
+    return AttackRequest(entry.model, image, label, entry.index, entry.config)

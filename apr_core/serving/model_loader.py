@@ -1,0 +1,21 @@
+"""The models that the attack service serves, by name, ready to be attacked."""
+
+from __future__ import annotations
+
+import torch
+
+from apr_core.attacks.scoring import Scorer
+from apr_core.certification.lattice_masking import behind_lattice
+from apr_core.serving.requests import BEHIND_LATTICE
+from apr_core.zoo.checkpoints import load_model
+
+
+def load_scorer(name: str, device: str | torch.device = "cpu") -> Scorer:
+    """The model of a name, which may end with `BEHIND_LATTICE`.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    bare = name.removesuffix(BEHIND_LATTICE)
+    model = load_model(bare, device)
+    return Scorer(model if bare == name else behind_lattice(model), checked=True)

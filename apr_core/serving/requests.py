@@ -1,0 +1,216 @@
+"""What is asked of the attack service, and what its callers see of it: values, no machinery."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.edits import Edits
+from apr_core.attacks.result import Outcome, Snapshot
+from apr_core.attacks.scoring import Scoring
+from apr_core.attacks.search import Search
+from apr_core.attacks.truth_map import BYTES_A_PIXEL, PIXELS_A_STEP, Survey, TruthMap
+from apr_core.base.types import InputError
+
+SERVED: dict[str, tuple[int, int]] = {"population": (4, 2000), "generations": (0, 1000)}
+"""What a caller over the network may ask, ends included: a generation holds up everyone's."""
+MOST_HISTORY = 32 * 2**20
+"""Bytes that a run's snapshots may take: what two million one-pixel candidates do."""
+BEHIND_LATTICE = "+lattice"
+"""What a model's name ends with if it is asked for behind lattice masking."""
+
+
+class Phase(StrEnum):
+    """Where a run is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    ENDED = "ended"
+    FAILED = "failed"
+
+
+class Work(Protocol):
+    """What the service does for a request, a step at a time; `Search` and `Survey` are such."""
+
+    @property
+    def live(self) -> bool: ...
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    def propose(self) -> Edits: ...
+
+    def advance(self, logits: Tensor) -> None: ...
+
+    def cancel(self) -> None: ...
+
+    def snapshot(self) -> Any: ...
+
+    def result(self) -> Any: ...
+
+
+class Request(Protocol):
+    """What a caller asks of the service."""
+
+    @property
+    def model(self) -> str:
+        """A name that the service can load."""
+
+    @property
+    def run_id(self) -> str:
+        """Equal for equal requests."""
+
+    @property
+    def steps(self) -> int:
+        """Of a run that uses up its budget."""
+
+    @property
+    def step_bytes(self) -> int:
+        """What a step's snapshot takes in memory, about."""
+
+    def begin(self, scorer: Scoring) -> Work:
+        """Start on it.
+
+        Raises:
+            InputError: it cannot be done.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class AttackRequest:
+    """One image to attack.
+
+    Attributes:
+        model: a name that the service can load.
+        image: uint8 (3, H, W).
+        label: its true class.
+        index: with the config's seed it fixes the random numbers.
+        config: how to attack.
+    """
+
+    model: str
+    image: Tensor
+    label: int
+    index: int
+    config: OnePixelConfig
+
+    @cached_property
+    def run_id(self) -> str:
+        """Sixteen hexadecimal digits that equal requests share."""
+        return _digest([self.model, self.label, self.index, asdict(self.config)], self.image)
+
+    @property
+    def steps(self) -> int:
+        return self.config.generations + 1
+
+    @property
+    def step_bytes(self) -> int:
+        return history_bytes(self.config) // self.steps
+
+    def begin(self, scorer: Scoring) -> Search:
+        """See `Request`."""
+        check_size(self.config)
+        labels, indices = torch.tensor([self.label]), torch.tensor([self.index])
+        return Search(self.config, scorer, self.image[None], labels, indices=indices)
+
+
+def history_bytes(config: OnePixelConfig) -> int:
+    """What the snapshots of a run that uses up its budget take."""
+    return config.max_queries * (7 * config.pixels + 9)
+
+
+def check_size(config: OnePixelConfig) -> None:
+    """Raise InputError if a run is too long to be shown."""
+    if history_bytes(config) > MOST_HISTORY:
+        raise InputError(
+            f"A run of up to {config.max_queries:,} queries with {config.pixels} pixels each would "
+            f"take {history_bytes(config) / 2**20:,.0f} MB of memory to be shown, over the limit "
+            f"of {MOST_HISTORY // 2**20}; ask for fewer candidates, generations or pixels."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class MapRequest:
+    """One image to map (`apr_core.attacks.truth_map`); the attributes are an `AttackRequest`'s."""
+
+    model: str
+    image: Tensor
+    label: int
+
+    @cached_property
+    def run_id(self) -> str:
+        """Sixteen hexadecimal digits that equal requests share."""
+        return _digest(["truth map", self.model, self.label], self.image)
+
+    @property
+    def steps(self) -> int:
+        return -(-self.image[0].numel() // PIXELS_A_STEP)
+
+    @property
+    def step_bytes(self) -> int:
+        return self.image[0].numel() * BYTES_A_PIXEL
+
+    def begin(self, scorer: Scoring) -> Survey:
+        """See `Request`. What the model proves harmless is not tried."""
+        device = scorer.device
+        labels = torch.tensor([self.label], device=device)
+        certified = scorer.certified_pixels(self.image[None].to(device), labels)
+        return Survey(scorer, self.image, self.label, None if certified is None else certified[0])
+
+
+def _digest(settings: list[Any], image: Tensor) -> str:
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    digest.update(image.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+Asked = TypeVar("Asked", bound=Request)
+Seen = TypeVar("Seen")
+Came = TypeVar("Came")
+
+
+@dataclass(frozen=True, eq=False)
+class View(Generic[Asked, Seen, Came]):
+    """A run as its viewers see it; never changed, only replaced.
+
+    Attributes:
+        snapshots: one a step so far.
+        outcome: what came of it, None before that, or if it failed.
+        error: a sentence, "" unless it failed.
+        queue_place: 1 for the next to start; 0 once started.
+        wait: seconds until it starts, by how long runs took of late; None while unknown.
+        seconds: of searching so far.
+        seconds_left: at the pace so far, to the end of the budget; None while unknown.
+        unwatched: whether it was cut short because nobody had looked at it for a while, as when a
+            connection is lost. An attack's outcome is `Status.CANCELLED` then too.
+    """
+
+    request: Asked
+    phase: Phase
+    snapshots: tuple[Seen, ...] = ()
+    outcome: Came | None = None
+    error: str = ""
+    queue_place: int = 0
+    wait: float | None = None
+    seconds: float = 0.0
+    seconds_left: float | None = None
+    unwatched: bool = False
+
+    @property
+    def live(self) -> bool:
+        return self.phase in (Phase.QUEUED, Phase.RUNNING)
+
+
+RunView = View[AttackRequest, Snapshot, Outcome]
+MapView = View[MapRequest, TruthMap, TruthMap]

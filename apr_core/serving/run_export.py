@@ -1,0 +1,215 @@
+"""A run on paper: what was asked, every generation compactly, and how it ended.
+
+The app's player draws from it, the gallery ships it, and `JSON export` is it.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import time
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, Walk, to_edits
+from apr_core.base import schema as strict
+from apr_core.base.types import InputError
+from apr_core.base.version import versions
+from apr_core.data.cifar10 import CLASSES
+from apr_core.data.sample import ASSETS
+from apr_core.serving.requests import AttackRequest, RunView
+from apr_core.serving.service import AttackService
+
+FORMAT = 1
+START_RUN = ASSETS / "start-run.json"
+"""The run that plays on the Start page."""
+UNWATCHED = "unwatched"
+"""The status of a run that was cut short because nobody looked at it."""
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    xy: tuple[tuple[int, int], ...]
+    rgb: tuple[tuple[int, int, int], ...]
+    p: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Walk:
+    slot: int
+    parent: _Pixels
+    donors: tuple[_Pixels, ...]
+    weight: float
+    child: _Pixels
+    kept: bool
+
+
+@dataclass(frozen=True)
+class _Frame:
+    generation: int
+    queries: int
+    pixels: int
+    xy: str
+    rgb: str
+    p: str
+    moved: str
+    best: int
+    best_true: float
+    best_label: int
+    best_confidence: float
+    walk: _Walk | None
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """What `record` makes, to hold a file against."""
+
+    format: int
+    run: str
+    model: str
+    index: int
+    label: int
+    config: OnePixelConfig
+    classes: tuple[str, ...]
+    width: int
+    height: int
+    image: str
+    status: str
+    outcome: Outcome | None
+    seconds: float
+    versions: dict[str, str]
+    frames: tuple[_Frame, ...]
+
+
+def record(view: RunView, first: int = 0) -> dict[str, Any]:
+    """A run as JSON values; `frames` grows by one a generation.
+
+    Args:
+        first: the first frame to make; whoever looks often asks for the newest alone.
+    """
+    request = view.request
+    _, height, width = request.image.shape
+    return {
+        "format": FORMAT,
+        "run": request.run_id,
+        "model": request.model,
+        "index": request.index,
+        "label": request.label,
+        "config": asdict(request.config),
+        "classes": list(CLASSES),
+        "width": width,
+        "height": height,
+        "image": _base64(request.image.permute(1, 2, 0)),
+        "status": status_of(view),
+        "outcome": asdict(view.outcome) if view.outcome else None,
+        "seconds": view.seconds,
+        "versions": versions(),
+        "frames": [frame(snapshot) for snapshot in view.snapshots[first:]],
+    }
+
+
+def status_of(view: RunView) -> str:
+    """The run in one word, for the player: its phase, or how it ended."""
+    if view.unwatched:
+        return UNWATCHED
+    return view.phase.value if view.outcome is None else view.outcome.status.value
+
+
+@lru_cache(maxsize=2048)
+def frame(snapshot: Snapshot) -> dict[str, Any]:
+    """One generation; arrays are base64 of uint8: positions, colours, probability × 255, moved."""
+    return {
+        "generation": snapshot.generation,
+        "queries": snapshot.queries,
+        "pixels": snapshot.positions.shape[1],
+        "xy": _base64(snapshot.positions),
+        "rgb": _base64(snapshot.colours),
+        "p": _base64((snapshot.true * 255).round()),
+        "moved": _base64(snapshot.moved),
+        "best": snapshot.best,
+        "best_true": round(snapshot.best_true, 4),
+        "best_label": snapshot.best_label,
+        "best_confidence": round(snapshot.best_confidence, 4),
+        "walk": _walk(snapshot.walk) if snapshot.walk else None,
+    }
+
+
+def _walk(walk: Walk) -> dict[str, Any]:
+    return {
+        "slot": walk.slot,
+        "parent": {**_pixels(walk.parent), "p": round(walk.parent_true, 4)},
+        "donors": [_pixels(donor) for donor in walk.donors],
+        "weight": walk.weight,
+        "child": {**_pixels(walk.child), "p": round(walk.child_true, 4)},
+        "kept": walk.kept,
+    }
+
+
+def _pixels(edits: tuple[PixelEdit, ...]) -> dict[str, list[list[int]]]:
+    return {"xy": [[edit.x, edit.y] for edit in edits], "rgb": [list(edit.rgb) for edit in edits]}
+
+
+def _base64(values: Tensor) -> str:
+    return base64.b64encode(values.to(torch.uint8).contiguous().numpy().tobytes()).decode()
+
+
+def to_json(recording: dict[str, Any]) -> str:
+    """Compact JSON text."""
+    return json.dumps(recording, separators=(",", ":"))
+
+
+def to_csv(view: RunView) -> str:
+    """A line a generation: queries, and the best candidate's pixels and probabilities."""
+    file = io.StringIO()
+    lines = csv.writer(file)
+    lines.writerow(
+        ["generation", "queries", "pixels", "true_probability", "leading_class", "confidence"]
+    )
+    for snapshot in view.snapshots:
+        edits = to_edits(snapshot.positions[snapshot.best], snapshot.colours[snapshot.best])
+        pixels = "; ".join(f"({e.x} {e.y}) rgb({' '.join(map(str, e.rgb))})" for e in edits)
+        leading = CLASSES[snapshot.best_label]
+        said = [f"{snapshot.best_true:.6f}", leading, f"{snapshot.best_confidence:.6f}"]
+        lines.writerow([snapshot.generation, snapshot.queries, pixels, *said])
+    return file.getvalue()
+
+
+def load_recording(path: Path) -> dict[str, Any]:
+    """A recording from a file.
+
+    Raises:
+        InputError: the file is missing, damaged or of another format.
+    """
+    try:
+        recording: dict[str, Any] = strict.build(dict[str, Any], strict.read(path))
+        strict.build(_Recording, recording)
+        if recording["format"] != FORMAT:
+            raise ValueError(f"it is of format {recording['format']}")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path.name} is not a recording of a run ({error}); make it with "
+            "`python -m apr_core gallery`."
+        ) from None
+    return recording
+
+
+def run_and_record(request: AttackRequest) -> dict[str, Any]:
+    """Run a request to its end, apart from any other, and record it."""
+    service = AttackService()
+    try:
+        ticket = service.submit(request)
+        while (view := service.view(ticket.run_id, ticket.token)) and view.live:
+            time.sleep(0.05)
+    finally:
+        service.close()
+    if view is None or view.error:
+        raise InputError(view.error if view else "The run was lost; start it again.")
+    return record(view)

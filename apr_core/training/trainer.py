@@ -1,0 +1,255 @@
+"""From a request to a checkpoint: build, fit, measure, write weights and card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from apr_core.base.files import Claim, write_whole
+from apr_core.base.hardware import describe_hardware
+from apr_core.base.paths import written
+from apr_core.base.types import InputError
+from apr_core.base.version import versions
+from apr_core.data.cifar10 import SHA256, Cifar10
+from apr_core.defences import DEFENCES
+from apr_core.defences.distillation import Distillation
+from apr_core.defences.input_transform import InputTransformation
+from apr_core.defences.recipe import Defence, TrainConfig, constants
+from apr_core.models import ARCHITECTURES, build_model
+from apr_core.training.fit import Report, fit
+from apr_core.training.monitor import Probe, count_correct
+from apr_core.training.workers import ALONE, Workers
+from apr_core.zoo.checkpoints import (
+    Card,
+    check_name,
+    half_precision,
+    is_own,
+    load_card,
+    load_model,
+    model_names,
+    save_checkpoint,
+)
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What to train; unknown names are refused at once.
+
+    Attributes:
+        name: by default dataset-architecture-defence if it is to be shipped; else with six letters
+            and digits that stand for everything about the run, so that no run is another's end.
+        ship: keep the checkpoint among those that come with the project, not among one's own.
+    """
+
+    architecture: str
+    defence: str
+    config: TrainConfig
+    name: str = ""
+    ship: bool = False
+
+    def __post_init__(self) -> None:
+        ARCHITECTURES.get(self.architecture)
+        DEFENCES.get(self.defence)
+        if not self.name:
+            name = f"cifar10-{self.architecture}-{self.defence}"
+            object.__setattr__(self, "name", name if self.ship else f"{name}-{self._digest()}")
+        check_name(self.name)
+        if not self.ship and self.name in model_names():
+            self._check_free()
+
+    def _check_free(self) -> None:
+        """Nothing that was trained is written over by another run."""
+        if not is_own(self.name):
+            raise InputError(
+                f"{self.name} is the name of a model that came with the project; choose another "
+                "name."
+            )
+        if find_finished(self) is None:
+            raise InputError(
+                f"There is a {self.name} already, trained with other settings; choose another name."
+            )
+
+    def _digest(self) -> str:
+        settings = replace(self.config, mixed_precision=True)  # 0.1 named it, and it was on
+        everything = repr((DEFENCES.get(self.defence), settings))
+        return hashlib.sha256(everything.encode()).hexdigest()[:6]
+
+    @property
+    def state_file(self) -> Path:
+        """Where an unfinished run is kept."""
+        return training_folder() / f"{self.name}-seed{self.config.seed}.safetensors"
+
+
+def training_folder() -> Path:
+    """Where unfinished runs lie; see `written`."""
+    return written("training")
+
+
+def train(
+    request: TrainRequest,
+    data: Cifar10,
+    device: torch.device,
+    report: Report = lambda progress: None,
+    notes: str = "",
+    probe: bool = False,
+    workers: Workers = ALONE,
+) -> Card:
+    """Train, or go on with what was begun, and keep the checkpoint.
+
+    Args:
+        probe: after each epoch, look at how the model does (`apr_core.training.monitor.Probe`).
+        workers: the processes that train together; all return the card, and the first one writes.
+
+    Raises:
+        InputError: the loss is not finite, an unfinished run has other settings, another process
+            trains under this name, or the defence builds on a checkpoint that is not there.
+    """
+    config = request.config
+    torch.manual_seed(config.seed)  # fixes the initial weights
+    defence = _taught(DEFENCES.get(request.defence), request.architecture, device)
+    card = _new_card(request, defence, device, notes)
+    if isinstance(defence, InputTransformation):
+        only = {"defence": constants(defence)}
+        card = replace(card, epochs=0, recipe=only, base=_vanilla(request.architecture))
+        model = load_model(card.base, device)
+        model.front = defence.make_front()
+        return save_measured(model, card, data, own=not request.ship)
+    model = build_model(request.architecture, defence.make_front())
+    images, labels = data.train_images[: config.subset], data.train_labels[: config.subset]
+    look = Probe(model) if probe else dict
+    state = request.state_file
+    with _claimed(state) if workers.first else nullcontext():
+        fitted = fit(model, defence, images, labels, config, device, state, report, look, workers)
+        card = replace(
+            card,
+            wall_time=round(fitted.seconds, 1),
+            history=fitted.history,
+            hardware=fitted.hardware or card.hardware,
+        )
+        if workers.first:
+            card = save_measured(model, card, data, own=not request.ship)
+            state.unlink(missing_ok=True)
+    return card
+
+
+@contextmanager
+def _claimed(state_file: Path) -> Iterator[None]:
+    """Keep others from training under the same name meanwhile, and say who trains."""
+    claim = Claim(state_file)
+    if not claim.take():
+        raise InputError(
+            f"{state_file.stem} is being trained already; wait for it, or choose another name."
+        )
+    try:
+        yield
+    finally:
+        claim.release()
+
+
+def _vanilla(architecture: str) -> str:
+    return f"cifar10-{architecture}-vanilla"
+
+
+def _taught(defence: Defence, architecture: str, device: torch.device) -> Defence:
+    """The defence with its teacher, if it learns from one."""
+    if not isinstance(defence, Distillation):
+        return defence
+    teacher = load_card(_vanilla(architecture))
+    return replace(
+        defence,
+        teacher=f"{teacher.name} {teacher.sha256[:12]}",
+        model=load_model(teacher.name, device).requires_grad_(False),
+    )
+
+
+def _new_card(request: TrainRequest, defence: Defence, device: torch.device, notes: str) -> Card:
+    """What is known before the training."""
+    return Card(
+        name=request.name,
+        dataset="cifar10",
+        architecture=request.architecture,
+        defence=request.defence,
+        recipe={"defence": constants(defence), **asdict(request.config)},
+        seed=request.config.seed,
+        epochs=request.config.epochs,
+        data_sha256=SHA256["train_images"],
+        clean_accuracy=0.0,
+        correct=0,
+        tested=0,
+        hardware=describe_hardware(device),
+        wall_time=0.0,
+        versions=versions(),
+        notes=notes,
+    )
+
+
+def save_measured(model: nn.Module, card: Card, data: Cifar10, own: bool = False) -> Card:
+    """Save with the accuracy of the weights as they will be loaded, half precision and all."""
+    model.load_state_dict(half_precision(model), strict=False)
+    correct = count_correct(model, data.test_images, data.test_labels)
+    tested = len(data.test_labels)
+    card = replace(card, clean_accuracy=correct / tested, correct=correct, tested=tested)
+    card = save_checkpoint(model, card, own)
+    load_model(card.name)
+    return card
+
+
+def seed_requests(request: TrainRequest, seeds: Sequence[int]) -> list[TrainRequest]:
+    """The same run for several seeds, each but the first with its seed in the name.
+
+    Only the first can be shipped; the others' weights are kept among one's own.
+    """
+    first, *others = (replace(request.config, seed=seed) for seed in seeds)
+    return [replace(request, config=first)] + [
+        replace(request, config=config, name=f"{request.name}-seed{config.seed}", ship=False)
+        for config in others
+    ]
+
+
+def find_finished(request: TrainRequest) -> Card | None:
+    """The card of the request's checkpoint, if that was trained with the same settings.
+
+    A defence's teacher is not compared: it is known once it is loaded.
+    """
+    if request.name not in model_names():
+        return None
+    card = load_card(request.name)
+    kind = (card.architecture, card.defence) == (request.architecture, request.defence)
+    asked = json.loads(json.dumps(constants(DEFENCES.get(request.defence))))
+    asked.pop("teacher", None)
+    same = kind and asked.items() <= card.recipe.get("defence", {}).items()
+    settings = {} if card.base else request.config.identity
+    return card if same and settings.items() <= card.recipe.items() else None
+
+
+def write_seeds(path: Path, cards: Sequence[Card]) -> None:
+    """A record of one recipe's runs: what each seed came to, and how to make them again."""
+    first = cards[0]
+    record = {
+        "architecture": first.architecture,
+        "defence": first.defence,
+        "recipe": first.recipe,
+        "runs": [
+            {
+                "name": card.name,
+                "seed": card.seed,
+                "clean_accuracy": card.clean_accuracy,
+                "correct": card.correct,
+                "tested": card.tested,
+                "epochs": card.epochs,
+                "wall_time": card.wall_time,
+                "hardware": card.hardware,
+                "versions": card.versions,
+                "sha256": card.sha256,
+            }
+            for card in cards
+        ],
+    }
+    write_whole(path, json.dumps(record, indent=1) + "\n")

@@ -1,0 +1,1 @@
+"""Models by name: checkpoints of this project, and models of a person's own."""

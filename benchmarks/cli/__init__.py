@@ -1,0 +1,1 @@
+"""Commands that measure the engine, for the command line of a checkout."""

@@ -1,0 +1,62 @@
+"""What is measured, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from apr_core.base.types import InputError
+
+RANGES = {"images": (1, 1000), "generations": (0, 10_000), "rounds": (1, 1000)}
+
+Timed = tuple[int, float]
+"""How much was done (images classified, steps made), and the seconds it took."""
+Work = Callable[[], Timed]
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """How much to measure.
+
+    Attributes:
+        images: attacked together in one run, all of them classified correctly.
+        generations: after the initial population; every one is run.
+        rounds: everything is measured once in each. One more, before them, warms up.
+        population: candidates in a generation; ART's is 400 whatever is said here.
+        seconds: about how long one measurement of a bare forward lasts.
+        batches: batch sizes of the bare forward; by default what suits the device.
+        sweep: measure the corner sweep of one image too.
+    """
+
+    images: int = 4
+    generations: int = 5
+    rounds: int = 5
+    population: int = 400
+    seconds: float = 1.0
+    batches: tuple[int, ...] = ()
+    sweep: bool = False
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(f"{name} is {value}, but must lie between {low} and {high}.")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured: a model, images uint8 (B, 3, 32, 32) it gets right, their labels (B,)."""
+
+    model: nn.Module
+    images: Tensor
+    labels: Tensor
+    config: BenchConfig
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was asked."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,63 @@
+"""Measuring in turn: what slows the machine for a while then slows all alike."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from apr_core.attacks.scoring import as_input
+from apr_core.data.sample import load_sample
+from benchmarks.speed.case import Timed, Work, synchronise
+
+Report = Callable[[int, int, str], None]
+"""Called before each measurement: how many are done, of how many, and which is next."""
+Key = TypeVar("Key")
+
+
+def take_turns(works: Mapping[Key, Work], rounds: int, report: Report) -> dict[Key, list[Timed]]:
+    """Each work once a round, every other round backwards; the warm-up round is left out."""
+    taken: dict[Key, list[Timed]] = {key: [] for key in works}
+    for number in range(rounds + 1):
+        keys = list(works) if number % 2 else list(works)[::-1]
+        for place, key in enumerate(keys):
+            report(number * len(keys) + place, (rounds + 1) * len(keys), str(key))
+            taken[key].append(works[key]())
+    return {key: timed[1:] for key, timed in taken.items()}
+
+
+def passes_work(module: nn.Module, images: Tensor, seconds: float) -> Work:
+    """As many forward passes of one batch as take about `seconds`, with nothing between them."""
+
+    @torch.inference_mode()
+    def passes(count: int) -> float:
+        synchronise(images.device)
+        began = time.perf_counter()
+        for _ in range(count):
+            module(images)
+        synchronise(images.device)
+        return time.perf_counter() - began
+
+    passes(1)
+    count = max(1, math.ceil(seconds / passes(1)))
+    return lambda: (count * len(images), passes(count))
+
+
+def input_batch(count: int, device: torch.device) -> Tensor:
+    """The sample's images, over again if need be: (count, 3, 32, 32) in [0, 1], channels last."""
+    sample = load_sample().images
+    return as_input(sample[torch.arange(count) % len(sample)].to(device))
+
+
+def quotients(ours: list[float], theirs: list[float]) -> list[float]:
+    """One over the other, round by round."""
+    return [mine / other for mine, other in zip(ours, theirs, strict=True)]
+
+
+def spread(values: list[float]) -> tuple[float, float]:
+    """The least and the greatest."""
+    return min(values), max(values)
