@@ -12,10 +12,10 @@ from apr_core.cli.common import (
     Subparsers,
     add_device,
     add_json,
-    add_subject,
+    add_model,
+    chosen_target,
     print_json,
     rate_words,
-    told_subject,
 )
 from apr_core.evaluation.attribution.agreement import AgreementRecord, save_agreement, verdict
 from apr_core.evaluation.attribution.study import agreement_setting, measure_agreement
@@ -43,7 +43,7 @@ def add(subparsers: Subparsers) -> None:
         "image), and against the model. What is interrupted goes on where it was when the same "
         "command is given again.",
     )
-    add_subject(parser)
+    add_model(parser)
     parser.add_argument("--images", type=int, default=100, help="at most 1,000; default 100")
     add_device(parser)
     add_json(parser)
@@ -52,10 +52,10 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and write the record."""
-    subject = told_subject(args)
-    setting = agreement_setting(subject, args.images)
+    target = chosen_target(args)
+    setting = agreement_setting(target, args.images)
     with tqdm(total=setting.images, unit="image", disable=args.json) as bar:
-        record = measure_agreement(subject, setting, lambda progress: _show(bar, progress))
+        record = measure_agreement(target, setting, lambda progress: _show(bar, progress))
     path = save_agreement(record)
     if args.json:
         print_json(summary(record))

@@ -23,10 +23,10 @@ from apr_core.cli.common import (
     Subparsers,
     add_device,
     add_json,
-    add_subject,
+    add_model,
     check_out,
+    chosen_target,
     print_json,
-    told_subject,
     write_out,
 )
 from apr_core.data.cifar10 import class_name, class_number, with_article
@@ -37,7 +37,7 @@ from apr_core.data.sample import load_test_image
 def add(subparsers: Subparsers) -> None:
     """Add the command's parser."""
     parser = subparsers.add_parser("attack", help="attack one image")
-    add_subject(parser)
+    add_model(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--index", type=int, help="of a CIFAR-10 test image")
     source.add_argument("--image", type=Path, help="a PNG, JPEG, WebP, AVIF or BMP file")
@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
     """Attack; an image that survives is an answer, not an error."""
     config = _config(args)
     check_out(args.out)
-    subject = told_subject(args)
-    attack = OnePixelAttack(subject.model, config, name=args.model)
+    target = chosen_target(args)
+    attack = OnePixelAttack(target.model, config, name=args.model)
     image, label, index = _image(args, attack.scorer)
     _check_target(label, config.target)
     with (

@@ -12,9 +12,8 @@ from apr_core.cli.common import (
     Subparsers,
     add_device,
     add_json,
-    add_subject,
+    add_model,
     chosen_device,
-    chosen_subject,
     print_json,
     rate_words,
 )
@@ -25,6 +24,7 @@ from apr_core.evaluation.certificates import (
     save_certificates,
 )
 from apr_core.evaluation.protocol import EvalProgress
+from apr_core.zoo.target import load_target
 
 
 def add(subparsers: Subparsers) -> None:
@@ -35,7 +35,7 @@ def add(subparsers: Subparsers) -> None:
         description="Certify the first test images of a fixed order by lattice double-masking. "
         "What is interrupted goes on where it was when the same command is given again.",
     )
-    add_subject(parser)
+    add_model(parser)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--spacing", type=int, default=SPACING, help="of the lattice")
     add_device(parser)
@@ -45,10 +45,10 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Certify and write the record."""
-    subject, notes = chosen_subject(args, chosen_device(args))
-    setting = cert_setting(subject, args.images, args.spacing)
+    target, notes = load_target(args.model, chosen_device(args))
+    setting = cert_setting(target, args.images, args.spacing)
     with tqdm(total=setting.images, unit="image", disable=args.json) as bar:
-        record = certify_model(subject, setting, lambda progress: _show(bar, progress))
+        record = certify_model(target, setting, lambda progress: _show(bar, progress))
     path = save_certificates(record)
     if args.json:
         print_json({**summary(record), "notes": notes})

@@ -13,10 +13,8 @@ import torch
 from apr_core.base.hardware import default_device
 from apr_core.base.types import InputError, shown
 from apr_core.evaluation.metrics import Rate
-from apr_core.evaluation.protocol import Subject
 from apr_core.serving.ray.start import LOCAL
-from apr_core.zoo.checkpoints import load_card, load_model
-from apr_core.zoo.external import check_images, check_model, is_external, load_external
+from apr_core.zoo.target import TargetModel, load_target
 
 Subparsers = Any  # argparse has no public name for it
 
@@ -49,7 +47,7 @@ def chosen_device(args: argparse.Namespace) -> torch.device:
     return device
 
 
-def add_subject(parser: argparse.ArgumentParser, required: bool = True) -> None:
+def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """`--model`."""
     parser.add_argument(
         "--model",
@@ -59,29 +57,12 @@ def add_subject(parser: argparse.ArgumentParser, required: bool = True) -> None:
     )
 
 
-def chosen_subject(
-    args: argparse.Namespace, device: torch.device, randomised: bool = False
-) -> tuple[Subject, tuple[str, ...]]:
-    """The model that was asked for, and what a check of a user's own has to say of it.
-
-    Raises:
-        InputError: there is no such model, or it fails the check.
-    """
-    if not is_external(args.model):
-        return Subject(args.model, load_model(args.model, device), load_card(args.model)), ()
-    model = load_external(args.model, device)
-    check = check_model(model, *check_images(), randomised=randomised)
-    model.differentiable = model.differentiable and check.differentiable
-    alone = ("The model takes one image at a time.",) if model.most == 1 else ()
-    return Subject(args.model, model), (*alone, *check.notes)
-
-
-def told_subject(args: argparse.Namespace) -> Subject:
-    """As `chosen_subject`, on the device that was asked for; what the check says goes to stderr."""
-    subject, notes = chosen_subject(args, chosen_device(args))
+def chosen_target(args: argparse.Namespace) -> TargetModel:
+    """As `load_target`, on the device that was asked for; what the check says goes to stderr."""
+    target, notes = load_target(args.model, chosen_device(args))
     for note in notes:
         print(note, file=sys.stderr)
-    return subject
+    return target
 
 
 def add_ray(parser: argparse.ArgumentParser, what: str) -> None:

@@ -23,20 +23,20 @@ from apr_core.cli.common import (
     Subparsers,
     add_device,
     add_json,
+    add_model,
     add_ray,
-    add_subject,
     chosen_device,
-    chosen_subject,
     print_json,
     rate_words,
 )
 from apr_core.data.sample import load_sample
 from apr_core.evaluation.journal import Deal, Entries
-from apr_core.evaluation.protocol import Attempt, EvalProgress, Subject, evaluate, setting_for
+from apr_core.evaluation.protocol import Attempt, EvalProgress, evaluate, setting_for
 from apr_core.evaluation.record import Level, Record, Setting, save_record
 from apr_core.models.precision import SAMPLE, forward_over_float32
 from apr_core.serving.ray.tasks import describe_cluster, spread
 from apr_core.training.workers import join_workers, worker_device
+from apr_core.zoo.target import TargetModel, load_target
 
 LADDER_NAME = "ladder"
 
@@ -50,7 +50,7 @@ def add(subparsers: Subparsers) -> None:
         "where it was when the same command is given again; images that a record of the same on "
         "more or fewer images has already are taken from it.",
     )
-    add_subject(parser)
+    add_model(parser)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--attack", default=LADDER_NAME, help=f"{LADDER_NAME}, {', '.join(STAGES)}")
     parser.add_argument("--pixels", default="1", help="k, or several as in 1,3")
@@ -88,13 +88,13 @@ def run(args: argparse.Namespace) -> int:
     if args.workers != 1:
         return _share(args)
     device = worker_device(chosen_device(args))
-    subject, setting, notes = _asked(args, device)
+    target, setting, notes = _asked(args, device)
     with join_workers(device) as workers:
         silent = args.json or not workers.first
         with tqdm(total=setting.images, unit="image", disable=silent) as bar:
             spread = partial(_on_ray, args) if args.ray else None
             record = evaluate(
-                subject,
+                target,
                 setting,
                 lambda progress: _show(bar, progress),
                 workers,
@@ -115,15 +115,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _asked(
     args: argparse.Namespace, device: torch.device
-) -> tuple[Subject, Setting, tuple[str, ...]]:
+) -> tuple[TargetModel, Setting, tuple[str, ...]]:
     """The model and what is to be done with it, and what a check of a user's own has to say.
 
     Raises:
         InputError: there is no such model, or it cannot be evaluated so.
     """
-    subject, notes = chosen_subject(args, device, randomised=args.draws > 1)
+    target, notes = load_target(args.model, device, randomised=args.draws > 1)
     setting = setting_for(
-        subject,
+        target,
         args.attack,
         pixels_of(args.pixels),
         args.images,
@@ -135,13 +135,13 @@ def _asked(
         args.compile,
     )
     if args.half and device.type == "cpu" and not args.json:
-        _tell_if_slow(subject)
-    return subject, setting, notes
+        _tell_if_slow(target)
+    return target, setting, notes
 
 
-def _tell_if_slow(subject: Subject) -> None:
+def _tell_if_slow(target: TargetModel) -> None:
     """Say so where bfloat16, which --half searches in on a processor, costs time."""
-    ratio = forward_over_float32(subject.model, as_input(load_sample().images[:SAMPLE]))
+    ratio = forward_over_float32(target.model, as_input(load_sample().images[:SAMPLE]))
     if ratio > 1:
         print(
             f"On this processor a forward pass takes {ratio:.1f} times as long in bfloat16 as in "
@@ -181,8 +181,8 @@ def _look(model: str, randomised: bool, attempt: Attempt, places: Tensor) -> tup
 
 @lru_cache(maxsize=1)
 def _scorer(model: str, randomised: bool, setting: Setting) -> Scorer:
-    subject, _ = chosen_subject(argparse.Namespace(model=model), default_device(), randomised)
-    return Attempt(setting, {}).scorer(subject.model)
+    target, _ = load_target(model, default_device(), randomised)
+    return Attempt(setting, {}).scorer(target.model)
 
 
 def _share(args: argparse.Namespace) -> int:

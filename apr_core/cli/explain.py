@@ -20,10 +20,10 @@ from apr_core.cli.common import (
     Subparsers,
     add_device,
     add_json,
-    add_subject,
+    add_model,
     check_out,
+    chosen_target,
     print_json,
-    told_subject,
     write_out,
 )
 from apr_core.data.cifar10 import class_name, class_number
@@ -56,7 +56,7 @@ def add(subparsers: Subparsers) -> None:
         description="Map one image: a model's own attention, or an attribution by one of Captum's "
         "methods, with the figure that says how far to trust it.",
     )
-    add_subject(parser)
+    add_model(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--index", type=int, help="of a CIFAR-10 test image")
     source.add_argument("--image", type=Path, help="a PNG, JPEG, WebP, AVIF or BMP file")
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     """Explain, and write what was asked for."""
     config = AttributionConfig(seed=args.seed)
     _check(args)
-    model = told_subject(args).model
+    model = chosen_target(args).model
     image, index = _image(args)
     images = image[None].float().to(device_of(model)) / 255
     with torch.no_grad():

@@ -6,7 +6,6 @@ import json
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from torch import Tensor
 from apr_core.attacks.scoring import as_input
 from apr_core.base import schema as strict
 from apr_core.base.files import write_whole
-from apr_core.base.hardware import describe_hardware
+from apr_core.base.provenance import Provenance, provenance
 from apr_core.base.types import InputError
-from apr_core.base.version import find_commit, versions
 from apr_core.certification.lattice_masking import (
     SPACING,
     Certificate,
@@ -30,9 +28,10 @@ from apr_core.certification.lattice_masking import (
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Entries, Journal, one_by_one
 from apr_core.evaluation.metrics import Rate, rate_of
-from apr_core.evaluation.protocol import EvalProgress, Subject
+from apr_core.evaluation.protocol import EvalProgress
 from apr_core.evaluation.record import check_rate, file_name, load_all, results_folder
 from apr_core.models.inference import device_of
+from apr_core.zoo.target import TargetModel
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class CertSetting:
 
 
 @dataclass(frozen=True)
-class CertRecord:
+class CertRecord(Provenance):
     """The certificates of a model's images.
 
     Attributes:
@@ -70,12 +69,6 @@ class CertRecord:
     forwards: float
     images_per_second: float
     verdicts: tuple[tuple[int, str], ...]
-    hardware: str
-    versions: dict[str, str]
-    commit: str
-    command: str
-    date: str
-    seconds: float
 
     @property
     def uncertified(self) -> dict[int, bool]:
@@ -104,20 +97,20 @@ class CertRecord:
             ) from None
 
 
-def cert_setting(subject: Subject, images: int, spacing: int = SPACING) -> CertSetting:
+def cert_setting(target: TargetModel, images: int, spacing: int = SPACING) -> CertSetting:
     """A checked setting.
 
     Raises:
         InputError: numbers that cannot be.
     """
-    LatticeMasking(subject.model, spacing)
+    LatticeMasking(target.model, spacing)
     return CertSetting(
-        subject.name, subject.sha256, spacing, images, indices_sha256(choose_indices(images))
+        target.name, target.sha256, spacing, images, indices_sha256(choose_indices(images))
     )
 
 
 def certify_model(
-    subject: Subject,
+    target: TargetModel,
     setting: CertSetting,
     report: Callable[[EvalProgress], None] = lambda progress: None,
 ) -> CertRecord:
@@ -127,8 +120,8 @@ def certify_model(
         InputError: an unfinished run of the same name has other settings.
     """
     images, labels, indices = choose_images(setting.images)
-    device = device_of(subject.model)
-    wrapper = behind_lattice(subject.model, setting.spacing)
+    device = device_of(target.model)
+    wrapper = behind_lattice(target.model, setting.spacing)
     certificate_of = partial(strict.build, Certificate)
     journal = Journal(setting.name, asdict(setting), setting.sha256, check=certificate_of)
 
@@ -164,12 +157,7 @@ def _record(
         forwards=sum(one.predictions for one in found.values()) / count,
         images_per_second=count / seconds,
         verdicts=tuple(zip(found, map(str, verdicts), strict=True)),
-        hardware=describe_hardware(device),
-        versions=versions(),
-        commit=find_commit(),
-        command=shlex.join(words),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=round(seconds, 1),
+        **provenance(device, shlex.join(words), seconds),
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 
 from torch import Tensor, nn
@@ -19,9 +18,9 @@ from apr_core.attacks.ladder import LADDER, LadderConfig, Verdict, climb
 from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.stages import STAGES
 from apr_core.base import schema as strict
-from apr_core.base.hardware import describe_hardware
+from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
-from apr_core.base.version import ATTACK_VERSION, find_commit, versions
+from apr_core.base.version import ATTACK_VERSION
 from apr_core.certification.lattice_masking import LatticeMasking, behind_lattice
 from apr_core.evaluation.earlier import Known, known_to, looked_at
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
@@ -30,21 +29,7 @@ from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.record import Record, Setting, levels_of
 from apr_core.models import Classifier
 from apr_core.training.workers import ALONE, Workers
-from apr_core.zoo.checkpoints import Card
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model to evaluate: its name, itself, and its card if it has one."""
-
-    name: str
-    model: nn.Module
-    card: Card | None = None
-
-    @property
-    def sha256(self) -> str:
-        """Of its weights; "" where nothing tells whether it is still the same."""
-        return self.card.sha256 if self.card else getattr(self.model, "sha256", "")
+from apr_core.zoo.target import TargetModel
 
 
 @dataclass(frozen=True)
@@ -98,7 +83,7 @@ Spread = Callable[[Attempt], Deal]
 
 
 def setting_for(
-    subject: Subject,
+    target: TargetModel,
     attack: str = "ladder",
     pixels: tuple[int, ...] = (1,),
     images: int = 200,
@@ -115,15 +100,15 @@ def setting_for(
         InputError: an unknown attack, or numbers that cannot be.
     """
     if lattice:
-        LatticeMasking(subject.model, lattice)
+        LatticeMasking(target.model, lattice)
     stages = LADDER if attack == "ladder" else (attack,)
     LadderConfig(stages, pixels, seed, leave)
     if not 1 <= draws <= 1000:
         raise InputError(f"draws is {draws}, but must lie between 1 and 1000.")
     indices = choose_indices(images)
     setting = Setting(
-        model=subject.name,
-        sha256=subject.sha256,
+        model=target.name,
+        sha256=target.sha256,
         attack=attack,
         stages=stages,
         pixels=pixels,
@@ -146,7 +131,7 @@ def setting_for(
 
 
 def evaluate(
-    subject: Subject,
+    target: TargetModel,
     setting: Setting,
     report: Report = lambda progress: None,
     workers: Workers = ALONE,
@@ -165,11 +150,11 @@ def evaluate(
         InputError: the model cannot be attacked, or an unfinished evaluation is damaged.
     """
     indices = choose_indices(setting.images)
-    setting, notes = _without_gradient(setting, subject.model)
+    setting, notes = _without_gradient(setting, target.model)
     known, sources = known_to(setting)
     notes += sources
     attempt = Attempt(setting, known)
-    scorer = attempt.scorer(subject.model)
+    scorer = attempt.scorer(target.model)
     deal = spread(attempt) if spread else one_by_one(partial(attempt, scorer))
     verdict_of = partial(strict.build, Verdict)
     journal = Journal(setting.name, asdict(setting), setting.sha256, workers, check=verdict_of)
@@ -182,7 +167,7 @@ def evaluate(
         return None
     journal.read()
     everyone = tuple(verdict_of(journal.entries[index]) for index in indices.tolist())
-    record = _record(subject, attempt, everyone, scorer, journal.seconds, notes)
+    record = _record(target, attempt, everyone, scorer, journal.seconds, notes)
     journal.delete()
     return record
 
@@ -227,7 +212,7 @@ def _progress(
 
 
 def _record(
-    subject: Subject,
+    target: TargetModel,
     attempt: Attempt,
     verdicts: tuple[Verdict, ...],
     scorer: Scorer,
@@ -242,20 +227,15 @@ def _record(
             f"The model labels 0 of {len(verdicts)} images right, so none was attacked; check the "
             "order of its classes, and how it wants images scaled.",
         ]
-    card = subject.card if not setting.lattice else None  # the card's figures are of the bare model
+    card = target.card if not setting.lattice else None  # the card's figures are of the bare model
     return Record(
         setting=setting,
         clean=rate_of(correct, len(verdicts)),
         clean_all=rate_of(card.correct, card.tested) if card else None,
         levels=levels_of(setting, verdicts),
         verdicts=verdicts,
-        hardware=describe_hardware(scorer.device),
-        versions=versions(),
-        commit=find_commit(),
-        command=command_of(setting),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=round(seconds, 1),
         notes=notes,
+        **provenance(scorer.device, command_of(setting), seconds),
     )
 
 

@@ -16,6 +16,7 @@ from apr_core.attacks.stages import STAGES
 from apr_core.base import schema as strict
 from apr_core.base.files import write_whole
 from apr_core.base.paths import shipped, written
+from apr_core.base.provenance import Provenance
 from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.sample import SIDE, TEST_IMAGES
@@ -153,14 +154,12 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(Provenance):
     """One evaluation.
 
     Attributes:
         clean: on the images of the evaluation.
         clean_all: correct and tested of the card: all 10,000 test images; None without a card.
-        seconds: of attacking, over all sittings and workers.
-        command: that makes this record.
     """
 
     setting: Setting
@@ -168,12 +167,6 @@ class Record:
     clean_all: Rate | None
     levels: tuple[Level, ...]
     verdicts: tuple[Verdict, ...]
-    hardware: str
-    versions: dict[str, str]
-    commit: str
-    command: str
-    date: str
-    seconds: float
     notes: list[str] = field(default_factory=list)
 
     def broken(self, pixels: int) -> dict[int, bool]:

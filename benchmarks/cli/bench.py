@@ -18,10 +18,10 @@ from apr_core.cli.common import (
     Subparsers,
     add_device,
     add_json,
-    add_subject,
+    add_model,
     chosen_device,
+    chosen_target,
     print_json,
-    told_subject,
 )
 from benchmarks.cli import load, overhead
 from benchmarks.load.measure import measure_load
@@ -60,7 +60,7 @@ def add(subparsers: Subparsers) -> None:
         "bench",
         help="measure attack queries per second, what a defence costs, or the app under load",
     )
-    add_subject(parser, required=False)
+    add_model(parser, required=False)
     parser.add_argument("--images", type=int, help="attacked together")
     parser.add_argument("--generations", type=int)
     parser.add_argument("--rounds", type=int)
@@ -110,7 +110,7 @@ def _check(args: argparse.Namespace, what: str) -> None:
 def _attack(args: argparse.Namespace, report: Report) -> tuple[BenchResult, str]:
     generations = DEFAULT.generations if args.generations is None else args.generations
     config = BenchConfig(args.images, generations, args.rounds, sweep=args.sweep)
-    model = told_subject(args).model
+    model = chosen_target(args).model
     result = measure(model, config, args.model, PEERS.names if args.peers else (), report)
     return result, in_words(result)
 

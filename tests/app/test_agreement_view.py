@@ -63,7 +63,15 @@ def record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Agreemen
         AT, load_card(AT).sha256, 8, "0" * 64, 0.1, 32, asdict(AttributionConfig())
     )
     made = AgreementRecord(
-        setting, rate_of(6, 8), IMAGES, "a processor", {}, "", "the command", "2026-01-02", 1.0
+        setting,
+        rate_of(6, 8),
+        IMAGES,
+        hardware="a processor",
+        versions={},
+        commit="",
+        command="the command",
+        date="2026-01-02",
+        seconds=1.0,
     )
     save_agreement(made)
     yield made

@@ -14,11 +14,12 @@ from torch import Tensor
 from apr_core.attacks.scoring import Scorer, as_input
 from apr_core.attacks.truth_map import TruthMap
 from apr_core.base import random
+from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
 from apr_core.cli import main
 from apr_core.data.sample import load_sample
 from apr_core.evaluation import journal
-from apr_core.evaluation.attribution import measuring
+from apr_core.evaluation.attribution import study
 from apr_core.evaluation.attribution.agreement import (
     CENTRE,
     NOISE,
@@ -44,12 +45,12 @@ from apr_core.evaluation.attribution.study import (
 )
 from apr_core.evaluation.images import image_order
 from apr_core.evaluation.metrics import Mean, mean_of, rate_of
-from apr_core.evaluation.protocol import Subject
 from apr_core.explain.agreement import rank_correlation, standing, top_overlap
 from apr_core.explain.curves import deletion_curve, insertion_curve
 from apr_core.explain.task import AttributionConfig
 from apr_core.models import Classifier, build_model
 from apr_core.zoo.checkpoints import Card, load_card, load_model, save_checkpoint
+from apr_core.zoo.target import TargetModel
 from tests.conftest import ROOT, LinearModel, answers, noise
 
 NAME = "cifar10-resnet20-lenient"
@@ -74,7 +75,10 @@ def looked(index: int, label: int, truth: float, outweighs: float | None = None)
 
 def record_of(*images: Looked, setting: AgreementSetting = SETTING) -> AgreementRecord:
     return AgreementRecord(
-        setting, rate_of(len(images), setting.images), images, "a test", {}, "", "", "", 1.0
+        setting,
+        rate_of(len(images), setting.images),
+        images,
+        **provenance(torch.device("cpu"), "", 1.0),
     )
 
 
@@ -152,7 +156,7 @@ def known_truth(monkeypatch: pytest.MonkeyPatch) -> dict[int, TruthMap]:
         told[label] = TruthMap(margins, colours, margins < 0, torch.zeros(32, 32).bool(), 1.0)
         return told[label]
 
-    monkeypatch.setattr(measuring, "truth_of", tell)
+    monkeypatch.setattr(study, "truth_of", tell)
     return told
 
 
@@ -301,7 +305,7 @@ def test_the_shipped_records_say_what_their_images_say() -> None:
 
 
 @pytest.fixture
-def subject(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Subject:
+def target(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TargetModel:
     """Random weights in folders of their own; images are looked at two at a time."""
     monkeypatch.setenv("APR_CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.setenv("APR_RESULTS", str(tmp_path / "results"))
@@ -312,7 +316,7 @@ def subject(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Subject:
         0.0, {},
     )  # fmt: skip
     save_checkpoint(build_model("resnet20"), card)
-    return Subject(NAME, load_model(NAME), load_card(NAME))
+    return TargetModel(NAME, load_model(NAME), load_card(NAME))
 
 
 @pytest.fixture
@@ -325,43 +329,43 @@ def told_of(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
         assert torch.equal(answers(scorer.model, images), labels)
         return [looked(*one, 0.25) for one in zip(indices.tolist(), labels.tolist(), strict=True)]
 
-    monkeypatch.setattr(measuring, "examine", pretend)
+    monkeypatch.setattr(study, "examine", pretend)
     return groups
 
 
-def test_only_images_that_the_model_gets_right_are_looked_at(subject, told_of) -> None:
-    record = measure_agreement(subject, agreement_setting(subject, 30))
+def test_only_images_that_the_model_gets_right_are_looked_at(target, told_of) -> None:
+    record = measure_agreement(target, agreement_setting(target, 30))
     sample, chosen = load_sample(), even_indices(30)
     rows = torch.searchsorted(sample.indices, chosen)
-    right = answers(subject.model, sample.images[rows]) == sample.labels[rows]
+    right = answers(target.model, sample.images[rows]) == sample.labels[rows]
     assert 0 < right.sum() < 30
     assert [one.index for one in record.looked] == chosen[right].tolist()
     assert [index for group in told_of for index in group] == chosen[right].tolist()
     assert record.right == rate_of(int(right.sum()), 30)
     assert record.command == f"python -m apr_core agreement --model {NAME} --images 30"
-    assert record.setting.sha256 == subject.card.sha256
+    assert record.setting.sha256 == target.card.sha256
 
 
-def test_a_killed_measurement_goes_on_to_the_same_record(monkeypatch, subject, told_of) -> None:
-    setting = agreement_setting(subject, 20)
-    expected = measure_agreement(subject, setting).looked
+def test_a_killed_measurement_goes_on_to_the_same_record(monkeypatch, target, told_of) -> None:
+    setting = agreement_setting(target, 20)
+    expected = measure_agreement(target, setting).looked
     whole, before = [*told_of], len(told_of)
 
     def kill(progress: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        measure_agreement(subject, setting, kill)
-    record = measure_agreement(subject, setting)
+        measure_agreement(target, setting, kill)
+    record = measure_agreement(target, setting)
     assert record.looked == expected
     assert told_of[before:] == whole
     with pytest.raises(KeyboardInterrupt):
-        measure_agreement(subject, setting, kill)
+        measure_agreement(target, setting, kill)
     with pytest.raises(InputError, match="other settings or weights"):
-        measure_agreement(subject, replace(setting, sha256="e" * 64))
+        measure_agreement(target, replace(setting, sha256="e" * 64))
 
 
-def test_the_command_writes_the_record_and_prints_its_means(subject, told_of, capsys) -> None:
+def test_the_command_writes_the_record_and_prints_its_means(target, told_of, capsys) -> None:
     assert main(["agreement", "--model", NAME, "--images", "20", "--device", "cpu", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     ((record,), damaged) = load_agreements()
@@ -373,7 +377,7 @@ def test_the_command_writes_the_record_and_prints_its_means(subject, told_of, ca
     assert save_agreement(record).stem == f"{NAME}-n20"
 
 
-def test_the_command_tells_a_person_in_words(subject, told_of, capsys) -> None:
+def test_the_command_tells_a_person_in_words(target, told_of, capsys) -> None:
     assert main(["agreement", "--model", NAME, "--images", "20", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     assert f"{NAME}: right on " in said
@@ -390,7 +394,7 @@ def test_the_command_tells_a_person_in_words(subject, told_of, capsys) -> None:
     ],
 )
 def test_bad_arguments_are_one_sentence(
-    subject, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    target, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["agreement", "--model", NAME, "--device", "cpu", *arguments]) == 2
     assert said in capsys.readouterr().err

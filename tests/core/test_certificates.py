@@ -18,9 +18,10 @@ from apr_core.evaluation import journal
 from apr_core.evaluation.certificates import CertRecord, CertSetting, cert_setting, certify_model
 from apr_core.evaluation.images import choose_images
 from apr_core.evaluation.metrics import rate_of
-from apr_core.evaluation.protocol import EvalProgress, Subject
+from apr_core.evaluation.protocol import EvalProgress
 from apr_core.models import build_model
 from apr_core.zoo.checkpoints import Card, load_card, load_model, save_checkpoint
+from apr_core.zoo.target import TargetModel
 from tests.conftest import ConstantModel
 
 NAME = "cifar10-resnet20-lenient"
@@ -35,7 +36,7 @@ def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def subject() -> Subject:
+def target() -> TargetModel:
     """A network of random weights, which calls images by what it happens to see."""
     torch.manual_seed(3)
     model = build_model("resnet20")
@@ -44,20 +45,20 @@ def subject() -> Subject:
         0.0, {},
     )  # fmt: skip
     save_checkpoint(model, card)
-    return Subject(NAME, load_model(NAME), load_card(NAME))
+    return TargetModel(NAME, load_model(NAME), load_card(NAME))
 
 
 def stable(record: CertRecord) -> dict:
     return asdict(replace(record, date="", seconds=0.0, images_per_second=0.0))
 
 
-def test_a_record_counts_the_certificates(subject: Subject) -> None:
-    setting = cert_setting(subject, 10, spacing=2)
+def test_a_record_counts_the_certificates(target: TargetModel) -> None:
+    setting = cert_setting(target, 10, spacing=2)
     told: list[EvalProgress] = []
-    record = certify_model(subject, setting, told.append)
+    record = certify_model(target, setting, told.append)
     assert [progress.done for progress in told] == [4, 8, 10]
     images, labels, indices = choose_images(10)
-    wrapper = LatticeMasking(subject.model, 2).eval()
+    wrapper = LatticeMasking(target.model, 2).eval()
     found = certify(wrapper, images.float() / 255, labels)
     assert record.verdicts == tuple(
         (index, one.verdict) for index, one in zip(indices.tolist(), found, strict=True)
@@ -68,7 +69,7 @@ def test_a_record_counts_the_certificates(subject: Subject) -> None:
     assert 4 <= record.forwards <= 10
 
 
-def certify_half(subject: Subject, setting: CertSetting) -> None:
+def certify_half(target: TargetModel, setting: CertSetting) -> None:
     """Eight images, then a kill."""
 
     def kill(progress: EvalProgress) -> None:
@@ -76,15 +77,15 @@ def certify_half(subject: Subject, setting: CertSetting) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        certify_model(subject, setting, kill)
+        certify_model(target, setting, kill)
 
 
-def test_a_killed_certification_goes_on_to_the_same_record(subject: Subject) -> None:
-    setting = cert_setting(subject, 10, spacing=2)
-    straight = certify_model(subject, setting)
-    certify_half(subject, setting)
+def test_a_killed_certification_goes_on_to_the_same_record(target: TargetModel) -> None:
+    setting = cert_setting(target, 10, spacing=2)
+    straight = certify_model(target, setting)
+    certify_half(target, setting)
     told: list[EvalProgress] = []
-    assert stable(certify_model(subject, setting, told.append)) == stable(straight)
+    assert stable(certify_model(target, setting, told.append)) == stable(straight)
     assert [progress.done for progress in told] == [10]
 
 
@@ -92,9 +93,9 @@ def test_a_killed_certification_goes_on_to_the_same_record(subject: Subject) -> 
     "spoil",
     [{"verdict": "maybe"}, {"answer": "a cat"}, {"predictions": None}, {"more": 1}],
 )
-def test_a_journal_that_somebody_spoiled_is_one_sentence(subject: Subject, spoil: dict) -> None:
-    setting = cert_setting(subject, 10, spacing=2)
-    certify_half(subject, setting)
+def test_a_journal_that_somebody_spoiled_is_one_sentence(target: TargetModel, spoil: dict) -> None:
+    setting = cert_setting(target, 10, spacing=2)
+    certify_half(target, setting)
     (path,) = (journal.results_folder() / "unfinished" / setting.name).glob("*.jsonl")
     first, *rest = path.read_text().splitlines()
     line = json.loads(first)
@@ -103,16 +104,16 @@ def test_a_journal_that_somebody_spoiled_is_one_sentence(subject: Subject, spoil
     with pytest.raises(
         InputError, match=r"A line of .*0-of-1\.jsonl is damaged \(.*; delete the f"
     ):
-        certify_model(subject, setting)
+        certify_model(target, setting)
     path.unlink()
-    assert certify_model(subject, setting).clean.total == 10
+    assert certify_model(target, setting).clean.total == 10
 
 
 def test_one_of_a_model_that_nothing_identifies_starts_over(folders: Path) -> None:
     """It may be another model by now, and a record is of one."""
     first, other = choose_images(10)[1].unique()[:2]
     before, now = (
-        Subject("mine", ConstantModel((2 * torch.eye(10)[a]).tolist())) for a in (first, other)
+        TargetModel("mine", ConstantModel((2 * torch.eye(10)[a]).tolist())) for a in (first, other)
     )
     setting = cert_setting(before, 10, spacing=2)
     assert not setting.sha256
@@ -123,7 +124,7 @@ def test_one_of_a_model_that_nothing_identifies_starts_over(folders: Path) -> No
 
 
 def test_the_command_prints_fractions_and_writes_the_record(
-    subject: Subject, capsys, folders: Path, monkeypatch
+    target: TargetModel, capsys, folders: Path, monkeypatch
 ) -> None:
     command = ["certify", "--model", NAME, "--images", "6", "--spacing", "2", "--device", "cpu"]
     assert main([*command, "--json"]) == 0
@@ -138,10 +139,10 @@ def test_the_command_prints_fractions_and_writes_the_record(
 
 
 def test_the_command_tells_what_a_check_of_the_model_had_to_say(
-    subject: Subject, capsys, monkeypatch
+    target: TargetModel, capsys, monkeypatch
 ) -> None:
     note = "No more than chance would."
-    monkeypatch.setattr(certify_command, "chosen_subject", lambda *_: (subject, (note,)))
+    monkeypatch.setattr(certify_command, "load_target", lambda *_: (target, (note,)))
     command = ["certify", "--model", NAME, "--images", "2", "--spacing", "2"]
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["notes"] == [note]
@@ -154,11 +155,11 @@ def test_the_command_tells_what_a_check_of_the_model_had_to_say(
     [(["--spacing", "1"], "spacing is 1"), (["--images", "0"], "images is 0"),
      (["--model", "cifar10-no-such"], "no model")],
 )  # fmt: skip
-def test_bad_arguments_are_one_sentence(subject: Subject, arguments, said: str, capsys) -> None:
+def test_bad_arguments_are_one_sentence(target: TargetModel, arguments, said: str, capsys) -> None:
     assert main(["certify", "--model", NAME, *arguments]) == 2
     assert said in capsys.readouterr().err
 
 
-def test_a_spacing_that_cannot_be_is_refused(subject: Subject) -> None:
+def test_a_spacing_that_cannot_be_is_refused(target: TargetModel) -> None:
     with pytest.raises(InputError, match="spacing is 40"):
-        cert_setting(subject, 10, spacing=40)
+        cert_setting(target, 10, spacing=40)

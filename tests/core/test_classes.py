@@ -9,6 +9,7 @@ import torch
 from apr_core.attacks.ladder import Rung, Verdict
 from apr_core.attacks.result import PixelEdit
 from apr_core.attacks.scoring import Scorer
+from apr_core.base.provenance import provenance
 from apr_core.data.sample import load_sample
 from apr_core.evaluation.classes import flip_matrix, rates_by_class
 from apr_core.evaluation.metrics import rate_of
@@ -28,7 +29,7 @@ def record_of(verdicts: list[Verdict]) -> Record:
     setting = Setting("corner", "", "corners", ("corners",), (1,), len(verdicts), "0" * 64, 0)
     return Record(
         setting, rate_of(1, 1), None, levels_of(setting, tuple(verdicts)), tuple(verdicts),
-        "a test", {}, "", "", "", 1.0,
+        **provenance(torch.device("cpu"), "", 1.0),
     )  # fmt: skip
 
 

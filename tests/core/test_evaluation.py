@@ -43,13 +43,14 @@ from apr_core.evaluation.metrics import (
     share_of,
     success_curve,
 )
-from apr_core.evaluation.protocol import EvalProgress, Subject, evaluate, setting_for
+from apr_core.evaluation.protocol import EvalProgress, evaluate, setting_for
 from apr_core.evaluation.record import Record, levels_of, load_records, save_record
 from apr_core.models import Classifier, build_model
 from apr_core.models.resnet import ResNet
 from apr_core.training.workers import Workers
 from apr_core.zoo.checkpoints import Card, save_checkpoint
 from apr_core.zoo.external import load_external
+from apr_core.zoo.target import TargetModel
 from apr_ui.results.view import in_a_word
 from tests.conftest import PATIENCE, ROOT, ConstantModel, LinearModel, answers
 
@@ -243,7 +244,7 @@ def results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def subject(monkeypatch: pytest.MonkeyPatch) -> Subject:
+def target(monkeypatch: pytest.MonkeyPatch) -> TargetModel:
     """A model that is right about all but every fifth image."""
     model = Pixels()
 
@@ -253,7 +254,7 @@ def subject(monkeypatch: pytest.MonkeyPatch) -> Subject:
         return images, (said + (torch.arange(count) % 5 == 4)) % 10, indices
 
     monkeypatch.setattr(protocol, "choose_images", chosen)
-    return Subject("pixels", model)
+    return TargetModel("pixels", model)
 
 
 def stable(record: Record) -> dict:
@@ -261,10 +262,10 @@ def stable(record: Record) -> dict:
     return asdict(replace(record, date="", seconds=0.0))
 
 
-def test_a_record_counts_what_became_of_each_image(subject: Subject) -> None:
-    setting = setting_for(subject, "corners", (1, 2), images=15)
+def test_a_record_counts_what_became_of_each_image(target: TargetModel) -> None:
+    setting = setting_for(target, "corners", (1, 2), images=15)
     told: list[EvalProgress] = []
-    record = evaluate(subject, setting, told.append)
+    record = evaluate(target, setting, told.append)
     assert [progress.done for progress in told] == [4, 8, 12, 15]
     assert told[-1].seconds_left == 0
     assert (record.clean.count, record.clean.total) == (12, 15)
@@ -279,15 +280,15 @@ def test_a_record_counts_what_became_of_each_image(subject: Subject) -> None:
     assert Record.from_json(record.to_json()) == record
 
 
-def test_behind_a_lattice_no_certified_image_falls(subject: Subject) -> None:
-    setting = setting_for(subject, "top-gradient", images=15, lattice=2)
-    record = evaluate(subject, setting)
+def test_behind_a_lattice_no_certified_image_falls(target: TargetModel) -> None:
+    setting = setting_for(target, "top-gradient", images=15, lattice=2)
+    record = evaluate(target, setting)
     assert record.setting.name.startswith("pixels-lattice2-top-gradient")
     assert record.command.endswith("--lattice 2")
-    bare = evaluate(subject, setting_for(subject, "top-gradient", images=15))
+    bare = evaluate(target, setting_for(target, "top-gradient", images=15))
     assert record.verdicts != bare.verdicts
     images, labels, indices = protocol.choose_images(15)
-    found = certify(behind_lattice(subject.model, 2), images.float() / 255, labels)
+    found = certify(behind_lattice(target.model, 2), images.float() / 255, labels)
     certified = {
         index
         for index, one in zip(indices.tolist(), found, strict=True)
@@ -298,12 +299,12 @@ def test_behind_a_lattice_no_certified_image_falls(subject: Subject) -> None:
     assert broken
     assert not certified & broken
     with pytest.raises(InputError, match="spacing is 1,"):
-        setting_for(subject, lattice=1)
+        setting_for(target, lattice=1)
 
 
-def test_a_killed_evaluation_goes_on_to_the_same_record(subject: Subject, results: Path) -> None:
-    setting = setting_for(subject, "corners", (1, 3), images=15, seed=3)
-    straight = evaluate(subject, setting)
+def test_a_killed_evaluation_goes_on_to_the_same_record(target: TargetModel, results: Path) -> None:
+    setting = setting_for(target, "corners", (1, 3), images=15, seed=3)
+    straight = evaluate(target, setting)
 
     class KilledError(Exception):
         pass
@@ -313,50 +314,50 @@ def test_a_killed_evaluation_goes_on_to_the_same_record(subject: Subject, result
             raise KilledError
 
     with pytest.raises(KilledError):
-        evaluate(subject, setting, kill)
+        evaluate(target, setting, kill)
     (journal,) = (results / "unfinished" / setting.name).iterdir()
     with journal.open("a") as file:
         file.write('{"setting": {"mod')  # killed while it wrote
     told: list[EvalProgress] = []
-    resumed = evaluate(subject, setting, told.append)
+    resumed = evaluate(target, setting, told.append)
     assert [progress.done for progress in told] == [12, 15]
     assert stable(resumed) == stable(straight)
     assert list((results / "unfinished").iterdir()) == []
 
 
-def test_an_unfinished_evaluation_of_other_weights_is_refused(subject: Subject) -> None:
-    setting = setting_for(subject, "corners", images=8)
+def test_an_unfinished_evaluation_of_other_weights_is_refused(target: TargetModel) -> None:
+    setting = setting_for(target, "corners", images=8)
 
     def kill(progress: EvalProgress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(subject, setting, kill)
+        evaluate(target, setting, kill)
     with pytest.raises(InputError, match="other settings or weights; delete it"):
-        evaluate(subject, replace(setting, sha256="f" * 64))
+        evaluate(target, replace(setting, sha256="f" * 64))
 
 
-def test_the_paper_s_attack_gains_with_generations_and_pixels(subject: Subject) -> None:
+def test_the_paper_s_attack_gains_with_generations_and_pixels(target: TargetModel) -> None:
     images, labels, indices = protocol.choose_images(12)
     counts = []
     for generations in (0, 2, 8):
         config = OnePixelConfig(population=20, generations=generations)
-        result = OnePixelAttack(subject.model, config).run(images, labels, indices=indices)
+        result = OnePixelAttack(target.model, config).run(images, labels, indices=indices)
         counts.append(sum(outcome.success for outcome in result.outcomes))
     assert counts == sorted(counts)
     assert counts[-1] > counts[0]
 
 
-def test_a_ladder_takes_the_papers_attack_from_its_record(subject: Subject, monkeypatch) -> None:
+def test_a_ladder_takes_the_papers_attack_from_its_record(target: TargetModel, monkeypatch) -> None:
     monkeypatch.setattr(protocol, "LADDER", ("top-gradient", "de"))
     quick = partial(OnePixelConfig, population=20, generations=4)
     monkeypatch.setattr(stages, "OnePixelConfig", quick)
-    subject.model.see(16)
+    target.model.see(16)
     settings = {"pixels": (1, 2), "images": 8}
-    straight = evaluate(subject, setting_for(subject, "ladder", **settings))
+    straight = evaluate(target, setting_for(target, "ladder", **settings))
     assert straight.notes == []
     assert straight.levels[-1].asr.rate < 1
-    alone = evaluate(subject, setting_for(subject, "de", **settings))
+    alone = evaluate(target, setting_for(target, "de", **settings))
     for other in (
         replace(alone, setting=replace(alone.setting, seed=1)),
         replace(alone, setting=replace(alone.setting, half=True)),
@@ -367,23 +368,23 @@ def test_a_ladder_takes_the_papers_attack_from_its_record(subject: Subject, monk
         save_record(other)
     assert protocol.known_to(straight.setting) == ({}, [])
     save_record(alone)
-    subject.model.sha256 = ""  # who knows whether it is the same
-    unknown = setting_for(subject, "ladder", **settings)
+    target.model.sha256 = ""  # who knows whether it is the same
+    unknown = setting_for(target, "ladder", **settings)
     assert protocol.known_to(unknown) == ({}, [])
-    subject.model.sha256 = alone.setting.sha256
-    spared = evaluate(subject, setting_for(subject, "ladder", **settings))
+    target.model.sha256 = alone.setting.sha256
+    spared = evaluate(target, setting_for(target, "ladder", **settings))
     assert spared.verdicts == straight.verdicts
     assert spared.notes == [f"de: from the record {alone.setting.name}."]
 
 
-def test_more_images_and_fewer_are_taken_from_a_record(subject: Subject, monkeypatch) -> None:
+def test_more_images_and_fewer_are_taken_from_a_record(target: TargetModel, monkeypatch) -> None:
     seen: list[int] = []
     monkeypatch.setattr(
         protocol, "climb", lambda *given: seen.extend(given[4].tolist()) or ladder.climb(*given)
     )
-    subject.model.see(16)
-    ask = partial(setting_for, subject, "corners")
-    straight = {count: evaluate(subject, ask(images=count)) for count in (4, 8, 12)}
+    target.model.see(16)
+    ask = partial(setting_for, target, "corners")
+    straight = {count: evaluate(target, ask(images=count)) for count in (4, 8, 12)}
     save_record(straight[8])
     for other in (
         replace(straight[12], setting=replace(straight[12].setting, seed=1)),
@@ -394,7 +395,7 @@ def test_more_images_and_fewer_are_taken_from_a_record(subject: Subject, monkeyp
         save_record(other)
     for count, left in ((4, 0), (8, 8), (12, 4)):
         seen.clear()
-        again = evaluate(subject, ask(images=count))
+        again = evaluate(target, ask(images=count))
         assert len(seen) == left
         assert again.verdicts == straight[count].verdicts
         assert again.levels == straight[count].levels
@@ -404,32 +405,32 @@ def test_more_images_and_fewer_are_taken_from_a_record(subject: Subject, monkeyp
     assert not list((journal.results_folder() / "unfinished").iterdir())
 
 
-def test_what_was_taken_from_a_record_is_taken_once(subject: Subject) -> None:
+def test_what_was_taken_from_a_record_is_taken_once(target: TargetModel) -> None:
     """Also where the rest is interrupted, and gone on with."""
-    subject.model.see(16)
-    ask = partial(setting_for, subject, "corners")
-    straight = evaluate(subject, ask(images=16))
-    save_record(replace(evaluate(subject, ask(images=8)), seconds=80.0))
+    target.model.see(16)
+    ask = partial(setting_for, target, "corners")
+    straight = evaluate(target, ask(images=16))
+    save_record(replace(evaluate(target, ask(images=8)), seconds=80.0))
 
     def kill(progress: EvalProgress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(subject, ask(images=16), kill)
+        evaluate(target, ask(images=16), kill)
     told: list[EvalProgress] = []
-    again = evaluate(subject, ask(images=16), told.append)
+    again = evaluate(target, ask(images=16), told.append)
     assert told[0].done > 8
     assert again.verdicts == straight.verdicts
     assert 80 <= again.seconds < 160
 
 
-def test_what_fell_to_one_pixel_was_not_searched_with_two(subject: Subject, monkeypatch) -> None:
+def test_what_fell_to_one_pixel_was_not_searched_with_two(target: TargetModel, monkeypatch) -> None:
     quick = partial(OnePixelConfig, population=20, generations=4)
     monkeypatch.setattr(stages, "OnePixelConfig", quick)
-    subject.model.see(16)
-    alone = evaluate(subject, setting_for(subject, "de", pixels=(1, 2), images=8))
+    target.model.see(16)
+    alone = evaluate(target, setting_for(target, "de", pixels=(1, 2), images=8))
     save_record(alone)
-    known, _ = protocol.known_to(setting_for(subject, "ladder", pixels=(2,), images=8))
+    known, _ = protocol.known_to(setting_for(target, "ladder", pixels=(2,), images=8))
     first = {verdict.index: verdict.rungs[0] for verdict in alone.verdicts if verdict.rungs}
     stood = {index for index, rung in first.items() if not rung.flipped}
     assert set() < stood < set(first)
@@ -467,16 +468,16 @@ def test_luck_breaks_no_random_model() -> None:
     assert not found.flipped.any()
 
 
-def test_flips_found_in_half_precision_are_the_models_own(subject: Subject) -> None:
-    setting = setting_for(subject, "corners", images=15, half=True)
-    record = evaluate(subject, setting)
+def test_flips_found_in_half_precision_are_the_models_own(target: TargetModel) -> None:
+    setting = setting_for(target, "corners", images=15, half=True)
+    record = evaluate(target, setting)
     images, labels, _ = protocol.choose_images(15)
     for image, label, verdict in zip(images, labels, record.verdicts, strict=True):
         for rung in verdict.rungs:
             from apr_core.attacks.result import edit_image
 
             edited = edit_image(image, rung.edits)
-            assert bool(answers(subject.model, edited[None])[0] != label) == rung.flipped
+            assert bool(answers(target.model, edited[None])[0] != label) == rung.flipped
 
 
 @pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.long)])
@@ -497,8 +498,8 @@ def test_a_compiled_search_sees_the_model_and_reports_its_own_flips(
 
 
 def test_a_record_says_that_its_search_was_compiled() -> None:
-    setting = setting_for(Subject("x", Pixels()), "corners", images=5)
-    compiled = setting_for(Subject("x", Pixels()), "corners", images=5, compiled=True)
+    setting = setting_for(TargetModel("x", Pixels()), "corners", images=5)
+    compiled = setting_for(TargetModel("x", Pixels()), "corners", images=5, compiled=True)
     assert "--compile" in protocol.command_of(compiled).split()
     assert "--compile" not in protocol.command_of(setting)
     assert setting != compiled  # one does not go on where the other was
@@ -506,9 +507,9 @@ def test_a_record_says_that_its_search_was_compiled() -> None:
     assert setting.like(compiled)
 
 
-def test_a_record_from_before_is_of_the_first_attack(subject: Subject) -> None:
+def test_a_record_from_before_is_of_the_first_attack(target: TargetModel) -> None:
     """REVIEW C9: a record of old says in its command alone that its search was compiled."""
-    record = evaluate(subject, setting_for(subject, "corners", images=4))
+    record = evaluate(target, setting_for(target, "corners", images=4))
     assert record.setting.attack_version == ATTACK_VERSION > 1
     entry = json.loads(record.to_json())
     del entry["setting"]["compiled"], entry["setting"]["attack_version"]
@@ -530,24 +531,24 @@ def test_shipped_records_are_of_the_first_attack(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_cannot_be_compiled_is_refused(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch
+    target: TargetModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match=r"A Pixels is not compiled.*leave --compile out"):
-        evaluate(subject, setting_for(subject, "corners", images=5, compiled=True))
+        evaluate(target, setting_for(target, "corners", images=5, compiled=True))
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(InputError, match=r"Found no C\+\+ compiler .*leave --compile out"):
         Scorer(build_model("resnet20"), compiled=True)
 
 
-def test_a_ladder_leaves_out_what_needs_a_gradient_that_is_not_there(subject: Subject) -> None:
-    subject.model.differentiable = False
-    setting = setting_for(subject, "ladder", images=8)
+def test_a_ladder_leaves_out_what_needs_a_gradient_that_is_not_there(target: TargetModel) -> None:
+    target.model.differentiable = False
+    setting = setting_for(target, "ladder", images=8)
     short = replace(setting, stages=("top-gradient", "corners"))
-    record = evaluate(subject, short)
+    record = evaluate(target, short)
     assert record.setting.stages == ("corners",)
     assert record.notes == ["Without a gradient: top-gradient."]
     with pytest.raises(InputError, match="gives no gradient, and top-gradient needs one"):
-        evaluate(subject, setting_for(subject, "top-gradient", images=8))
+        evaluate(target, setting_for(target, "top-gradient", images=8))
 
 
 @pytest.mark.parametrize(
@@ -558,13 +559,13 @@ def test_a_ladder_leaves_out_what_needs_a_gradient_that_is_not_there(subject: Su
 )  # fmt: skip
 def test_a_setting_that_cannot_be_is_refused(settings: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        setting_for(Subject("x", Pixels()), **settings)
+        setting_for(TargetModel("x", Pixels()), **settings)
 
 
 # Records
 
 
-def test_what_each_stage_caught_is_counted(subject: Subject) -> None:
+def test_what_each_stage_caught_is_counted(target: TargetModel) -> None:
     def rung(stage: str, caught: tuple[str, ...]) -> Rung:
         return Rung(1, bool(stage), stage, 7, (), 0.5, caught)
 
@@ -574,7 +575,7 @@ def test_what_each_stage_caught_is_counted(subject: Subject) -> None:
         ladder.Verdict(2, 1, 1, (rung("", ()),)),
         ladder.Verdict(3, 1, 2, ()),
     )
-    setting = replace(setting_for(subject, "corners", images=4), stages=("corners", "de"))
+    setting = replace(setting_for(target, "corners", images=4), stages=("corners", "de"))
     (level,) = levels_of(replace(setting, leave=False), verdicts)
     assert (level.asr.count, level.asr.total) == (2, 3)
     assert (level.robust.count, level.robust.total) == (1, 4)
@@ -583,8 +584,8 @@ def test_what_each_stage_caught_is_counted(subject: Subject) -> None:
     assert levels_of(setting, verdicts)[0].alone == {}
 
 
-def test_records_come_back_and_damaged_ones_are_named(subject: Subject) -> None:
-    record = evaluate(subject, setting_for(subject, "corners", images=5))
+def test_records_come_back_and_damaged_ones_are_named(target: TargetModel) -> None:
+    record = evaluate(target, setting_for(target, "corners", images=5))
     path = save_record(record)
     path.with_name("broken.json").write_text('{"setting": 3}')
     records, damaged = load_records()
@@ -664,8 +665,8 @@ def test_of_nothing_attacked_there_is_no_success_rate(tmp_path: Path, monkeypatc
 
 def test_there_is_no_rate_of_no_image(results: Path) -> None:
     """Handed case k02: an evaluation of which no picture was attacked."""
-    subject = Subject("mine", ConstantModel([0.0] * 10 + [2.0]))  # an eleventh class
-    record = evaluate(subject, setting_for(subject, "corners", images=5))
+    target = TargetModel("mine", ConstantModel([0.0] * 10 + [2.0]))  # an eleventh class
+    record = evaluate(target, setting_for(target, "corners", images=5))
     save_record(record)
     assert load_records() == ([record], [])
     printed = json.loads(json.dumps(summary(record)))
@@ -679,7 +680,7 @@ def test_there_is_no_rate_of_no_image(results: Path) -> None:
 
 
 def test_no_worker_writes_while_another_reads_what_is_left_to_do(
-    subject: Subject, results: Path, monkeypatch
+    target: TargetModel, results: Path, monkeypatch
 ) -> None:
     told: list[str] = []
 
@@ -695,7 +696,7 @@ def test_no_worker_writes_while_another_reads_what_is_left_to_do(
 
     watch("read")
     watch("add")
-    evaluate(subject, setting_for(subject, "top-gradient", images=9), workers=Watched())
+    evaluate(target, setting_for(target, "top-gradient", images=9), workers=Watched())
     first = told.index("add")
     assert told[first - 2 : first] == ["read", "wait"]
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from apr_core import OnePixelAttack, OnePixelConfig, load_model
 from apr_core.attacks.scoring import as_input
 from apr_core.base.types import InputError
-from apr_core.evaluation.protocol import Subject, evaluate, setting_for
+from apr_core.evaluation.protocol import evaluate, setting_for
 from apr_core.evaluation.record import Record, save_record
 from apr_core.models import Classifier
 from apr_core.models.inference import evaluating
@@ -28,6 +28,7 @@ from apr_core.models.normalize import Normalize
 from apr_core.zoo.external import External, check_images, check_model, is_external, load_external
 from apr_core.zoo.external.fingerprint import fingerprint
 from apr_core.zoo.external.onnx_files import outside
+from apr_core.zoo.target import TargetModel
 from tests.core.small import SmallNet
 
 ONE_SENTENCE = re.compile(r"(?:(?![.!?]\s)[^\n])+\.")
@@ -722,8 +723,8 @@ def test_work_on_onnx_is_taken_up_only_where_its_second_file_is_the_same(
     path = tmp_path / "net.onnx"
 
     def ask(seed: int, images: int, *report: Callable) -> Record | None:
-        subject = Subject("net", load_external(str(save_apart(path, seed))))
-        return evaluate(subject, setting_for(subject, "corners", images=images), *report)
+        target = TargetModel("net", load_external(str(save_apart(path, seed))))
+        return evaluate(target, setting_for(target, "corners", images=images), *report)
 
     def interrupt(progress: object) -> None:
         raise KeyboardInterrupt

@@ -10,7 +10,7 @@ import torch
 
 from apr_core.attacks.scoring import Scorer
 from apr_core.data.sample import load_sample
-from apr_core.evaluation.attribution import glances
+from apr_core.evaluation.attribution import cached_predictions as glances
 from apr_core.evaluation.attribution.cached_predictions import (
     Glance,
     keep_glance,

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from apr_core.attacks.ladder import Rung, Verdict
+from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
 from apr_core.certification.lattice_masking import SPACING
 from apr_core.cli import main
@@ -94,7 +95,7 @@ def add_record(
     )  # fmt: skip
     record = Record(
         setting, rate_of(total, total), rate_of(card.correct, 10_000), levels_of(setting, verdicts),
-        verdicts, "a test", {}, "", "", "", 1.0,
+        verdicts, **provenance(torch.device("cpu"), "", 1.0),
     )  # fmt: skip
     save_record(record)
     return record
@@ -114,7 +115,7 @@ def certify_each(card: Card, verdicts: list[str], spacing: int = SPACING) -> Non
     save_certificates(
         CertRecord(
             setting, rate_of(right, total), rate_of(certified, total), 100.0, 5.0,
-            tuple(enumerate(verdicts)), "a test", {}, "", "", "", 1.0,
+            tuple(enumerate(verdicts)), **provenance(torch.device("cpu"), "", 1.0),
         )
     )  # fmt: skip
 

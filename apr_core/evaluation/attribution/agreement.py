@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from apr_core.base import schema as strict
 from apr_core.base.files import write_whole
+from apr_core.base.provenance import Provenance
 from apr_core.base.types import InputError
 from apr_core.evaluation.cells import is_of
 from apr_core.evaluation.metrics import Mean, Rate, mean_of
@@ -121,18 +122,12 @@ class AgreementSetting:
 
 
 @dataclass(frozen=True)
-class AgreementRecord:
+class AgreementRecord(Provenance):
     """How far the maps of one model agree; `looked` has the images that it gets right."""
 
     setting: AgreementSetting
     right: Rate
     looked: tuple[Looked, ...]
-    hardware: str
-    versions: dict[str, str]
-    commit: str
-    command: str
-    date: str
-    seconds: float
 
     def summaries(self, label: int | None = None) -> dict[str, Summary]:
         """By method, over the images of a class, or of all."""

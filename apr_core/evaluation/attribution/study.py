@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +16,9 @@ from torch import Tensor, nn
 from apr_core.attacks.scoring import Scorer, as_input
 from apr_core.attacks.truth_map import Survey, TruthMap
 from apr_core.base import random
-from apr_core.base.hardware import describe_hardware
+from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
-from apr_core.base.version import ATTACK_VERSION, find_commit, versions
+from apr_core.base.version import ATTACK_VERSION
 from apr_core.data.sample import load_sample
 from apr_core.evaluation.attribution.agreement import (
     CENTRE,
@@ -33,7 +32,7 @@ from apr_core.evaluation.attribution.agreement import (
 from apr_core.evaluation.images import image_order, indices_sha256
 from apr_core.evaluation.journal import Entries, Journal, one_by_one
 from apr_core.evaluation.metrics import rate_of
-from apr_core.evaluation.protocol import EvalProgress, Subject
+from apr_core.evaluation.protocol import EvalProgress
 from apr_core.explain.agreement import (
     TOP,
     rank_correlation,
@@ -46,6 +45,7 @@ from apr_core.explain.attributions import attribute
 from apr_core.explain.curves import STEPS, Curve, deletion_curve, insertion_curve
 from apr_core.explain.methods import METHODS
 from apr_core.explain.task import AttributionConfig
+from apr_core.zoo.target import TargetModel
 
 DIGITS = 5
 """Decimal places that the record keeps."""
@@ -70,18 +70,18 @@ def even_indices(count: int) -> Tensor:
     return order[rank.argsort(stable=True)[:count]]
 
 
-def agreement_setting(subject: Subject, images: int) -> AgreementSetting:
+def agreement_setting(target: TargetModel, images: int) -> AgreementSetting:
     """A checked setting.
 
     Raises:
         InputError: a number of images that cannot be.
     """
     chosen, config = indices_sha256(even_indices(images)), asdict(AttributionConfig())
-    return AgreementSetting(subject.name, subject.sha256, images, chosen, TOP, STEPS, config)
+    return AgreementSetting(target.name, target.sha256, images, chosen, TOP, STEPS, config)
 
 
 def measure_agreement(
-    subject: Subject,
+    target: TargetModel,
     setting: AgreementSetting,
     report: Callable[[EvalProgress], None] = lambda progress: None,
 ) -> AgreementRecord:
@@ -92,7 +92,7 @@ def measure_agreement(
     """
     sample, indices = load_sample(), even_indices(setting.images)
     rows = torch.searchsorted(sample.indices, indices)
-    images, labels, scorer = sample.images[rows], sample.labels[rows], Scorer(subject.model)
+    images, labels, scorer = sample.images[rows], sample.labels[rows], Scorer(target.model)
     journal = Journal(
         f"agreement-{setting.name}",
         asdict(setting) | {"attack_version": ATTACK_VERSION},
@@ -221,10 +221,5 @@ def _record(
         setting=setting,
         right=rate_of(len(looked), setting.images),
         looked=looked,
-        hardware=describe_hardware(device),
-        versions=versions(),
-        commit=find_commit(),
-        command=shlex.join([*words, "--images", str(setting.images)]),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=round(seconds, 1),
+        **provenance(device, shlex.join([*words, "--images", str(setting.images)]), seconds),
     )
