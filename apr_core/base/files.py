@@ -1,4 +1,4 @@
-"""Files: there whole or not at all, held by one process at a time, and what is in them."""
+"""Files: atomic writes, lock files and hashes."""
 
 from __future__ import annotations
 

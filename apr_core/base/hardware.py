@@ -1,4 +1,4 @@
-"""The machine in words, for cards and records."""
+"""Hardware: its description for cards and records, the default device, process priority."""
 
 from __future__ import annotations
 

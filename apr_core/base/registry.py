@@ -1,4 +1,4 @@
-"""One table of named things, for every table of named things in the engine."""
+"""Registry: named entries, such as attacks and defences; an unknown name lists the known ones."""
 
 from __future__ import annotations
 

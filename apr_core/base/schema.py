@@ -1,4 +1,4 @@
-"""JSON that nobody vouches for, as values of known types.
+"""Schema validation: JSON from files and links as values of known types.
 
 Whoever reads a file or a link with these two gets what the types promise, or a ValueError of a few
 words. Nothing that a text says is run, and none of it is believed before it is held to its type.

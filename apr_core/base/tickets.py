@@ -1,4 +1,4 @@
-"""Claims on a run: who may cancel it, and who still keeps it going."""
+"""Tickets: capability tokens of callers that share a run; a run without callers ends."""
 
 from __future__ import annotations
 

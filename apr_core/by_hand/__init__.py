@@ -1,1 +1,1 @@
-"""Playing by hand: a person in the search's place."""
+"""By hand: a person attacks the model in the search's place."""

@@ -1,4 +1,4 @@
-"""A game on paper: JSON that is read again, and a table of the tries."""
+"""Export: a game as JSON, which can be read again, and its tries as CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person against a model: pixels tried by hand, counted as a search's queries are.
+"""Game: a person tries pixels; each try is one query.
 
 A game is a value; `try_edit`, `undo` and `reset` make another of it. Every try is one query: the
 picture with its edits, scored by the model itself in float32 on the uint8 grid, so that a flip by

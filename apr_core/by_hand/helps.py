@@ -1,4 +1,4 @@
-"""Help for a person who plays by hand: hot or cold, and a search with as many queries."""
+"""Hints: how close a pixel is to a flip, and a search with the same number of queries."""
 
 from __future__ import annotations
 

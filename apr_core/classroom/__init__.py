@@ -1,1 +1,1 @@
-"""A class: what the teacher planned, who sits in it, the challenge board, and the code to join."""
+"""Classroom: lesson plans, seats, a leader board, answers, and the code to join."""

@@ -1,4 +1,4 @@
-"""What people type, made harmless: class codes, nicknames, titles."""
+"""Input sanitising: class codes, nicknames and titles."""
 
 from __future__ import annotations
 

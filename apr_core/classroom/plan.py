@@ -1,4 +1,4 @@
-"""What a class does: one image, one model, one seed, the steps of the lesson and what is hidden."""
+"""Lesson plan: the image, model, seed and steps of a class, and what is hidden."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""QR codes, drawn on this machine: dark on white on every theme, with the quiet zone."""
+"""QR codes, drawn locally: dark on white in every theme, with the quiet zone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read from the classes' file, inside a transaction of `apr_core.classroom.store`."""
+"""Queries on the class database, inside a transaction of `apr_core.classroom.store`."""
 
 from __future__ import annotations
 

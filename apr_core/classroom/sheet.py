@@ -1,4 +1,4 @@
-"""CSV that a spreadsheet shows and never computes."""
+"""CSV export, safe from spreadsheet formula injection."""
 
 from __future__ import annotations
 

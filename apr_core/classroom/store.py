@@ -1,4 +1,4 @@
-"""The classes' file: SQLite, one short connection a call, and a sentence for whatever fails."""
+"""Class database: SQLite transactions, one sentence for each failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`agreement`: whether attention, or any attribution, tells where one pixel breaks a model."""
+"""`agreement`: whether attention or an attribution map predicts vulnerable pixels."""
 
 from __future__ import annotations
 

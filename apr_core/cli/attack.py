@@ -1,4 +1,4 @@
-"""`attack`: hunt for the pixel that flips one image."""
+"""`attack`: the one-pixel attack on one image."""
 
 from __future__ import annotations
 

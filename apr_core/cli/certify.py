@@ -1,4 +1,4 @@
-"""`certify`: how many images no edit of one pixel can turn."""
+"""`certify`: certified accuracy against one-pixel edits."""
 
 from __future__ import annotations
 

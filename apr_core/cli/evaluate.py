@@ -1,4 +1,4 @@
-"""`evaluate`: how often a model falls, with an interval, on images that never change."""
+"""`evaluate`: attack success rate with a confidence interval, on a fixed set of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`explain`: what each pixel of an image has to do with what a model says of it."""
+"""`explain`: attribution maps of a model's prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colour profiles: a picture's numbers as sRGB, which is what CIFAR-10's pictures are in."""
+"""Colour management: ICC profiles converted to sRGB, the colour space of CIFAR-10."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture file decoded to upright RGB in sRGB, within bounds of memory and time."""
+"""Decoding: a picture file to upright RGB in sRGB, with limits on memory and time."""
 
 from __future__ import annotations
 

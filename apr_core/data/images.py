@@ -1,4 +1,4 @@
-"""A person's picture: read with care, reduced to CIFAR-10's size, and kept without loss as PNG."""
+"""Images: a person's picture decoded and resized to CIFAR-10's size; lossless PNG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture file's bytes before any decoder sees them: its format, its parts, and no metadata."""
+"""File formats: a picture file's format and parts, and its metadata removed before decoding."""
 
 from __future__ import annotations
 

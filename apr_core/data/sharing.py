@@ -1,4 +1,4 @@
-"""What threads that read pictures at the same time share: memory, and the warning filters."""
+"""Concurrency: a memory budget and warning filters shared by threads that decode pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How pictures differ from one place to another: CIFAR-10's variogram, measured once and shipped.
+"""Variogram: spatial statistics of CIFAR-10 for kriging, measured once and shipped.
 
 gamma(d) is half the mean squared difference of two pixels of an image that lie d apart, over all
 channels. `assets/variogram.json` holds it for every d of up to `REACH` rows and columns.

@@ -1,1 +1,1 @@
-"""Rates that hold up: which images, what is counted, and with what interval."""
+"""Evaluation: attack success rates and certified accuracy with confidence intervals, as records."""

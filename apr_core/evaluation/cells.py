@@ -1,4 +1,4 @@
-"""What was found of one model: from its card, and from the records of its present weights."""
+"""Model summary: one model's rates, from its card and the records of its present weights."""
 
 from __future__ import annotations
 

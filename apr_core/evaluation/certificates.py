@@ -1,4 +1,4 @@
-"""How many images are certified: no edit of one pixel changes the answer, which is right."""
+"""Certified accuracy: the share of images that no one-pixel edit can change."""
 
 from __future__ import annotations
 

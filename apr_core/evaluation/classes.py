@@ -1,4 +1,4 @@
-"""An evaluation by class: how often each falls, and to what."""
+"""Per-class results: success rates by class, and a confusion matrix of flips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What earlier records say that an evaluation need not find again.
+"""Precomputed results: what earlier records hold, so that it is not measured again.
 
 Nothing that is found of an image depends on the images beside it: its random numbers come from the
 seed and its index. So a record of more images has those of fewer, and the other way round.

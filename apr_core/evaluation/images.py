@@ -1,4 +1,4 @@
-"""Which test images an evaluation takes: the first N of one fixed order, and their hash.
+"""Evaluation images: the first N of one fixed order of the test set, and their hash.
 
 The shipped sample comes first, shuffled, so that up to 1,000 images (100 a class) need no download;
 the other 9,000 follow, shuffled too. The order comes from this package's own generator, which is

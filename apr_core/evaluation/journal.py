@@ -1,4 +1,4 @@
-"""What is known so far of something long: a line a group of images, in a file for each worker."""
+"""Journal: checkpoints of a long measurement, one line per group of images, one file per worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rates with their intervals, and tests between models on shared images."""
+"""Statistics: rates with confidence intervals, and paired tests between models."""
 
 from __future__ import annotations
 

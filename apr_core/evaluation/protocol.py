@@ -1,4 +1,4 @@
-"""An evaluation from its beginning to its record; killed, it goes on where it was.
+"""Evaluation protocol: attacks on a fixed set of images, from setting to record, resumable.
 
 Images are attacked in groups. What became of a group is appended to a file at once, and a group
 that is in the file is not attacked again. Nothing that is found depends on the groups: every

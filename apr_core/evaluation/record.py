@@ -1,4 +1,4 @@
-"""The record of an evaluation: all that was found, and all that is needed to find it again."""
+"""Evaluation record: every result of an evaluation, and the setting to reproduce it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The certificate put to the test: images that it covers, attacked behind the masking."""
+"""Certificate attack check: certified images, attacked behind the masking."""
 
 from __future__ import annotations
 

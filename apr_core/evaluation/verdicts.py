@@ -1,4 +1,4 @@
-"""What our measurements say of a claim, and the correction for asking many.
+"""Claims: verdicts from measurements, with correction for multiple testing.
 
 A claim that chance may decide has a two-sided p-value. Those of tables 1 and 3, of all
 architectures together, are one family: `judge` corrects it by Holm's method, and settles what is

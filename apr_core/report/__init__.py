@@ -1,1 +1,1 @@
-"""Telling: what the records say, as tables, claims and ablations."""
+"""Reports: tables, claims and ablations from cards and records."""

@@ -1,4 +1,4 @@
-"""What each part of APR+ gains, against APR+ trained without it.
+"""Ablation: what each component of APR+ gains over APR+ trained without it.
 
 A part is measured by what it is there for: masks in training by the share that is certified, the
 others by the success rate of the strongest attack that was run on both models. Both are counted on

@@ -1,4 +1,4 @@
-"""Claims of the paper, and what our measurements say of them."""
+"""Claims of the paper, each with a verdict from our measurements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Table 4: what APR costs, of the records that `bench --overhead` wrote."""
+"""Overhead (table 4): the cost of APR in training and inference, from `bench --overhead`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's own figures (section V), to stand beside ours and nowhere else."""
+"""Reference figures: the paper's own (section V), shown beside ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables in print: as text, Markdown or LaTeX, and as columns of words."""
+"""Printing: tables as text, Markdown or LaTeX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's tables beside ours: every figure of ours from a card or a record."""
+"""Tables 1 to 4: the paper's figures beside ours, every one of ours from a card or a record."""
 
 from __future__ import annotations
 

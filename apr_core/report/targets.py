@@ -1,4 +1,4 @@
-"""What APR+ was to reach, and whether it did."""
+"""Targets of APR+, and whether the records reach them."""
 
 from __future__ import annotations
 

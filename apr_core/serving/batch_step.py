@@ -1,4 +1,4 @@
-"""One step of many runs of a model: scored in one batch, and trouble kept to its own run."""
+"""Batched step: all live runs of one model scored in one batch; an error ends its own run only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gallery: runs that were made, looked at, and can be made again.
+"""Gallery: verified, reproducible example runs.
 
 A random picture usually survives one pixel. The gallery holds some that flip, fast; one that flips
 one model and not another; one that survives both; and one that breaks the defended model. Each

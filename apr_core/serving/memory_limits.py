@@ -1,4 +1,4 @@
-"""How many runs the attack service holds in memory, and how much of their history."""
+"""Memory limits: how many runs, and how much of their history, the attack service keeps."""
 
 from __future__ import annotations
 

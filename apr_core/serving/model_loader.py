@@ -1,4 +1,4 @@
-"""The models that the attack service serves, by name, ready to be attacked."""
+"""Model loader: the models that the attack service serves, by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of the attack service, and what its callers see of it: values, no machinery."""
+"""Requests and views: what callers ask of the attack service and get from it."""
 
 from __future__ import annotations
 

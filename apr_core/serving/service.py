@@ -1,4 +1,4 @@
-"""Attacks for many callers on one device.
+"""Attack service: many callers, one device, one batch per step.
 
 One thread owns the device. Each step it asks every live run for its candidates, scores all those
 for one model in one padded batch, and tells each run its part: thirty callers share the device

@@ -1,4 +1,4 @@
-"""How long runs take of late, and so how long a place in the queue waits."""
+"""Wait estimate: queue waiting time from recent run times."""
 
 from __future__ import annotations
 

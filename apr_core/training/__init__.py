@@ -1,1 +1,1 @@
-"""One training loop, its batches and its recipes."""
+"""Training: the loop, its batches, resumable jobs and their service."""

@@ -1,4 +1,4 @@
-"""The training set on the device as uint8, cropped and flipped a whole batch at a time."""
+"""Data augmentation: batched random crops and flips of a training set kept on the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training as it lies on disk, and as its viewers see it.
+"""Training jobs: their state on disk, and the view that callers get.
 
 What a run is, how far it is and what it has learnt lie in files beside its state
 (`TrainRequest.state_file`): they outlive the process that trains and whoever looks after it.

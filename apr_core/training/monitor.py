@@ -1,4 +1,4 @@
-"""How a model does, at a glance: while it is being trained, and once it has been."""
+"""Monitoring: accuracy and a small attack after each epoch of training."""
 
 from __future__ import annotations
 

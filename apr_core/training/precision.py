@@ -1,4 +1,4 @@
-"""The precision to train in: bfloat16 only where this machine is faster in it."""
+"""Mixed precision: bfloat16 for training only where this machine is faster in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training for many callers on one machine: one run at a time, each in a process of its own.
+"""Training service: a queue of runs for many callers, one at a time, each in its own process.
 
 A run is the `train` command, and what is known of it lies in files (`training_runs`); so a run
 outlives its viewers, and a service that was killed finds its runs again: those that still go on,

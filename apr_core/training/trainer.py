@@ -1,4 +1,4 @@
-"""From a request to a checkpoint: build, fit, measure, write weights and card."""
+"""Trainer: a request to a checkpoint; build, fit, measure, save weights and card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes that train one model together: one, or as many as `torchrun` started."""
+"""Distributed workers: the processes that `torchrun` started, or this one alone."""
 
 from __future__ import annotations
 

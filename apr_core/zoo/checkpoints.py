@@ -1,4 +1,4 @@
-"""Checkpoints by name: weights that are verified before they are used, and a card for each.
+"""Checkpoints: weights verified by hash, each with a model card.
 
 A checkpoint is `NAME.safetensors`, in half precision, and `NAME.json`, its card. Nothing is
 unpickled, and weights whose hash is not the card's are refused. What comes with the project lies in

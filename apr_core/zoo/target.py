@@ -1,4 +1,4 @@
-"""The model that a command works on: a checkpoint's, or a person's own, checked."""
+"""Target models: the model that a command works on, a checkpoint or a person's own."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Maps of many images, and what they say together: kept in files, held against the weights."""
+"""Attribution study: how attribution maps agree with vulnerability over many images."""

@@ -1,4 +1,4 @@
-"""How far a model's maps agree over many images: the record, and what it says of each method."""
+"""Agreement record: per-method statistics of attribution maps over many images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model makes of the shipped sample, kept, so that browsing it waits for nothing.
+"""Cached predictions: a model's answers and attention on the shipped sample, kept on disk.
 
 Kept are the answers, which take a forward pass an image, and how much attention prefers the
 object, which takes a guess at where the object is. Attention itself is not: the gate is one

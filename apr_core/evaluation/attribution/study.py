@@ -1,4 +1,4 @@
-"""How far a model's maps agree, image by image: the work behind a record; killed, it goes on.
+"""Attribution study: the measurement behind an agreement record, image by image, resumable.
 
 Every image that the model gets right is explained by each method for its true class, and held
 against the model's gate, against its truth map, and against the model itself.

@@ -1,4 +1,4 @@
-"""A process of the cluster that scores; Ray Serve keeps as many as there is work for."""
+"""Replica: a process of the cluster that answers queries, scaled by Ray Serve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service's scoring step, done by a cluster's replicas."""
+"""Remote oracle: queries answered by a cluster's replicas."""
 
 from __future__ import annotations
 

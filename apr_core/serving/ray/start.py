@@ -1,4 +1,4 @@
-"""Join a Ray cluster, or start one on this machine, and have it score."""
+"""Cluster set-up: join a Ray cluster, or start one here, and deploy replicas."""
 
 from __future__ import annotations
 

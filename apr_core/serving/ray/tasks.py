@@ -1,4 +1,4 @@
-"""Long work spread over a cluster: a Ray task an item, done again where a machine fails."""
+"""Ray tasks: long work spread over a cluster, retried where a machine fails."""
 
 from __future__ import annotations
 

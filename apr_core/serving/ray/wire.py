@@ -1,4 +1,4 @@
-"""Edits as they travel to a replica and back: arrays, which Ray does not copy."""
+"""Wire format: perturbations as arrays, which Ray does not copy."""
 
 from __future__ import annotations
 

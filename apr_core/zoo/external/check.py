@@ -1,4 +1,4 @@
-"""What a person's own model is checked for before it is attacked, a sentence for each fault."""
+"""Model checks: the contract that a person's own model must keep, one sentence per fault."""
 
 from __future__ import annotations
 

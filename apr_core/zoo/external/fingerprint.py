@@ -1,4 +1,4 @@
-"""Whether a person's own model is still the one that it was: work on it is taken up only then."""
+"""Fingerprints: a hash of a person's own model and its code; only work on the same one resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models of a person's own, loaded from code or from a file.
+"""Loading: a person's own model from a Python factory, TorchScript, an exported program or ONNX.
 
 Nothing is unpickled. A model is a program all the same (torch itself says so of TorchScript and of
 exported programs), so load only what you trust.

@@ -1,4 +1,4 @@
-"""ONNX files: the other files that they keep weights in, and a session that answers images."""
+"""ONNX: external weight files, and an onnxruntime session as a model."""
 
 from __future__ import annotations
 
