@@ -1,7 +1,7 @@
 """Attacks that try a list of one-pixel edits, one after the other, until one flips the image.
 
 Lists are walked in blocks for all images at once; an image leaves at its first flip. The edits of
-a block are drawn and scored in the scorer's chunks, so that memory depends on neither the number
+a block are drawn and scored in the oracle's chunks, so that memory depends on neither the number
 of images nor their size.
 """
 
@@ -14,14 +14,16 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from apr_core.attacks.confirming import confirm_flips
-from apr_core.attacks.edits import Edits
-from apr_core.attacks.found import Found, margins_of
+from apr_core.attacks.confirmation import confirm_flips
 from apr_core.attacks.gradient import loss_gradient, score_pixels
+from apr_core.attacks.oracle import ModelOracle
+from apr_core.attacks.perturbation import Perturbations
 from apr_core.attacks.pixels import apply_edits
-from apr_core.attacks.scoring import Scorer, as_input
+from apr_core.attacks.stage_result import StageResult
 from apr_core.base import random
 from apr_core.models.inference import evaluating
+from apr_core.models.inputs import as_input
+from apr_core.models.outputs import logit_margin
 
 CORNERS = torch.tensor(list(product((0, 255), repeat=3)))
 """The eight corners of the RGB cube, (8, 3)."""
@@ -40,43 +42,43 @@ Listing = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def try_in_turn(
-    scorer: Scorer,
+    oracle: ModelOracle,
     images: Tensor,
     labels: Tensor,
     listing: Listing,
     total: int,
-    leave: bool = True,
+    stop_on_success: bool = True,
     keep: bool = False,
-) -> Found:
+) -> StageResult:
     """Try a list of `total` edits on each image.
 
     Args:
         images: uint8 (B, C, H, W).
         labels: (B,).
         listing: what stands in each image's list.
-        leave: whether an image is done with at its first flip.
+        stop_on_success: early stopping: whether an image is done with at its first flip.
         keep: keep the margin of every edit; of an image that left, of those that were tried.
     """
-    device, count = scorer.device, len(images)
-    best = Found.nothing(count, device)
+    device, count = oracle.device, len(images)
+    best = StageResult.nothing(count, device)
     positions = torch.zeros(count, 1, 2, dtype=torch.int64, device=device)
     colours = torch.zeros(count, 1, 3, dtype=torch.int64, device=device)
     margin, flipped, queries = best.margin.clone(), best.flipped.clone(), best.queries.clone()
     margins = torch.full((count, total if keep else 0), float("inf"), device=device)
     first = 0
     while first < total:
-        rows = (~(flipped & leave)).nonzero()[:, 0]
+        rows = (~(flipped & stop_on_success)).nonzero()[:, 0]
         if not len(rows):
             break
-        size = min(total - first, max(1, CHUNKS_A_BLOCK * scorer.chunk // len(rows)))
+        size = min(total - first, max(1, CHUNKS_A_BLOCK * oracle.chunk // len(rows)))
         places = torch.arange(first, first + size, device=device)
         xy, rgb = listing(rows, places)
-        logits = score_each(scorer, images[rows], xy, rgb)
+        logits = score_each(oracle, images[rows], xy, rgb)
         truth = labels[rows].repeat_interleave(size)
-        found = margins_of(logits, truth).view(len(rows), size)
+        found = logit_margin(logits, truth).view(len(rows), size)
         wrong = (logits.argmax(1) != truth).view(len(rows), size)
         wrong &= ~flipped[rows][:, None]
-        slot = _first_flips(scorer, images[rows], labels[rows], xy, rgb, wrong)
+        slot = _first_flips(oracle, images[rows], labels[rows], xy, rgb, wrong)
         here = torch.arange(len(rows), device=device)
         hit = slot < size
         slot = torch.where(hit, slot, found.argmin(1)).clamp(max=size - 1)
@@ -92,35 +94,35 @@ def try_in_turn(
         if keep:
             margins[rows, first : first + size] = found
         first += size
-    return Found(positions, colours, margin, flipped, queries, margins if keep else None)
+    return StageResult(positions, colours, margin, flipped, queries, margins if keep else None)
 
 
-def score_each(scorer: Scorer, images: Tensor, xy: Tensor, rgb: Tensor) -> Tensor:
+def score_each(oracle: ModelOracle, images: Tensor, xy: Tensor, rgb: Tensor) -> Tensor:
     """Logits (A n, K) of n one-pixel edits (A, n, 2) and (A, n, 3) of each of A images."""
     owner = torch.arange(len(images), device=images.device).repeat_interleave(xy.shape[1])
-    edits = Edits(images, owner, xy.flatten(0, 1)[:, None], rgb.flatten(0, 1)[:, None])
-    return scorer.score(edits)
+    edits = Perturbations(images, owner, xy.flatten(0, 1)[:, None], rgb.flatten(0, 1)[:, None])
+    return oracle.query(edits)
 
 
 def _first_flips(
-    scorer: Scorer, images: Tensor, labels: Tensor, xy: Tensor, rgb: Tensor, wrong: Tensor
+    oracle: ModelOracle, images: Tensor, labels: Tensor, xy: Tensor, rgb: Tensor, wrong: Tensor
 ) -> Tensor:
     """The place (A,) of each image's first flip that the model itself confirms; n for none."""
 
     def upheld(row: Tensor, at: Tensor) -> Tensor:
         edited = apply_edits(images[row], xy[row, at][:, None], rgb[row, at][:, None])
-        return scorer.confirm(edited).argmax(1) != labels[row]
+        return oracle.verify_float32(edited).argmax(1) != labels[row]
 
     size = wrong.shape[1]
-    if not scorer.exact:
+    if not oracle.exact:
         places = torch.arange(size, device=wrong.device, dtype=torch.float32).expand_as(wrong)
         wrong = confirm_flips(wrong, places, upheld)
     return torch.where(wrong.any(1), wrong.long().argmax(1), size)
 
 
 def corner_sweep(
-    scorer: Scorer, images: Tensor, labels: Tensor, seed: int = 0, leave: bool = True
-) -> Found:
+    oracle: ModelOracle, images: Tensor, labels: Tensor, seed: int = 0, stop_on_success: bool = True
+) -> StageResult:
     """Every pixel in each of the eight corner colours: exhaustive on those.
 
     The list is shuffled, the same way for every image, so that how soon an image falls says
@@ -129,21 +131,23 @@ def corner_sweep(
     height, width = images.shape[2:]
     total = height * width * len(CORNERS)
     key = random.keys_for(seed, torch.zeros(1, dtype=torch.int64))
-    order = random.uniform(key, 0, (total,))[0].argsort(stable=True).to(scorer.device)
-    corners = CORNERS.to(scorer.device)
+    order = random.uniform(key, 0, (total,))[0].argsort(stable=True).to(oracle.device)
+    corners = CORNERS.to(oracle.device)
 
     def listing(rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         pixel, corner = order[places] // len(corners), order[places] % len(corners)
         xy = torch.stack([pixel % width, pixel // width], dim=1)
         return xy.expand(len(rows), -1, -1), corners[corner].expand(len(rows), -1, -1)
 
-    found = try_in_turn(scorer, images, labels, listing, total, leave, keep=True)
+    found = try_in_turn(oracle, images, labels, listing, total, stop_on_success, keep=True)
     assert found.margins is not None
     ordered = torch.empty_like(found.margins).index_copy_(1, order, found.margins)
     return replace(found, margins=ordered)
 
 
-def refine_colours(scorer: Scorer, images: Tensor, labels: Tensor, corner_margins: Tensor) -> Found:
+def refine_colours(
+    oracle: ModelOracle, images: Tensor, labels: Tensor, corner_margins: Tensor
+) -> StageResult:
     """A grid of 125 colours at the positions where some corner colour does the most damage.
 
     Args:
@@ -152,10 +156,10 @@ def refine_colours(scorer: Scorer, images: Tensor, labels: Tensor, corner_margin
     width = images.shape[3]
     damage = corner_margins.view(len(images), -1, len(CORNERS)).amin(2)  # dim -> (B, H W)
     worst = damage.topk(min(REFINED, damage.shape[1]), largest=False).indices
-    return _at_positions(scorer, images, labels, worst, GRID, width)
+    return _at_positions(oracle, images, labels, worst, GRID, width)
 
 
-def top_gradient(scorer: Scorer, images: Tensor, labels: Tensor) -> Found:
+def top_gradient(oracle: ModelOracle, images: Tensor, labels: Tensor) -> StageResult:
     """The eight corner colours at the pixels that the gradient names: cheap, and misses many.
 
     Raises:
@@ -163,7 +167,7 @@ def top_gradient(scorer: Scorer, images: Tensor, labels: Tensor) -> Found:
     """
     scores = torch.cat(
         [
-            score_pixels(as_input(part), input_gradient(scorer, part, truth)).flatten(1)
+            score_pixels(as_input(part), input_gradient(oracle, part, truth)).flatten(1)
             for part, truth in zip(
                 torch.split(images, GRADIENT_CHUNK),
                 torch.split(labels, GRADIENT_CHUNK),
@@ -172,29 +176,29 @@ def top_gradient(scorer: Scorer, images: Tensor, labels: Tensor) -> Found:
         ]
     )
     worst = scores.topk(min(TOP, scores.shape[1])).indices
-    return _at_positions(scorer, images, labels, worst, CORNERS, images.shape[3])
+    return _at_positions(oracle, images, labels, worst, CORNERS, images.shape[3])
 
 
 def _at_positions(
-    scorer: Scorer, images: Tensor, labels: Tensor, pixels: Tensor, palette: Tensor, width: int
-) -> Found:
+    oracle: ModelOracle, images: Tensor, labels: Tensor, pixels: Tensor, palette: Tensor, width: int
+) -> StageResult:
     """Every colour of a palette (P, 3) at each image's pixels (B, n), in that order."""
-    palette = palette.to(scorer.device)
+    palette = palette.to(oracle.device)
 
     def listing(rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         pixel = pixels[rows][:, places // len(palette)]
         xy = torch.stack([pixel % width, pixel // width], dim=2)
         return xy, palette[places % len(palette)].expand(len(rows), -1, -1)
 
-    return try_in_turn(scorer, images, labels, listing, pixels.shape[1] * len(palette))
+    return try_in_turn(oracle, images, labels, listing, pixels.shape[1] * len(palette))
 
 
-def input_gradient(scorer: Scorer, images: Tensor, labels: Tensor) -> Tensor:
+def input_gradient(oracle: ModelOracle, images: Tensor, labels: Tensor) -> Tensor:
     """Gradient (B, C, H, W) of each image's loss, at uint8 images (B, C, H, W).
 
     Raises:
         InputError: the model cannot be differentiated.
     """
-    with torch.enable_grad(), evaluating(scorer.model):
+    with torch.enable_grad(), evaluating(oracle.model):
         probe = as_input(images).requires_grad_()
-        return loss_gradient(scorer.answer(probe), labels, probe)
+        return loss_gradient(oracle.answer(probe), labels, probe)

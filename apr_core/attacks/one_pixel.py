@@ -15,14 +15,14 @@ from torch import Tensor
 
 from apr_core.attacks import differential_evolution as de
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.confirming import confirm_flips
+from apr_core.attacks.confirmation import confirm_flips
 from apr_core.attacks.pixels import apply_edits, box, decode, edit_norms, initial_genomes
 from apr_core.base import random
 from apr_core.base.types import Fitness, Stop
 
 
 @dataclass(frozen=True)
-class Readings:
+class Predictions:
     """What the model said of some candidates; all three tensors have one shape.
 
     Attributes:
@@ -36,7 +36,7 @@ class Readings:
     confidence: Tensor
 
     @classmethod
-    def of(cls, logits: Tensor, labels: Tensor) -> Readings:
+    def of(cls, logits: Tensor, labels: Tensor) -> Predictions:
         """Read logits (A, P, K) against labels (A,) -> (A, P) each."""
         probabilities = logits.softmax(dim=-1)
         sought = labels[:, None, None].expand(*logits.shape[:2], 1)
@@ -45,12 +45,12 @@ class Readings:
         return cls(true, leading[..., 0], confidence)
 
     @classmethod
-    def blank(cls, shape: tuple[int, ...], device: torch.device) -> Readings:
+    def blank(cls, shape: tuple[int, ...], device: torch.device) -> Predictions:
         zeros = torch.zeros(shape, device=device)
         return cls(zeros, zeros.long(), zeros)
 
     @classmethod
-    def where(cls, chosen: Tensor, these: Readings, those: Readings) -> Readings:
+    def where(cls, chosen: Tensor, these: Predictions, those: Predictions) -> Predictions:
         """`these` where `chosen`, `those` elsewhere."""
         return cls(
             torch.where(chosen, these.true, those.true),
@@ -58,16 +58,16 @@ class Readings:
             torch.where(chosen, these.confidence, those.confidence),
         )
 
-    def at(self, *index: Tensor) -> Readings:
-        return Readings(self.true[index], self.leading[index], self.confidence[index])
+    def at(self, *index: Tensor) -> Predictions:
+        return Predictions(self.true[index], self.leading[index], self.confidence[index])
 
-    def first(self) -> Readings:
+    def first(self) -> Predictions:
         """Of (A, 1) readings, (A,)."""
-        return Readings(self.true[:, 0], self.leading[:, 0], self.confidence[:, 0])
+        return Predictions(self.true[:, 0], self.leading[:, 0], self.confidence[:, 0])
 
-    def put(self, part: Readings, *index: Tensor) -> Readings:
+    def put(self, part: Predictions, *index: Tensor) -> Predictions:
         """These with `part` in place of what stands at `index`."""
-        return Readings(
+        return Predictions(
             self.true.index_put(index, part.true),
             self.leading.index_put(index, part.leading),
             self.confidence.index_put(index, part.confidence),
@@ -99,10 +99,10 @@ class AttackState:
     done: Tensor
     queries: Tensor
     flip_generation: Tensor
-    readings: Readings
+    readings: Predictions
     winners: Tensor
     winner_fitness: Tensor
-    winner_readings: Readings
+    winner_readings: Predictions
 
     @property
     def flipped(self) -> Tensor:
@@ -113,7 +113,7 @@ class AttackState:
         """Slot of the fittest member of each population, (B,)."""
         return self.search.fitness.argmin(dim=1)
 
-    def best(self) -> tuple[Tensor, Readings]:
+    def best(self) -> tuple[Tensor, Predictions]:
         """What each search has to show: its winner, or the fittest that did not flip.
 
         Returns:
@@ -123,7 +123,7 @@ class AttackState:
         fittest = self.search.genomes[rows, self.best_slots]
         readings = self.readings.at(rows, self.best_slots)
         genomes = torch.where(self.flipped[:, None], self.winners, fittest)
-        return genomes, Readings.where(self.flipped, self.winner_readings, readings)
+        return genomes, Predictions.where(self.flipped, self.winner_readings, readings)
 
 
 @dataclass(frozen=True)
@@ -165,10 +165,10 @@ def init(
         done=torch.zeros_like(labels, dtype=torch.bool),
         queries=torch.zeros_like(labels),
         flip_generation=torch.full_like(labels, -1),
-        readings=Readings.blank((count, config.population), images.device),
+        readings=Predictions.blank((count, config.population), images.device),
         winners=genomes[:, 0],
         winner_fitness=torch.full((count,), float("inf"), device=images.device),
-        winner_readings=Readings.blank((count,), images.device),
+        winner_readings=Predictions.blank((count,), images.device),
     )
 
 
@@ -206,9 +206,11 @@ def tell(
         norms = edit_norms(state.images[rows], candidates.positions, candidates.colours)
         fitness = fitness + config.l2_penalty * norms
     generation = state.search.generation
-    readings = Readings.of(logits, labels)
+    readings = Predictions.of(logits, labels)
     search = de.tell(state.search.select(rows), candidates.proposal, fitness)
-    survivors = Readings.where(search.moved | (generation == 0), readings, state.readings.at(rows))
+    survivors = Predictions.where(
+        search.moved | (generation == 0), readings, state.readings.at(rows)
+    )
     state = replace(
         state,
         search=state.search.put(rows, search),
@@ -235,9 +237,9 @@ def _confirmed(
     candidates: Candidates,
     fitness: Tensor,
     flipped: Tensor,
-    readings: Readings,
+    readings: Predictions,
     confirm: Confirm,
-) -> tuple[Tensor, Readings]:
+) -> tuple[Tensor, Predictions]:
     """Flips (A, P) without those that the model itself refutes, and readings with its own.
 
     Flips that would not replace a search's winner are not asked about.
@@ -250,7 +252,7 @@ def _confirmed(
         owner = owners[row]
         edits = candidates.positions[row, slot], candidates.colours[row, slot]
         logits = confirm(apply_edits(state.images[owner], *edits))[:, None]
-        readings = readings.put(Readings.of(logits, state.labels[owner]).first(), row, slot)
+        readings = readings.put(Predictions.of(logits, state.labels[owner]).first(), row, slot)
         return flips(logits, state.labels[owner], state.targets[owner])[:, 0]
 
     kept = confirm_flips(better, fitness, upheld)
@@ -273,7 +275,7 @@ def _note_flips(
     candidates: Candidates,
     fitness: Tensor,
     flipped: Tensor,
-    readings: Readings,
+    readings: Predictions,
     generation: int,
 ) -> AttackState:
     """Remember each search's first flip and its fittest flipping genome."""
@@ -284,7 +286,7 @@ def _note_flips(
     winners = torch.where(
         better[:, None], candidates.proposal.genomes[here, slot], state.winners[rows]
     )
-    said = Readings.where(better, readings.at(here, slot), state.winner_readings.at(rows))
+    said = Predictions.where(better, readings.at(here, slot), state.winner_readings.at(rows))
     first = flipped.any(dim=1) & (state.flip_generation[rows] < 0)
     when = torch.where(first, generation, state.flip_generation[rows])
     return replace(

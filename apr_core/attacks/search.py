@@ -11,12 +11,12 @@ from torch import Tensor
 
 from apr_core.attacks import one_pixel
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.edits import Edits
-from apr_core.attacks.memo import Memo
-from apr_core.attacks.one_pixel import AttackState, Candidates, Readings
+from apr_core.attacks.one_pixel import AttackState, Candidates, Predictions
+from apr_core.attacks.oracle import QueryOracle
+from apr_core.attacks.perturbation import Perturbations
 from apr_core.attacks.pixels import apply_edits, decode
-from apr_core.attacks.result import Outcome, Snapshot, Walk, to_edits
-from apr_core.attacks.scoring import Scoring
+from apr_core.attacks.query_cache import QueryCache
+from apr_core.attacks.result import MutationTrace, Outcome, Snapshot, to_edits
 from apr_core.base.types import InputError, Status, check_class
 
 UNTARGETED = -1
@@ -27,7 +27,7 @@ class Search:
 
     Args:
         config: how to attack.
-        scorer: of the model under attack.
+        oracle: of the model under attack.
         images: uint8 (B, C, H, W).
         labels: (B,) int64.
         targets: (B,) int64 or None; overrides the config's one target.
@@ -40,15 +40,15 @@ class Search:
     def __init__(
         self,
         config: OnePixelConfig,
-        scorer: Scoring,
+        oracle: QueryOracle,
         images: Tensor,
         labels: Tensor,
         targets: Tensor | None = None,
         indices: Tensor | None = None,
     ) -> None:
         self.config = config
-        self.scorer = scorer
-        device = scorer.device
+        self.oracle = oracle
+        device = oracle.device
         images, labels = images.to(device), labels.to(device)
         if targets is None:
             target = UNTARGETED if config.target is None else config.target
@@ -56,9 +56,9 @@ class Search:
         if indices is None:
             indices = torch.arange(len(images))
         self.indices = indices.to(device)
-        clean = scorer.confirm(images)
+        clean = oracle.verify_float32(images)
         _check_classes(labels, targets.to(device), clean.shape[1])
-        self._before = Readings.of(clean[:, None], labels).first()
+        self._before = Predictions.of(clean[:, None], labels).first()
         state = one_pixel.init(config, images, labels, targets.to(device), self.indices)
         self.misclassified = self._before.leading != labels
         self.skipped = labels == targets.to(device)
@@ -66,8 +66,8 @@ class Search:
         self._cut = torch.zeros_like(self.misclassified)
         self._candidates: Candidates | None = None
         self._parents: AttackState = self.state
-        self._said: Readings | None = None
-        self._memo = Memo() if config.pixels == 1 and scorer.repeatable else None
+        self._said: Predictions | None = None
+        self._memo = QueryCache() if config.pixels == 1 and oracle.repeatable else None
 
     @property
     def live(self) -> bool:
@@ -84,26 +84,26 @@ class Search:
         """As many as the budget has."""
         return self.config.generations + 1
 
-    def propose(self) -> Edits:
+    def ask(self) -> Perturbations:
         """The edits to score next, but for those that were scored before.
 
-        Call `advance` with their logits.
+        Call `tell` with their logits.
         """
         self._candidates = one_pixel.ask(self.config, self.state)
         rows = self._candidates.rows
-        edits = Edits.of(self.state.images[rows], self._candidates)
+        edits = Perturbations.of(self.state.images[rows], self._candidates)
         return self._memo.fresh(edits, rows) if self._memo else edits
 
-    def advance(self, logits: Tensor) -> None:
-        """Take the logits (N, K) of the edits that `propose` gave."""
+    def tell(self, logits: Tensor) -> None:
+        """Take the logits (N, K) of the edits that `ask` gave."""
         candidates = self._candidates
         assert candidates is not None, "propose first"
         if self._memo:
             logits = self._memo.complete(logits)
         logits = logits.view(len(candidates.rows), -1, logits.shape[1])
         self._parents = self.state
-        self._said = Readings.of(logits, self.state.labels[candidates.rows])
-        confirm = None if self.scorer.exact else self.scorer.confirm
+        self._said = Predictions.of(logits, self.state.labels[candidates.rows])
+        confirm = None if self.oracle.exact else self.oracle.verify_float32
         self.state = one_pixel.tell(self.config, self.state, candidates, logits, confirm)
 
     def cancel(self) -> None:
@@ -118,11 +118,11 @@ class Search:
         positions, colours = decode(genomes)
         tried, success = state.queries > 0, state.flipped.tolist()
         rows = (tried & ~state.flipped).nonzero()[:, 0]
-        if len(rows) and not self.scorer.exact:  # a flip was confirmed when it was found
+        if len(rows) and not self.oracle.exact:  # a flip was confirmed when it was found
             edited = apply_edits(state.images[rows], positions[rows], colours[rows])
-            logits = self.scorer.confirm(edited)[:, None]
-            after = after.put(Readings.of(logits, state.labels[rows]).first(), rows)
-        after = Readings.where(tried, after, self._before)
+            logits = self.oracle.verify_float32(edited)[:, None]
+            after = after.put(Predictions.of(logits, state.labels[rows]).first(), rows)
+        after = Predictions.where(tried, after, self._before)
         return tuple(
             Outcome(
                 index=int(self.indices[row]),
@@ -181,7 +181,7 @@ class Search:
             walk=self._walk(),
         )
 
-    def _walk(self) -> Walk | None:
+    def _walk(self) -> MutationTrace | None:
         """The child that gained most on its parent in the last generation, kept or not."""
         candidates, said = self._candidates, self._said
         if candidates is None or said is None or candidates.proposal.donors is None:
@@ -191,7 +191,7 @@ class Search:
         slot = int(gain.argmax())
         donors = candidates.proposal.donors[0, slot].tolist()
         weight = candidates.proposal.weight
-        return Walk(
+        return MutationTrace(
             slot=slot,
             parent=to_edits(*decode(parents.search.genomes[0, slot])),
             child=to_edits(candidates.positions[0, slot], candidates.colours[0, slot]),

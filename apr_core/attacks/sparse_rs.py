@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from apr_core.attacks.edits import Edits
 from apr_core.attacks.enumeration import CORNERS
-from apr_core.attacks.found import Found, margins_of, stretch
+from apr_core.attacks.oracle import ModelOracle
+from apr_core.attacks.perturbation import Perturbations
 from apr_core.attacks.pixels import apply_edits
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.stage_result import StageResult, stretch
 from apr_core.base import random
+from apr_core.models.outputs import logit_margin
 
 QUERIES = 10_000
 """Croce et al.'s budget."""
@@ -27,15 +28,15 @@ _STREAMS = 3
 
 
 def sparse_rs(
-    scorer: Scorer,
+    oracle: ModelOracle,
     images: Tensor,
     labels: Tensor,
     indices: Tensor,
     pixels: int,
     seed: int = 0,
     queries: int = QUERIES,
-    start: Found | None = None,
-) -> Found:
+    start: StageResult | None = None,
+) -> StageResult:
     """Replace some of k pixels by others, at random, and keep what lowers the margin.
 
     Args:
@@ -46,14 +47,14 @@ def sparse_rs(
         start: edits of at most k pixels to begin with; by default k at random.
     """
     height, width = images.shape[2:]
-    keys = random.keys_for(seed, indices.to(scorer.device))
+    keys = random.keys_for(seed, indices.to(oracle.device))
     pixels = min(pixels, height * width)
     places, colours = _first(keys, pixels, height * width, start, width)
     count = len(images)
     best_places, best_colours = places.clone(), colours.clone()
-    margin = torch.full((count,), float("inf"), device=scorer.device)
-    flipped = torch.zeros(count, dtype=torch.bool, device=scorer.device)
-    spent = torch.zeros(count, dtype=torch.int64, device=scorer.device)
+    margin = torch.full((count,), float("inf"), device=oracle.device)
+    flipped = torch.zeros(count, dtype=torch.bool, device=oracle.device)
+    spent = torch.zeros(count, dtype=torch.int64, device=oracle.device)
     for step in range(queries):
         rows = (~flipped).nonzero()[:, 0]
         if not len(rows):
@@ -63,24 +64,26 @@ def sparse_rs(
                 keys[rows], step, queries, best_places[rows], best_colours[rows], height * width
             )
         xy = _coordinates(places, width)
-        edits = Edits(images[rows], torch.arange(len(rows), device=rows.device), xy, colours)
-        logits = scorer.score_few(edits)
-        found = margins_of(logits, labels[rows])
+        edits = Perturbations(
+            images[rows], torch.arange(len(rows), device=rows.device), xy, colours
+        )
+        logits = oracle.query_small(edits)
+        found = logit_margin(logits, labels[rows])
         hit = logits.argmax(1) != labels[rows]
-        if not scorer.exact and bool(hit.any()):
+        if not oracle.exact and bool(hit.any()):
             edited = apply_edits(images[rows[hit]], xy[hit], colours[hit])
-            hit[hit.clone()] = scorer.confirm(edited).argmax(1) != labels[rows[hit]]
+            hit[hit.clone()] = oracle.verify_float32(edited).argmax(1) != labels[rows[hit]]
         better = hit | (found <= margin[rows])
         chosen = rows[better]
         best_places[chosen], best_colours[chosen] = places[better], colours[better]
         margin[chosen] = found[better]
         spent[rows] += 1
         flipped[rows] |= hit
-    return Found(_coordinates(best_places, width), best_colours, margin, flipped, spent)
+    return StageResult(_coordinates(best_places, width), best_colours, margin, flipped, spent)
 
 
 def _first(
-    keys: Tensor, pixels: int, area: int, start: Found | None, width: int
+    keys: Tensor, pixels: int, area: int, start: StageResult | None, width: int
 ) -> tuple[Tensor, Tensor]:
     """The k pixels to begin with: places (B, k) and colours (B, k, 3)."""
     if start is not None and start.positions.shape[1]:

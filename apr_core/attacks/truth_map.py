@@ -8,16 +8,16 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from apr_core.attacks.confirming import confirm_flips
-from apr_core.attacks.edits import Edits
+from apr_core.attacks.confirmation import confirm_flips
 from apr_core.attacks.enumeration import CORNERS
-from apr_core.attacks.found import margins_of
+from apr_core.attacks.oracle import QueryOracle
+from apr_core.attacks.perturbation import Perturbations
 from apr_core.attacks.pixels import apply_edits
 from apr_core.attacks.result import PixelEdit
-from apr_core.attacks.scoring import Scoring
 from apr_core.base import random
 from apr_core.base.types import InputError, check_class
-from apr_core.models.asking import RGB, as_uint8
+from apr_core.models.inputs import RGB, as_uint8
+from apr_core.models.outputs import logit_margin
 
 PIXELS_A_STEP = 50
 """Pixels whose eight colours are scored together: as many candidates as a generation has."""
@@ -58,11 +58,11 @@ class TruthMap:
         ]
 
 
-class Survey:
-    """A truth map in the making: ask `propose`, have its edits scored, tell `advance`.
+class TruthMapSearch:
+    """A truth map in the making: ask `ask`, have its edits scored, tell `tell`.
 
     Args:
-        scorer: of the model.
+        oracle: of the model.
         image: (3, H, W), uint8 or float in [0, 1], which is rounded to the uint8 grid.
         label: its true class.
         certified: pixels that need not be tried, (H, W) bool; by default none.
@@ -75,15 +75,15 @@ class Survey:
 
     def __init__(
         self,
-        scorer: Scoring,
+        oracle: QueryOracle,
         image: Tensor,
         label: int,
         certified: Tensor | None = None,
         seed: int = 0,
     ) -> None:
-        self.scorer = scorer
-        self._image = as_uint8([image], RGB).to(scorer.device)
-        logits = scorer.confirm(self._image)[0]
+        self.oracle = oracle
+        self._image = as_uint8([image], RGB).to(oracle.device)
+        logits = oracle.verify_float32(self._image)[0]
         check_class("label", label, len(logits))
         said = int(logits.argmax())
         if said != label:
@@ -120,18 +120,18 @@ class Survey:
         """Whether any pixel is still to be tried."""
         return self._tried < len(self._todo) and not self.cancelled
 
-    def propose(self) -> Edits:
+    def ask(self) -> Perturbations:
         """The eight colours at each of the next pixels."""
-        pixels = self._next().to(self.scorer.device).repeat_interleave(len(CORNERS))
+        pixels = self._next().to(self.oracle.device).repeat_interleave(len(CORNERS))
         positions = torch.stack([pixels % self._width, pixels // self._width], dim=1)[:, None]
         colours = CORNERS.to(pixels.device).repeat(len(pixels) // len(CORNERS), 1)[:, None]
-        return Edits(self._image, torch.zeros_like(pixels), positions, colours)
+        return Perturbations(self._image, torch.zeros_like(pixels), positions, colours)
 
-    def advance(self, logits: Tensor) -> None:
+    def tell(self, logits: Tensor) -> None:
         """Take the logits (N, K) of what was proposed."""
         pixels = self._next()
         truth = torch.full((len(logits),), self._label, device=logits.device)
-        margins = margins_of(logits, truth).view(len(pixels), len(CORNERS))
+        margins = logit_margin(logits, truth).view(len(pixels), len(CORNERS))
         upheld = confirm_flips(margins <= 0, margins, partial(self._upheld, pixels)).cpu()
         margins, broken = margins.cpu(), upheld.any(1)
         among = margins.where(upheld | ~broken[:, None], float("inf"))
@@ -148,7 +148,7 @@ class Survey:
         positions = torch.stack([places % self._width, places // self._width], dim=1)[:, None]
         colours = CORNERS.to(row.device)[corner][:, None]
         images = self._image.expand(len(places), -1, -1, -1)
-        logits = self.scorer.confirm(apply_edits(images, positions, colours))
+        logits = self.oracle.verify_float32(apply_edits(images, positions, colours))
         return logits.argmax(1) != self._label
 
     def cancel(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apr_core.attacks.edits import Edits
+from apr_core.attacks.perturbation import Perturbations
 
 SIDE, COLOURS = 2**12, 2**24
 """Bounds of a coordinate, and how many colours there are: with an image's row, 63 bits hold all."""
@@ -51,7 +51,7 @@ class _Page:
         return _Page(self.keys[kept], self.logits[kept])
 
 
-class Memo:
+class QueryCache:
     """Logits by edit. Ask `fresh` which edits are new, then `complete` their logits to all.
 
     Small pages are merged until each is twice as long as the next newer one: an edit is looked up
@@ -72,7 +72,7 @@ class Memo:
         """Bytes of what is remembered."""
         return sum(page.size for page in self._pages)
 
-    def fresh(self, edits: Edits, rows: Tensor) -> Edits:
+    def fresh(self, edits: Perturbations, rows: Tensor) -> Perturbations:
         """Those of the edits (N) that were not scored yet, each once.
 
         There is always one at least: where all are known, the first is scored again.
@@ -118,7 +118,7 @@ class Memo:
         self._pages = pages
 
 
-def _key(edits: Edits, rows: Tensor) -> Tensor:
+def _key(edits: Perturbations, rows: Tensor) -> Tensor:
     """A number for each one-pixel edit (N, 1, ...) of each image, (N,) int64."""
     x, y = edits.positions[:, 0].unbind(1)
     red, green, blue = edits.colours[:, 0].unbind(1)

@@ -12,7 +12,7 @@ from apr_core.attacks.pixels import apply_edits
 
 
 @dataclass(frozen=True)
-class Edits:
+class Perturbations:
     """Edited images that are not drawn yet.
 
     Attributes:
@@ -28,7 +28,7 @@ class Edits:
     colours: Tensor
 
     @classmethod
-    def of(cls, images: Tensor, candidates: Candidates) -> Edits:
+    def of(cls, images: Tensor, candidates: Candidates) -> Perturbations:
         """The A x P candidates of images (A, C, H, W), image by image."""
         searches, population = candidates.positions.shape[:2]
         owner = torch.arange(searches, device=images.device).repeat_interleave(population)
@@ -36,7 +36,7 @@ class Edits:
         return cls(images, owner, positions, colours)
 
     @classmethod
-    def merge(cls, parts: list[Edits]) -> Edits:
+    def merge(cls, parts: list[Perturbations]) -> Perturbations:
         """Many callers' edits as one; shorter lists of pixels repeat their last, which is idle."""
         most = max(part.positions.shape[1] for part in parts)
         owners, first = [], 0
@@ -53,14 +53,16 @@ class Edits:
     def __len__(self) -> int:
         return len(self.owner)
 
-    def take(self, chosen: Tensor) -> Edits:
+    def take(self, chosen: Tensor) -> Perturbations:
         """The edits at `chosen` (n,) alone."""
-        return Edits(self.images, self.owner[chosen], self.positions[chosen], self.colours[chosen])
+        return Perturbations(
+            self.images, self.owner[chosen], self.positions[chosen], self.colours[chosen]
+        )
 
-    def to(self, device: torch.device) -> Edits:
+    def to(self, device: torch.device) -> Perturbations:
         """The same on a device."""
         parts = (self.images, self.owner, self.positions, self.colours)
-        return Edits(*(part.to(device) for part in parts))
+        return Perturbations(*(part.to(device) for part in parts))
 
     def draw(self, first: int, last: int) -> Tensor:
         """Edits `first` to `last` as uint8 images (n, C, H, W)."""

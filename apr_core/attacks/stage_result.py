@@ -11,7 +11,7 @@ from apr_core.attacks.pixels import apply_edits
 
 
 @dataclass(frozen=True)
-class Found:
+class StageResult:
     """The best edit of each image: the first that flips it, else the one that came closest.
 
     Attributes:
@@ -31,7 +31,7 @@ class Found:
     margins: Tensor | None = None
 
     @classmethod
-    def nothing(cls, count: int, device: torch.device) -> Found:
+    def nothing(cls, count: int, device: torch.device) -> StageResult:
         """No edit has been tried on any of `count` images."""
         return cls(
             positions=torch.zeros(count, 0, 2, dtype=torch.int64, device=device),
@@ -48,9 +48,9 @@ class Found:
         """The images, uint8 (B, C, H, W), with these edits."""
         return apply_edits(images, self.positions, self.colours)
 
-    def at(self, rows: Tensor) -> Found:
+    def at(self, rows: Tensor) -> StageResult:
         """The part at `rows` (R,), without the margins."""
-        return Found(
+        return StageResult(
             self.positions[rows],
             self.colours[rows],
             self.margin[rows],
@@ -58,9 +58,9 @@ class Found:
             self.queries[rows],
         )
 
-    def after(self, first: Found) -> Found:
+    def after(self, first: StageResult) -> StageResult:
         """These edits on top of those of `first`, which were made before."""
-        return Found(
+        return StageResult(
             torch.cat([first.positions, self.positions], dim=1),
             torch.cat([first.colours, self.colours], dim=1),
             self.margin,
@@ -68,13 +68,6 @@ class Found:
             self.queries,
             self.margins,
         )
-
-
-def margins_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Logit of the true class minus the best other: (N, K) and (N,) -> (N,)."""
-    true = labels[:, None]
-    others = logits.scatter(1, true, float("-inf")).amax(1)
-    return logits.gather(1, true)[:, 0] - others
 
 
 def stretch(edits: Tensor, most: int) -> Tensor:
