@@ -65,7 +65,7 @@ def run_checks(device: torch.device, say: Callable[[str], None] = print) -> None
 def as_on_a_gpu() -> Iterator[None]:
     """Give a processor the chunks that a GPU is given."""
     tables: tuple[dict[str, int], ...]
-    tables = (FEW_CHUNK, lattice_masking.CHUNK, jpeg.PIXELS_AT_ONCE)
+    tables = (FEW_CHUNK, lattice_masking.CHUNK)
     with ExitStack() as stack:
         for table in tables:
             stack.enter_context(patch.dict(table, cpu=table["cuda"]))
