@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.pixels import apply_edits
+from apr_core.attacks.perturbation import apply_edits
 from apr_core.base import schema as strict
 from apr_core.base.types import InputError, Status
 from apr_core.models.inputs import RGB, as_pictures, as_uint8

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.attacks.perturbation import Perturbations
-from apr_core.attacks.pixels import apply_edits
-from apr_core.attacks.stage_result import StageResult, stretch
+from apr_core.attacks.perturbation import Perturbations, apply_edits
+from apr_core.attacks.stage_result import StageResult
 from apr_core.base import random
 from apr_core.models.outputs import logit_margin
 
@@ -44,17 +43,15 @@ def sparse_rs(
         labels, indices: (B,); with the seed, an index fixes an image's random numbers.
         pixels: k.
         queries: candidates an image, at most.
-        start: edits of at most k pixels to begin with; by default k at random.
+        start: warm start: edits of at most k pixels to begin with; by default k at random.
     """
     height, width = images.shape[2:]
     keys = random.keys_for(seed, indices.to(oracle.device))
     pixels = min(pixels, height * width)
     places, colours = _first(keys, pixels, height * width, start, width)
-    count = len(images)
     best_places, best_colours = places.clone(), colours.clone()
-    margin = torch.full((count,), float("inf"), device=oracle.device)
-    flipped = torch.zeros(count, dtype=torch.bool, device=oracle.device)
-    spent = torch.zeros(count, dtype=torch.int64, device=oracle.device)
+    blank = StageResult.blank(len(images), oracle.device)
+    margin, flipped, spent = blank.margin, blank.flipped, blank.queries
     for step in range(queries):
         rows = (~flipped).nonzero()[:, 0]
         if not len(rows):
@@ -64,10 +61,9 @@ def sparse_rs(
                 keys[rows], step, queries, best_places[rows], best_colours[rows], height * width
             )
         xy = _coordinates(places, width)
-        edits = Perturbations(
-            images[rows], torch.arange(len(rows), device=rows.device), xy, colours
+        logits = oracle.query_small(
+            Perturbations.of_each(images[rows], xy[:, None], colours[:, None])
         )
-        logits = oracle.query_small(edits)
         found = logit_margin(logits, labels[rows])
         hit = logits.argmax(1) != labels[rows]
         if not oracle.exact and bool(hit.any()):
@@ -87,8 +83,8 @@ def _first(
 ) -> tuple[Tensor, Tensor]:
     """The k pixels to begin with: places (B, k) and colours (B, k, 3)."""
     if start is not None and start.positions.shape[1]:
-        xy, colours = stretch(start.positions, pixels), stretch(start.colours, pixels)
-        return xy[..., 1] * width + xy[..., 0], colours
+        start = start.padded(pixels)
+        return start.positions[..., 1] * width + start.positions[..., 0], start.colours
     places = random.uniform(keys, _PLACE, (area,)).argsort(dim=1, stable=True)[:, :pixels]
     corners = random.integers(keys, _COLOUR, (pixels,), len(CORNERS))
     return places, CORNERS.to(keys.device)[corners]
@@ -104,9 +100,8 @@ def _replaced(
     count, pixels = places.shape
     changed = max(1, int(_alpha(step / queries) * pixels))
     stream = step * _STREAMS
-    leaving = random.uniform(keys, stream + _LEAVE, (pixels,)).argsort(dim=1, stable=True)[
-        :, :changed
-    ]
+    order = random.uniform(keys, stream + _LEAVE, (pixels,)).argsort(dim=1, stable=True)
+    leaving = order[:, :changed]
     coming = random.integers(keys, stream + _PLACE, (changed,), area)
     rows = torch.arange(count, device=keys.device)[:, None]
     places, colours = places.clone(), colours.clone()

@@ -12,8 +12,8 @@ from torch import Tensor
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.enumeration import corner_sweep, refine_colours, top_gradient
 from apr_core.attacks.gradient import fgsm, pgd
+from apr_core.attacks.one_pixel import decode
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.attacks.pixels import apply_edits
 from apr_core.attacks.search import Search
 from apr_core.attacks.sparse_rs import sparse_rs
 from apr_core.attacks.stage_result import StageResult
@@ -44,9 +44,10 @@ class Scene:
     base: StageResult
     corner_margins: Tensor | None
 
-    def one_more(self) -> Tensor:
-        """The images with the base's edits: one more pixel makes k."""
-        return self.base.edited(self.images)
+    @property
+    def edited(self) -> tuple[ModelOracle, Tensor, Tensor]:
+        """For attacks of one pixel more: the oracle, the images with the base's edits, labels."""
+        return self.oracle, self.base.edited(self.images), self.labels
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Stage:
         extends: whether it finds one pixel more than the base, and is run for every k on the way.
         gradient: whether it needs one.
         sparse: whether it changes k pixels, and not all of them a little.
-        cold_start: whether it finds edits that do not depend on what was found before.
+        cold_start: whether what it finds does not depend on what was found before.
     """
 
     attack: Callable[[Scene], StageResult]
@@ -68,23 +69,14 @@ class Stage:
     cold_start: bool = False
 
 
-def _corners(scene: Scene) -> StageResult:
-    return corner_sweep(scene.oracle, scene.one_more(), scene.labels, scene.seed)
-
-
 def _refine(scene: Scene) -> StageResult:
-    images = scene.one_more()
     if scene.corner_margins is not None:
-        return refine_colours(scene.oracle, images, scene.labels, scene.corner_margins)
-    swept = corner_sweep(scene.oracle, images, scene.labels, scene.seed, stop_on_success=False)
+        return refine_colours(*scene.edited, scene.corner_margins)
+    swept = corner_sweep(*scene.edited, scene.seed, stop_on_success=False)
     assert swept.margins is not None
-    found = refine_colours(scene.oracle, images, scene.labels, swept.margins)
+    found = refine_colours(*scene.edited, swept.margins)
     every = swept.margins.shape[1]  # all were tried, also after a flip
     return replace(found, queries=found.queries + every)
-
-
-def _top_gradient(scene: Scene) -> StageResult:
-    return top_gradient(scene.oracle, scene.one_more(), scene.labels)
 
 
 def _sparse_rs(scene: Scene) -> StageResult:
@@ -99,22 +91,13 @@ def _differential_evolution(scene: Scene, fitness: Fitness) -> StageResult:
     search = Search(config, scene.oracle, scene.images, scene.labels, indices=scene.indices)
     while search.live:
         search.tell(scene.oracle.query(search.ask()))
-    outcomes, device = search.outcomes(), scene.oracle.device
-    edits = [outcome.edits for outcome in outcomes]
-    positions = torch.tensor([[(one.x, one.y) for one in several] for several in edits])
-    colours = torch.tensor([[one.rgb for one in several] for several in edits])
-    edited = apply_edits(scene.images, positions.to(device), colours.to(device))
-    return StageResult(
-        positions.to(device),
-        colours.to(device),
-        logit_margin(scene.oracle.verify_float32(edited), scene.labels),
-        torch.tensor([outcome.success for outcome in outcomes], device=device),
-        torch.tensor([outcome.queries for outcome in outcomes], device=device),
-    )
-
-
-def _fgsm(scene: Scene) -> StageResult:
-    return _shift(scene, fgsm)
+    state = search.state
+    positions, colours = decode(state.best()[0])
+    blank = StageResult.blank(len(positions), scene.oracle.device)
+    found = replace(blank, positions=positions, colours=colours)
+    logits = scene.oracle.verify_float32(found.edited(scene.images))
+    margin = logit_margin(logits, scene.labels)
+    return replace(found, margin=margin, flipped=state.flipped, queries=state.queries)
 
 
 def _pgd(scene: Scene) -> StageResult:
@@ -130,7 +113,7 @@ def _shift(scene: Scene, attack: Callable[[Model, Tensor, Tensor], Tensor]) -> S
         shifted = attack(oracle.answer, as_input(scene.images), scene.labels)
         with torch.no_grad():
             logits = oracle.answer(shifted)
-    found = StageResult.nothing(len(scene.images), scene.oracle.device)
+    found = StageResult.blank(len(scene.images), oracle.device)
     return replace(
         found,
         margin=logit_margin(logits, scene.labels),
@@ -140,15 +123,14 @@ def _shift(scene: Scene, attack: Callable[[Model, Tensor, Tensor], Tensor]) -> S
 
 
 STAGES: Registry[Stage] = Registry("attack")
-STAGES.add("top-gradient", Stage(_top_gradient, extends=True, gradient=True))
-STAGES.add("corners", Stage(_corners, extends=True))
+STAGES.add(
+    "top-gradient", Stage(lambda scene: top_gradient(*scene.edited), extends=True, gradient=True)
+)
+STAGES.add("corners", Stage(lambda scene: corner_sweep(*scene.edited, scene.seed), extends=True))
 STAGES.add("refine", Stage(_refine, extends=True))
 STAGES.add("sparse-rs", Stage(_sparse_rs))
-STAGES.add(
-    "de-margin", Stage(partial(_differential_evolution, fitness=Fitness.MARGIN), cold_start=True)
-)
-STAGES.add(
-    "de", Stage(partial(_differential_evolution, fitness=Fitness.PROBABILITY), cold_start=True)
-)
-STAGES.add("fgsm", Stage(_fgsm, gradient=True, sparse=False))
+for _name, _fitness in (("de-margin", Fitness.MARGIN), ("de", Fitness.PROBABILITY)):
+    _attack = partial(_differential_evolution, fitness=_fitness)
+    STAGES.add(_name, Stage(_attack, cold_start=True))
+STAGES.add("fgsm", Stage(lambda scene: _shift(scene, fgsm), gradient=True, sparse=False))
 STAGES.add("pgd", Stage(_pgd, gradient=True, sparse=False))

@@ -11,8 +11,7 @@ from torch import Tensor
 from apr_core.attacks.confirmation import confirm_flips
 from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.oracle import QueryOracle
-from apr_core.attacks.perturbation import Perturbations
-from apr_core.attacks.pixels import apply_edits
+from apr_core.attacks.perturbation import Perturbations, apply_edits
 from apr_core.attacks.result import PixelEdit
 from apr_core.base import random
 from apr_core.base.types import InputError, check_class
@@ -59,7 +58,7 @@ class TruthMap:
 
 
 class TruthMapSearch:
-    """A truth map in the making: ask `ask`, have its edits scored, tell `tell`.
+    """A truth map in the making, by `ask` and `tell`.
 
     Args:
         oracle: of the model.
@@ -81,29 +80,28 @@ class TruthMapSearch:
         certified: Tensor | None = None,
         seed: int = 0,
     ) -> None:
-        self.oracle = oracle
+        self.oracle, self._label, self.cancelled = oracle, label, False
         self._image = as_uint8([image], RGB).to(oracle.device)
-        logits = oracle.verify_float32(self._image)[0]
-        check_class("label", label, len(logits))
-        said = int(logits.argmax())
-        if said != label:
-            raise InputError(
-                f"The model takes this image for class {said} already, not {label}; a map is of an "
-                "image that it gets right."
-            )
+        self._check_label()
         height, width = self._image.shape[2:]
-        self._label, self._width = label, width
-        self._certified = torch.zeros(height, width, dtype=torch.bool)
-        if certified is not None:
-            self._certified = certified.cpu()
+        none = torch.zeros(height, width, dtype=torch.bool)
+        self._certified = none if certified is None else certified.cpu()
         key = random.keys_for(seed, torch.zeros(1, dtype=torch.int64))
         shuffled = random.uniform(key, 0, (height * width,))[0].argsort(stable=True)
         self._todo = shuffled[~self._certified.flatten()[shuffled]]
         self._tried = 0
         self._margins = torch.full((height * width,), float("inf"))
         self._worst = torch.zeros(height * width, dtype=torch.int64)
-        self._broken = torch.zeros(height * width, dtype=torch.bool)
-        self.cancelled = False
+        self._broken = none.flatten().clone()
+
+    def _check_label(self) -> None:
+        logits = self.oracle.verify_float32(self._image)[0]
+        check_class("label", self._label, len(logits))
+        if (said := int(logits.argmax())) != self._label:
+            raise InputError(
+                f"The model takes this image for class {said} already, not {self._label}; a map is "
+                "of an image that it gets right."
+            )
 
     @property
     def steps(self) -> int:
@@ -122,16 +120,16 @@ class TruthMapSearch:
 
     def ask(self) -> Perturbations:
         """The eight colours at each of the next pixels."""
-        pixels = self._next().to(self.oracle.device).repeat_interleave(len(CORNERS))
-        positions = torch.stack([pixels % self._width, pixels // self._width], dim=1)[:, None]
-        colours = CORNERS.to(pixels.device).repeat(len(pixels) // len(CORNERS), 1)[:, None]
-        return Perturbations(self._image, torch.zeros_like(pixels), positions, colours)
+        pixels, count = self._next().to(self.oracle.device), len(CORNERS)
+        colours = CORNERS.to(pixels.device).repeat(len(pixels), 1)[None, :, None]
+        positions = self._positions(pixels.repeat_interleave(count))[None]
+        return Perturbations.of_each(self._image, positions, colours)
 
     def tell(self, logits: Tensor) -> None:
-        """Take the logits (N, K) of what was proposed."""
+        """Take the logits (N, K) of what `ask` gave."""
         pixels = self._next()
-        truth = torch.full((len(logits),), self._label, device=logits.device)
-        margins = logit_margin(logits, truth).view(len(pixels), len(CORNERS))
+        label = torch.tensor(self._label, device=logits.device)
+        margins = logit_margin(logits, label).view(len(pixels), len(CORNERS))
         upheld = confirm_flips(margins <= 0, margins, partial(self._upheld, pixels)).cpu()
         margins, broken = margins.cpu(), upheld.any(1)
         among = margins.where(upheld | ~broken[:, None], float("inf"))
@@ -142,12 +140,16 @@ class TruthMapSearch:
     def _next(self) -> Tensor:
         return self._todo[self._tried : self._tried + PIXELS_A_STEP]
 
+    def _positions(self, pixels: Tensor) -> Tensor:
+        """Flat places (n,) -> (n, 1, 2) as x, y."""
+        width = self._image.shape[3]
+        return torch.stack([pixels % width, pixels // width], dim=1)[:, None]
+
     def _upheld(self, pixels: Tensor, row: Tensor, corner: Tensor) -> Tensor:
         """Whether corner colours (n,), each at the pixel in that row, flip the model itself."""
-        places = pixels.to(row.device)[row]
-        positions = torch.stack([places % self._width, places // self._width], dim=1)[:, None]
+        positions = self._positions(pixels.to(row.device)[row])
         colours = CORNERS.to(row.device)[corner][:, None]
-        images = self._image.expand(len(places), -1, -1, -1)
+        images = self._image.expand(len(row), -1, -1, -1)
         logits = self.oracle.verify_float32(apply_edits(images, positions, colours))
         return logits.argmax(1) != self._label
 

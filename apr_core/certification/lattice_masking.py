@@ -46,7 +46,7 @@ from apr_core.certification.inpainting import group_of, mask_groups
 from apr_core.models import Classifier
 from apr_core.models.inference import Model, as_module, in_training, prepare
 from apr_core.models.inputs import as_floats, as_labels, check_classes
-from apr_core.models.outputs import check_mode, check_not_probabilities, query_model
+from apr_core.models.outputs import check_mode, check_not_probabilities, logit_margin, query_model
 from apr_core.models.switches import FULL_PRECISION
 
 SPACING = 4
@@ -299,10 +299,7 @@ def _agreeing(logits: Tensor, label: int) -> int:
 
 def are_sure(logits: Tensor, labels: Tensor) -> Tensor:
     """Which predictions (B, S, K) are the labels (B,), beyond what rounding could undo, (B, S)."""
-    truth = labels[:, None, None].expand(-1, logits.shape[1], 1)
-    others = logits.scatter(2, truth, -math.inf).amax(2)
-    lead = logits.gather(2, truth)[..., 0] - others
-    return lead >= least_lead(logits)
+    return logit_margin(logits, labels[:, None]) >= least_lead(logits)
 
 
 def least_lead(logits: Tensor) -> Tensor:

@@ -87,10 +87,10 @@ def logits_of(answer: object) -> object:
 
 
 def logit_margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """Logit of the true class minus the best other: (N, K) and (N,) -> (N,)."""
-    true = labels[:, None]
-    others = logits.scatter(1, true, float("-inf")).amax(1)
-    return logits.gather(1, true)[:, 0] - others
+    """Logit of a class minus the best other: (..., K) and classes that expand to (...) -> (...)."""
+    label = labels.expand(logits.shape[:-1])[..., None]
+    others = logits.scatter(-1, label, float("-inf")).amax(-1)
+    return logits.gather(-1, label)[..., 0] - others
 
 
 class Logits(nn.Module):

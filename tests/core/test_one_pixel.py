@@ -21,8 +21,9 @@ from apr_core import (
     Stop,
     Strategy,
 )
+from apr_core.attacks.one_pixel import decode, initial_genomes
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.attacks.pixels import apply_edits, decode, edit_norms, initial_genomes
+from apr_core.attacks.perturbation import apply_edits, edit_norms
 from apr_core.base.random import keys_for
 from apr_core.data.images import to_png
 from tests.conftest import ConstantModel, CountingModel, LinearModel, answers

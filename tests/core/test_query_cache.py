@@ -22,7 +22,7 @@ def run(network, pictures: Tensor, config: OnePixelConfig, remember: bool) -> tu
     """A search to its end, and how many edits were scored."""
     search = Search(config, ModelOracle(network), pictures, answers(network, pictures))
     if not remember:
-        search._memo = None
+        search._cache = None
     scored = 0
     while search.live:
         edits = search.ask()
@@ -60,10 +60,10 @@ def test_no_edit_is_scored_twice(network, pictures) -> None:
 def test_several_pixels_and_users_models_are_scored_each_time(network, pictures) -> None:
     labels = answers(network, pictures)
     several = Search(replace(CLOSING_IN, pixels=2), ModelOracle(network), pictures, labels)
-    assert several._memo is None
+    assert several._cache is None
     theirs = LinearModel(size=32)
     assert (
-        Search(CLOSING_IN, ModelOracle(theirs), pictures, answers(theirs, pictures))._memo is None
+        Search(CLOSING_IN, ModelOracle(theirs), pictures, answers(theirs, pictures))._cache is None
     )
 
 
