@@ -13,8 +13,8 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from apr_core.attacks.oracle import ModelOracle, QueryOracle
 from apr_core.attacks.result import Outcome
-from apr_core.attacks.scoring import Scorer, Scoring
 from apr_core.base.hardware import default_device
 from apr_core.base.registry import unknown_name
 from apr_core.base.types import InputError
@@ -54,7 +54,7 @@ def service() -> AttackService:
     return made
 
 
-def _scoring() -> Callable[[str], Scoring]:
+def _scoring() -> Callable[[str], QueryOracle]:
     """Where the service's candidates are scored: here, or on the cluster that `APR_RAY` names."""
     address = os.environ.get("APR_RAY", "")
     if not address:
@@ -75,7 +75,7 @@ def classrooms() -> Classrooms:
 
 
 @functools.cache
-def scorer(name: str) -> Scorer:
+def scorer(name: str) -> ModelOracle:
     """A model, loaded once, for the service and for looking at single pictures.
 
     Streamlit's own cache will not do: the service's thread belongs to no session.
@@ -86,7 +86,7 @@ def scorer(name: str) -> Scorer:
 def probabilities(model: str, images: list[Tensor]) -> Tensor:
     """Class probabilities (n, K) of uint8 images (3, H, W)."""
     looking = scorer(model)
-    return looking.confirm(torch.stack(images).to(looking.device)).softmax(dim=-1).cpu()
+    return looking.verify_float32(torch.stack(images).to(looking.device)).softmax(dim=-1).cpu()
 
 
 def cards() -> tuple[dict[str, Card], list[str]]:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import AttackResult, Snapshot
-from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.search import Search
 from apr_core.base.types import NotAttacked, Status
 from apr_core.base.version import versions
-from apr_core.models.asking import RGB, as_floats, as_labels, as_pictures, as_uint8
 from apr_core.models.inference import Model, evaluating
+from apr_core.models.inputs import RGB, as_floats, as_labels, as_pictures, as_uint8
 
 
 class OnePixelAttack:
@@ -31,7 +31,7 @@ class OnePixelAttack:
 
     Images may be uint8, or float in [0, 1], which is rounded to the uint8 grid first: what is
     attacked is what a PNG would hold. They are tensors, numpy arrays, Pillow pictures or lists of
-    these; see `models.asking`. A warning tells when nothing could be attacked.
+    these; see `models.inputs`. A warning tells when nothing could be attacked.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class OnePixelAttack:
     ) -> None:
         self.config = config or OnePixelConfig()
         self.name = name
-        self.scorer = Scorer(model, chunk)
-        self.model = self.scorer.model
+        self.oracle = ModelOracle(model, chunk)
+        self.model = self.oracle.model
 
     def __call__(self, images: object, labels: object) -> Tensor:
         """Adversarial images, as float in [0, 1]; where none was found, the image itself.
@@ -91,9 +91,9 @@ class OnePixelAttack:
         truth = as_labels("label", labels, len(pictures))
         wanted = None if targets is None else as_labels("target", targets, len(pictures))
         with evaluating(self.model):
-            search = Search(self.config, self.scorer, pictures, truth, wanted, indices)
+            search = Search(self.config, self.oracle, pictures, truth, wanted, indices)
             while search.live:
-                search.advance(self.scorer.score(search.propose()))
+                search.tell(self.oracle.query(search.ask()))
                 report(search)
             outcomes = search.outcomes()
         seconds = time.monotonic() - began
@@ -116,12 +116,12 @@ class OnePixelAttack:
         pictures = as_uint8([image], RGB)
         labels, indices = as_labels("label", [label], 1), torch.tensor([index])
         with evaluating(self.model):
-            search = Search(self.config, self.scorer, pictures, labels, indices=indices)
+            search = Search(self.config, self.oracle, pictures, labels, indices=indices)
         if not search.live:
             warnings.warn(_nothing(1), NotAttacked, stacklevel=2)
         while search.live:
             with evaluating(self.model):
-                search.advance(self.scorer.score(search.propose()))
+                search.tell(self.oracle.query(search.ask()))
             yield search.snapshot()
 
 

@@ -1,8 +1,7 @@
-"""Differential evolution over boxes, for many independent searches at once.
+"""Differential evolution in a box, as `init`, `ask` and `tell` on immutable state.
 
-It knows no images: a genome is a vector in a box, a fitness is a number to lower. State goes
-through `init`, `ask` and `tell` and is never changed in place. The leftmost dimension, B, counts
-searches; P is the population, D the genome.
+It knows no images: a genome is a vector, a fitness is a number to lower. Dimensions: B independent
+searches, P population, D genome.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from apr_core.attacks.batch import Batch
 from apr_core.base import random
 from apr_core.base.types import Strategy
 
@@ -39,7 +39,7 @@ class DEConfig:
 
 
 @dataclass(frozen=True)
-class DEState:
+class DEState(Batch):
     """B searches between generations.
 
     Attributes:
@@ -55,26 +55,6 @@ class DEState:
     fitness: Tensor
     moved: Tensor
     generation: int
-
-    def select(self, rows: Tensor) -> DEState:
-        """The searches at `rows` (A,) alone."""
-        return replace(
-            self,
-            keys=self.keys[rows],
-            genomes=self.genomes[rows],
-            fitness=self.fitness[rows],
-            moved=self.moved[rows],
-        )
-
-    def put(self, rows: Tensor, part: DEState) -> DEState:
-        """These searches with those at `rows` (A,) replaced by `part`."""
-        return replace(
-            self,
-            genomes=self.genomes.index_copy(0, rows, part.genomes),
-            fitness=self.fitness.index_copy(0, rows, part.fitness),
-            moved=self.moved.index_copy(0, rows, part.moved),
-            generation=part.generation,
-        )
 
 
 @dataclass(frozen=True)
@@ -103,7 +83,8 @@ def ask(config: DEConfig, state: DEState) -> Proposal:
         return Proposal(state.genomes)
     donors = _draw_donors(config, state)
     weight = _draw_weight(config, state)
-    r1, r2, r3 = (_gather(state.genomes, donors[..., i]) for i in range(3))
+    rows = torch.arange(len(donors), device=donors.device)[:, None]
+    r1, r2, r3 = (state.genomes[rows, slots] for slots in donors.unbind(-1))
     mutants = r1 + weight[:, None, None] * (r2 - r3)
     children = _crossover(config, state, mutants)
     return Proposal(_into_box(config, state, children), donors, weight)
@@ -176,8 +157,3 @@ def _into_box(config: DEConfig, state: DEState, genomes: Tensor) -> Tensor:
         return clipped
     fresh = random.uniform(state.keys, _stream(state, 6), tuple(genomes.shape[1:]))
     return torch.where(genomes == clipped, genomes, config.low + fresh * (config.high - config.low))
-
-
-def _gather(genomes: Tensor, slots: Tensor) -> Tensor:
-    """genomes (B, P, D) at slots (B, P) -> (B, P, D)."""
-    return genomes.gather(1, slots[..., None].expand(-1, -1, genomes.shape[2]))

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from apr_core.base.types import InputError
-from apr_core.models.answering import out_of_memory, reason_of
 from apr_core.models.inference import Model
+from apr_core.models.outputs import out_of_memory, reason_of
 
 EPSILON = 8 / 255
 """The customary reach of an L-infinity attack on CIFAR-10 (Madry et al., 2018)."""

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.config import RANGES
-from apr_core.attacks.found import Found, margins_of, stretch
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit, to_edits
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.stage_result import StageResult
 from apr_core.attacks.stages import STAGES, Scene
 from apr_core.base.types import InputError, check_ranges
-from apr_core.models.asking import RGB, as_labels, as_uint8, check_classes
 from apr_core.models.inference import evaluating
+from apr_core.models.inputs import RGB, as_labels, as_uint8, check_classes
+from apr_core.models.outputs import logit_margin
 
 MOST_PIXELS = int(RANGES["pixels"][1])
 INFINITE = float("inf")
@@ -37,14 +38,14 @@ class LadderConfig:
         stages: names of `STAGES`, in order.
         pixels: the k to report, in order.
         seed: with an image's index it fixes that image's random numbers.
-        leave: whether an image leaves when it is broken; else every stage tries every image, and
-            what each one alone would have caught is known.
+        stop_on_success: early stopping: no stage tries an image that an earlier one broke; else
+            every stage tries every image, and what each one alone would have caught is known.
     """
 
     stages: tuple[str, ...] = LADDER
     pixels: tuple[int, ...] = (1,)
     seed: int = 0
-    leave: bool = True
+    stop_on_success: bool = True
 
     def __post_init__(self) -> None:
         for name in self.stages:
@@ -60,7 +61,7 @@ class LadderConfig:
 
 
 @dataclass(frozen=True)
-class Rung:
+class SparsityLevelResult:
     """How one image stands against k pixels.
 
     Attributes:
@@ -80,8 +81,8 @@ class Rung:
     caught: tuple[str, ...]
 
 
-Known = Mapping[str, Mapping[tuple[int, int], Rung]]
-"""What stages that begin afresh found already: by stage, and by image index and pixels."""
+Known = Mapping[str, Mapping[tuple[int, int], SparsityLevelResult]]
+"""What cold-start stages found already: by stage, and by image index and pixels."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Verdict:
     index: int
     label: int
     label_before: int
-    rungs: tuple[Rung, ...]
+    rungs: tuple[SparsityLevelResult, ...]
 
     @property
     def correct(self) -> bool:
@@ -100,7 +101,7 @@ class Verdict:
 
 def climb(
     config: LadderConfig,
-    scorer: Scorer,
+    oracle: ModelOracle,
     images: Tensor,
     labels: Tensor,
     indices: Tensor,
@@ -117,18 +118,17 @@ def climb(
         InputError: images or labels that the model cannot be attacked on, or a stage needs a
             gradient, and the model has none.
     """
-    device = scorer.device
+    device = oracle.device
     images = as_uint8(images, RGB)
     labels = as_labels("label", labels, len(images))
     images, labels, indices = images.to(device), labels.to(device), indices.to(device)
-    with evaluating(scorer.model):
-        clean = scorer.confirm(images)
+    with evaluating(oracle.model):
+        clean = oracle.verify_float32(images)
         check_classes("label", labels, clean.shape[1])
         before = clean.argmax(1)
         right = (before == labels).nonzero()[:, 0]
-        batch = (images[right], labels[right], indices[right])
-        climber = _Climber(config, scorer, *batch, known or {})
-        rungs = climber.climb(margins_of(clean[right], labels[right])) if len(right) else []
+        climber = _Climber(config, oracle, images[right], labels[right], indices[right], known)
+        rungs = climber.climb(logit_margin(clean[right], labels[right])) if len(right) else []
     by_row = dict(zip(right.tolist(), rungs, strict=True))
     return [
         Verdict(int(indices[row]), int(labels[row]), int(before[row]), by_row.get(row, ()))
@@ -142,34 +142,33 @@ class _Climber:
     def __init__(
         self,
         config: LadderConfig,
-        scorer: Scorer,
+        oracle: ModelOracle,
         images: Tensor,
         labels: Tensor,
         indices: Tensor,
-        known: Known,
+        known: Known | None,
     ) -> None:
-        self.config, self.scorer, self.known = config, scorer, known
+        self.config, self.oracle, self.known = config, oracle, known or {}
         self.images, self.labels, self.indices = images, labels, indices
         self.stage = [""] * len(images)
         self.caught: list[list[str]] = [[] for _ in images]
 
-    def climb(self, margin: Tensor) -> list[tuple[Rung, ...]]:
+    def climb(self, margin: Tensor) -> list[tuple[SparsityLevelResult, ...]]:
         """The rungs of every image; `margin` (B,) is that of the clean ones."""
-        self.best = replace(Found.nothing(len(self.images), self.scorer.device), margin=margin)
-        rungs: list[list[Rung]] = [[] for _ in self.images]
+        self.best = replace(StageResult.blank(len(margin), self.oracle.device), margin=margin)
+        levels = []
         for pixels in range(1, self.config.pixels[-1] + 1):
-            if self._stages(pixels):
-                self._attempt(pixels)
+            if stages := self._stages(pixels):
+                self._attempt(pixels, stages)
             if pixels in self.config.pixels:
-                for row, entry in enumerate(self._rungs(pixels)):
-                    rungs[row].append(entry)
-        return [tuple(several) for several in rungs]
+                levels.append(self._level(pixels))
+        return list(zip(*levels, strict=True))
 
     def _stages(self, pixels: int) -> list[str]:
-        """What is tried with k pixels; where images leave, Sparse-RS tries nothing at one pixel
+        """What is tried with k pixels; with early stopping, Sparse-RS tries nothing at one pixel
         that the corners have not tried."""
         asked = pixels in self.config.pixels
-        swept = self.config.leave and pixels == 1 and "corners" in self.config.stages
+        swept = self.config.stop_on_success and pixels == 1 and "corners" in self.config.stages
         idle = "sparse-rs" if swept else ""
         return [
             name
@@ -177,17 +176,16 @@ class _Climber:
             if name != idle and (asked or STAGES.get(name).extends)
         ]
 
-    def _attempt(self, pixels: int) -> None:
+    def _attempt(self, pixels: int, stages: list[str]) -> None:
         base, sweep = self.best, None
-        self.best = self._with_idle_pixel(base, pixels)
+        self.best = self._with_idle_pixel(base).padded(pixels)
         self.caught = [[] for _ in self.images]
-        for name in self._stages(pixels):
-            standing = ~(base.flipped if not self.config.leave else self.best.flipped)
-            rows = standing.nonzero()[:, 0]
+        for name in stages:
+            rows = (~(self.best if self.config.stop_on_success else base).flipped).nonzero()[:, 0]
             if not len(rows):
                 return
             scene = Scene(
-                self.scorer,
+                self.oracle,
                 self.images[rows],
                 self.labels[rows],
                 self.indices[rows],
@@ -203,58 +201,46 @@ class _Climber:
                 sweep[rows] = found.margins
             self._take(name, rows, found.after(scene.base) if stage.extends else found, pixels)
 
-    def _remembered(self, name: str, scene: Scene) -> Found | None:
+    def _remembered(self, name: str, scene: Scene) -> StageResult | None:
         """What the stage found of these images before; None if it has not seen them all."""
         known = self.known.get(name, {})
         places = [(index, scene.pixels) for index in scene.indices.tolist()]
         if not known.keys() >= set(places):
             return None
-        rungs, device = [known[place] for place in places], self.scorer.device
-        edits = [rung.edits for rung in rungs]
-        return Found(
-            torch.tensor([[(one.x, one.y) for one in several] for several in edits], device=device),
-            torch.tensor([[one.rgb for one in several] for several in edits], device=device),
-            torch.tensor([rung.margin for rung in rungs], device=device),
-            torch.tensor([rung.flipped for rung in rungs], device=device),
-            torch.tensor([rung.queries for rung in rungs], device=device),
+        rungs = [known[place] for place in places]
+        columns = (
+            [[(edit.x, edit.y) for edit in rung.edits] for rung in rungs],
+            [[edit.rgb for edit in rung.edits] for rung in rungs],
+            [rung.margin for rung in rungs],
+            [rung.flipped for rung in rungs],
+            [rung.queries for rung in rungs],
         )
+        return StageResult(*(torch.tensor(one, device=self.oracle.device) for one in columns))
 
-    def _with_idle_pixel(self, base: Found, pixels: int) -> Found:
-        """The base's edits and as many that change nothing as make k."""
-        if not base.positions.shape[1]:
-            corner = self.images[:, :, 0, 0].long()[:, None]
-            nowhere = torch.zeros_like(corner[..., :2])
-            base = replace(base, positions=nowhere, colours=corner)
-        return replace(
-            base,
-            positions=stretch(base.positions, pixels),
-            colours=stretch(base.colours, pixels),
-            margin=base.margin.clone(),
-            flipped=base.flipped.clone(),
-            queries=base.queries.clone(),
-        )
+    def _with_idle_pixel(self, base: StageResult) -> StageResult:
+        """The base; where it has no edits, with one that changes nothing."""
+        if base.positions.shape[1]:
+            return base
+        corner = self.images[:, :, 0, 0].long()[:, None]
+        return replace(base, positions=torch.zeros_like(corner[..., :2]), colours=corner)
 
-    def _take(self, name: str, rows: Tensor, found: Found, pixels: int) -> None:
+    def _take(self, name: str, rows: Tensor, found: StageResult, pixels: int) -> None:
         """Keep what is better than the best so far."""
-        fell = rows[found.flipped].tolist()
-        for row in fell:
+        for row in rows[found.flipped].tolist():
             self.caught[row].append(name)
             self.stage[row] = self.stage[row] or name
-        best = self.best
-        stood = ~best.flipped[rows]
-        better = stood & (found.flipped | (found.margin < best.margin[rows]))
+        best = self.best.at(rows)
+        queries = best.queries + found.queries
         if found.positions.shape[1]:
-            chosen = rows[better]
-            best.positions[chosen] = stretch(found.positions, pixels)[better]
-            best.colours[chosen] = stretch(found.colours, pixels)[better]
-            best.margin[chosen] = found.margin[better]
-        best.queries[rows[stood]] += found.queries[stood]
-        best.flipped[rows] |= found.flipped
+            found = replace(found.padded(pixels), queries=queries, margins=None)
+        else:
+            found = replace(best, flipped=found.flipped, queries=queries)
+        self.best = self.best.put(best.improved(found), rows)
 
-    def _rungs(self, pixels: int) -> list[Rung]:
+    def _level(self, pixels: int) -> list[SparsityLevelResult]:
         best = self.best
         return [
-            Rung(
+            SparsityLevelResult(
                 pixels=pixels,
                 flipped=bool(best.flipped[row]),
                 stage=self.stage[row],

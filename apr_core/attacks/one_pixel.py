@@ -1,8 +1,8 @@
-"""The one-pixel attack (Su, Vargas and Sakurai, 2019) as init, ask and tell.
+"""The one-pixel attack (Su, Vargas and Sakurai, 2019) as `init`, `ask` and `tell`.
 
 Each image is searched by its own differential evolution; all searches of a batch live in one
-state. Running them, counting chunks and reporting are someone else's work (`search`, `service`).
-Dimensions: B images, A of them still searched, P population, k pixels, D = 5 k, K classes.
+immutable state. `Search` runs them against an oracle.
+Dimensions: B images, A of them still searched, P population, k pixels, D = 5 k genome, K classes.
 """
 
 from __future__ import annotations
@@ -14,16 +14,25 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks import differential_evolution as de
+from apr_core.attacks.batch import Batch
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.confirming import confirm_flips
-from apr_core.attacks.pixels import apply_edits, box, decode, edit_norms, initial_genomes
+from apr_core.attacks.confirmation import confirm_flips
+from apr_core.attacks.perturbation import apply_edits, edit_norms
 from apr_core.base import random
 from apr_core.base.types import Fitness, Stop
+from apr_core.models.outputs import logit_margin
+
+GENES = 5
+"""Of a pixel: x, y, red, green, blue."""
+_INSIDE = 1 - 2.0**-10
+"""A position gene lies in [0, width); the last pixel ends just short of it."""
+Verify = Callable[[Tensor], Tensor]
+"""The model's own logits in float32: uint8 images (n, C, H, W) -> (n, K)."""
 
 
 @dataclass(frozen=True)
-class Readings:
-    """What the model said of some candidates; all three tensors have one shape.
+class Predictions(Batch):
+    """What a model says of candidates; all tensors have one shape.
 
     Attributes:
         true: probability of the true class, float32.
@@ -36,60 +45,41 @@ class Readings:
     confidence: Tensor
 
     @classmethod
-    def of(cls, logits: Tensor, labels: Tensor) -> Readings:
-        """Read logits (A, P, K) against labels (A,) -> (A, P) each."""
-        probabilities = logits.softmax(dim=-1)
-        sought = labels[:, None, None].expand(*logits.shape[:2], 1)
-        leading = logits.argmax(dim=-1, keepdim=True)
-        true, confidence = (probabilities.gather(-1, which)[..., 0] for which in (sought, leading))
-        return cls(true, leading[..., 0], confidence)
+    def of(cls, logits: Tensor, labels: Tensor) -> Predictions:
+        """From logits (..., K) of images with `labels`, which expand to (...)."""
+        probabilities, leading = logits.softmax(dim=-1), logits.argmax(dim=-1)
+        return cls(_at(probabilities, labels), leading, _at(probabilities, leading))
 
     @classmethod
-    def blank(cls, shape: tuple[int, ...], device: torch.device) -> Readings:
+    def blank(cls, shape: tuple[int, ...], device: torch.device) -> Predictions:
         zeros = torch.zeros(shape, device=device)
         return cls(zeros, zeros.long(), zeros)
 
-    @classmethod
-    def where(cls, chosen: Tensor, these: Readings, those: Readings) -> Readings:
-        """`these` where `chosen`, `those` elsewhere."""
-        return cls(
-            torch.where(chosen, these.true, those.true),
-            torch.where(chosen, these.leading, those.leading),
-            torch.where(chosen, these.confidence, those.confidence),
-        )
 
-    def at(self, *index: Tensor) -> Readings:
-        return Readings(self.true[index], self.leading[index], self.confidence[index])
+@dataclass(frozen=True)
+class Winners(Batch):
+    """The fittest flip of each search: its genome (B, D), its fitness (B,), infinite where there is
+    none, and what the model says of it."""
 
-    def first(self) -> Readings:
-        """Of (A, 1) readings, (A,)."""
-        return Readings(self.true[:, 0], self.leading[:, 0], self.confidence[:, 0])
-
-    def put(self, part: Readings, *index: Tensor) -> Readings:
-        """These with `part` in place of what stands at `index`."""
-        return Readings(
-            self.true.index_put(index, part.true),
-            self.leading.index_put(index, part.leading),
-            self.confidence.index_put(index, part.confidence),
-        )
+    genomes: Tensor
+    fitness: Tensor
+    predictions: Predictions
 
 
 @dataclass(frozen=True)
-class AttackState:
+class AttackState(Batch):
     """B searches between generations.
 
     Attributes:
         images: what is attacked, uint8 (B, C, H, W).
         labels: true classes, (B,).
         targets: classes to reach, (B,); -1 for an untargeted search.
-        search: the differential evolution of all.
+        search: the differential evolution.
         done: searches that have ended, (B,) bool.
         queries: candidates scored, (B,) int64.
         flip_generation: generation of the first flip, (B,); -1 while there is none.
-        readings: what the model said of each member of the population.
-        winners: fittest flipping genome so far, (B, D), its fitness (B,), infinite if there is
-            none, and what the model said of it. Where flips are confirmed, each of them is, and
-            what the model said is its own answer in float32.
+        predictions: what the model says of each member of the population, (B, P).
+        winners: where flips are verified, each of these is, with the model's own predictions.
     """
 
     images: Tensor
@@ -99,10 +89,8 @@ class AttackState:
     done: Tensor
     queries: Tensor
     flip_generation: Tensor
-    readings: Readings
-    winners: Tensor
-    winner_fitness: Tensor
-    winner_readings: Readings
+    predictions: Predictions
+    winners: Winners
 
     @property
     def flipped(self) -> Tensor:
@@ -113,17 +101,13 @@ class AttackState:
         """Slot of the fittest member of each population, (B,)."""
         return self.search.fitness.argmin(dim=1)
 
-    def best(self) -> tuple[Tensor, Readings]:
-        """What each search has to show: its winner, or the fittest that did not flip.
-
-        Returns:
-            Genomes (B, D) and the model's readings of them, (B,) each.
-        """
-        rows = torch.arange(len(self.images), device=self.images.device)
-        fittest = self.search.genomes[rows, self.best_slots]
-        readings = self.readings.at(rows, self.best_slots)
-        genomes = torch.where(self.flipped[:, None], self.winners, fittest)
-        return genomes, Readings.where(self.flipped, self.winner_readings, readings)
+    def best(self) -> tuple[Tensor, Predictions]:
+        """Genomes (B, D) and predictions (B,) of the winners, else of the fittest members."""
+        rows, slots = torch.arange(len(self.images), device=self.images.device), self.best_slots
+        fittest = self.search.genomes[rows, slots]
+        genomes = torch.where(self.flipped[:, None], self.winners.genomes, fittest)
+        predictions = self.winners.predictions.where(self.flipped, self.predictions.at(rows, slots))
+        return genomes, predictions
 
 
 @dataclass(frozen=True)
@@ -157,6 +141,7 @@ def init(
     count, _, height, width = images.shape
     keys = random.keys_for(config.seed, indices)
     genomes = initial_genomes(keys, config.population, config.pixels, height, width)
+    infinite = torch.full((count,), float("inf"), device=images.device)
     return AttackState(
         images=images,
         labels=labels,
@@ -165,10 +150,8 @@ def init(
         done=torch.zeros_like(labels, dtype=torch.bool),
         queries=torch.zeros_like(labels),
         flip_generation=torch.full_like(labels, -1),
-        readings=Readings.blank((count, config.population), images.device),
-        winners=genomes[:, 0],
-        winner_fitness=torch.full((count,), float("inf"), device=images.device),
-        winner_readings=Readings.blank((count,), images.device),
+        predictions=Predictions.blank((count, config.population), images.device),
+        winners=Winners(genomes[:, 0], infinite, Predictions.blank((count,), images.device)),
     )
 
 
@@ -178,12 +161,8 @@ def ask(config: OnePixelConfig, state: AttackState) -> Candidates:
     _, _, height, width = state.images.shape
     low, high = box(config.pixels, height, width, state.images.device)
     evolution = de.DEConfig(config.strategy, config.weight, config.recombination, low, high)
-    proposal = de.ask(evolution, state.search.select(rows))
+    proposal = de.ask(evolution, state.search.at(rows))
     return Candidates(rows, proposal, *decode(proposal.genomes))
-
-
-Confirm = Callable[[Tensor], Tensor]
-"""The model's own logits in float32: uint8 images (n, C, H, W) -> (n, K)."""
 
 
 def tell(
@@ -191,133 +170,158 @@ def tell(
     state: AttackState,
     candidates: Candidates,
     logits: Tensor,
-    confirm: Confirm | None = None,
+    verify: Verify | None = None,
 ) -> AttackState:
     """The state after the candidates' `logits` (A, P, K) are known.
 
     Args:
-        confirm: the model itself, where the logits are only near to what it says: then a flip
-            counts that it upholds. By default the logits are the model's own.
+        verify: the model itself, where the logits come from a faster copy: only a flip that it
+            confirms counts. By default the logits are the model's own.
     """
     rows = candidates.rows
-    labels, targets = state.labels[rows], state.targets[rows]
-    fitness = _fitness(config, logits, labels, targets)
-    if config.l2_penalty:
-        norms = edit_norms(state.images[rows], candidates.positions, candidates.colours)
-        fitness = fitness + config.l2_penalty * norms
+    return state.put(_tell_live(config, state.at(rows), candidates, logits, verify), rows)
+
+
+def _tell_live(
+    config: OnePixelConfig,
+    state: AttackState,
+    candidates: Candidates,
+    logits: Tensor,
+    verify: Verify | None,
+) -> AttackState:
+    """`tell` for a state of the candidates' searches alone."""
     generation = state.search.generation
-    readings = Readings.of(logits, labels)
-    search = de.tell(state.search.select(rows), candidates.proposal, fitness)
-    survivors = Readings.where(search.moved | (generation == 0), readings, state.readings.at(rows))
+    fitness = _fitness(config, state, candidates, logits)
+    predictions = Predictions.of(logits, state.labels[:, None])
+    search = de.tell(state.search, candidates.proposal, fitness)
+    survivors = predictions.where(search.moved | (generation == 0), state.predictions)
+    flipped = _flips(logits, state.labels[:, None], state.targets[:, None])
+    if verify:
+        flipped, predictions = _verified(state, candidates, fitness, flipped, predictions, verify)
+    first = flipped.any(dim=1) & ~state.flipped
     state = replace(
         state,
-        search=state.search.put(rows, search),
-        queries=state.queries.index_add(0, rows, torch.full_like(rows, config.population)),
-        readings=state.readings.put(survivors, rows),
+        search=search,
+        queries=state.queries + config.population,
+        flip_generation=torch.where(first, generation, state.flip_generation),
+        predictions=survivors,
+        winners=_fitter(state.winners, candidates, fitness, flipped, predictions),
     )
-    flipped = flips(logits, labels, targets)
-    if confirm:
-        flipped, readings = _confirmed(state, candidates, fitness, flipped, readings, confirm)
-    state = _note_flips(state, candidates, fitness, flipped, readings, generation)
-    ended = _early(config, state, logits, flipped, rows) | (generation >= config.generations)
-    return replace(state, done=state.done.index_copy(0, rows, ended))
+    ended = _ends_early(config, state, logits, flipped) | (generation >= config.generations)
+    return replace(state, done=ended)
 
 
-def flips(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """Whether each candidate is labelled as the attacker wants: (A, P, K) -> (A, P) bool."""
+def _fitness(
+    config: OnePixelConfig, state: AttackState, candidates: Candidates, logits: Tensor
+) -> Tensor:
+    """Lower is better for the attacker: (A, P, K) -> (A, P)."""
+    sought, sign = _sought(state)
+    probability = config.fitness is Fitness.PROBABILITY
+    fitness = sign * (
+        _at(logits.softmax(-1), sought) if probability else logit_margin(logits, sought)
+    )
+    if config.l2_penalty:
+        norms = edit_norms(state.images, candidates.positions, candidates.colours)
+        fitness = fitness + config.l2_penalty * norms
+    return fitness
+
+
+def _sought(state: AttackState) -> tuple[Tensor, Tensor]:
+    """The class to leave, or to reach, and the sign of its fitness: (A, 1) each."""
+    targeted = (state.targets >= 0)[:, None]
+    return (
+        torch.where(targeted, state.targets[:, None], state.labels[:, None]),
+        torch.where(targeted, -1.0, 1.0),
+    )
+
+
+def _at(values: Tensor, classes: Tensor) -> Tensor:
+    """Values (..., K) at `classes`, which expand to (...) -> (...)."""
+    return values.gather(-1, classes.expand(values.shape[:-1])[..., None])[..., 0]
+
+
+def _flips(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """Whether each candidate is labelled as the attacker wants: (..., K) -> (...) bool."""
     leading = logits.argmax(dim=-1)
-    untargeted = (targets < 0)[:, None]
-    return torch.where(untargeted, leading != labels[:, None], leading == targets[:, None])
+    return torch.where(targets < 0, leading != labels, leading == targets)
 
 
-def _confirmed(
+def _verified(
     state: AttackState,
     candidates: Candidates,
     fitness: Tensor,
     flipped: Tensor,
-    readings: Readings,
-    confirm: Confirm,
-) -> tuple[Tensor, Readings]:
-    """Flips (A, P) without those that the model itself refutes, and readings with its own.
+    predictions: Predictions,
+    verify: Verify,
+) -> tuple[Tensor, Predictions]:
+    """Flips (A, P) that the model itself does not refute, and predictions with its own.
 
     Flips that would not replace a search's winner are not asked about.
     """
-    owners = candidates.rows
-    better = flipped & (fitness < state.winner_fitness[owners][:, None])
+    better = flipped & (fitness < state.winners.fitness[:, None])
 
     def upheld(row: Tensor, slot: Tensor) -> Tensor:
-        nonlocal readings
-        owner = owners[row]
+        nonlocal predictions
         edits = candidates.positions[row, slot], candidates.colours[row, slot]
-        logits = confirm(apply_edits(state.images[owner], *edits))[:, None]
-        readings = readings.put(Readings.of(logits, state.labels[owner]).first(), row, slot)
-        return flips(logits, state.labels[owner], state.targets[owner])[:, 0]
+        logits = verify(apply_edits(state.images[row], *edits))
+        predictions = predictions.put(Predictions.of(logits, state.labels[row]), row, slot)
+        return _flips(logits, state.labels[row], state.targets[row])
 
     kept = confirm_flips(better, fitness, upheld)
-    return flipped & ~better | kept, readings
+    return flipped & ~better | kept, predictions
 
 
-def _fitness(config: OnePixelConfig, logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """Lower is better for the attacker: (A, P, K) -> (A, P)."""
-    targeted = targets >= 0
-    sought = torch.where(targeted, targets, labels)[:, None, None].expand(*logits.shape[:2], 1)
-    sign = torch.where(targeted, -1.0, 1.0)[:, None]
-    if config.fitness is Fitness.PROBABILITY:
-        return sign * logits.softmax(dim=-1).gather(-1, sought)[..., 0]
-    others = logits.scatter(-1, sought, float("-inf")).amax(dim=-1)
-    return sign * (logits.gather(-1, sought)[..., 0] - others)
-
-
-def _note_flips(
-    state: AttackState,
+def _fitter(
+    winners: Winners,
     candidates: Candidates,
     fitness: Tensor,
     flipped: Tensor,
-    readings: Readings,
-    generation: int,
-) -> AttackState:
-    """Remember each search's first flip and its fittest flipping genome."""
-    rows = candidates.rows
-    lowest, slot = fitness.masked_fill(~flipped, float("inf")).min(dim=1)
-    here = torch.arange(len(rows), device=rows.device)
-    better = lowest < state.winner_fitness[rows]
-    winners = torch.where(
-        better[:, None], candidates.proposal.genomes[here, slot], state.winners[rows]
-    )
-    said = Readings.where(better, readings.at(here, slot), state.winner_readings.at(rows))
-    first = flipped.any(dim=1) & (state.flip_generation[rows] < 0)
-    when = torch.where(first, generation, state.flip_generation[rows])
-    return replace(
-        state,
-        winners=state.winners.index_copy(0, rows, winners),
-        winner_fitness=state.winner_fitness.index_copy(
-            0, rows, torch.where(better, lowest, state.winner_fitness[rows])
-        ),
-        winner_readings=state.winner_readings.put(said, rows),
-        flip_generation=state.flip_generation.index_copy(0, rows, when),
-    )
+    predictions: Predictions,
+) -> Winners:
+    """The winners, or the fittest of this generation's flips where that is fitter."""
+    lowest, slots = fitness.masked_fill(~flipped, float("inf")).min(dim=1)
+    rows = torch.arange(len(slots), device=slots.device)
+    genomes = candidates.proposal.genomes[rows, slots]
+    challengers = Winners(genomes, lowest, predictions.at(rows, slots))
+    return challengers.where(lowest < winners.fitness, winners)
 
 
-def _early(
-    config: OnePixelConfig, state: AttackState, logits: Tensor, flipped: Tensor, rows: Tensor
+def _ends_early(
+    config: OnePixelConfig, state: AttackState, logits: Tensor, flipped: Tensor
 ) -> Tensor:
-    """Which of the searches at `rows` (A,) may stop before their budget ends: (A,) bool.
+    """Early stopping: which searches end before their budget does, (A,) bool.
 
-    Of many classes, the true one may lead with less than Su et al.'s 5 %: without a flip the
-    search goes on.
+    Su et al.'s threshold counts for a flip alone: of many classes, the true one may lead with less
+    than 5 %.
     """
     if config.stop is Stop.BUDGET:
-        return torch.zeros_like(rows, dtype=torch.bool)
+        return torch.zeros_like(state.done)
     if config.stop is Stop.FIRST_FLIP:
-        return state.flipped[rows]
-    targets = state.targets[rows]
-    targeted = targets >= 0
-    sought = torch.where(targeted, targets, state.labels[rows])
-    probability = logits.softmax(-1).gather(-1, sought[:, None, None].expand(*logits.shape[:2], 1))[
-        ..., 0
-    ]
-    reached = torch.where(targeted[:, None], probability > 0.9, probability < 0.05)
-    return (reached & flipped).any(dim=1) & state.flipped[rows]
+        return state.flipped
+    sought, sign = _sought(state)
+    probability = _at(logits.softmax(-1), sought)
+    reached = torch.where(sign < 0, probability > 0.9, probability < 0.05)
+    return (reached & flipped).any(dim=1) & state.flipped
+
+
+def box(pixels: int, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Lower and upper corner, (D,) each, of the genomes of `pixels` edits."""
+    high = torch.tensor([width - 1 + _INSIDE, height - 1 + _INSIDE, 255.0, 255.0, 255.0])
+    return torch.zeros(pixels * GENES, device=device), high.repeat(pixels).to(device)
+
+
+def initial_genomes(keys: Tensor, population: int, pixels: int, height: int, width: int) -> Tensor:
+    """Su et al.'s start, (B, P, D): positions uniform, colours Normal(128, 127) in 0 to 255."""
+    shape = (population, pixels)
+    place = random.uniform(keys, 0, (*shape, 2)) * torch.tensor([width, height], device=keys.device)
+    colour = (128 + 127 * random.normal(keys, 1, (*shape, 3))).clamp(0, 255)
+    return torch.cat([place, colour], dim=-1).flatten(2)
+
+
+def decode(genomes: Tensor) -> tuple[Tensor, Tensor]:
+    """Genomes (..., k * 5) -> positions (..., k, 2) as x, y and colours (..., k, 3), int64."""
+    genes = genomes.view(*genomes.shape[:-1], -1, GENES)
+    return genes[..., :2].floor().long(), genes[..., 2:].round().long()
 
 
 def finish(state: AttackState, rows: Tensor) -> AttackState:

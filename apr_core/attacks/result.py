@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.pixels import apply_edits
+from apr_core.attacks.perturbation import apply_edits
 from apr_core.base import schema as strict
 from apr_core.base.types import InputError, Status
-from apr_core.models.asking import RGB, as_pictures, as_uint8
+from apr_core.models.inputs import RGB, as_pictures, as_uint8
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class AttackResult:
 
 
 @dataclass(frozen=True)
-class Walk:
+class MutationTrace:
     """One candidate's way through one generation, for slow motion.
 
     Attributes:
@@ -239,4 +239,4 @@ class Snapshot:
     best_confidence: float
     flipped: bool
     done: bool
-    walk: Walk | None
+    walk: MutationTrace | None

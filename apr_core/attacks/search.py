@@ -1,7 +1,7 @@
-"""One search under way: what stands between the algorithm and whoever runs it.
+"""The one-pixel attack on a batch of images, a generation at a time, against an oracle.
 
-A runner asks for edits, has them scored in whatever company it likes, and advances the search
-with the logits. `OnePixelAttack` does so for a batch, `service` for many callers at once.
+Whoever runs it asks for perturbations, has them scored in whatever company, and tells the logits:
+`OnePixelAttack` for a batch, the attack service for many callers at once.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from torch import Tensor
 
 from apr_core.attacks import one_pixel
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.edits import Edits
-from apr_core.attacks.memo import Memo
-from apr_core.attacks.one_pixel import AttackState, Candidates, Readings
-from apr_core.attacks.pixels import apply_edits, decode
-from apr_core.attacks.result import Outcome, Snapshot, Walk, to_edits
-from apr_core.attacks.scoring import Scoring
-from apr_core.base.types import InputError, Status, check_class
+from apr_core.attacks.one_pixel import AttackState, Candidates, Predictions, decode
+from apr_core.attacks.oracle import QueryOracle
+from apr_core.attacks.perturbation import Perturbations, apply_edits
+from apr_core.attacks.query_cache import QueryCache
+from apr_core.attacks.result import MutationTrace, Outcome, Snapshot, to_edits
+from apr_core.base.types import InputError, Status
+from apr_core.models.inputs import check_classes
 
 UNTARGETED = -1
 
 
 class Search:
-    """The attack on a batch of images, a generation at a time.
+    """`one_pixel` with what it needs of an oracle: clean predictions, a query cache, verification.
 
     Args:
         config: how to attack.
-        scorer: of the model under attack.
+        oracle: of the model under attack.
         images: uint8 (B, C, H, W).
         labels: (B,) int64.
         targets: (B,) int64 or None; overrides the config's one target.
@@ -40,34 +40,36 @@ class Search:
     def __init__(
         self,
         config: OnePixelConfig,
-        scorer: Scoring,
+        oracle: QueryOracle,
         images: Tensor,
         labels: Tensor,
         targets: Tensor | None = None,
         indices: Tensor | None = None,
     ) -> None:
-        self.config = config
-        self.scorer = scorer
-        device = scorer.device
+        self.config, self.oracle, device = config, oracle, oracle.device
         images, labels = images.to(device), labels.to(device)
         if targets is None:
-            target = UNTARGETED if config.target is None else config.target
-            targets = torch.full_like(labels, target)
-        if indices is None:
-            indices = torch.arange(len(images))
-        self.indices = indices.to(device)
-        clean = scorer.confirm(images)
-        _check_classes(labels, targets.to(device), clean.shape[1])
-        self._before = Readings.of(clean[:, None], labels).first()
-        state = one_pixel.init(config, images, labels, targets.to(device), self.indices)
+            targets = torch.full_like(
+                labels, UNTARGETED if config.target is None else config.target
+            )
+        targets = targets.to(device)
+        self.indices = (torch.arange(len(images)) if indices is None else indices).to(device)
+        clean = oracle.verify_float32(images)
+        check_classes("label", labels, clean.shape[1])
+        check_classes("target", targets[targets != UNTARGETED], clean.shape[1])
+        self.skipped = labels == targets
+        if len(labels) and bool(self.skipped.all()):
+            raise InputError(
+                f"The target {int(labels[0])} is already the image's class; choose another target."
+            )
+        self._before = Predictions.of(clean, labels)
         self.misclassified = self._before.leading != labels
-        self.skipped = labels == targets.to(device)
-        self.state: AttackState = one_pixel.finish(state, self.misclassified | self.skipped)
+        state = one_pixel.init(config, images, labels, targets, self.indices)
+        self.state = one_pixel.finish(state, self.misclassified | self.skipped)
         self._cut = torch.zeros_like(self.misclassified)
         self._candidates: Candidates | None = None
-        self._parents: AttackState = self.state
-        self._said: Readings | None = None
-        self._memo = Memo() if config.pixels == 1 and scorer.repeatable else None
+        self._last: tuple[AttackState, Candidates, Tensor] | None = None
+        self._cache = QueryCache() if config.pixels == 1 and oracle.repeatable else None
 
     @property
     def live(self) -> bool:
@@ -84,27 +86,23 @@ class Search:
         """As many as the budget has."""
         return self.config.generations + 1
 
-    def propose(self) -> Edits:
-        """The edits to score next, but for those that were scored before.
+    def ask(self) -> Perturbations:
+        """What to score next and `tell` the logits of: all that the query cache does not know."""
+        self._candidates = asked = one_pixel.ask(self.config, self.state)
+        images = self.state.images[asked.rows]
+        edits = Perturbations.of_each(images, asked.positions, asked.colours)
+        return self._cache.fresh(edits, asked.rows) if self._cache else edits
 
-        Call `advance` with their logits.
-        """
-        self._candidates = one_pixel.ask(self.config, self.state)
-        rows = self._candidates.rows
-        edits = Edits.of(self.state.images[rows], self._candidates)
-        return self._memo.fresh(edits, rows) if self._memo else edits
-
-    def advance(self, logits: Tensor) -> None:
-        """Take the logits (N, K) of the edits that `propose` gave."""
+    def tell(self, logits: Tensor) -> None:
+        """Take the logits (N, K) of what `ask` gave."""
         candidates = self._candidates
-        assert candidates is not None, "propose first"
-        if self._memo:
-            logits = self._memo.complete(logits)
+        assert candidates is not None, "ask first"
+        if self._cache:
+            logits = self._cache.complete(logits)
         logits = logits.view(len(candidates.rows), -1, logits.shape[1])
-        self._parents = self.state
-        self._said = Readings.of(logits, self.state.labels[candidates.rows])
-        confirm = None if self.scorer.exact else self.scorer.confirm
-        self.state = one_pixel.tell(self.config, self.state, candidates, logits, confirm)
+        verify = None if self.oracle.exact else self.oracle.verify_float32
+        self._last = (self.state, candidates, logits)
+        self.state = one_pixel.tell(self.config, self.state, candidates, logits, verify)
 
     def cancel(self) -> None:
         """End every image's search where it is."""
@@ -113,44 +111,44 @@ class Search:
 
     def outcomes(self) -> tuple[Outcome, ...]:
         """How each image ended, in order; also of a search that was cut short."""
-        state = self.state
+        state, before = self.state, self._before
         genomes, after = state.best()
         positions, colours = decode(genomes)
-        tried, success = state.queries > 0, state.flipped.tolist()
-        rows = (tried & ~state.flipped).nonzero()[:, 0]
-        if len(rows) and not self.scorer.exact:  # a flip was confirmed when it was found
+        tried, success = state.queries > 0, state.flipped
+        rows = (tried & ~success).nonzero()[:, 0]
+        if len(rows) and not self.oracle.exact:  # a flip was verified when it was found
             edited = apply_edits(state.images[rows], positions[rows], colours[rows])
-            logits = self.scorer.confirm(edited)[:, None]
-            after = after.put(Readings.of(logits, state.labels[rows]).first(), rows)
-        after = Readings.where(tried, after, self._before)
+            verified = self.oracle.verify_float32(edited)
+            after = after.put(Predictions.of(verified, state.labels[rows]), rows)
+        after = after.where(tried, before)
         return tuple(
             Outcome(
                 index=int(self.indices[row]),
-                status=self._status(row, success[row]),
+                status=self._status(row),
                 queries=int(state.queries[row]),
                 generations=max(0, int(state.queries[row]) // self.config.population - 1),
                 flip_generation=int(state.flip_generation[row]) if success[row] else None,
                 edits=to_edits(positions[row], colours[row]) if tried[row] else (),
                 label=int(state.labels[row]),
                 target=None if state.targets[row] < 0 else int(state.targets[row]),
-                label_before=int(self._before.leading[row]),
+                label_before=int(before.leading[row]),
                 label_after=int(after.leading[row]),
-                confidence_before=float(self._before.confidence[row]),
+                confidence_before=float(before.confidence[row]),
                 confidence_after=float(after.confidence[row]),
-                true_before=float(self._before.true[row]),
+                true_before=float(before.true[row]),
                 true_after=float(after.true[row]),
             )
             for row in range(len(state.images))
         )
 
-    def _status(self, row: int, success: bool) -> Status:
+    def _status(self, row: int) -> Status:
         if self.skipped[row]:
             return Status.SKIPPED
         if self.misclassified[row]:
             return Status.MISCLASSIFIED
-        if success:
+        if self.state.flipped[row]:
             return Status.FLIPPED
-        ended = bool(self.state.done[row] & ~self._cut[row])
+        ended = self.state.done[row] & ~self._cut[row]
         return Status.SURVIVED if ended else Status.CANCELLED
 
     def result(self) -> Outcome:
@@ -162,7 +160,7 @@ class Search:
         state = self.state
         positions, colours = decode(state.search.genomes[0])
         slot = int(state.best_slots[0])
-        genomes, readings = state.best()
+        genomes, best = state.best()
         positions[slot], colours[slot] = decode(genomes[0])
         return Snapshot(
             generation=state.search.generation - 1,
@@ -170,44 +168,35 @@ class Search:
             positions=positions.to("cpu", torch.int16),
             colours=colours.to("cpu", torch.uint8),
             fitness=state.search.fitness[0].cpu(),
-            true=state.readings.true[0].cpu(),
+            true=state.predictions.true[0].cpu(),
             moved=state.search.moved[0].cpu(),
             best=slot,
-            best_true=float(readings.true[0]),
-            best_label=int(readings.leading[0]),
-            best_confidence=float(readings.confidence[0]),
+            best_true=float(best.true[0]),
+            best_label=int(best.leading[0]),
+            best_confidence=float(best.confidence[0]),
             flipped=bool(state.flipped[0]),
             done=bool(state.done[0]),
-            walk=self._walk(),
+            walk=self._trace(),
         )
 
-    def _walk(self) -> Walk | None:
+    def _trace(self) -> MutationTrace | None:
         """The child that gained most on its parent in the last generation, kept or not."""
-        candidates, said = self._candidates, self._said
-        if candidates is None or said is None or candidates.proposal.donors is None:
+        if self._last is None or self._last[1].proposal.donors is None:
             return None
-        parents = self._parents
-        gain = parents.readings.true[0] - said.true[0]
-        slot = int(gain.argmax())
-        donors = candidates.proposal.donors[0, slot].tolist()
-        weight = candidates.proposal.weight
-        return Walk(
+        parents, candidates, logits = self._last
+        proposal, genomes = candidates.proposal, parents.search.genomes[0]
+        child_true = Predictions.of(logits[0], parents.labels[:1]).true
+        parent_true = parents.predictions.true[0]
+        slot = int((parent_true - child_true).argmax())
+        assert proposal.donors is not None
+        assert proposal.weight is not None
+        return MutationTrace(
             slot=slot,
-            parent=to_edits(*decode(parents.search.genomes[0, slot])),
+            parent=to_edits(*decode(genomes[slot])),
             child=to_edits(candidates.positions[0, slot], candidates.colours[0, slot]),
-            donors=tuple(to_edits(*decode(parents.search.genomes[0, donor])) for donor in donors),
-            weight=float(weight[0]) if weight is not None else self.config.weight,
-            parent_true=float(parents.readings.true[0, slot]),
-            child_true=float(said.true[0, slot]),
+            donors=tuple(to_edits(*decode(genomes[one])) for one in proposal.donors[0, slot]),
+            weight=float(proposal.weight[0]),
+            parent_true=float(parent_true[slot]),
+            child_true=float(child_true[slot]),
             kept=bool(self.state.search.moved[0, slot]),
-        )
-
-
-def _check_classes(labels: Tensor, targets: Tensor, classes: int) -> None:
-    for name, values in (("label", labels), ("target", targets[targets != UNTARGETED])):
-        for value in sorted(set(values.tolist())):
-            check_class(name, value, classes)
-    if len(labels) and bool((labels == targets).all()):
-        raise InputError(
-            f"The target {int(labels[0])} is already the image's class; choose another target."
         )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from apr_core.attacks.edits import Edits
 from apr_core.attacks.enumeration import CORNERS
-from apr_core.attacks.found import Found, margins_of, stretch
-from apr_core.attacks.pixels import apply_edits
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
+from apr_core.attacks.perturbation import Perturbations, apply_edits
+from apr_core.attacks.stage_result import StageResult
 from apr_core.base import random
+from apr_core.models.outputs import logit_margin
 
 QUERIES = 10_000
 """Croce et al.'s budget."""
@@ -27,15 +27,15 @@ _STREAMS = 3
 
 
 def sparse_rs(
-    scorer: Scorer,
+    oracle: ModelOracle,
     images: Tensor,
     labels: Tensor,
     indices: Tensor,
     pixels: int,
     seed: int = 0,
     queries: int = QUERIES,
-    start: Found | None = None,
-) -> Found:
+    start: StageResult | None = None,
+) -> StageResult:
     """Replace some of k pixels by others, at random, and keep what lowers the margin.
 
     Args:
@@ -43,17 +43,15 @@ def sparse_rs(
         labels, indices: (B,); with the seed, an index fixes an image's random numbers.
         pixels: k.
         queries: candidates an image, at most.
-        start: edits of at most k pixels to begin with; by default k at random.
+        start: warm start: edits of at most k pixels to begin with; by default k at random.
     """
     height, width = images.shape[2:]
-    keys = random.keys_for(seed, indices.to(scorer.device))
+    keys = random.keys_for(seed, indices.to(oracle.device))
     pixels = min(pixels, height * width)
     places, colours = _first(keys, pixels, height * width, start, width)
-    count = len(images)
     best_places, best_colours = places.clone(), colours.clone()
-    margin = torch.full((count,), float("inf"), device=scorer.device)
-    flipped = torch.zeros(count, dtype=torch.bool, device=scorer.device)
-    spent = torch.zeros(count, dtype=torch.int64, device=scorer.device)
+    blank = StageResult.blank(len(images), oracle.device)
+    margin, flipped, spent = blank.margin, blank.flipped, blank.queries
     for step in range(queries):
         rows = (~flipped).nonzero()[:, 0]
         if not len(rows):
@@ -63,29 +61,30 @@ def sparse_rs(
                 keys[rows], step, queries, best_places[rows], best_colours[rows], height * width
             )
         xy = _coordinates(places, width)
-        edits = Edits(images[rows], torch.arange(len(rows), device=rows.device), xy, colours)
-        logits = scorer.score_few(edits)
-        found = margins_of(logits, labels[rows])
+        logits = oracle.query_small(
+            Perturbations.of_each(images[rows], xy[:, None], colours[:, None])
+        )
+        found = logit_margin(logits, labels[rows])
         hit = logits.argmax(1) != labels[rows]
-        if not scorer.exact and bool(hit.any()):
+        if not oracle.exact and bool(hit.any()):
             edited = apply_edits(images[rows[hit]], xy[hit], colours[hit])
-            hit[hit.clone()] = scorer.confirm(edited).argmax(1) != labels[rows[hit]]
+            hit[hit.clone()] = oracle.verify_float32(edited).argmax(1) != labels[rows[hit]]
         better = hit | (found <= margin[rows])
         chosen = rows[better]
         best_places[chosen], best_colours[chosen] = places[better], colours[better]
         margin[chosen] = found[better]
         spent[rows] += 1
         flipped[rows] |= hit
-    return Found(_coordinates(best_places, width), best_colours, margin, flipped, spent)
+    return StageResult(_coordinates(best_places, width), best_colours, margin, flipped, spent)
 
 
 def _first(
-    keys: Tensor, pixels: int, area: int, start: Found | None, width: int
+    keys: Tensor, pixels: int, area: int, start: StageResult | None, width: int
 ) -> tuple[Tensor, Tensor]:
     """The k pixels to begin with: places (B, k) and colours (B, k, 3)."""
     if start is not None and start.positions.shape[1]:
-        xy, colours = stretch(start.positions, pixels), stretch(start.colours, pixels)
-        return xy[..., 1] * width + xy[..., 0], colours
+        start = start.padded(pixels)
+        return start.positions[..., 1] * width + start.positions[..., 0], start.colours
     places = random.uniform(keys, _PLACE, (area,)).argsort(dim=1, stable=True)[:, :pixels]
     corners = random.integers(keys, _COLOUR, (pixels,), len(CORNERS))
     return places, CORNERS.to(keys.device)[corners]
@@ -101,9 +100,8 @@ def _replaced(
     count, pixels = places.shape
     changed = max(1, int(_alpha(step / queries) * pixels))
     stream = step * _STREAMS
-    leaving = random.uniform(keys, stream + _LEAVE, (pixels,)).argsort(dim=1, stable=True)[
-        :, :changed
-    ]
+    order = random.uniform(keys, stream + _LEAVE, (pixels,)).argsort(dim=1, stable=True)
+    leaving = order[:, :changed]
     coming = random.integers(keys, stream + _PLACE, (changed,), area)
     rows = torch.arange(count, device=keys.device)[:, None]
     places, colours = places.clone(), colours.clone()

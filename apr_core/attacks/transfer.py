@@ -13,10 +13,10 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit, edit_image
-from apr_core.attacks.scoring import Scorer
 from apr_core.base.types import check_class
-from apr_core.models.asking import RGB, as_uint8
+from apr_core.models.inputs import RGB, as_uint8
 
 
 class Effect(StrEnum):
@@ -49,7 +49,7 @@ class Cell:
 
 
 def transfer_matrix(
-    scorers: Sequence[Scorer],
+    oracles: Sequence[ModelOracle],
     image: Tensor,
     label: int,
     edits: Sequence[tuple[PixelEdit, ...]],
@@ -57,7 +57,7 @@ def transfer_matrix(
     """What each edit does to each model.
 
     Args:
-        scorers: of the M models; the columns.
+        oracles: of the M models; the columns.
         image: (3, H, W), uint8 or float in [0, 1], which is rounded to the uint8 grid.
         label: its true class.
         edits: R of them, the rows; () where an attack found none.
@@ -71,15 +71,15 @@ def transfer_matrix(
     """
     image = as_uint8([image], RGB)[0]
     pictures = torch.stack([image, *(edit_image(image, edit) for edit in edits)])
-    columns = [_column(scorer, pictures, label, edits) for scorer in scorers]
+    columns = [_column(oracle, pictures, label, edits) for oracle in oracles]
     return [[column[row] for column in columns] for row in range(len(edits))]
 
 
 def _column(
-    scorer: Scorer, pictures: Tensor, label: int, edits: Sequence[tuple[PixelEdit, ...]]
+    oracle: ModelOracle, pictures: Tensor, label: int, edits: Sequence[tuple[PixelEdit, ...]]
 ) -> list[Cell]:
     """A model's answers to the edited ones of `pictures` (1 + R, 3, H, W); the first is clean."""
-    answers = scorer.confirm(pictures.to(scorer.device)).softmax(dim=-1).cpu()
+    answers = oracle.verify_float32(pictures.to(oracle.device)).softmax(dim=-1).cpu()
     check_class("label", label, answers.shape[1])
     confidences, leading = answers.max(dim=1)
     right = int(leading[0]) == label

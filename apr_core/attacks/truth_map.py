@@ -8,16 +8,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from apr_core.attacks.confirming import confirm_flips
-from apr_core.attacks.edits import Edits
+from apr_core.attacks.confirmation import confirm_flips
 from apr_core.attacks.enumeration import CORNERS
-from apr_core.attacks.found import margins_of
-from apr_core.attacks.pixels import apply_edits
+from apr_core.attacks.oracle import QueryOracle
+from apr_core.attacks.perturbation import Perturbations, apply_edits
 from apr_core.attacks.result import PixelEdit
-from apr_core.attacks.scoring import Scoring
 from apr_core.base import random
 from apr_core.base.types import InputError, check_class
-from apr_core.models.asking import RGB, as_uint8
+from apr_core.models.inputs import RGB, as_uint8
+from apr_core.models.outputs import logit_margin
 
 PIXELS_A_STEP = 50
 """Pixels whose eight colours are scored together: as many candidates as a generation has."""
@@ -58,11 +57,11 @@ class TruthMap:
         ]
 
 
-class Survey:
-    """A truth map in the making: ask `propose`, have its edits scored, tell `advance`.
+class TruthMapSearch:
+    """A truth map in the making, by `ask` and `tell`.
 
     Args:
-        scorer: of the model.
+        oracle: of the model.
         image: (3, H, W), uint8 or float in [0, 1], which is rounded to the uint8 grid.
         label: its true class.
         certified: pixels that need not be tried, (H, W) bool; by default none.
@@ -75,35 +74,34 @@ class Survey:
 
     def __init__(
         self,
-        scorer: Scoring,
+        oracle: QueryOracle,
         image: Tensor,
         label: int,
         certified: Tensor | None = None,
         seed: int = 0,
     ) -> None:
-        self.scorer = scorer
-        self._image = as_uint8([image], RGB).to(scorer.device)
-        logits = scorer.confirm(self._image)[0]
-        check_class("label", label, len(logits))
-        said = int(logits.argmax())
-        if said != label:
-            raise InputError(
-                f"The model takes this image for class {said} already, not {label}; a map is of an "
-                "image that it gets right."
-            )
+        self.oracle, self._label, self.cancelled = oracle, label, False
+        self._image = as_uint8([image], RGB).to(oracle.device)
+        self._check_label()
         height, width = self._image.shape[2:]
-        self._label, self._width = label, width
-        self._certified = torch.zeros(height, width, dtype=torch.bool)
-        if certified is not None:
-            self._certified = certified.cpu()
+        none = torch.zeros(height, width, dtype=torch.bool)
+        self._certified = none if certified is None else certified.cpu()
         key = random.keys_for(seed, torch.zeros(1, dtype=torch.int64))
         shuffled = random.uniform(key, 0, (height * width,))[0].argsort(stable=True)
         self._todo = shuffled[~self._certified.flatten()[shuffled]]
         self._tried = 0
         self._margins = torch.full((height * width,), float("inf"))
         self._worst = torch.zeros(height * width, dtype=torch.int64)
-        self._broken = torch.zeros(height * width, dtype=torch.bool)
-        self.cancelled = False
+        self._broken = none.flatten().clone()
+
+    def _check_label(self) -> None:
+        logits = self.oracle.verify_float32(self._image)[0]
+        check_class("label", self._label, len(logits))
+        if (said := int(logits.argmax())) != self._label:
+            raise InputError(
+                f"The model takes this image for class {said} already, not {self._label}; a map is "
+                "of an image that it gets right."
+            )
 
     @property
     def steps(self) -> int:
@@ -120,18 +118,18 @@ class Survey:
         """Whether any pixel is still to be tried."""
         return self._tried < len(self._todo) and not self.cancelled
 
-    def propose(self) -> Edits:
+    def ask(self) -> Perturbations:
         """The eight colours at each of the next pixels."""
-        pixels = self._next().to(self.scorer.device).repeat_interleave(len(CORNERS))
-        positions = torch.stack([pixels % self._width, pixels // self._width], dim=1)[:, None]
-        colours = CORNERS.to(pixels.device).repeat(len(pixels) // len(CORNERS), 1)[:, None]
-        return Edits(self._image, torch.zeros_like(pixels), positions, colours)
+        pixels, count = self._next().to(self.oracle.device), len(CORNERS)
+        colours = CORNERS.to(pixels.device).repeat(len(pixels), 1)[None, :, None]
+        positions = self._positions(pixels.repeat_interleave(count))[None]
+        return Perturbations.of_each(self._image, positions, colours)
 
-    def advance(self, logits: Tensor) -> None:
-        """Take the logits (N, K) of what was proposed."""
+    def tell(self, logits: Tensor) -> None:
+        """Take the logits (N, K) of what `ask` gave."""
         pixels = self._next()
-        truth = torch.full((len(logits),), self._label, device=logits.device)
-        margins = margins_of(logits, truth).view(len(pixels), len(CORNERS))
+        label = torch.tensor(self._label, device=logits.device)
+        margins = logit_margin(logits, label).view(len(pixels), len(CORNERS))
         upheld = confirm_flips(margins <= 0, margins, partial(self._upheld, pixels)).cpu()
         margins, broken = margins.cpu(), upheld.any(1)
         among = margins.where(upheld | ~broken[:, None], float("inf"))
@@ -142,13 +140,17 @@ class Survey:
     def _next(self) -> Tensor:
         return self._todo[self._tried : self._tried + PIXELS_A_STEP]
 
+    def _positions(self, pixels: Tensor) -> Tensor:
+        """Flat places (n,) -> (n, 1, 2) as x, y."""
+        width = self._image.shape[3]
+        return torch.stack([pixels % width, pixels // width], dim=1)[:, None]
+
     def _upheld(self, pixels: Tensor, row: Tensor, corner: Tensor) -> Tensor:
         """Whether corner colours (n,), each at the pixel in that row, flip the model itself."""
-        places = pixels.to(row.device)[row]
-        positions = torch.stack([places % self._width, places // self._width], dim=1)[:, None]
+        positions = self._positions(pixels.to(row.device)[row])
         colours = CORNERS.to(row.device)[corner][:, None]
-        images = self._image.expand(len(places), -1, -1, -1)
-        logits = self.scorer.confirm(apply_edits(images, positions, colours))
+        images = self._image.expand(len(row), -1, -1, -1)
+        logits = self.oracle.verify_float32(apply_edits(images, positions, colours))
         return logits.argmax(1) != self._label
 
     def cancel(self) -> None:

@@ -14,8 +14,8 @@ from enum import StrEnum
 
 from torch import Tensor
 
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit, edit_image
-from apr_core.attacks.scoring import Scorer
 from apr_core.base.types import InputError, check_class
 from apr_core.data.cifar10 import CLASSES
 
@@ -161,7 +161,7 @@ class Game:
         return tried.answer.probabilities[self.label]
 
 
-def begin(model: str, scorer: Scorer, image: Tensor, label: int, pixels: int = 1) -> Game:
+def begin(model: str, scorer: ModelOracle, image: Tensor, label: int, pixels: int = 1) -> Game:
     """A new game.
 
     Args:
@@ -186,13 +186,13 @@ def begin(model: str, scorer: Scorer, image: Tensor, label: int, pixels: int = 1
     return Game(model, image, label, pixels, clean)
 
 
-def look(scorer: Scorer, image: Tensor) -> Answer:
+def look(scorer: ModelOracle, image: Tensor) -> Answer:
     """What the model itself says, in float32, of an image uint8 (3, H, W)."""
-    logits = scorer.confirm(image[None].to(scorer.device))[0]
+    logits = scorer.verify_float32(image[None].to(scorer.device))[0]
     return Answer(int(logits.argmax()), tuple(logits.softmax(-1).tolist()))
 
 
-def try_edit(game: Game, edit: PixelEdit, scorer: Scorer) -> Game:
+def try_edit(game: Game, edit: PixelEdit, scorer: ModelOracle) -> Game:
     """Spend a query on one more edit.
 
     An edit of a pixel that is edited already takes its place. Where all the pixels that may be

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.base.types import InputError
-from apr_core.models.answering import ask
+from apr_core.models.outputs import query_model
 
 
 def check_company(model: nn.Module, image: Tensor, logits: Tensor, forgiven: float) -> None:
@@ -28,7 +28,7 @@ def check_company(model: nn.Module, image: Tensor, logits: Tensor, forgiven: flo
     ends = torch.cat([torch.zeros_like(image), torch.ones_like(image)])
     for company in (image[:0], ends):
         asked = torch.cat([image, company])
-        again = ask(model, asked)[0].float()
+        again = query_model(model, asked)[0].float()
         moved = float((again - logits.float()).abs().max())
         if moved > forgiven:
             raise InputError(

@@ -26,7 +26,7 @@ AROUND = [
 
 
 @dataclass(frozen=True)
-class Filling:
+class KrigingInpainter:
     """How to fill in the G = spacing^2 groups of a lattice over images of one size.
 
     Attributes:
@@ -91,7 +91,7 @@ def group_of(height: int, width: int, spacing: int) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def filling_of(height: int, width: int, spacing: int, device: torch.device) -> Filling:
+def filling_of(height: int, width: int, spacing: int, device: torch.device) -> KrigingInpainter:
     """How to fill in images of one size, worked out once.
 
     Raises:
@@ -113,7 +113,7 @@ def filling_of(height: int, width: int, spacing: int, device: torch.device) -> F
     offsets = torch.arange(spacing**2)
     weights = torch.stack([_weights(seen & ~_masked(int(one), spacing)) for one in offsets])
     tensors = (lattice, places, sources, kinds.view_as(places), weights)
-    return Filling(*(tensor.to(device) for tensor in tensors))
+    return KrigingInpainter(*(tensor.to(device) for tensor in tensors))
 
 
 def _places(lattice: Tensor, spacing: int) -> Tensor:

@@ -25,9 +25,9 @@ Of one group alone: if the one-mask prediction of g, and every two-mask predicti
 y, then no edit of a pixel in g turns the prediction from y: the proof asks for nothing more.
 
 The theorem is of a function. Computed in floating point, a prediction may depend on its company in
-the batch in the last digits of its logits; a certificate therefore asks for a lead of `LEAD`, and
-of `ULPS` of the largest logit where that is more, and refuses a model that takes more than half of
-that lead away (`certifiable`).
+the batch in the last digits of its logits; a certificate therefore asks for a margin of
+`CERTIFIED_MARGIN`, and of `ULPS` of the largest logit where that is more, and refuses a model that
+takes more than half of that margin away (`certifiable`).
 """
 
 from __future__ import annotations
@@ -44,15 +44,14 @@ from apr_core.base.types import InputError
 from apr_core.certification.certifiable import check_company
 from apr_core.certification.inpainting import group_of, mask_groups
 from apr_core.models import Classifier
-from apr_core.models.answering import ask
-from apr_core.models.asking import as_floats, as_labels, check_classes
-from apr_core.models.checking import check_mode, check_not_probabilities
 from apr_core.models.inference import Model, as_module, in_training, prepare
+from apr_core.models.inputs import as_floats, as_labels, check_classes
+from apr_core.models.outputs import check_mode, check_not_probabilities, logit_margin, query_model
 from apr_core.models.switches import FULL_PRECISION
 
 SPACING = 4
 SPACINGS = (2, 16)
-LEAD = 1e-3
+CERTIFIED_MARGIN = 1e-3
 """By how much the first logit of a certified prediction leads the second, at least."""
 ULPS = 16
 """The same, in units of the last place of the largest logit; it is more from some 520 up."""
@@ -94,7 +93,7 @@ class LatticeMasking(nn.Module):
         answers = self.decide(images, first.argmax(2))
         logits = first.mean(1)
         top = logits.max(1).values
-        above = torch.maximum(top + LEAD, top.nextafter(torch.full_like(top, math.inf)))
+        above = torch.maximum(top + CERTIFIED_MARGIN, top.nextafter(torch.full_like(top, math.inf)))
         raised = torch.where(logits.argmax(1) == answers, top, above)
         return logits.scatter(1, answers[:, None], raised[:, None])
 
@@ -114,7 +113,7 @@ class LatticeMasking(nn.Module):
         chunk = CHUNK.get(images.device.type, 100)
         with FULL_PRECISION.held():
             logits = [
-                ask(self.model, mask_groups(images[rows], groups, self.spacing))
+                query_model(self.model, mask_groups(images[rows], groups, self.spacing))
                 for rows, groups in zip(
                     torch.split(owner, chunk), torch.split(chosen, chunk), strict=True
                 )
@@ -300,13 +299,10 @@ def _agreeing(logits: Tensor, label: int) -> int:
 
 def are_sure(logits: Tensor, labels: Tensor) -> Tensor:
     """Which predictions (B, S, K) are the labels (B,), beyond what rounding could undo, (B, S)."""
-    truth = labels[:, None, None].expand(-1, logits.shape[1], 1)
-    others = logits.scatter(2, truth, -math.inf).amax(2)
-    lead = logits.gather(2, truth)[..., 0] - others
-    return lead >= least_lead(logits)
+    return logit_margin(logits, labels[:, None]) >= least_lead(logits)
 
 
 def least_lead(logits: Tensor) -> Tensor:
     """By how much the first of logits (..., K) must lead, for rounding not to undo it, (...)."""
     least = ULPS * torch.finfo(logits.dtype).eps * logits.abs().amax(-1)
-    return least.clamp(min=LEAD)
+    return least.clamp(min=CERTIFIED_MARGIN)

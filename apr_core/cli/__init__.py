@@ -21,7 +21,7 @@ from apr_core.cli import (
     train,
 )
 from apr_core.cli.common import Subparsers
-from apr_core.models.answering import reason_of
+from apr_core.models.outputs import reason_of
 from apr_core.zoo.external import is_external
 
 COMMANDS = (

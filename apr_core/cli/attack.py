@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import AttackResult, Outcome
-from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.search import Search
 from apr_core.base.types import Fitness, InputError, NotAttacked, Status, Stop, Strategy
 from apr_core.cli.common import (
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     check_out(args.out)
     target = chosen_target(args)
     attack = OnePixelAttack(target.model, config, name=args.model)
-    image, label, index = _image(args, attack.scorer)
+    image, label, index = _image(args, attack.oracle)
     _check_target(label, config.target)
     with (
         tqdm(total=config.max_queries, unit="query", disable=args.json) as bar,
@@ -149,7 +149,7 @@ def _config(args: argparse.Namespace) -> OnePixelConfig:
     )
 
 
-def _image(args: argparse.Namespace, scorer: Scorer) -> tuple[Tensor, int, int]:
+def _image(args: argparse.Namespace, scorer: ModelOracle) -> tuple[Tensor, int, int]:
     """The image, its true class, and the index that fixes its random numbers."""
     label = None if args.label is None else class_number(args.label)
     if args.index is not None:
@@ -161,7 +161,7 @@ def _image(args: argparse.Namespace, scorer: Scorer) -> tuple[Tensor, int, int]:
     for warning in picture.warnings:
         print(warning, file=sys.stderr)
     if label is None:
-        label = int(scorer.confirm(picture.image[None]).argmax())
+        label = int(scorer.verify_float32(picture.image[None]).argmax())
     return picture.image, label, OWN_PICTURE
 
 

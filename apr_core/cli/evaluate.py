@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from apr_core.attacks.scoring import Scorer, as_input
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.stages import STAGES
 from apr_core.base.hardware import default_device
 from apr_core.base.types import InputError
@@ -33,6 +33,7 @@ from apr_core.data.sample import load_sample
 from apr_core.evaluation.journal import Deal, Entries
 from apr_core.evaluation.protocol import Attempt, EvalProgress, evaluate, setting_for
 from apr_core.evaluation.record import Level, Record, Setting, save_record
+from apr_core.models.inputs import as_input
 from apr_core.models.precision import SAMPLE, forward_over_float32
 from apr_core.serving.ray.tasks import describe_cluster, spread
 from apr_core.training.workers import join_workers, worker_device
@@ -180,7 +181,7 @@ def _look(model: str, randomised: bool, attempt: Attempt, places: Tensor) -> tup
 
 
 @lru_cache(maxsize=1)
-def _scorer(model: str, randomised: bool, setting: Setting) -> Scorer:
+def _scorer(model: str, randomised: bool, setting: Setting) -> ModelOracle:
     target, _ = load_target(model, default_device(), randomised)
     return Attempt(setting, {}).scorer(target.model)
 

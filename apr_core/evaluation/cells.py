@@ -243,7 +243,7 @@ def find_record(
         for record in records
         if is_of(record, card)
         and record.setting.lattice == lattice
-        and record.setting.few
+        and record.setting.sparse
         and record.level(pixels) is not None
         and attack in ("", record.setting.attack)
     ]

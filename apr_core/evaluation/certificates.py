@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from apr_core.attacks.scoring import as_input
 from apr_core.base import schema as strict
 from apr_core.base.files import write_whole
 from apr_core.base.provenance import Provenance, provenance
@@ -31,6 +30,7 @@ from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.protocol import EvalProgress
 from apr_core.evaluation.record import check_rate, file_name, load_all, results_folder
 from apr_core.models.inference import device_of
+from apr_core.models.inputs import as_input
 from apr_core.zoo.target import TargetModel
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import edit_image
-from apr_core.attacks.scoring import Scorer
 from apr_core.data.sample import load_test_image
 from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.record import Record
@@ -23,7 +23,7 @@ def rates_by_class(record: Record, pixels: int, classes: int = 10) -> list[Rate]
     return [rate_of(*counts) for counts in zip(fallen, attacked, strict=True)]
 
 
-def flip_matrix(record: Record, scorer: Scorer, pixels: int, classes: int = 10) -> Tensor:
+def flip_matrix(record: Record, scorer: ModelOracle, pixels: int, classes: int = 10) -> Tensor:
     """How many images of each class fell to each other class, (K, K) int64.
 
     The record holds the edits, and the model says again what it makes of them. What was flipped
@@ -45,7 +45,7 @@ def flip_matrix(record: Record, scorer: Scorer, pixels: int, classes: int = 10) 
     edited = [
         edit_image(image, edits) for (image, _), (_, edits) in zip(known, fallen, strict=True)
     ]
-    said = scorer.confirm(torch.stack(edited).to(scorer.device)).argmax(1).tolist()
+    said = scorer.verify_float32(torch.stack(edited).to(scorer.device)).argmax(1).tolist()
     for (_, label), after in zip(known, said, strict=True):
         if after != label:
             matrix[label, after] += 1

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from apr_core.attacks.ladder import Rung, Verdict
+from apr_core.attacks.ladder import SparsityLevelResult, Verdict
 from apr_core.attacks.stages import STAGES
 from apr_core.evaluation.images import choose_indices
 from apr_core.evaluation.record import Record, Setting, load_records
 
-Known = dict[str, dict[tuple[int, int], Rung]]
+Known = dict[str, dict[tuple[int, int], SparsityLevelResult]]
 """By stage, and by image and pixels."""
 
 
@@ -28,7 +28,7 @@ def known_to(setting: Setting) -> tuple[Known, list[str]]:
     usable = len(setting.stages) > 1 and setting.sha256
     for record in load_records()[0] if usable else []:
         name = record.setting.attack
-        if name not in setting.stages or not STAGES.get(name).afresh:
+        if name not in setting.stages or not STAGES.get(name).cold_start:
             continue
         same = replace(setting, attack=name, stages=(name,), leave=record.setting.leave)
         same = replace(same, pixels=record.setting.pixels)
@@ -38,7 +38,7 @@ def known_to(setting: Setting) -> tuple[Known, list[str]]:
     return known, sources
 
 
-def _searches_of(record: Record) -> dict[tuple[int, int], Rung]:
+def _searches_of(record: Record) -> dict[tuple[int, int], SparsityLevelResult]:
     """A record's rungs by image and pixels, each with the queries of its own search alone.
 
     An image that has left has been searched no more, and its later rungs tell nothing.

@@ -15,7 +15,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from apr_core.attacks.ladder import LADDER, LadderConfig, Verdict, climb
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.stages import STAGES
 from apr_core.base import schema as strict
 from apr_core.base.provenance import provenance
@@ -55,20 +55,20 @@ class Attempt:
     setting: Setting
     known: Known
 
-    def scorer(self, model: nn.Module) -> Scorer:
+    def scorer(self, model: nn.Module) -> ModelOracle:
         """The model as it is attacked."""
         setting = self.setting
         masked = behind_lattice(model, setting.lattice) if setting.lattice else model
         own = isinstance(model, Classifier)  # behind a lattice, a check of it would take long
-        return Scorer(
+        return ModelOracle(
             masked,
-            draws=setting.draws,
+            eot_samples=setting.draws,
             half=setting.half,
             compiled=setting.compiled,
             checked=own,
         )
 
-    def __call__(self, scorer: Scorer, places: Tensor) -> Entries:
+    def __call__(self, scorer: ModelOracle, places: Tensor) -> Entries:
         """What became of the images at some places (n,) of the fixed order, by their indices."""
         setting = self.setting
         images, labels, indices = (part[places] for part in choose_images(setting.images))
@@ -88,7 +88,7 @@ def setting_for(
     pixels: tuple[int, ...] = (1,),
     images: int = 200,
     seed: int = 0,
-    leave: bool = True,
+    stop_on_success: bool = True,
     draws: int = 1,
     half: bool = False,
     lattice: int = 0,
@@ -102,7 +102,7 @@ def setting_for(
     if lattice:
         LatticeMasking(target.model, lattice)
     stages = LADDER if attack == "ladder" else (attack,)
-    LadderConfig(stages, pixels, seed, leave)
+    LadderConfig(stages, pixels, seed, stop_on_success)
     if not 1 <= draws <= 1000:
         raise InputError(f"draws is {draws}, but must lie between 1 and 1000.")
     indices = choose_indices(images)
@@ -115,7 +115,7 @@ def setting_for(
         images=images,
         indices_sha256=indices_sha256(indices),
         seed=seed,
-        leave=leave,
+        leave=stop_on_success,
         draws=draws,
         half=half,
         lattice=lattice,
@@ -215,7 +215,7 @@ def _record(
     target: TargetModel,
     attempt: Attempt,
     verdicts: tuple[Verdict, ...],
-    scorer: Scorer,
+    scorer: ModelOracle,
     seconds: float,
     notes: list[str],
 ) -> Record:

@@ -99,13 +99,13 @@ class Setting:
         return f"{model}-{self.attack}-k{pixels}-n{self.images}-seed{self.seed}{tail}"
 
     @property
-    def few(self) -> bool:
+    def sparse(self) -> bool:
         """Whether k pixels are changed; some attacks change all of them a little."""
-        return all(name not in STAGES or STAGES.get(name).few for name in self.stages)
+        return all(name not in STAGES or STAGES.get(name).sparse for name in self.stages)
 
     def reach(self, pixels: int) -> str:
         """What is changed of a picture, in words, where `pixels` is k."""
-        if not self.few:
+        if not self.sparse:
             return f"every pixel by {255 * EPSILON:.0f}/255"
         return "1 pixel" if pixels == 1 else f"{pixels} pixels"
 

@@ -38,7 +38,7 @@ def try_certificates(card: Card, records: Records) -> list[Trial]:
         for record in records.evaluations
         if is_of(record, card)
         and record.setting.lattice
-        and record.setting.few
+        and record.setting.sparse
         and record.level(1) is not None
     ]
     trials = []

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks.scoring import default_chunk
+from apr_core.attacks.oracle import default_chunk
 from apr_core.base.types import InputError
-from apr_core.models.answering import ask, reason_of
-from apr_core.models.asking import RGB, as_floats
 from apr_core.models.clamp_front import NeighbourhoodFront
 from apr_core.models.inference import Function, Model, as_module, device_of, set_evaluating
+from apr_core.models.inputs import RGB, as_floats
+from apr_core.models.outputs import query_model, reason_of
 from apr_core.models.pixel_attention import PixelAttention
 
 ATTENTION = "attention"
@@ -53,7 +53,7 @@ def attention_of(model: nn.Module, images: object) -> Tensor:
     device = device_of(watched)
     with torch.inference_mode(False), torch.no_grad(), watching_attention(watched) as seen:
         for part in torch.split(pictures, default_chunk(device)):
-            ask(watched, part.to(device).float())
+            query_model(watched, part.to(device).float())
     return torch.cat(seen)[:, 0].float().cpu()
 
 

@@ -29,16 +29,16 @@ from apr_core.base.types import InputError
 from apr_core.explain.attention import own_copy
 from apr_core.explain.methods import METHODS, Figure, Method
 from apr_core.explain.task import AttributionConfig, Task, rows_for
-from apr_core.models.answering import (
+from apr_core.models.inference import Model, device_of
+from apr_core.models.inputs import RGB, as_floats, as_labels, check_classes
+from apr_core.models.outputs import (
     Logits,
     blaming_model,
+    check_briefly,
     check_logits,
     out_of_memory,
     reason_of,
 )
-from apr_core.models.asking import RGB, as_floats, as_labels, check_classes
-from apr_core.models.checking import check_briefly
-from apr_core.models.inference import Model, device_of
 
 REMEDIES = {
     "deeplift": "give every activation a module of its own that is used once in a pass, or choose "

@@ -11,14 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from apr_core.attacks.scoring import default_chunk
+from apr_core.attacks.oracle import default_chunk
 from apr_core.base import random
 from apr_core.base.types import InputError
 from apr_core.explain.attention import own_copy
-from apr_core.models.answering import ask
-from apr_core.models.asking import RGB, as_floats, as_labels, check_classes
-from apr_core.models.checking import check_briefly
 from apr_core.models.inference import Model, device_of
+from apr_core.models.inputs import RGB, as_floats, as_labels, check_classes
+from apr_core.models.outputs import check_briefly, query_model
 
 STEPS = 32
 """In which a curve goes from its beginning to its end, unless more are asked for."""
@@ -115,7 +114,10 @@ def _curve(
     with torch.inference_mode(False), torch.no_grad():
         check_briefly(own, torch.cat([after[:1], before[:1]]))
         logits = torch.cat(
-            [ask(own, draw(part)).float() for part in torch.split(numbers, default_chunk(device))]
+            [
+                query_model(own, draw(part)).float()
+                for part in torch.split(numbers, default_chunk(device))
+            ]
         ).cpu()
     check_classes("target", classes, logits.shape[1])
     probabilities = logits.softmax(1).view(count, steps + 1, -1)

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from apr_core.attacks.edits import Edits
-from apr_core.attacks.scoring import Scoring
+from apr_core.attacks.oracle import QueryOracle
+from apr_core.attacks.perturbation import Perturbations
 from apr_core.base.types import InputError
-from apr_core.models.answering import ModelError, out_of_memory
+from apr_core.models.outputs import ModelError, out_of_memory
 from apr_core.serving.requests import View, Work
 
 TROUBLE = (Exception, SystemExit)
@@ -38,7 +38,7 @@ class Run:
 Fail = Callable[[Run, BaseException], None]
 
 
-def advance(scorer: Scoring, runs: list[Run], fail: Fail) -> None:
+def advance(scorer: QueryOracle, runs: list[Run], fail: Fail) -> None:
     """Score the runs' candidates together, and let each take its part.
 
     Should scoring them together fail, each is scored alone, to find out whose fault it is.
@@ -50,7 +50,7 @@ def advance(scorer: Scoring, runs: list[Run], fail: Fail) -> None:
     if not parts:
         return
     try:
-        merged = scorer.score(Edits.merge([edits for _, _, edits in parts]))
+        merged = scorer.query(Perturbations.merge([edits for _, _, edits in parts]))
         logits = list(torch.split(merged, [len(edits) for _, _, edits in parts]))
     except TROUBLE as error:
         if len(parts) == 1:
@@ -61,7 +61,7 @@ def advance(scorer: Scoring, runs: list[Run], fail: Fail) -> None:
         return
     for (run, work, _), part in zip(parts, logits, strict=True):
         try:
-            work.advance(part)
+            work.tell(part)
         except TROUBLE as error:
             fail(run, error)
 
@@ -77,11 +77,11 @@ def apology(error: BaseException) -> tuple[str, bool]:
     return f"The attack broke off ({kind}); start it again, or choose another model.", False
 
 
-def _proposed(runs: list[Run], fail: Fail) -> Iterator[tuple[Run, Edits]]:
+def _proposed(runs: list[Run], fail: Fail) -> Iterator[tuple[Run, Perturbations]]:
     """Each run with its candidates, but for those that come to grief over them."""
     for run in runs:
         try:
             if run.work is not None:
-                yield run, run.work.propose()
+                yield run, run.work.ask()
         except TROUBLE as error:
             fail(run, error)

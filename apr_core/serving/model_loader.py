@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.certification.lattice_masking import behind_lattice
 from apr_core.serving.requests import BEHIND_LATTICE
 from apr_core.zoo.checkpoints import load_model
 
 
-def load_scorer(name: str, device: str | torch.device = "cpu") -> Scorer:
+def load_scorer(name: str, device: str | torch.device = "cpu") -> ModelOracle:
     """The model of a name, which may end with `BEHIND_LATTICE`.
 
     Raises:
@@ -18,4 +18,4 @@ def load_scorer(name: str, device: str | torch.device = "cpu") -> Scorer:
     """
     bare = name.removesuffix(BEHIND_LATTICE)
     model = load_model(bare, device)
-    return Scorer(model if bare == name else behind_lattice(model), checked=True)
+    return ModelOracle(model if bare == name else behind_lattice(model), checked=True)

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.edits import Edits
+from apr_core.attacks.oracle import QueryOracle
+from apr_core.attacks.perturbation import Perturbations
 from apr_core.attacks.result import Outcome, Snapshot
-from apr_core.attacks.scoring import Scoring
 from apr_core.attacks.search import Search
-from apr_core.attacks.truth_map import BYTES_A_PIXEL, PIXELS_A_STEP, Survey, TruthMap
+from apr_core.attacks.truth_map import BYTES_A_PIXEL, PIXELS_A_STEP, TruthMap, TruthMapSearch
 from apr_core.base.types import InputError
 
 SERVED: dict[str, tuple[int, int]] = {"population": (4, 2000), "generations": (0, 1000)}
@@ -38,7 +38,7 @@ class Phase(StrEnum):
 
 
 class Work(Protocol):
-    """What the service does for a request, a step at a time; `Search` and `Survey` are such."""
+    """Work for a request, a step at a time; as `Search` and `TruthMapSearch` do."""
 
     @property
     def live(self) -> bool: ...
@@ -49,9 +49,9 @@ class Work(Protocol):
     @property
     def steps(self) -> int: ...
 
-    def propose(self) -> Edits: ...
+    def ask(self) -> Perturbations: ...
 
-    def advance(self, logits: Tensor) -> None: ...
+    def tell(self, logits: Tensor) -> None: ...
 
     def cancel(self) -> None: ...
 
@@ -79,7 +79,7 @@ class Request(Protocol):
     def step_bytes(self) -> int:
         """What a step's snapshot takes in memory, about."""
 
-    def begin(self, scorer: Scoring) -> Work:
+    def begin(self, scorer: QueryOracle) -> Work:
         """Start on it.
 
         Raises:
@@ -118,7 +118,7 @@ class AttackRequest:
     def step_bytes(self) -> int:
         return history_bytes(self.config) // self.steps
 
-    def begin(self, scorer: Scoring) -> Search:
+    def begin(self, scorer: QueryOracle) -> Search:
         """See `Request`."""
         check_size(self.config)
         labels, indices = torch.tensor([self.label]), torch.tensor([self.index])
@@ -161,12 +161,14 @@ class MapRequest:
     def step_bytes(self) -> int:
         return self.image[0].numel() * BYTES_A_PIXEL
 
-    def begin(self, scorer: Scoring) -> Survey:
+    def begin(self, scorer: QueryOracle) -> TruthMapSearch:
         """See `Request`. What the model proves harmless is not tried."""
         device = scorer.device
         labels = torch.tensor([self.label], device=device)
         certified = scorer.certified_pixels(self.image[None].to(device), labels)
-        return Survey(scorer, self.image, self.label, None if certified is None else certified[0])
+        return TruthMapSearch(
+            scorer, self.image, self.label, None if certified is None else certified[0]
+        )
 
 
 def _digest(settings: list[Any], image: Tensor) -> str:

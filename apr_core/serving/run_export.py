@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, Walk, to_edits
+from apr_core.attacks.result import MutationTrace, Outcome, PixelEdit, Snapshot, to_edits
 from apr_core.base import schema as strict
 from apr_core.base.types import InputError
 from apr_core.base.version import versions
@@ -142,7 +142,7 @@ def frame(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _walk(walk: Walk) -> dict[str, Any]:
+def _walk(walk: MutationTrace) -> dict[str, Any]:
     return {
         "slot": walk.slot,
         "parent": {**_pixels(walk.parent), "p": round(walk.parent_true, 4)},

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from apr_core.attacks.scoring import Scoring
+from apr_core.attacks.oracle import QueryOracle
 from apr_core.base.hardware import give_way
 from apr_core.base.tickets import Ticket, give_up_claim, note_look, past_claims
 from apr_core.base.types import InputError
@@ -51,7 +51,7 @@ class AttackService:
 
     def __init__(
         self,
-        load: Callable[[str], Scoring] | None = None,
+        load: Callable[[str], QueryOracle] | None = None,
         max_live: int = MAX_LIVE,
         max_queued: int = MAX_QUEUED,
         idle_seconds: float = IDLE_SECONDS,
@@ -62,7 +62,7 @@ class AttackService:
         self._idle_seconds = idle_seconds
         self._archive = archive
         self._pace = Pace(max_live)
-        self._scorers: dict[str, Scoring] = {}
+        self._scorers: dict[str, QueryOracle] = {}
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._changed = threading.Condition()
         self._closed = False
@@ -243,7 +243,7 @@ class AttackService:
             return
         run.view = replace(run.view, phase=Phase.RUNNING, queue_place=0, wait=None)
 
-    def _scorer(self, name: str) -> Scoring:
+    def _scorer(self, name: str) -> QueryOracle:
         if name not in self._scorers:
             if self._archive:
                 self._archive.note_model(name)

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.scoring import as_input
 from apr_core.data.sample import load_sample
 from apr_core.models.inference import device_of
+from apr_core.models.inputs import as_input
 from apr_core.models.switches import FULL_PRECISION
 
 PROBED = 16

@@ -9,7 +9,6 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from apr_core.attacks.scoring import as_input
 from apr_core.attacks.truth_map import TruthMap
 from apr_core.data.cifar10 import CLASSES
 from apr_core.evaluation.attribution.agreement import NOISE, AgreementRecord, find_agreement
@@ -21,6 +20,7 @@ from apr_core.explain.agreement import (
     vulnerability_correlation,
 )
 from apr_core.explain.curves import deletion_curve, insertion_curve
+from apr_core.models.inputs import as_input
 from apr_core.serving.requests import MapRequest
 from apr_ui.attention.agreement_words import (
     NAMES,

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.result import PixelEdit, edit_image
-from apr_core.attacks.scoring import as_input
 from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CLASSES
 from apr_core.explain import attention as gates
 from apr_core.explain.agreement import standing
 from apr_core.explain.attributions import attribute
 from apr_core.explain.methods import METHODS, Figure
+from apr_core.models.inputs import as_input
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.heat import heat, heat_picture
 from apr_ui.lasting import lasting

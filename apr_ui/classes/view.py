@@ -12,7 +12,6 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from apr_core.attacks.scoring import as_input
 from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.images import to_png
 from apr_core.data.sample import load_sample
@@ -22,6 +21,7 @@ from apr_core.evaluation.classes import flip_matrix, rates_by_class
 from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.record import Record
 from apr_core.explain.attention import gate_of
+from apr_core.models.inputs import as_input
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.attention.map_charts import flips
 from apr_ui.fresh import fresh_markdown

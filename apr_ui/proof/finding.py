@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apr_core.attacks.scoring import as_input
 from apr_core.certification.inpainting import mask_groups
 from apr_core.certification.lattice_masking import (
     Certificate,
@@ -18,6 +17,7 @@ from apr_core.certification.lattice_masking import (
     behind_lattice,
     weigh,
 )
+from apr_core.models.inputs import as_input
 from apr_ui.looking import alone
 from apr_ui.resources import scorer
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.base.types import InputError
 from apr_core.serving.archive.store import INTERRUPTED, Archive, runs_folder
 from apr_core.serving.requests import AttackRequest, Phase
@@ -117,7 +117,7 @@ def out_of_memory() -> Borne:
     with serving(Narrow(5)) as service:
         view = end_of(service, service.submit(request(0)).run_id)
         scorer = service._scorers[MODEL]
-    assert isinstance(scorer, Scorer)
+    assert isinstance(scorer, ModelOracle)
     with serving(load_model(MODEL)) as service:
         wanted = end_of(service, service.submit(request(0)).run_id)
     assert view.outcome is not None

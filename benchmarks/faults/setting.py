@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.base.types import Stop
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import load_test_image
@@ -103,7 +103,7 @@ def serving(model: nn.Module | None = None, **settings: object) -> Iterator[Atta
     load = (
         None
         if model is None
-        else lambda name: Scorer(model if name == MODEL else other, checked=True)
+        else lambda name: ModelOracle(model if name == MODEL else other, checked=True)
     )
     service = AttackService(load, **settings)  # type: ignore[arg-type]
     try:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.enumeration import corner_sweep
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.base.hardware import describe_hardware
 from apr_core.base.types import InputError, Stop
 from apr_core.base.version import find_commit, versions
@@ -138,7 +138,7 @@ def surest_rows(model: nn.Module, count: int) -> Tensor:
         InputError: it gets too few right.
     """
     sample = load_sample()
-    logits = Scorer(model).confirm(sample.images.to(device_of(model))).cpu()
+    logits = ModelOracle(model).verify_float32(sample.images.to(device_of(model))).cpu()
     true = sample.labels[:, None]
     margins = logits.gather(1, true) - logits.scatter(1, true, float("-inf")).amax(1, keepdim=True)
     surest, rows = margins[:, 0].topk(count)
@@ -167,12 +167,12 @@ def attack_work(case: Case) -> Work:
 
 def sweep_work(case: Case) -> Work:
     """Every pixel of one image in every corner colour, each one looked at."""
-    scorer, images = Scorer(case.model), case.images[:1].to(device_of(case.model))
+    scorer, images = ModelOracle(case.model), case.images[:1].to(device_of(case.model))
     labels = case.labels[:1].to(scorer.device)
 
     def work() -> Timed:
         began = time.perf_counter()
-        found = corner_sweep(scorer, images, labels, leave=False)
+        found = corner_sweep(scorer, images, labels, stop_on_success=False)
         synchronise(scorer.device)
         assert found.margins is not None
         return found.margins.numel(), time.perf_counter() - began
@@ -184,7 +184,7 @@ def forward_works(case: Case) -> dict[object, Work]:
     """Every bare forward to try, by its `Forward`; a user's model is attacked as it is: plain."""
     device = device_of(case.model)
     modules = {"plain": case.model}
-    if not Scorer(case.model).exact:
+    if not ModelOracle(case.model).exact:
         modules["prepared"] = prepare(case.model)
     forwards = [
         Forward(name, channels_last, batch)

@@ -15,11 +15,11 @@ from multiprocessing import get_context
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks.scoring import as_input
 from apr_core.base.registry import Registry
 from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CLASSES
 from apr_core.models.inference import device_of, keep_memory
+from apr_core.models.inputs import as_input
 from benchmarks.speed.case import BenchConfig, Case, Timed, Work, synchronise
 
 

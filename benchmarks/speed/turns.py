@@ -10,8 +10,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks.scoring import as_input
 from apr_core.data.sample import load_sample
+from apr_core.models.inputs import as_input
 from benchmarks.speed.case import Timed, Work, synchronise
 
 Report = Callable[[int, int, str], None]

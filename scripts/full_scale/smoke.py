@@ -16,10 +16,9 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks import scoring
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.scoring import CUDA_CHUNK, Scorer, as_input
+from apr_core.attacks.oracle import CUDA_CHUNK, FEW_CHUNK, ModelOracle
 from apr_core.certification import lattice_masking
 from apr_core.certification.lattice_masking import behind_lattice, certify
 from apr_core.data.sample import load_sample
@@ -27,6 +26,7 @@ from apr_core.defences import DEFENCES, jpeg
 from apr_core.defences.recipe import TrainConfig
 from apr_core.models import Classifier, build_model
 from apr_core.models.inference import compile_for, prepare
+from apr_core.models.inputs import as_input
 from apr_core.models.switches import FULL_PRECISION
 from apr_core.training.batches import AugmentedBatches
 from apr_core.training.fit import Run
@@ -65,7 +65,7 @@ def run_checks(device: torch.device, say: Callable[[str], None] = print) -> None
 def as_on_a_gpu() -> Iterator[None]:
     """Give a processor the chunks that a GPU is given."""
     tables: tuple[dict[str, int], ...]
-    tables = (scoring.FEW_CHUNK, lattice_masking.CHUNK, jpeg.PIXELS_AT_ONCE)
+    tables = (FEW_CHUNK, lattice_masking.CHUNK)
     with ExitStack() as stack:
         for table in tables:
             stack.enter_context(patch.dict(table, cpu=table["cuda"]))
@@ -139,19 +139,24 @@ def _the_folded_copy(device: torch.device) -> None:
 
 def _half_precision(device: torch.device) -> None:
     model, images = _network(device), _images().to(device)
-    expected = Scorer(model).confirm(images)
-    _near("Half precision", Scorer(model, half=True).look(images), expected, HALF)
+    expected = ModelOracle(model).verify_float32(images)
+    _near("Half precision", ModelOracle(model, half=True).query_images(images), expected, HALF)
 
 
 def _chunks_of_every_size(device: torch.device) -> None:
     """The chunk that a GPU is given, a small one, and one that memory does not suffice for."""
     tiny = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).to(device)
     images = _images(200).to(device)
-    expected = Scorer(tiny, chunk=7).look(images)
+    expected = ModelOracle(tiny, chunk=7).query_images(images)
     for chunk in (CUDA_CHUNK, 64):
-        _near(f"A chunk of {chunk}", Scorer(tiny, chunk=chunk).look(images), expected, ROUNDING)
-    narrow = Scorer(_Narrow(tiny, 30), chunk=CUDA_CHUNK)
-    _near("A chunk that was too large", narrow.look(images), expected, ROUNDING)
+        _near(
+            f"A chunk of {chunk}",
+            ModelOracle(tiny, chunk=chunk).query_images(images),
+            expected,
+            ROUNDING,
+        )
+    narrow = ModelOracle(_Narrow(tiny, 30), chunk=CUDA_CHUNK)
+    _near("A chunk that was too large", narrow.query_images(images), expected, ROUNDING)
     if narrow.chunk > 30:
         raise PathError(f"The chunk is {narrow.chunk} still, where memory bears 30 images.")
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from apr_core.attacks.scoring import Scorer, as_input
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.certification.lattice_masking import behind_lattice, certify
 from apr_core.defences import DEFENCES
 from apr_core.defences.distillation import Distillation
 from apr_core.defences.recipe import Defence, TrainConfig
 from apr_core.models import build_model
+from apr_core.models.inputs import as_input
 from apr_core.training.batches import AugmentedBatches
 from apr_core.training.fit import Run
 from benchmarks.speed.case import synchronise
@@ -81,9 +82,9 @@ def _training(
 
 
 def _searching(model: nn.Module, images: torch.Tensor) -> float:
-    scorer = Scorer(model, half=True)
-    scorer.look(images[: scorer.chunk])
-    return len(images) / _timed(lambda: scorer.look(images), images.device)
+    scorer = ModelOracle(model, half=True)
+    scorer.query_images(images[: scorer.chunk])
+    return len(images) / _timed(lambda: scorer.query_images(images), images.device)
 
 
 def _certifying(model: nn.Module, images: torch.Tensor) -> float:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import strategies as st
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import to_png
 from apr_core.data.sample import load_test_image
@@ -73,7 +73,7 @@ class _Flat(torch.nn.Module):
 
 @contextmanager
 def _ready(folder: Path) -> Iterator[Attempt]:
-    scorer = Scorer(_Flat(), chunk=8)
+    scorer = ModelOracle(_Flat(), chunk=8)
 
     def attempt(params: dict[str, str]) -> None:
         for text in params.values():

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.ladder import Verdict
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import AttackResult, Outcome, Snapshot, edit_image
-from apr_core.attacks.scoring import Scorer
 from apr_core.base import schema as strict
 from apr_core.base.types import InputError, Stop
 from apr_core.data.sample import load_test_image
@@ -224,13 +224,13 @@ def _kept_run() -> tuple[Any, ...]:
     """A run's lines as they are kept, but for the mark of the weights."""
     config = OnePixelConfig(population=5, generations=2, pixels=2, stop=Stop.BUDGET)
     image, _ = load_test_image(0)
-    scorer = Scorer(_network().eval(), 8)
-    label = int(scorer.confirm(image[None]).argmax())
+    scorer = ModelOracle(_network().eval(), 8)
+    label = int(scorer.verify_float32(image[None]).argmax())
     request = AttackRequest(_KEPT, image, label, 0, config)
     search = request.begin(scorer)
     lines: list[Head | Snapshot] = []
     while search.live:
-        search.advance(scorer.score(search.propose()))
+        search.tell(scorer.query(search.ask()))
         lines.append(search.snapshot())
     known = (FORMAT, request.run_id, _KEPT, _WEIGHTS, label, 0, config, True, 1.0)
     lines.insert(0, Head(*known, outcome=search.result()))

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit
-from apr_core.attacks.scoring import Scorer
-from apr_core.attacks.truth_map import Survey
+from apr_core.attacks.truth_map import TruthMapSearch
 from apr_core.base.types import InputError
 from apr_core.data.images import to_png
 from apr_core.data.sample import load_test_image
@@ -121,8 +121,8 @@ def test_the_numbers_are_the_engines_and_the_files_hold_every_value() -> None:
     scenes = scenes_of(image, EDITS)
     methods = [ATTENTION, "saliency"]
     maps = {name: [map_of(APR, scene, label, name) for scene in scenes] for name in methods}
-    survey = Survey(Scorer(load_model(APR)), image, label)
-    survey.advance(survey.scorer.score(survey.propose()))
+    survey = TruthMapSearch(ModelOracle(load_model(APR)), image, label)
+    survey.tell(survey.oracle.query(survey.ask()))
     truth = survey.snapshot()
     table = agreement(APR, scenes, label, maps, truth)
     gate, saliency = (maps[name][0].values[None] for name in methods)

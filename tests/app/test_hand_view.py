@@ -10,8 +10,8 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from apr_core import OnePixelConfig
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit
-from apr_core.attacks.scoring import Scorer
 from apr_core.base.types import InputError
 from apr_core.by_hand.game import Game, begin, try_edit
 from apr_core.by_hand.helps import heat_of, search_config
@@ -65,7 +65,7 @@ def try_by_hand(app: AppTest, *edits: PixelEdit) -> Game:
     """What clicks on the canvas would do, and the page drawn anew."""
     place, game = app.session_state["hand.place"], game_of(app)
     for edit in edits:
-        game = try_edit(game, edit, Scorer(load_model(game.model)))
+        game = try_edit(game, edit, ModelOracle(load_model(game.model)))
     games = app.session_state["hand.games"]
     games[place] = games[place][0], game
     book().keep(games[place][0], place, game)
@@ -283,15 +283,17 @@ def test_a_look_has_one_thread_of_torch_and_leaves_the_others_theirs() -> None:
     with pytest.raises(InputError, match="pixels is 2"):
         alone(new_game, 2)
     image, _ = load_test_image(FLIP.index)
-    found = Scorer(load_model(FLIP.model))
-    assert torch.equal(alone(found.confirm, image[None]), found.confirm(image[None]))
+    found = ModelOracle(load_model(FLIP.model))
+    assert torch.equal(alone(found.verify_float32, image[None]), found.verify_float32(image[None]))
 
 
 # ---------------------------------------------------------------- Words and figures
 
 
 def new_game(pixels: int = 1) -> Game:
-    return begin(FLIP.model, Scorer(load_model(FLIP.model)), *load_test_image(FLIP.index), pixels)
+    return begin(
+        FLIP.model, ModelOracle(load_model(FLIP.model)), *load_test_image(FLIP.index), pixels
+    )
 
 
 @pytest.fixture(scope="module")
@@ -308,7 +310,7 @@ def ended() -> RunView:
 
 
 def test_who_flipped_it_first_is_said(ended: RunView) -> None:
-    scorer = Scorer(load_model(FLIP.model))
+    scorer = ModelOracle(load_model(FLIP.model))
     none = try_edit(new_game(), GREY, scorer)
     won = try_edit(none, WINNER, scorer)
     spent = ended.outcome.queries
@@ -325,14 +327,14 @@ def test_who_flipped_it_first_is_said(ended: RunView) -> None:
 
 
 def test_the_figures_show_every_try_and_the_flip(ended: RunView) -> None:
-    game = try_edit(try_edit(new_game(), GREY, Scorer(load_model(FLIP.model))),
-                    WINNER, Scorer(load_model(FLIP.model)))  # fmt: skip
+    game = try_edit(try_edit(new_game(), GREY, ModelOracle(load_model(FLIP.model))),
+                    WINNER, ModelOracle(load_model(FLIP.model)))  # fmt: skip
     line, marks, search = duel(game, ended).data
     assert list(marks.y) == [game.true(tried) for tried in game.tries]
     assert list(line.y) == [game.true(game.tries[0]), min(marks.y)]
     assert list(marks.marker.symbol) == ["circle", "x"]
     assert search.x[-1] == ended.outcome.queries
-    picture = looked_by_person(try_edit(new_game(), GREY, Scorer(load_model(FLIP.model))), 10)
+    picture = looked_by_person(try_edit(new_game(), GREY, ModelOracle(load_model(FLIP.model))), 10)
     assert picture.getpixel((10 * GREY.x + 5, 10 * GREY.y + 5)) == GREY.rgb
     dim = tuple((game.image[:, 0, 0] * DIM).to(torch.uint8).tolist())
     assert picture.getpixel((5, 5)) == dim

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from apr_core import OnePixelConfig
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.base.types import InputError
 from apr_core.data.images import read_picture
 from apr_core.data.sample import load_test_image
 from apr_core.defences.recipe import TrainConfig
-from apr_core.models.answering import check_logits
+from apr_core.models.outputs import check_logits
 from apr_core.serving.archive.store import INTERRUPTED
 from apr_core.serving.gallery import load_gallery
 from apr_core.serving.ray.start import Replicas
@@ -83,7 +83,7 @@ def endings(runners, ended) -> Iterator[tuple[str, str]]:  # noqa: F811
     yield "a race, waiting", status_words(queued)
     yield "a race, going on", status_words(replace(queued, phase=Phase.RUNNING))
     yield "a race's news", news(runners)
-    looking = Scorer(load_model(FLIP.model))
+    looking = ModelOracle(load_model(FLIP.model))
     lost = try_edit(new_game(), GREY, looking)
     won = try_edit(lost, WINNER, looking)
     held = replace(ended, outcome=replace(ended.outcome, status="survived"))

@@ -10,9 +10,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from apr_core import load_model
-from apr_core.attacks.scoring import as_input
 from apr_core.data.images import from_png
 from apr_core.data.sample import load_test_image
+from apr_core.models.inputs import as_input
 from apr_core.serving.gallery import load_gallery
 from apr_ui.page_table import PAGES
 from tests.browser.conftest import Server

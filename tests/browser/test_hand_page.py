@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from apr_core import load_model
-from apr_core.attacks.scoring import as_input
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import from_png
+from apr_core.models.inputs import as_input
 from apr_core.serving.gallery import load_gallery
 from tests.browser.conftest import PATIENT, Server
 from tests.browser.translator import stale, translate

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from apr_core import OnePixelConfig, Status, Stop
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import load_test_image
 from apr_core.models import Classifier
@@ -45,7 +45,7 @@ def serve(network: Classifier) -> Iterator[Callable[..., AttackService]]:
     made: list[AttackService] = []
 
     def make(model: torch.nn.Module = network, **settings: Any) -> AttackService:
-        service = AttackService(lambda name: Scorer(model, 16), archive=Archive(), **settings)
+        service = AttackService(lambda name: ModelOracle(model, 16), archive=Archive(), **settings)
         made.append(service)
         return service
 

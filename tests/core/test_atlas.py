@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from apr_core.attacks.scoring import Scorer, as_input
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.truth_map import TruthMap
 from apr_core.base import random
 from apr_core.base.provenance import provenance
@@ -49,6 +49,7 @@ from apr_core.explain.agreement import rank_correlation, standing, top_overlap
 from apr_core.explain.curves import deletion_curve, insertion_curve
 from apr_core.explain.task import AttributionConfig
 from apr_core.models import Classifier, build_model
+from apr_core.models.inputs import as_input
 from apr_core.zoo.checkpoints import Card, load_card, load_model, save_checkpoint
 from apr_core.zoo.target import TargetModel
 from tests.conftest import ROOT, LinearModel, answers, noise
@@ -126,7 +127,7 @@ def test_the_middle_is_nearest_to_itself() -> None:
 def test_a_truth_map_is_made_to_its_end(small_images) -> None:
     model, image = LinearModel(), small_images[0]
     label = int(answers(model, image[None])[0])
-    found = truth_of(Scorer(model), image, label)
+    found = truth_of(ModelOracle(model), image, label)
     assert found.done == 1
     logits = torch.stack(
         [model(_painted(image, x, y)).detach() for y in range(6) for x in range(6)]
@@ -149,7 +150,7 @@ def known_truth(monkeypatch: pytest.MonkeyPatch) -> dict[int, TruthMap]:
     """Truth maps that are told instead of made, by label."""
     told: dict[int, TruthMap] = {}
 
-    def tell(scorer: Scorer, image: Tensor, label: int) -> TruthMap:
+    def tell(scorer: ModelOracle, image: Tensor, label: int) -> TruthMap:
         margins = noise(32, 32, seed=label) + 0.1 * label
         margins[4, 7] = -1.0 if label else 1.0
         colours = torch.zeros(32, 32, 3, dtype=torch.uint8)
@@ -164,7 +165,7 @@ def test_the_figures_are_those_of_each_map_by_itself(
     network: Classifier, pictures: Tensor, known_truth: dict[int, TruthMap]
 ) -> None:
     labels, indices = torch.tensor([0, 5]), torch.tensor([11, 22])
-    found = examine(Scorer(network), pictures[:2], labels, indices, SETTING)
+    found = examine(ModelOracle(network), pictures[:2], labels, indices, SETTING)
     assert [(one.index, one.label, one.broken) for one in found] == [(11, 0, 0), (22, 5, 1)]
     seen = as_input(pictures[:2])
     maps = maps_of(network, seen, labels, SMALL)
@@ -198,7 +199,7 @@ def test_a_model_without_a_gate_is_held_against_none(
     pictures: Tensor, known_truth: dict[int, TruthMap]
 ) -> None:
     torch.manual_seed(0)
-    scorer, label = Scorer(build_model("resnet20").eval()), torch.tensor([1])
+    scorer, label = ModelOracle(build_model("resnet20").eval()), torch.tensor([1])
     (found,) = examine(scorer, pictures[:1], label, torch.tensor([3]), SETTING)
     assert "attention" not in found.maps
     assert all(one.with_attention is one.overlap is None for one in found.maps.values())

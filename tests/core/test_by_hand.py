@@ -12,9 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit, edit_image
-from apr_core.attacks.scoring import Scorer
-from apr_core.attacks.truth_map import Survey, TruthMap
+from apr_core.attacks.truth_map import TruthMap, TruthMapSearch
 from apr_core.base.types import InputError
 from apr_core.by_hand.export import from_json, to_csv, to_json
 from apr_core.by_hand.game import Game, Hint, begin, reset, try_edit, undo
@@ -38,7 +38,7 @@ FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
 WINNER = FLIP.outcome.edits[0]
 SIZE = 6
 MODEL = LinearModel(classes=10, size=SIZE)
-SCORER = Scorer(MODEL)
+SCORER = ModelOracle(MODEL)
 IMAGE = torch.randint(
     0, 256, (3, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
 )
@@ -59,8 +59,8 @@ def edit(x: int = 0, y: int = 0, value: int = 255) -> PixelEdit:
     return PixelEdit(x, y, (value, value, value))
 
 
-def gallery_game() -> tuple[Game, Scorer]:
-    scorer = Scorer(load_model(FLIP.model))
+def gallery_game() -> tuple[Game, ModelOracle]:
+    scorer = ModelOracle(load_model(FLIP.model))
     return begin(FLIP.model, scorer, *load_test_image(FLIP.index)), scorer
 
 
@@ -76,12 +76,12 @@ def test_a_known_pixel_wins_and_survives_png() -> None:
     assert game.answer.confidence == pytest.approx(FLIP.outcome.confidence_after, abs=1e-5)
     again = from_png(to_png(game.edited))
     assert torch.equal(again, FLIP.outcome.apply(game.image))
-    assert int(scorer.confirm(again[None]).argmax()) == FLIP.outcome.label_after
+    assert int(scorer.verify_float32(again[None]).argmax()) == FLIP.outcome.label_after
 
 
 def test_each_try_is_one_query_and_the_clean_picture_none() -> None:
     counting = CountingModel(MODEL)
-    scorer = Scorer(counting, checked=True)
+    scorer = ModelOracle(counting, checked=True)
     game = begin("linear", scorer, IMAGE, LABEL)
     assert (counting.count, game.queries) == (1, 0)
     for number in range(1, 4):
@@ -138,10 +138,12 @@ def test_a_game_of_any_moves_holds_together(pixels: int, moves: list[PixelEdit |
     assert game.queries == tried
     assert len(game.edits) <= pixels
     assert len({(placed.x, placed.y) for placed in game.edits}) == len(game.edits)
-    said = SCORER.confirm(game.edited[None])[0]
+    said = SCORER.verify_float32(game.edited[None])[0]
     assert int(said.argmax()) == game.answer.label
     assert game.answer.probabilities == pytest.approx(said.softmax(-1).tolist(), abs=1e-6)
-    flips = [int(SCORER.confirm(edit_image(IMAGE, t.edits)[None]).argmax()) for t in game.tries]
+    flips = [
+        int(SCORER.verify_float32(edit_image(IMAGE, t.edits)[None]).argmax()) for t in game.tries
+    ]
     broke = [number for number, label in enumerate(flips, 1) if label != LABEL]
     assert game.first_flip == (broke[0] if broke else None)
     again = from_json(to_json(game))
@@ -163,7 +165,7 @@ def test_a_game_of_any_moves_holds_together(pixels: int, moves: list[PixelEdit |
 def test_an_impossible_edit_is_refused_and_costs_nothing(bad: PixelEdit, said: str) -> None:
     counting = CountingModel(MODEL)
     with pytest.raises(InputError, match=said):
-        try_edit(new_game(), bad, Scorer(counting))
+        try_edit(new_game(), bad, ModelOracle(counting))
     assert counting.count == 0
 
 
@@ -217,9 +219,9 @@ def test_the_table_has_a_line_a_try() -> None:
 
 
 def survey(certified: torch.Tensor | None = None) -> TruthMap:
-    found = Survey(SCORER, IMAGE, LABEL, certified)
+    found = TruthMapSearch(SCORER, IMAGE, LABEL, certified)
     while found.live:
-        found.advance(SCORER.score(found.propose()))
+        found.tell(SCORER.query(found.ask()))
     return found.result()
 
 

@@ -133,7 +133,7 @@ def test_the_command_prints_fractions_and_writes_the_record(
     assert printed["certified"] == printed["certified_rate"]["count"] / 6
     path = folders / "results" / "certificates" / f"{NAME}-lattice2-n6.json"
     assert len(json.loads(path.read_text())["verdicts"]) == 6
-    monkeypatch.setattr(lattice_masking, "LEAD", 1e9)
+    monkeypatch.setattr(lattice_masking, "CERTIFIED_MARGIN", 1e9)
     assert main(command) == 0
     assert "certified  0.0%" in capsys.readouterr().out
 

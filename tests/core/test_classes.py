@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from apr_core.attacks.ladder import Rung, Verdict
+from apr_core.attacks.ladder import SparsityLevelResult, Verdict
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit
-from apr_core.attacks.scoring import Scorer
 from apr_core.base.provenance import provenance
 from apr_core.data.sample import load_sample
 from apr_core.evaluation.classes import flip_matrix, rates_by_class
@@ -41,7 +41,9 @@ def test_flips_are_counted_by_class_and_by_what_they_became() -> None:
     other = (PixelEdit(5, 5, (0, 0, 0)),)
 
     def verdict(index: int, label: int, flipped: bool, edits=red) -> Verdict:
-        return Verdict(index, label, label, (Rung(1, flipped, "corners", 3, edits, -1.0, ()),))
+        return Verdict(
+            index, label, label, (SparsityLevelResult(1, flipped, "corners", 3, edits, -1.0, ()),)
+        )
 
     wrong = Verdict(7, 4, 3, ())
     verdicts = [verdict(ships[0], 8, True), verdict(ships[1], 8, True, other)]
@@ -50,11 +52,11 @@ def test_flips_are_counted_by_class_and_by_what_they_became() -> None:
     rates = rates_by_class(record, 1)
     assert [(rate.count, rate.total) for rate in rates if rate.total] == [(1, 1), (2, 3)]
     assert (rates[8], rates[4]) == (rate_of(2, 3), rate_of(0, 0))
-    matrix = flip_matrix(record, Scorer(Corner()), 1)
+    matrix = flip_matrix(record, ModelOracle(Corner()), 1)
     assert matrix[8].tolist() == [0, 0, 1, 0, 0, 0, 0, 1, 0, 0]
     assert matrix[2].tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 0, 0]
     assert matrix.sum() == 3
-    assert flip_matrix(record, Scorer(Corner()), 3).sum() == 0
+    assert flip_matrix(record, ModelOracle(Corner()), 3).sum() == 0
 
 
 def test_otsus_threshold_parts_two_heaps() -> None:

@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from apr_core import OnePixelConfig, Stop
-from apr_core.attacks.edits import Edits
-from apr_core.attacks.scoring import Scoring
+from apr_core.attacks.oracle import QueryOracle
+from apr_core.attacks.perturbation import Perturbations
 from apr_core.base.types import InputError
 from apr_core.cli import main
 from apr_core.data.sample import load_sample
@@ -36,7 +36,7 @@ ray = pytest.importorskip("ray", reason="Ray is an extra: requirements-cluster.t
 
 
 @pytest.fixture(scope="module")
-def load() -> Iterator[Callable[[str], Scoring]]:
+def load() -> Iterator[Callable[[str], QueryOracle]]:
     """Scorers that ask two replicas."""
     yield apart(score_on, LOCAL, Replicas(2, 2))
     ray.serve.shutdown()
@@ -69,7 +69,9 @@ def request(row: int, config: OnePixelConfig = BUDGET) -> AttackRequest:
     return AttackRequest(MODEL, sample.images[row], label, index, config)
 
 
-def run(load: Callable[[str], Scoring], rows: range, trouble: Callable[[], None]) -> list[RunView]:
+def run(
+    load: Callable[[str], QueryOracle], rows: range, trouble: Callable[[], None]
+) -> list[RunView]:
     """The runs' ends, `trouble` having befallen them on the way."""
     service = AttackService(load)
     try:
@@ -95,21 +97,21 @@ def kill(count: int) -> None:
         os.kill(victim, signal.SIGKILL)
 
 
-def edits(count: int) -> Edits:
+def edits(count: int) -> Perturbations:
     """Edits of three images, more than one replica is asked for at once."""
     generator = torch.Generator().manual_seed(0)
     draw = partial(torch.randint, generator=generator)
     images, owner = load_sample().images[:3], draw(0, 3, (count,))
-    return Edits(images, owner, draw(0, 32, (count, 2, 2)), draw(0, 256, (count, 2, 3)))
+    return Perturbations(images, owner, draw(0, 32, (count, 2, 2)), draw(0, 256, (count, 2, 3)))
 
 
 def test_replicas_say_what_this_process_says(load) -> None:
     here, there = load_scorer(MODEL), apart(load, MODEL)
     asked, images = edits(1234), load_sample().images[:30]
-    assert torch.equal(apart(there.score, asked), here.score(asked))
-    assert torch.equal(apart(there.confirm, images), here.confirm(images))
+    assert torch.equal(apart(there.query, asked), here.query(asked))
+    assert torch.equal(apart(there.verify_float32, images), here.verify_float32(images))
     there._piece = 7  # many flips are confirmed in pieces, as candidates are scored
-    assert torch.equal(apart(there.confirm, images), here.confirm(images))
+    assert torch.equal(apart(there.verify_float32, images), here.verify_float32(images))
     assert (there.exact, there.repeatable) == (here.exact, here.repeatable)
     assert apart(there.certified_pixels, images[:1], torch.tensor([0])) is None
 

@@ -15,19 +15,19 @@ from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig, load_model
 from apr_core.attacks.ladder import LadderConfig, climb
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit, edit_image
-from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.stages import STAGES
 from apr_core.attacks.transfer import transfer_matrix
-from apr_core.attacks.truth_map import Survey
+from apr_core.attacks.truth_map import TruthMapSearch
 from apr_core.base.types import InputError, Status
 from apr_core.certification.lattice_masking import certify
 from apr_core.data.images import to_pil
 from apr_core.explain.attributions import attribute
 from apr_core.explain.curves import deletion_curve, insertion_curve
 from apr_core.models import Classifier
-from apr_core.models.asking import SLACK, as_floats, as_labels, as_uint8
 from apr_core.models.inference import evaluating
+from apr_core.models.inputs import SLACK, as_floats, as_labels, as_uint8
 from apr_core.zoo.external import check_images, check_model
 from tests.conftest import LinearModel, answers, noise
 from tests.core.test_external import said_by
@@ -40,10 +40,10 @@ DOORS: dict[str, Door] = {
     "attack": lambda m, x, y: OnePixelAttack(m, QUICK).run(x, y),
     "stream": lambda m, x, y: list(OnePixelAttack(m, QUICK).stream(x[0], int(y[0]))),
     "ladder": lambda m, x, y: climb(
-        LadderConfig(("corners",)), Scorer(m), x, y, torch.arange(len(y))
+        LadderConfig(("corners",)), ModelOracle(m), x, y, torch.arange(len(y))
     ),
-    "truth map": lambda m, x, y: Survey(Scorer(m), x[0], int(y[0])),
-    "transfer": lambda m, x, y: transfer_matrix([Scorer(m)], x[0], int(y[0]), [EDIT]),
+    "truth map": lambda m, x, y: TruthMapSearch(ModelOracle(m), x[0], int(y[0])),
+    "transfer": lambda m, x, y: transfer_matrix([ModelOracle(m)], x[0], int(y[0]), [EDIT]),
     "certificate": certify,
     "map": lambda m, x, y: attribute(m, x, y, "saliency"),
     "deletion": lambda m, x, y: deletion_curve(m, x, y, torch.zeros(len(y), 6, 6), 4),
@@ -163,7 +163,7 @@ def test_a_model_is_checked_once_an_attack(images, labels) -> None:
 
 def test_a_model_that_draws_at_random_may_be_meant_to(images, labels) -> None:
     model = Around(after=lambda y: y + 1e-2 * torch.randn_like(y))
-    assert len(climb(LadderConfig(("corners",)), Scorer(model, draws=2), images, labels,
+    assert len(climb(LadderConfig(("corners",)), ModelOracle(model, eot_samples=2), images, labels,
                      torch.arange(3))) == 3  # fmt: skip
 
 
@@ -353,7 +353,7 @@ def test_a_colour_that_is_none_is_refused(images, rgb) -> None:
     with pytest.raises(InputError, match="give red, green and blue from 0 to 255"):
         edit_image(images[0], (PixelEdit(0, 0, rgb),))
     with pytest.raises(InputError, match="from 0 to 255"):
-        transfer_matrix([Scorer(LinearModel())], images[0], 0, [(PixelEdit(0, 0, rgb),)])
+        transfer_matrix([ModelOracle(LinearModel())], images[0], 0, [(PixelEdit(0, 0, rgb),)])
 
 
 # Kind 4: networks of other makes
@@ -461,7 +461,7 @@ def test_the_check_takes_them_as_well() -> None:
 def test_a_model_without_a_gradient_is_one_sentence(stage: str, images, labels) -> None:
     model = Around(lambda x: x.detach())
     with pytest.raises(InputError, match="gives no gradient"):
-        climb(LadderConfig((stage,)), Scorer(model), images, labels, torch.arange(3))
+        climb(LadderConfig((stage,)), ModelOracle(model), images, labels, torch.arange(3))
 
 
 # Kind 5: explanations

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from apr_core import OnePixelAttack, OnePixelConfig
 from apr_core.attacks import ladder, stages
 from apr_core.attacks.enumeration import corner_sweep
-from apr_core.attacks.ladder import Rung
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.ladder import SparsityLevelResult
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.base.types import InputError
 from apr_core.base.version import ATTACK_VERSION
 from apr_core.certification.lattice_masking import Verdict, behind_lattice, certify
@@ -445,8 +445,8 @@ def test_a_random_model_is_attacked_through_its_mean() -> None:
     torch.manual_seed(0)
     images = torch.zeros(50, 3, 2, 2, dtype=torch.uint8)
     once, often = (
-        Scorer(Noisy(), checked=True).confirm(images),
-        Scorer(Noisy(), draws=300).confirm(images),
+        ModelOracle(Noisy(), checked=True).verify_float32(images),
+        ModelOracle(Noisy(), eot_samples=300).verify_float32(images),
     )
     assert set(once.argmax(1).tolist()) > {0}
     assert set(often.argmax(1).tolist()) == {0}
@@ -462,7 +462,7 @@ def test_luck_breaks_no_random_model() -> None:
 
     torch.manual_seed(0)
     images, labels = torch.zeros(3, 3, 12, 12, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64)
-    scorer = Scorer(Lucky(), draws=10)
+    scorer = ModelOracle(Lucky(), eot_samples=10)
     found = corner_sweep(scorer, images, labels)
     assert (found.margins < 0).any()
     assert not found.flipped.any()
@@ -488,11 +488,13 @@ def test_a_compiled_search_sees_the_model_and_reports_its_own_flips(
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     model = Classifier(ResNet((4, 8), blocks=1, num_classes=10)).eval()
     images, _, _ = choose_images(60)
-    plain, compiled = Scorer(model), Scorer(model, compiled=True)
+    plain, compiled = ModelOracle(model), ModelOracle(model, compiled=True)
     assert not compiled.exact
-    torch.testing.assert_close(compiled.look(images), plain.look(images), atol=1e-4, rtol=1e-4)
-    assert torch.equal(compiled.confirm(images), plain.confirm(images))
-    labels = plain.confirm(images[:2]).argmax(1)
+    torch.testing.assert_close(
+        compiled.query_images(images), plain.query_images(images), atol=1e-4, rtol=1e-4
+    )
+    assert torch.equal(compiled.verify_float32(images), plain.verify_float32(images))
+    labels = plain.verify_float32(images[:2]).argmax(1)
     found = corner_sweep(compiled, images[:2], labels)
     assert torch.equal(found.flipped, corner_sweep(plain, images[:2], labels).flipped)
 
@@ -537,7 +539,7 @@ def test_what_cannot_be_compiled_is_refused(
         evaluate(target, setting_for(target, "corners", images=5, compiled=True))
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(InputError, match=r"Found no C\+\+ compiler .*leave --compile out"):
-        Scorer(build_model("resnet20"), compiled=True)
+        ModelOracle(build_model("resnet20"), compiled=True)
 
 
 def test_a_ladder_leaves_out_what_needs_a_gradient_that_is_not_there(target: TargetModel) -> None:
@@ -566,8 +568,8 @@ def test_a_setting_that_cannot_be_is_refused(settings: dict, said: str) -> None:
 
 
 def test_what_each_stage_caught_is_counted(target: TargetModel) -> None:
-    def rung(stage: str, caught: tuple[str, ...]) -> Rung:
-        return Rung(1, bool(stage), stage, 7, (), 0.5, caught)
+    def rung(stage: str, caught: tuple[str, ...]) -> SparsityLevelResult:
+        return SparsityLevelResult(1, bool(stage), stage, 7, (), 0.5, caught)
 
     verdicts = (
         ladder.Verdict(0, 1, 1, (rung("corners", ("corners", "de")),)),

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from apr_core import OnePixelConfig
-from apr_core.attacks.edits import Edits
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
+from apr_core.attacks.perturbation import Perturbations
 from apr_core.attacks.search import Search
 from apr_core.base.tickets import known_claim
 from apr_core.base.types import InputError
-from apr_core.models.answering import ModelError, out_of_memory
+from apr_core.models.outputs import ModelError, out_of_memory
 from apr_core.serving.requests import (
     MOST_HISTORY,
     AttackRequest,
@@ -72,9 +72,9 @@ NO_MEMORY = {
 }
 
 
-def edits(count: int) -> Edits:
+def edits(count: int) -> Perturbations:
     generator = torch.Generator().manual_seed(2)
-    return Edits(
+    return Perturbations(
         torch.randint(0, 256, (1, 3, 6, 6), dtype=torch.uint8, generator=generator),
         torch.zeros(count, dtype=torch.int64),
         torch.randint(0, 6, (count, 1, 2), generator=generator),
@@ -85,53 +85,53 @@ def edits(count: int) -> Edits:
 @pytest.mark.parametrize("error", NO_MEMORY.values(), ids=NO_MEMORY)
 def test_a_chunk_too_big_is_halved_for_good(error: Exception) -> None:
     model = Narrow(5, error)
-    scorer = Scorer(model, chunk=32)
-    wanted = Scorer(model.model, chunk=32).score(edits(50))
-    assert torch.allclose(scorer.score(edits(50)), wanted)
+    oracle = ModelOracle(model, chunk=32)
+    wanted = ModelOracle(model.model, chunk=32).query(edits(50))
+    assert torch.allclose(oracle.query(edits(50)), wanted)
     assert model.shown[:4] == [32, 16, 8, 4]
     assert set(model.shown[4:-1]) == {4}
-    assert scorer.chunk == 4
+    assert oracle.chunk == 4
     model.shown.clear()
-    scorer.score(edits(8))
+    oracle.query(edits(8))
     assert model.shown == [4, 4]
 
 
 def test_looks_at_few_images_are_halved_apart() -> None:
     model = Narrow(3, NO_MEMORY["cuda"])
-    scorer = Scorer(model, chunk=2, checked=True)
+    oracle = ModelOracle(model, chunk=2, checked=True)
     images = torch.zeros(20, 3, 6, 6, dtype=torch.uint8)
-    assert scorer.confirm(images).shape == (20, 3)
+    assert oracle.verify_float32(images).shape == (20, 3)
     assert model.shown[:3] == [8, 4, 2]
-    assert scorer.chunk == 2
+    assert oracle.chunk == 2
 
 
 def test_memory_for_nothing_is_a_sentence_and_leaves_the_chunk() -> None:
-    scorer = Scorer(Narrow(0, NO_MEMORY["cuda"]), chunk=32)
+    oracle = ModelOracle(Narrow(0, NO_MEMORY["cuda"]), chunk=32)
     with pytest.raises(InputError, match="out of memory with a single picture") as caught:
-        scorer.score(edits(50))
+        oracle.query(edits(50))
     assert ONE_SENTENCE.fullmatch(str(caught.value))
-    assert scorer.chunk == 32
+    assert oracle.chunk == 32
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shape '[2]' is invalid"), ValueError("memory")])
 def test_other_errors_are_not_taken_for_a_lack_of_memory(error: Exception) -> None:
     assert not out_of_memory(error)
     with pytest.raises(ModelError) as caught:
-        Scorer(Narrow(0, error), chunk=32).score(edits(50))
+        ModelOracle(Narrow(0, error), chunk=32).query(edits(50))
     assert caught.value.__cause__ is error
 
 
 def test_no_memory_beside_the_model_is_a_sentence(
     serve, request_for, linear_model, monkeypatch  # noqa: F811
 ) -> None:  # fmt: skip
-    usual = Search.propose
+    usual = Search.ask
 
-    def propose(search: Search) -> Edits:
+    def ask(search: Search) -> Perturbations:
         if search.indices[0] == 1:
             raise MemoryError
         return usual(search)
 
-    monkeypatch.setattr(Search, "propose", propose)
+    monkeypatch.setattr(Search, "ask", ask)
     service = serve({"m": linear_model})
     tickets = [service.submit(request_for(row)) for row in (0, 1, 2)]
     views = [end_of(service, ticket.run_id) for ticket in tickets]
@@ -181,11 +181,11 @@ def test_a_run_too_long_to_be_shown_is_refused(
 
 def test_the_estimate_of_a_history_is_what_it_takes(network, pictures) -> None:
     config = OnePixelConfig(population=20, generations=2, pixels=3, stop="budget")
-    search = Search(config, Scorer(network, 20), pictures[:1], torch.tensor([0]))
+    search = Search(config, ModelOracle(network, 20), pictures[:1], torch.tensor([0]))
     search.state = replace(search.state, done=torch.tensor([False]))
     taken = 0
     while search.live:
-        search.advance(search.scorer.score(search.propose()))
+        search.tell(search.oracle.query(search.ask()))
         shot = search.snapshot()
         tensors = (shot.positions, shot.colours, shot.fitness, shot.true, shot.moved)
         taken += sum(tensor.nbytes for tensor in tensors)
@@ -195,10 +195,10 @@ def test_the_estimate_of_a_history_is_what_it_takes(network, pictures) -> None:
 def test_the_estimate_of_a_maps_history_is_what_it_takes(network, pictures) -> None:
     label = int(answers(network, pictures[:1])[0])
     request = MapRequest("m", pictures[0], label)
-    survey, taken = request.begin(Scorer(network, 400)), 0
+    survey, taken = request.begin(ModelOracle(network, 400)), 0
     assert survey.steps == request.steps
     while survey.live:
-        survey.advance(survey.scorer.score(survey.propose()))
+        survey.tell(survey.oracle.query(survey.ask()))
         shot = survey.snapshot()
         taken += sum(tensor.nbytes for tensor in (shot.margins, shot.colours, shot.broken))
     assert taken == request.steps * request.step_bytes

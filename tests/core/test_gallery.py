@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from apr_core import InputError, OnePixelAttack, Status, load_model
-from apr_core.attacks.scoring import as_input
 from apr_core.data.sample import load_test_image
+from apr_core.models.inputs import as_input
 from apr_core.serving.gallery import GalleryEntry, load_gallery, run_entry
 from apr_core.zoo.checkpoints import load_card
 

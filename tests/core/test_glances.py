@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.data.sample import load_sample
 from apr_core.evaluation.attribution import cached_predictions as glances
 from apr_core.evaluation.attribution.cached_predictions import (
@@ -96,9 +96,9 @@ def test_a_missing_or_a_damaged_file_is_none(folder: Path, card: Card) -> None:
 def test_one_command_makes_what_is_missing_and_leaves_the_rest(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
-    asked: list[Scorer] = []
+    asked: list[ModelOracle] = []
 
-    def pretend(scorer: Scorer) -> Glance:
+    def pretend(scorer: ModelOracle) -> Glance:
         asked.append(scorer)
         return small()
 
@@ -114,7 +114,7 @@ def test_a_glance_is_taken_of_every_image(monkeypatch: pytest.MonkeyPatch, netwo
     sample = load_sample()
     few = replace(sample, images=sample.images[:6])
     monkeypatch.setattr(glances, "load_sample", lambda: few)
-    found = take_glance(Scorer(network))
+    found = take_glance(ModelOracle(network))
     with torch.no_grad():
         expected = network(few.images.float() / 255).softmax(1)
     torch.testing.assert_close(found.answers, expected, rtol=1e-3, atol=1e-4)

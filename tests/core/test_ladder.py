@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from apr_core.attacks import enumeration, stages
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.enumeration import CORNERS, GRID, corner_sweep, refine_colours, top_gradient
-from apr_core.attacks.found import margins_of
 from apr_core.attacks.ladder import LADDER, LadderConfig, Verdict, climb
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import edit_image
-from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.sparse_rs import _replaced, sparse_rs
 from apr_core.attacks.stages import STAGES
 from apr_core.base.types import InputError
 from apr_core.models import Classifier
+from apr_core.models.outputs import logit_margin
 from tests.conftest import CountingModel, LinearModel, answers
 
 SIZE = 6
@@ -36,7 +36,7 @@ def pictures_of(count: int, size: int = SIZE, seed: int = 1) -> Tensor:
 
 def margin_after(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     with torch.no_grad():
-        return margins_of(model(images.float() / 255), labels)
+        return logit_margin(model(images.float() / 255), labels)
 
 
 def every_corner_edit(image: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def case() -> tuple[LinearModel, Tensor, Tensor]:
 
 def test_the_corner_sweep_is_brute_force(case) -> None:
     model, images, labels = case
-    found = corner_sweep(Scorer(model, chunk=7), images, labels, leave=False)
+    found = corner_sweep(ModelOracle(model, chunk=7), images, labels, stop_on_success=False)
     fell = []
     for row, (image, label) in enumerate(zip(images, labels, strict=True)):
         edits = every_corner_edit(image)
@@ -79,9 +79,9 @@ def test_the_corner_sweep_is_brute_force(case) -> None:
 
 def test_an_image_leaves_the_sweep_at_its_first_flip(case) -> None:
     model, images, labels = case
-    whole = corner_sweep(Scorer(model, chunk=7), images, labels, leave=False)
+    whole = corner_sweep(ModelOracle(model, chunk=7), images, labels, stop_on_success=False)
     counting = CountingModel(model)
-    left = corner_sweep(Scorer(counting, chunk=7), images, labels)
+    left = corner_sweep(ModelOracle(counting, chunk=7), images, labels)
     assert torch.equal(left.flipped, whole.flipped)
     assert torch.equal(left.queries, whole.queries)
     assert torch.equal(left.edited(images), whole.edited(images))
@@ -92,10 +92,10 @@ def test_an_image_leaves_the_sweep_at_its_first_flip(case) -> None:
 
 def test_a_sweep_goes_the_same_way_in_any_company(case) -> None:
     model, images, labels = case
-    together = corner_sweep(Scorer(model, chunk=50), images, labels, seed=3)
+    together = corner_sweep(ModelOracle(model, chunk=50), images, labels, seed=3)
     for row in range(4):
         alone = corner_sweep(
-            Scorer(model, chunk=9), images[row : row + 1], labels[row : row + 1], 3
+            ModelOracle(model, chunk=9), images[row : row + 1], labels[row : row + 1], 3
         )
         assert torch.equal(alone.edited(images[row : row + 1])[0], together.edited(images)[row])
         assert alone.queries[0] == together.queries[row]
@@ -114,10 +114,10 @@ def test_refinement_tries_the_grid_where_corners_do_most(monkeypatch) -> None:
             return torch.stack([far - bright, torch.full_like(far, 0.2)], dim=1)
 
     images, labels = torch.zeros(1, 3, 2, 2, dtype=torch.uint8), torch.tensor([0])
-    scorer = Scorer(Grey())
-    sweep = corner_sweep(scorer, images, labels)
+    oracle = ModelOracle(Grey())
+    sweep = corner_sweep(oracle, images, labels)
     assert not sweep.flipped.any()
-    found = refine_colours(scorer, images, labels, sweep.margins)
+    found = refine_colours(oracle, images, labels, sweep.margins)
     assert found.flipped.all()
     assert found.positions.tolist() == [[[0, 0]]]
     assert (found.colours - 128).abs().max() <= 64
@@ -129,8 +129,8 @@ def test_the_gradient_names_the_worst_pixels_of_a_linear_model(monkeypatch) -> N
     model = LinearModel(size=SIZE, classes=2)
     images = pictures_of(12)
     labels = answers(model, images)
-    found = top_gradient(Scorer(model), images, labels)
-    sweep = corner_sweep(Scorer(model), images, labels, leave=False)
+    found = top_gradient(ModelOracle(model), images, labels)
+    sweep = corner_sweep(ModelOracle(model), images, labels, stop_on_success=False)
     assert torch.equal(found.flipped, sweep.flipped)  # of two classes, the worst pixel is the worst
     stood = ~found.flipped
     torch.testing.assert_close(found.margin[stood], sweep.margin[stood])
@@ -144,7 +144,7 @@ def test_a_model_without_a_gradient_is_told() -> None:
 
     images = pictures_of(1)
     with pytest.raises(InputError, match=r"gives no gradient.*leave out"):
-        top_gradient(Scorer(Counted()), images, torch.tensor([0]))
+        top_gradient(ModelOracle(Counted()), images, torch.tensor([0]))
 
 
 @pytest.mark.parametrize("pixels", [1, 3])
@@ -152,11 +152,11 @@ def test_sparse_rs_finds_what_brute_force_finds(case, pixels: int) -> None:
     model, images, labels = case
     images, labels = images[:12], labels[:12]
     indices = torch.arange(12)
-    found = sparse_rs(Scorer(model), images, labels, indices, pixels, queries=1500)
+    found = sparse_rs(ModelOracle(model), images, labels, indices, pixels, queries=1500)
     assert torch.equal(answers(model, found.edited(images)) != labels, found.flipped)
     assert found.queries[~found.flipped].eq(1500).all()
     if pixels == 1:
-        sweep = corner_sweep(Scorer(model), images, labels, leave=False)
+        sweep = corner_sweep(ModelOracle(model), images, labels, stop_on_success=False)
         assert torch.equal(found.flipped, sweep.flipped)
         stood = ~found.flipped
         torch.testing.assert_close(found.margin[stood], sweep.margin[stood])
@@ -164,12 +164,12 @@ def test_sparse_rs_finds_what_brute_force_finds(case, pixels: int) -> None:
 
 def test_sparse_rs_depends_on_seed_and_index_alone(case) -> None:
     model, images, labels = case
-    scorer, indices = Scorer(model), torch.arange(40) + 5
-    together = sparse_rs(scorer, images, labels, indices, 2, seed=4, queries=40)
-    alone = sparse_rs(scorer, images[7:8], labels[7:8], indices[7:8], 2, seed=4, queries=40)
+    oracle, indices = ModelOracle(model), torch.arange(40) + 5
+    together = sparse_rs(oracle, images, labels, indices, 2, seed=4, queries=40)
+    alone = sparse_rs(oracle, images[7:8], labels[7:8], indices[7:8], 2, seed=4, queries=40)
     assert torch.equal(alone.positions[0], together.positions[7])
     assert alone.queries[0] == together.queries[7]
-    other = sparse_rs(scorer, images, labels, indices, 2, seed=5, queries=40)
+    other = sparse_rs(oracle, images, labels, indices, 2, seed=5, queries=40)
     assert not torch.equal(other.positions, together.positions)
 
 
@@ -200,7 +200,7 @@ def test_of_a_few_pixels_sparse_rs_replaces_one_at_a_time(pixels: int, changed: 
 def test_sparse_rs_with_every_pixel_changes_colours_alone() -> None:
     model, images = LinearModel(size=2), pictures_of(6, size=2)
     labels = answers(model, images)
-    found = sparse_rs(Scorer(model), images, labels, torch.arange(6), 4, queries=400)
+    found = sparse_rs(ModelOracle(model), images, labels, torch.arange(6), 4, queries=400)
     assert found.flipped.all()
 
 
@@ -211,7 +211,7 @@ def climbed(
     model: nn.Module, images: Tensor, labels: Tensor, pixels=(1,), stages=SMALL, **settings
 ) -> list[Verdict]:
     config = LadderConfig(stages, pixels, **settings)
-    return climb(config, Scorer(model), images, labels, torch.arange(len(images)))
+    return climb(config, ModelOracle(model), images, labels, torch.arange(len(images)))
 
 
 def broken(verdicts: list[Verdict], rung: int = 0) -> list[bool]:
@@ -244,7 +244,7 @@ def test_the_ladder_equals_brute_force_on_a_linear_model(case) -> None:
 
 def test_the_union_is_at_least_each_part(case) -> None:
     model, images, labels = case
-    together = climbed(model, images, labels, stages=LADDER, leave=False)
+    together = climbed(model, images, labels, stages=LADDER, stop_on_success=False)
     for stage in LADDER:
         alone = broken(climbed(model, images, labels, stages=(stage,)))
         assert alone == [stage in verdict.rungs[0].caught for verdict in together]
@@ -255,7 +255,7 @@ def test_the_union_is_at_least_each_part(case) -> None:
 def test_who_leaves_early_is_broken_all_the_same(case) -> None:
     model, images, labels = case
     leaving = climbed(model, images, labels)
-    staying = climbed(model, images, labels, leave=False)
+    staying = climbed(model, images, labels, stop_on_success=False)
     assert broken(leaving) == broken(staying)
     for one, other in zip(leaving, staying, strict=True):
         assert one.rungs[0].stage == other.rungs[0].stage
@@ -319,7 +319,7 @@ def test_what_the_model_gets_wrong_is_not_attacked(case) -> None:
 
 def test_flips_of_the_folded_copy_are_confirmed_by_the_model(network: Classifier, pictures) -> None:
     labels = answers(network, pictures)
-    scorer = Scorer(network)
+    oracle = ModelOracle(network)
 
     class Liar(nn.Module):
         """A folded copy that says another class of every image but the clean ones."""
@@ -329,8 +329,8 @@ def test_flips_of_the_folded_copy_are_confirmed_by_the_model(network: Classifier
                 (answers(network, images * 255) + 1) % 10, 10
             ).float()
 
-    scorer._search = Liar()
-    found = corner_sweep(scorer, pictures[:1, :, :4, :4].contiguous(), labels[:1])
+    oracle._search = Liar()
+    found = corner_sweep(oracle, pictures[:1, :, :4, :4].contiguous(), labels[:1])
     assert torch.equal(
         found.flipped, answers(network, found.edited(pictures[:1, :, :4, :4])) != labels[:1]
     )
@@ -365,7 +365,7 @@ def test_refining_alone_counts_the_sweep_that_it_needs(case) -> None:
     model, images, labels = case
     counting = CountingModel(model)
     config = LadderConfig(("refine",))
-    found = climb(config, Scorer(counting), images, labels, torch.arange(len(images)))
+    found = climb(config, ModelOracle(counting), images, labels, torch.arange(len(images)))
     stood = [one.rungs[0].queries for one in found if not one.rungs[0].flipped]
     assert set(stood) == {SIZE * SIZE * (len(CORNERS) + len(GRID))}
 
@@ -375,10 +375,10 @@ def test_what_is_found_of_an_image_does_not_depend_on_its_company(case, stage: s
     model, images, labels = case
     indices = torch.arange(100, 112)
     config = LadderConfig((stage,))
-    together = climb(config, Scorer(model), images[:12], labels[:12], indices)
+    together = climb(config, ModelOracle(model), images[:12], labels[:12], indices)
     for row in (0, 5, 11):
         one = slice(row, row + 1)
-        (alone,) = climb(config, Scorer(model), images[one], labels[one], indices[one])
+        (alone,) = climb(config, ModelOracle(model), images[one], labels[one], indices[one])
         assert alone.rungs[0].margin == pytest.approx(together[row].rungs[0].margin, abs=1e-5)
         assert replace(alone.rungs[0], margin=0.0) == replace(together[row].rungs[0], margin=0.0)
 
@@ -398,13 +398,13 @@ def test_what_is_known_is_not_searched_again() -> None:
     counting = CountingModel(model)
     config = LadderConfig(stages, pixels)
     indices = torch.arange(len(images))
-    spared = climb(config, Scorer(counting), images, labels, indices, known)
+    spared = climb(config, ModelOracle(counting), images, labels, indices, known)
     assert [[rung.flipped for rung in one.rungs] for one in spared] == [
         [rung.flipped for rung in one.rungs] for one in straight
     ]
     assert spared == straight
     some = {"de": dict(list(known["de"].items())[:5])}  # of too few images: searched after all
-    assert climb(config, Scorer(model), images, labels, indices, some) == straight
+    assert climb(config, ModelOracle(model), images, labels, indices, some) == straight
     cheap = CountingModel(model)
-    climb(replace(config, stages=stages[:1]), Scorer(cheap), images, labels, indices)
+    climb(replace(config, stages=stages[:1]), ModelOracle(cheap), images, labels, indices)
     assert counting.count <= cheap.count

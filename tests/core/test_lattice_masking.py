@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.ladder import LadderConfig, climb
-from apr_core.attacks.scoring import Scorer, as_input
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.base.types import InputError
 from apr_core.certification.inpainting import group_of, mask_groups
 from apr_core.certification.lattice_masking import (
@@ -21,6 +21,7 @@ from apr_core.certification.lattice_masking import (
     certified_groups,
     certify,
 )
+from apr_core.models.inputs import as_input
 from tests.conftest import LinearModel, noise
 
 
@@ -123,9 +124,9 @@ def test_a_wrapper_is_a_model_that_can_be_attacked() -> None:
     model = LinearModel(size=6)
     wrapper = LatticeMasking(model, spacing=3).eval()
     images = (noise(6, 3, 6, 6) * 255).to(torch.uint8)
-    labels = Scorer(wrapper).confirm(images).argmax(1)
+    labels = ModelOracle(wrapper).verify_float32(images).argmax(1)
     config = LadderConfig(("top-gradient", "corners"), (1,))
-    verdicts = climb(config, Scorer(wrapper), images, labels, torch.arange(6))
+    verdicts = climb(config, ModelOracle(wrapper), images, labels, torch.arange(6))
     rungs = [verdict.rungs[0] for verdict in verdicts]
     assert {rung.flipped for rung in rungs} == {False, True}
     for image, label, rung in zip(images, labels, rungs, strict=True):
@@ -137,10 +138,12 @@ def test_a_wrapper_is_a_model_that_can_be_attacked() -> None:
 def test_the_whole_ladder_climbs_the_wrapper_and_turns_no_certified_image() -> None:
     wrapper = LatticeMasking(SmallNet(3), spacing=2).eval()
     images = (noise(20, 3, 6, 6, seed=3) * 255).to(torch.uint8)[[2, 6]]
-    labels = Scorer(wrapper).confirm(images).argmax(1)
+    labels = ModelOracle(wrapper).verify_float32(images).argmax(1)
     found = certify(wrapper, as_input(images), labels)
     assert [one.verdict is Verdict.CERTIFIED for one in found] == [False, True]
-    verdicts = climb(LadderConfig(), Scorer(wrapper, chunk=400), images, labels, torch.arange(2))
+    verdicts = climb(
+        LadderConfig(), ModelOracle(wrapper, chunk=400), images, labels, torch.arange(2)
+    )
     assert [verdict.rungs[0].flipped for verdict in verdicts] == [True, False]
     assert verdicts[1].rungs[0].queries > 40_000  # the paper's whole budget, and all before it
 

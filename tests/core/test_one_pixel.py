@@ -21,8 +21,9 @@ from apr_core import (
     Stop,
     Strategy,
 )
-from apr_core.attacks.pixels import apply_edits, decode, edit_norms, initial_genomes
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.one_pixel import decode, initial_genomes
+from apr_core.attacks.oracle import ModelOracle
+from apr_core.attacks.perturbation import apply_edits, edit_norms
 from apr_core.base.random import keys_for
 from apr_core.data.images import to_png
 from tests.conftest import ConstantModel, CountingModel, LinearModel, answers
@@ -103,7 +104,7 @@ def test_queries_equal_the_models_own_count(
     labels = answers(linear_model, small_images)
     config = OnePixelConfig(population=30, generations=7, pixels=pixels)
     attack = OnePixelAttack(counting, config, chunk=chunk)
-    attack.scorer.confirm(small_images[:1])  # which checks the model, once
+    attack.oracle.verify_float32(small_images[:1])  # which checks the model, once
     counting.count = 0
     result = attack.run(small_images, labels)
     clean = len(small_images)
@@ -353,7 +354,7 @@ def test_a_model_that_answers_badly_is_named(model, said: str) -> None:
 
 
 def test_looking_at_many_images_says_what_the_model_says(network, pictures: Tensor) -> None:
-    scorer = Scorer(network)
+    oracle = ModelOracle(network)
     torch.testing.assert_close(
-        scorer.look(pictures), scorer.confirm(pictures), rtol=1e-4, atol=1e-4
+        oracle.query_images(pictures), oracle.verify_float32(pictures), rtol=1e-4, atol=1e-4
     )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig, Snapshot, Status, Stop, Strategy
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.truth_map import TruthMap
 from apr_core.base.types import InputError
 from apr_core.certification.lattice_masking import LatticeMasking, behind_lattice
@@ -101,7 +101,9 @@ def serve() -> Iterator[Callable[..., AttackService]]:
     made: list[tuple[AttackService, dict[str, nn.Module]]] = []
 
     def make(models: dict[str, nn.Module] | None = None, chunk: int | None = None, **settings):
-        load = None if models is None else lambda name: Scorer(models[name], chunk, checked=True)
+        load = (
+            None if models is None else lambda name: ModelOracle(models[name], chunk, checked=True)
+        )
         service = AttackService(load, **settings)
         made.append((service, models or {}))
         return service
@@ -414,22 +416,22 @@ def test_a_model_in_trouble_fails_its_own_run_and_no_other(
         assert [snapshot.generation for snapshot in view.snapshots] == [0, 1, 2]
 
 
-class LateScorer(Scorer):
+class LateScorer(ModelOracle):
     """Scores well, and breaks at the last look, when the outcome is drawn up."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model, chunk=16)
         self.looks = 0
 
-    def confirm(self, images: Tensor) -> Tensor:
+    def verify_float32(self, images: Tensor) -> Tensor:
         self.looks += 1
         if self.looks > 1:
             raise RuntimeError("out of memory")
-        return super().confirm(images)
+        return super().verify_float32(images)
 
 
 def test_a_model_that_breaks_at_the_very_end_fails_its_own_run(network, pictures) -> None:
-    scorers = {"late": LateScorer(network), "m": Scorer(LinearModel())}
+    scorers = {"late": LateScorer(network), "m": ModelOracle(LinearModel())}
     service = AttackService(lambda name: scorers[name])
     try:
         label = int(answers(network, pictures[:1])[0])
@@ -671,9 +673,9 @@ def test_close_ends_the_thread_though_runs_are_live(serve, gated, request_for) -
 
 def alone(model: nn.Module, request: MapRequest) -> TruthMap:
     """The map as nobody else has it made."""
-    survey = request.begin(Scorer(model))
+    survey = request.begin(ModelOracle(model))
     while survey.live:
-        survey.advance(survey.scorer.score(survey.propose()))
+        survey.tell(survey.oracle.query(survey.ask()))
     return survey.result()
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.certification.lattice_masking import certify
 from apr_core.explain.attributions import attribute
 from apr_core.models.switches import FULL_PRECISION, QUIET_HOOKS, Switch
@@ -140,7 +140,7 @@ def test_confirmations_and_certificates_are_in_float32(switches, way) -> None:
     way()
     before = newer(), older()
     model.seen.clear()
-    Scorer(model).confirm(images)
+    ModelOracle(model).verify_float32(images)
     OnePixelAttack(model, QUICK).run(images, labels)
     certify(model, images, labels)
     count_correct(model, images, labels)

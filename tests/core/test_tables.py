@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from apr_core.attacks.ladder import Rung, Verdict
+from apr_core.attacks.ladder import SparsityLevelResult, Verdict
 from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
 from apr_core.certification.lattice_masking import SPACING
@@ -88,7 +88,7 @@ def add_record(
     )  # fmt: skip
     verdicts = tuple(
         Verdict(index, 1, 1, tuple(
-            Rung(k, index in broken, "corners" if index in broken else "", 5, (), 0.1, ())
+            SparsityLevelResult(k, index in broken, "corners" * (index in broken), 5, (), 0.1, ())
             for k in pixels
         ))
         for index in range(total)

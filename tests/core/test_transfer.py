@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.enumeration import CORNERS, corner_sweep
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit, edit_image
-from apr_core.attacks.scoring import Scorer
 from apr_core.attacks.transfer import Effect, transfer_matrix
 from apr_core.base.types import InputError
 from tests.conftest import ConstantModel, CountingModel, LinearModel, answers
@@ -33,7 +33,7 @@ def edits() -> list[tuple[PixelEdit, ...]]:
 def test_every_cell_is_what_that_model_says_of_that_edit(models, edits, small_images) -> None:
     for image in small_images:
         for label in range(3):
-            found = transfer_matrix([Scorer(model) for model in models], image, label, edits)
+            found = transfer_matrix([ModelOracle(model) for model in models], image, label, edits)
             for row, edit in enumerate(edits):
                 for column, model in enumerate(models):
                     with torch.no_grad():
@@ -55,7 +55,9 @@ def test_every_cell_is_what_that_model_says_of_that_edit(models, edits, small_im
 
 def flip_of(model: LinearModel, image: Tensor, label: int) -> tuple[PixelEdit, ...]:
     """The corner colour at one pixel that does most to a model."""
-    swept = corner_sweep(Scorer(model), image[None], torch.tensor([label]), leave=False)
+    swept = corner_sweep(
+        ModelOracle(model), image[None], torch.tensor([label]), stop_on_success=False
+    )
     pixel, corner = divmod(int(swept.margins[0].argmin()), 8)
     return (PixelEdit(pixel % 6, pixel // 6, tuple(CORNERS[corner].tolist())),)
 
@@ -67,8 +69,8 @@ def test_a_twin_falls_to_the_same_edit_and_a_constant_model_to_none(small_images
     for image, label in zip(small_images, labels, strict=True):
         edit = flip_of(model, image, label)
         stubborn = ConstantModel([2.0 * (k == label) for k in range(3)])
-        scorers = [Scorer(model), Scorer(LinearModel()), Scorer(stubborn)]
-        ((own, twin, constant),) = transfer_matrix(scorers, image, label, [edit])
+        oracles = [ModelOracle(model), ModelOracle(LinearModel()), ModelOracle(stubborn)]
+        ((own, twin, constant),) = transfer_matrix(oracles, image, label, [edit])
         assert own == twin
         assert constant.effect is Effect.HOLDS
         fallen += own.effect is Effect.BREAKS
@@ -77,29 +79,31 @@ def test_a_twin_falls_to_the_same_edit_and_a_constant_model_to_none(small_images
 
 def test_each_model_is_asked_once_about_each_picture(edits, small_images) -> None:
     counting = CountingModel(LinearModel())
-    scorer = Scorer(counting)
-    scorer.confirm(small_images[:1])  # which checks the model, once
+    oracle = ModelOracle(counting)
+    oracle.verify_float32(small_images[:1])  # which checks the model, once
     counting.count = 0
-    transfer_matrix([scorer], small_images[0], 0, edits)
+    transfer_matrix([oracle], small_images[0], 0, edits)
     assert counting.count == 1 + len(edits)
 
 
 def test_a_row_does_not_depend_on_its_company(network, pictures) -> None:
     label = int(answers(network, pictures)[0])
     edits = [(PixelEdit(x, 3, (255, 0, x)),) for x in range(12)]
-    together = transfer_matrix([Scorer(network)], pictures[0], label, edits)
+    together = transfer_matrix([ModelOracle(network)], pictures[0], label, edits)
     for row, edit in enumerate(edits):
-        assert transfer_matrix([Scorer(network)], pictures[0], label, [edit]) == [together[row]]
+        assert transfer_matrix([ModelOracle(network)], pictures[0], label, [edit]) == [
+            together[row]
+        ]
 
 
 def test_nothing_to_compare_is_an_empty_matrix(small_images, edits) -> None:
     assert transfer_matrix([], small_images[0], 0, edits) == [[], [], [], []]
-    assert transfer_matrix([Scorer(LinearModel())], small_images[0], 0, []) == []
+    assert transfer_matrix([ModelOracle(LinearModel())], small_images[0], 0, []) == []
 
 
 def test_what_cannot_be_is_refused(small_images) -> None:
-    scorer, image = Scorer(LinearModel()), small_images[0]
+    oracle, image = ModelOracle(LinearModel()), small_images[0]
     with pytest.raises(InputError, match=r"The pixel \(6, 2\) lies outside the image of 6 × 6"):
-        transfer_matrix([scorer], image, 0, [(PixelEdit(6, 2, (0, 0, 0)),)])
+        transfer_matrix([oracle], image, 0, [(PixelEdit(6, 2, (0, 0, 0)),)])
     with pytest.raises(InputError, match="The label 3 is not a class"):
-        transfer_matrix([scorer], image, 3, [])
+        transfer_matrix([oracle], image, 3, [])

@@ -22,11 +22,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from apr_core.attacks.scoring import Scorer, as_input
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.base.files import write_whole
 from apr_core.data.sample import ASSETS, load_sample
 from apr_core.explain.attention import gate_of, has_attention
 from apr_core.explain.regions import mass_inside, object_region
+from apr_core.models.inputs import as_input
 from apr_core.zoo.checkpoints import Card, is_own, list_cards, load_model
 
 FOLDER = ASSETS / "glances"
@@ -54,10 +55,10 @@ def key_of(card: Card) -> str:
     return digest.hexdigest()
 
 
-def take_glance(scorer: Scorer) -> Glance:
+def take_glance(scorer: ModelOracle) -> Glance:
     """Ask the model."""
     sample = load_sample()
-    answers = scorer.look(sample.images.to(scorer.device)).softmax(1).float().cpu()
+    answers = scorer.query_images(sample.images.to(scorer.device)).softmax(1).float().cpu()
     if not has_attention(scorer.model):
         return Glance(answers, None)
     gates = gate_of(scorer.model, as_input(sample.images))
@@ -102,7 +103,7 @@ def stale_glances() -> list[Card]:
 def refresh_glances() -> list[Path]:
     """Make the files that are missing or of other weights."""
     cards = stale_glances()
-    return [keep_glance(card, take_glance(Scorer(load_model(card.name)))) for card in cards]
+    return [keep_glance(card, take_glance(ModelOracle(load_model(card.name)))) for card in cards]
 
 
 def _path(card: Card) -> Path:

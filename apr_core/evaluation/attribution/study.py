@@ -13,8 +13,8 @@ from dataclasses import asdict
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks.scoring import Scorer, as_input
-from apr_core.attacks.truth_map import Survey, TruthMap
+from apr_core.attacks.oracle import ModelOracle
+from apr_core.attacks.truth_map import TruthMap, TruthMapSearch
 from apr_core.base import random
 from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
@@ -45,6 +45,7 @@ from apr_core.explain.attributions import attribute
 from apr_core.explain.curves import STEPS, Curve, deletion_curve, insertion_curve
 from apr_core.explain.methods import METHODS
 from apr_core.explain.task import AttributionConfig
+from apr_core.models.inputs import as_input
 from apr_core.zoo.target import TargetModel
 
 DIGITS = 5
@@ -92,7 +93,7 @@ def measure_agreement(
     """
     sample, indices = load_sample(), even_indices(setting.images)
     rows = torch.searchsorted(sample.indices, indices)
-    images, labels, scorer = sample.images[rows], sample.labels[rows], Scorer(target.model)
+    images, labels, scorer = sample.images[rows], sample.labels[rows], ModelOracle(target.model)
     journal = Journal(
         f"agreement-{setting.name}",
         asdict(setting) | {"attack_version": ATTACK_VERSION},
@@ -102,7 +103,7 @@ def measure_agreement(
 
     def attempt(group: Tensor) -> Entries:
         found: Entries = {index: {} for index in indices[group].tolist()}
-        said = scorer.confirm(images[group].to(scorer.device)).argmax(1).cpu()
+        said = scorer.verify_float32(images[group].to(scorer.device)).argmax(1).cpu()
         right = group[said == labels[group]]
         if len(right):
             looked = examine(scorer, images[right], labels[right], indices[right], setting)
@@ -127,7 +128,7 @@ def _progress(
 
 
 def examine(
-    scorer: Scorer, images: Tensor, labels: Tensor, indices: Tensor, setting: AgreementSetting
+    scorer: ModelOracle, images: Tensor, labels: Tensor, indices: Tensor, setting: AgreementSetting
 ) -> list[Looked]:
     """Look at images uint8 (B, 3, H, W) that the model gets right.
 
@@ -172,11 +173,11 @@ def nearness(height: int, width: int) -> Tensor:
     return 1 - torch.hypot(down[:, None], across) / 2**0.5
 
 
-def truth_of(scorer: Scorer, image: Tensor, label: int) -> TruthMap:
+def truth_of(scorer: ModelOracle, image: Tensor, label: int) -> TruthMap:
     """The truth map of an image uint8 (3, H, W), from its beginning to its end."""
-    survey = Survey(scorer, image, label)
+    survey = TruthMapSearch(scorer, image, label)
     while survey.live:
-        survey.advance(scorer.score(survey.propose()))
+        survey.tell(scorer.query(survey.ask()))
     return survey.result()
 
 

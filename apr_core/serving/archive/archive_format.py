@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, Walk
+from apr_core.attacks.result import MutationTrace, Outcome, PixelEdit, Snapshot
 from apr_core.base import schema as strict
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE
@@ -74,7 +74,7 @@ class _Frame:
     best_confidence: float
     flipped: bool
     done: bool
-    walk: Walk | None
+    walk: MutationTrace | None
 
 
 def weights_of(model: str) -> str:

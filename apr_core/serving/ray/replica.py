@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from ray import serve
 
-from apr_core.attacks.edits import Edits
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
+from apr_core.attacks.perturbation import Perturbations
 from apr_core.base.hardware import default_device
 from apr_core.serving.model_loader import load_scorer
 from apr_core.serving.ray.wire import Array, Packed, tensor_of, unpack
@@ -25,7 +25,7 @@ CHUNKS_A_PIECE = 4
 
 @dataclass(frozen=True)
 class About:
-    """What a caller must know of a model; see `apr_core.attacks.scoring.Scorer`.
+    """What a caller must know of a model; see `apr_core.attacks.oracle.ModelOracle`.
 
     Attributes:
         piece: edits that are best asked for in one request.
@@ -45,7 +45,7 @@ class Replica:
 
     def __init__(self, threads: int) -> None:
         torch.set_num_threads(threads)
-        self._scorers: dict[str, Scorer] = {}
+        self._scorers: dict[str, ModelOracle] = {}
         self._loading = threading.Lock()
 
     async def about(self, model: str) -> About:
@@ -53,24 +53,24 @@ class Replica:
         scorer = await asyncio.to_thread(self._scorer, model)
         return About(scorer.exact, scorer.repeatable, scorer.chunk * CHUNKS_A_PIECE)
 
-    async def score(self, model: str, packed: Packed) -> Array:
+    async def query(self, model: str, packed: Packed) -> Array:
         """Logits (N, K) of the edits, in the company of what others ask meanwhile."""
         answer = await self._score_together((model, packed))
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    async def confirm(self, model: str, images: Array) -> Array:
+    async def verify_float32(self, model: str, images: Array) -> Array:
         """The model's own logits (N, K) of uint8 images (N, C, H, W)."""
 
         def answer() -> Array:
             scorer = self._scorer(model)
-            return scorer.confirm(tensor_of(images).to(scorer.device)).cpu().numpy()
+            return scorer.verify_float32(tensor_of(images).to(scorer.device)).cpu().numpy()
 
         return await asyncio.to_thread(answer)
 
     async def certified_pixels(self, model: str, images: Array, labels: Array) -> Array | None:
-        """See `apr_core.attacks.scoring.Scoring`."""
+        """See `apr_core.attacks.oracle.QueryOracle`."""
 
         def answer() -> Array | None:
             scorer = self._scorer(model)
@@ -93,18 +93,18 @@ class Replica:
             answers |= zip(places, self._of_model(model, parts), strict=True)
         return [answers[place] for place in range(len(asked))]
 
-    def _of_model(self, model: str, parts: list[Edits]) -> list[Array | Exception]:
+    def _of_model(self, model: str, parts: list[Perturbations]) -> list[Array | Exception]:
         """Should scoring them together fail, each is scored alone: others are not to suffer."""
         try:
             scorer = self._scorer(model)
-            logits = scorer.score(Edits.merge(parts).to(scorer.device)).cpu()
+            logits = scorer.query(Perturbations.merge(parts).to(scorer.device)).cpu()
         except Exception as error:
             if len(parts) == 1:
                 return [error]
             return [answer for part in parts for answer in self._of_model(model, [part])]
         return [part.numpy() for part in torch.split(logits, [len(part) for part in parts])]
 
-    def _scorer(self, model: str) -> Scorer:
+    def _scorer(self, model: str) -> ModelOracle:
         with self._loading:
             if model not in self._scorers:
                 self._scorers[model] = load_scorer(model, default_device())

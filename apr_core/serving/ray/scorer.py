@@ -12,7 +12,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 from torch import Tensor
 
-from apr_core.attacks.edits import Edits
+from apr_core.attacks.perturbation import Perturbations
 from apr_core.base.types import InputError
 from apr_core.serving.ray.replica import About
 from apr_core.serving.ray.wire import pack, tensor_of
@@ -26,7 +26,7 @@ _LOST = (RayActorError, WorkerCrashedError, RayServeException)
 
 
 class ClusterScorer:
-    """A model on a cluster, as a search sees it; see `apr_core.attacks.scoring.Scoring`.
+    """A model on a cluster, as a search sees it; see `apr_core.attacks.oracle.QueryOracle`.
 
     What is to be scored is dealt out in pieces over the replicas. What a replica was asked that
     died meanwhile is asked of another, so nothing is lost; since a candidate's logits depend on the
@@ -46,19 +46,19 @@ class ClusterScorer:
         self.device = torch.device("cpu")
         self.exact, self.repeatable, self._piece = about.exact, about.repeatable, about.piece
 
-    def score(self, edits: Edits) -> Tensor:
-        """See `Scoring`."""
+    def query(self, edits: Perturbations) -> Tensor:
+        """See `QueryOracle`."""
         firsts = range(0, max(1, len(edits)), self._piece)
         pieces = [(pack(edits, first, first + self._piece),) for first in firsts]
-        return torch.cat([tensor_of(answer) for answer in self._ask("score", pieces)])
+        return torch.cat([tensor_of(answer) for answer in self._ask("query", pieces)])
 
-    def confirm(self, images: Tensor) -> Tensor:
-        """See `Scoring`."""
+    def verify_float32(self, images: Tensor) -> Tensor:
+        """See `QueryOracle`."""
         pieces = [(piece.numpy(),) for piece in torch.split(images, self._piece)]
-        return torch.cat([tensor_of(answer) for answer in self._ask("confirm", pieces)])
+        return torch.cat([tensor_of(answer) for answer in self._ask("verify_float32", pieces)])
 
     def certified_pixels(self, images: Tensor, labels: Tensor) -> Tensor | None:
-        """See `Scoring`."""
+        """See `QueryOracle`."""
         found = self._ask("certified_pixels", [(images.numpy(), labels.numpy())])[0]
         return None if found is None else tensor_of(found)
 

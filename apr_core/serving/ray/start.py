@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from apr_core.attacks.scoring import Scoring
+from apr_core.attacks.oracle import QueryOracle
 from apr_core.base.paths import PACKAGE
 from apr_core.base.types import InputError, shown
 
@@ -114,7 +114,7 @@ def environment() -> dict[str, Any]:
     return {"env_vars": {"PYTHONPATH": os.pathsep.join(paths), **ours}}
 
 
-def score_on(address: str, replicas: Replicas) -> Callable[[str], Scoring]:
+def score_on(address: str, replicas: Replicas) -> Callable[[str], QueryOracle]:
     """Deploy the replicas; the scorer of a model's name is what comes back.
 
     Each has a GPU if the cluster has any, and else its share of the processors.

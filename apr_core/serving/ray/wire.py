@@ -7,23 +7,23 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from apr_core.attacks.edits import Edits
+from apr_core.attacks.perturbation import Perturbations
 
 Array = npt.NDArray[np.generic]
 Packed = tuple[Array, Array, Array, Array]
-"""`Edits`, its fields in order."""
+"""`Perturbations`, its fields in order."""
 
 
-def pack(edits: Edits, first: int, last: int) -> Packed:
+def pack(edits: Perturbations, first: int, last: int) -> Packed:
     """Edits `first` to `last`, with the images that they are of and no others."""
     used, owner = np.unique(edits.owner[first:last].numpy(), return_inverse=True)
     positions, colours = edits.positions[first:last].numpy(), edits.colours[first:last].numpy()
     return edits.images.numpy()[used], owner, positions, colours
 
 
-def unpack(packed: Packed) -> Edits:
+def unpack(packed: Packed) -> Perturbations:
     """The edits again."""
-    return Edits(*map(tensor_of, packed))
+    return Perturbations(*map(tensor_of, packed))
 
 
 def tensor_of(array: Array) -> Tensor:

@@ -11,19 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks.scoring import as_input
 from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CLASSES, MEAN, STD
 from apr_core.data.sample import load_sample
-from apr_core.models.answering import ask, logits_of
-from apr_core.models.asking import as_labels, as_uint8
-from apr_core.models.checking import (
+from apr_core.models.inference import Model, as_module, device_of
+from apr_core.models.inputs import as_input, as_labels, as_uint8
+from apr_core.models.outputs import (
     check_company,
     check_mode,
     check_not_probabilities,
     check_repeats,
+    logits_of,
+    query_model,
 )
-from apr_core.models.inference import Model, as_module, device_of
 from apr_core.models.switches import FULL_PRECISION
 
 CHECK_IMAGES = 64
@@ -134,7 +134,7 @@ def _checked(model: nn.Module, images: Tensor, labels: Tensor, randomised: bool)
 
 def _call(model: nn.Module, images: Tensor) -> Tensor:
     """Logits (B, K) in the model's own precision; the model may write into its input."""
-    return ask(model, images.clone())
+    return query_model(model, images.clone())
 
 
 def _check_classes(logits: Tensor, labels: Tensor) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from apr_core.base.files import file_sha256
 from apr_core.base.types import InputError, shown
-from apr_core.models.answering import check_logits, out_of_memory, reason_of
+from apr_core.models.outputs import check_logits, out_of_memory, reason_of
 from apr_core.zoo.external.fingerprint import fingerprint
 from apr_core.zoo.external.onnx_files import OnnxModel, fingerprint_onnx
 

@@ -1,8 +1,7 @@
-"""What one-pixel edits were scored, so that none is scored twice.
+"""Query cache: logits of one-pixel edits, so that none is scored twice.
 
-As differential evolution closes in on a place it proposes the same edits again: over 100
-generations, about every second one, nearly always soon. Edits of several pixels hardly ever recur,
-and are not remembered.
+As differential evolution converges it proposes the same edits again: over 100 generations, about
+every second one. Edits of several pixels hardly ever recur, and are not cached.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apr_core.attacks.edits import Edits
+from apr_core.attacks.perturbation import Perturbations
 
 SIDE, COLOURS = 2**12, 2**24
 """Bounds of a coordinate, and how many colours there are: with an image's row, 63 bits hold all."""
 MOST_BYTES = 128 * 2**20
-"""Of what a search remembers; beyond it, what it learned longest ago goes."""
+"""Of a search's cache; beyond it, the oldest page goes."""
 PARTS = 4
 """No page grows beyond this part of the bound, for the oldest goes whole."""
 
@@ -51,12 +50,11 @@ class _Page:
         return _Page(self.keys[kept], self.logits[kept])
 
 
-class Memo:
+class QueryCache:
     """Logits by edit. Ask `fresh` which edits are new, then `complete` their logits to all.
 
-    Small pages are merged until each is twice as long as the next newer one: an edit is looked up
-    in few pages, and sorted only as often as its page is merged. An image that is no longer
-    searched is forgotten.
+    Pages are merged until each is twice as long as the next newer one: a lookup reads few pages,
+    and an edit is sorted only as often as its page is merged.
 
     Args:
         most_bytes: of all pages; beyond it the oldest goes.
@@ -69,17 +67,15 @@ class Memo:
 
     @property
     def size(self) -> int:
-        """Bytes of what is remembered."""
+        """Bytes in use."""
         return sum(page.size for page in self._pages)
 
-    def fresh(self, edits: Edits, rows: Tensor) -> Edits:
-        """Those of the edits (N) that were not scored yet, each once.
-
-        There is always one at least: where all are known, the first is scored again.
+    def fresh(self, edits: Perturbations, rows: Tensor) -> Perturbations:
+        """Those of the edits (N) that are not cached, each once; the first one where all are.
 
         Args:
-            rows: (A,), which image of the search each of the edits' images is; one that was here
-                before and is not any more is forgotten.
+            rows: (A,), which image of the search each of the edits' images is; the cache forgets
+                an image that is no longer among them.
         """
         if len(rows) < self._images:
             self._pages = [page for page in (page.of(rows) for page in self._pages) if len(page)]
@@ -101,10 +97,10 @@ class Memo:
         for said, place, here in self._found:
             every[here] = said[place[here]]
         every[self._unknown] = logits
-        self._remember(_Page(self._asked[self._unknown], every[self._unknown]))  # copies
+        self._store(_Page(self._asked[self._unknown], every[self._unknown]))  # copies
         return every[self._places]
 
-    def _remember(self, page: _Page) -> None:
+    def _store(self, page: _Page) -> None:
         pages = [*self._pages, page]
         while (
             len(pages) > 1
@@ -118,7 +114,7 @@ class Memo:
         self._pages = pages
 
 
-def _key(edits: Edits, rows: Tensor) -> Tensor:
+def _key(edits: Perturbations, rows: Tensor) -> Tensor:
     """A number for each one-pixel edit (N, 1, ...) of each image, (N,) int64."""
     x, y = edits.positions[:, 0].unbind(1)
     red, green, blue = edits.colours[:, 0].unbind(1)

@@ -1,8 +1,8 @@
 """Flips that a fast copy of a model shows, confirmed by the model itself.
 
-A search scores its candidates on a folded copy, in half precision, or by few draws of a random
+A search scores its candidates on a folded copy, in half precision, or by few samples of a random
 model. A flip counts when the model itself gives the edited image another class, in float32; where
-it does not, the next best flip is asked about. Confirmations are no queries.
+it does not, the next best flip is tried. Confirmations are no queries.
 """
 
 from __future__ import annotations
@@ -26,19 +26,18 @@ def confirm_flips(flipped: Tensor, cost: Tensor, upheld: Upheld) -> Tensor:
 
     Args:
         flipped: which of P candidates in each of A rows flip the fast copy, (A, P) bool.
-        cost: the lower, the sooner a flip is asked about, (A, P); of equals, the first slot.
+        cost: the lower, the sooner a flip is tried, (A, P); of equals, the first slot.
         upheld: asks the model itself.
 
     Returns:
-        (A, P) bool. The cheapest flip left in a row is confirmed; dearer ones need not have been
-        asked about.
+        (A, P) bool. The cheapest flip left in a row is confirmed; dearer ones need not be.
     """
-    if not bool(flipped.any()):
-        return flipped
     left = flipped.clone()
-    order = cost.masked_fill(~flipped, float("inf")).argsort(dim=1, stable=True)
     counts = flipped.sum(dim=1)
     open_rows = counts > 0
+    if not bool(open_rows.any()):
+        return left
+    order = cost.masked_fill(~flipped, float("inf")).argsort(dim=1, stable=True)
     first, size = 0, 1
     while bool(open_rows.any()):
         rows = open_rows.nonzero()[:, 0]

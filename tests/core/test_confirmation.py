@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from apr_core import OnePixelConfig, Status, Stop, Strategy
-from apr_core.attacks.confirming import MOST_AT_ONCE, confirm_flips
-from apr_core.attacks.edits import Edits
+from apr_core.attacks.confirmation import MOST_AT_ONCE, confirm_flips
 from apr_core.attacks.enumeration import corner_sweep
 from apr_core.attacks.ladder import LadderConfig, climb
-from apr_core.attacks.scoring import Scorer
+from apr_core.attacks.oracle import ModelOracle
+from apr_core.attacks.perturbation import Perturbations
 from apr_core.attacks.search import Search
-from apr_core.attacks.truth_map import Survey
+from apr_core.attacks.truth_map import TruthMapSearch
 from tests.conftest import ConstantModel
 
 SHORT = OnePixelConfig(population=8, generations=12)
@@ -26,7 +26,7 @@ Judge = Callable[[Tensor], Tensor]
 """Colours of the brightest pixel (n, 3) -> whether they flip the model itself (n,)."""
 
 
-class Rough(Scorer):
+class Rough(ModelOracle):
     """Fast answers flip for red of 128 and more, the redder the surer; the model itself, as a
     judge has it. It counts what it is asked to confirm."""
 
@@ -36,11 +36,11 @@ class Rough(Scorer):
         self.judge = judge
         self.asked: list[int] = []
 
-    def score(self, edits: Edits) -> Tensor:
+    def query(self, edits: Perturbations) -> Tensor:
         red = edits.colours[:, 0, 0].float()
         return torch.stack([torch.ones_like(red), (red >= 128) * (1.1 + (red - 128) / 100)], 1)
 
-    def confirm(self, images: Tensor) -> Tensor:
+    def verify_float32(self, images: Tensor) -> Tensor:
         self.asked.append(len(images))
         flipped = self.judge(images.flatten(2).amax(2).long())
         return torch.stack([torch.ones(len(images)), 2.0 * flipped], 1)
@@ -54,11 +54,11 @@ def run(search: Search) -> list[Tensor]:
     """A search to its end, and the edits of each generation that flip the model itself."""
     held = []
     while search.live:
-        edits = search.propose()
-        logits = search.scorer.score(edits)
-        upheld = search.scorer.judge(edits.colours[:, 0]) & (logits.argmax(1) != 0)
+        edits = search.ask()
+        logits = search.oracle.query(edits)
+        upheld = search.oracle.judge(edits.colours[:, 0]) & (logits.argmax(1) != 0)
         held.append(edits.colours[upheld, 0])
-        search.advance(logits)
+        search.tell(logits)
     return held
 
 
@@ -89,8 +89,8 @@ def test_no_flip_that_holds_is_lost(stop: Stop, strategy: Strategy) -> None:
 def test_a_flip_is_confirmed_once_and_for_all() -> None:
     """A model that answers at random may say another thing when it is asked again."""
     answers = iter([False, True])  # the clean image, then the flip
-    scorer = Rough(lambda colours: torch.full((len(colours),), next(answers, False)))
-    search = Search(replace(SHORT, generations=2), scorer, BLACK, TRUTH)
+    oracle = Rough(lambda colours: torch.full((len(colours),), next(answers, False)))
+    search = Search(replace(SHORT, generations=2), oracle, BLACK, TRUTH)
     run_blindly(search)
     assert search.result().status is Status.FLIPPED
     assert (search.snapshot().best_label, search.result().label_after) == (1, 1)
@@ -98,24 +98,24 @@ def test_a_flip_is_confirmed_once_and_for_all() -> None:
 
 def run_blindly(search: Search) -> None:
     while search.live:
-        search.advance(search.scorer.score(search.propose()))
+        search.tell(search.oracle.query(search.ask()))
 
 
 def test_where_the_fittest_holds_nothing_else_is_asked_about() -> None:
-    scorer = Rough(lambda colours: colours[:, 0] >= 128)
+    oracle = Rough(lambda colours: colours[:, 0] >= 128)
     images = BLACK.repeat(5, 1, 1, 1)
-    search = Search(replace(SHORT, stop=Stop.FIRST_FLIP), scorer, images, TRUTH.repeat(5))
+    search = Search(replace(SHORT, stop=Stop.FIRST_FLIP), oracle, images, TRUTH.repeat(5))
     run_blindly(search)
     assert all(outcome.success for outcome in search.outcomes())
-    assert sum(scorer.asked) == 5 + 5  # the clean images, and a flip of each
+    assert sum(oracle.asked) == 5 + 5  # the clean images, and a flip of each
 
 
 def test_a_pixel_is_broken_by_whichever_colour_the_model_upholds() -> None:
     """Four corners are red; white, which looks as bad as the others, is the one that holds."""
-    scorer = Rough(lambda colours: (colours == 255).all(1))
-    survey = Survey(scorer, BLACK[0], 0)
+    oracle = Rough(lambda colours: (colours == 255).all(1))
+    survey = TruthMapSearch(oracle, BLACK[0], 0)
     while survey.live:
-        survey.advance(scorer.score(survey.propose()))
+        survey.tell(oracle.query(survey.ask()))
     found = survey.result()
     assert int(found.broken.sum()) == 64
     assert (found.colours == 255).all()
@@ -127,17 +127,17 @@ def test_a_sweep_and_the_ladder_find_the_flip_among_the_refuted() -> None:
         return (images[:, :, 7, 7] == 255).all(1)
 
     class Placed(Rough):
-        def confirm(self, images: Tensor) -> Tensor:
+        def verify_float32(self, images: Tensor) -> Tensor:
             self.asked.append(len(images))
             flipped = last_is_white(images)
             return torch.stack([torch.ones(len(images)), 2.0 * flipped], 1)
 
-    scorer = Placed(red_to_200)
-    found = corner_sweep(scorer, BLACK, TRUTH)
+    oracle = Placed(red_to_200)
+    found = corner_sweep(oracle, BLACK, TRUTH)
     assert found.flipped.all()
     assert last_is_white(found.edited(BLACK)).all()
-    assert len(scorer.asked) <= 2 + 4 * (-(-int(found.queries) // (8 * 16)))  # and not one by one
-    (verdict,) = climb(LadderConfig(stages=("corners",)), scorer, BLACK, TRUTH, torch.tensor([0]))
+    assert len(oracle.asked) <= 2 + 4 * (-(-int(found.queries) // (8 * 16)))  # and not one by one
+    (verdict,) = climb(LadderConfig(stages=("corners",)), oracle, BLACK, TRUTH, torch.tensor([0]))
     assert (verdict.rungs[0].flipped, verdict.rungs[0].queries) == (True, int(found.queries))
 
 

@@ -77,6 +77,11 @@ def as_floats(images: object, channels: int | None = None) -> Tensor:
     return pictures if pictures.is_floating_point() else pictures.float() / 255
 
 
+def as_input(images: Tensor) -> Tensor:
+    """uint8 (N, C, H, W) -> float in [0, 1], channels last; what a PNG reader would make of it."""
+    return images.to(torch.float32, copy=True, memory_format=torch.channels_last).div_(255)
+
+
 def as_labels(name: str, values: object, count: int) -> Tensor:
     """A whole number for each of `count` pictures, int64 (count,).
 

@@ -9,11 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks.edits import Edits
+from apr_core.attacks.perturbation import Perturbations
 from apr_core.base.types import InputError
 from apr_core.models import Classifier
-from apr_core.models.answering import ask, out_of_memory
-from apr_core.models.checking import FEW, check_briefly
 from apr_core.models.inference import (
     Model,
     as_module,
@@ -22,6 +20,8 @@ from apr_core.models.inference import (
     keep_memory,
     prepare,
 )
+from apr_core.models.inputs import as_input
+from apr_core.models.outputs import FEW, check_briefly, out_of_memory, query_model
 from apr_core.models.switches import FULL_PRECISION
 
 CPU_CHUNK, CUDA_CHUNK = 50, 4096
@@ -32,13 +32,13 @@ CONFIRMING = 10
 """How many times as many answers of a random model decide whether a candidate flips it."""
 
 
-class Scoring(Protocol):
-    """What a search asks of a model, wherever it is computed: `Scorer` does so in this process,
+class QueryOracle(Protocol):
+    """The black box that a search queries: `ModelOracle` in this process, or
     `apr_core.serving.ray.scorer.ClusterScorer` on a cluster's machines.
 
     Attributes:
         device: where what is asked and what is answered lie.
-        exact: whether `score` says what the model itself does, so that nothing need be confirmed.
+        exact: whether `query` says what the model itself does, so that nothing need be confirmed.
         repeatable: whether a candidate's logits depend on the candidate alone, to the bit.
     """
 
@@ -46,10 +46,10 @@ class Scoring(Protocol):
     exact: bool
     repeatable: bool
 
-    def score(self, edits: Edits) -> Tensor:
+    def query(self, edits: Perturbations) -> Tensor:
         """Logits of every edit, (N, K) float32."""
 
-    def confirm(self, images: Tensor) -> Tensor:
+    def verify_float32(self, images: Tensor) -> Tensor:
         """The model's own logits, in float32: uint8 (N, C, H, W) -> (N, K)."""
 
     def certified_pixels(self, images: Tensor, labels: Tensor) -> Tensor | None:
@@ -64,21 +64,21 @@ class Scoring(Protocol):
         """
 
 
-class Scorer:
+class ModelOracle:
     """A model as an attack sees it: uint8 images or edits in, float32 logits out.
 
     This package's own models are scored through a folded copy, in chunks padded to one shape, so
     that a candidate's logits do not depend on its company; what matters is then confirmed on the
     model itself (`exact` is False). A user's model is called as it is, on exactly the candidates;
-    when it is first confirmed on, it is checked (see `models.checking`).
+    when it is first confirmed on, it is checked (see `models.outputs`).
     Where memory does not suffice for a chunk, it is halved for good, and the work goes on.
 
     Args:
         model: images (B, C, H, W) float in [0, 1] -> logits (B, K).
         chunk: images in one call of the model; by default what suits its device.
-        draws: how often a model that answers at random is asked; its answer is then the logarithm
-            of its mean probabilities, which is what an attacker sees in the long run. What matters
-            is confirmed by `CONFIRMING` times as many answers, or the luckiest of thousands of
+        eot_samples: expectation over transformation: how often a model that answers at random is
+            queried; its answer is then the logarithm of its mean probabilities. What matters is
+            confirmed by `CONFIRMING` times as many samples, or the luckiest of thousands of
             candidates would count as a flip.
         half: search in half precision (bfloat16 on a CPU). Then too, what matters is confirmed.
         compiled: search on machine code made of the model: see `compile_for`.
@@ -97,7 +97,7 @@ class Scorer:
         self,
         model: Model,
         chunk: int | None = None,
-        draws: int = 1,
+        eot_samples: int = 1,
         half: bool = False,
         compiled: bool = False,
         checked: bool = False,
@@ -105,12 +105,12 @@ class Scorer:
         self.model = model = as_module(model)
         self.device = device_of(model)
         self.chunk = chunk or default_chunk(self.device)
-        self._few = FEW_CHUNK.get(self.device.type, 64)
+        self._small = FEW_CHUNK.get(self.device.type, 64)
         own = isinstance(model, Classifier)
-        self.exact = not (own or half or draws > 1)
+        self.exact = not (own or half or eot_samples > 1)
         self.repeatable = own
         self._checked = checked
-        self._draws, self._half = draws, half
+        self._eot_samples, self._half = eot_samples, half
         self._search = prepare(model) if own else model
         if compiled and not own:
             raise InputError(
@@ -123,7 +123,7 @@ class Scorer:
             keep_memory()
 
     @torch.no_grad()
-    def score(self, edits: Edits) -> Tensor:
+    def query(self, edits: Perturbations) -> Tensor:
         """Logits of every edit, (N, K) float32.
 
         Raises:
@@ -133,67 +133,69 @@ class Scorer:
             return self._search_on(edits.draw, len(edits))
 
     @torch.no_grad()
-    def score_few(self, edits: Edits) -> Tensor:
-        """As `score`, for a search that never asks for many: padded to a smaller shape.
+    def query_small(self, edits: Perturbations) -> Tensor:
+        """As `query`, for a search that never asks for many: padded to a smaller shape.
 
-        A candidate's logits differ from those that `score` gives by rounding.
+        A candidate's logits differ from those that `query` gives by rounding.
         """
         with self._precision(), FULL_PRECISION.held():
-            return self._few_on(self._searched, edits.draw, len(edits))
+            return self._small_on(self._searched, edits.draw, len(edits))
 
     @torch.no_grad()
-    def look(self, images: Tensor) -> Tensor:
+    def query_images(self, images: Tensor) -> Tensor:
         """Logits of many images as a search sees them, fast: uint8 (N, C, H, W) -> (N, K)."""
         with FULL_PRECISION.held():
             return self._search_on(_slices(images), len(images))
 
     @torch.no_grad()
-    def confirm(self, images: Tensor) -> Tensor:
+    def verify_float32(self, images: Tensor) -> Tensor:
         """The model's own logits, in float32: uint8 (N, C, H, W) -> (N, K).
 
         Raises:
             InputError: the model answers with no logits, or, seen at the first call, otherwise
                 than an attack can make use of; or memory lacks for a single image.
         """
-        sure = partial(self.answer, draws=self._draws * CONFIRMING if self._draws > 1 else 1)
+        sure = partial(
+            self.answer, eot_samples=self._eot_samples * CONFIRMING if self._eot_samples > 1 else 1
+        )
         with FULL_PRECISION.held():
             self._check(images)
-            return self._few_on(sure, _slices(images), len(images))
+            return self._small_on(sure, _slices(images), len(images))
 
     def _check(self, images: Tensor) -> None:
         """Once: see that the model is one to attack, on the first pictures that come."""
         if self._checked or not len(images):
             return
         try:
-            check_briefly(self.model, as_input(images[:FEW]), randomised=self._draws > 1)
+            check_briefly(self.model, as_input(images[:FEW]), randomised=self._eot_samples > 1)
         except (RuntimeError, MemoryError) as error:
             if out_of_memory(error):
                 return  # what is asked for goes in smaller chunks, and is checked next time
             raise
         self._checked = True
 
-    def answer(self, images: Tensor, draws: int = 0) -> Tensor:
+    def answer(self, images: Tensor, eot_samples: int = 0) -> Tensor:
         """The model's own logits (N, K) of floats in [0, 1], a gradient with them where it is on.
 
         Args:
             images: (N, C, H, W).
-            draws: answers to average; by default as many as in the search.
+            eot_samples: answers to average; by default as many as in the search.
         """
-        return _mean_answer(self.model, images, draws or self._draws)
+        return _mean_answer(self.model, images, eot_samples or self._eot_samples)
 
     @torch.no_grad()
     def certified_pixels(self, images: Tensor, labels: Tensor) -> Tensor | None:
-        """See `Scoring`; asked of a model that has a method of this name."""
+        """See `QueryOracle`; asked of a model that has a method of this name."""
         prove = getattr(self.model, "certified_pixels", None)
         return prove(as_input(images), labels) if prove else None
 
     def _searched(self, images: Tensor) -> Tensor:
         if self._search is self.model:
-            return _mean_answer(self.model, images, self._draws)
+            return _mean_answer(self.model, images, self._eot_samples)
         # Faster than no_grad, but what a model keeps of it can have no part in a gradient: only for
         # the folded copy, which is nobody else's.
         with torch.inference_mode():
-            return _mean_answer(self._search, images, self._draws)
+            return _mean_answer(self._search, images, self._eot_samples)
 
     def _precision(self) -> torch.autocast:
         kind = torch.bfloat16 if self.device.type == "cpu" else torch.float16
@@ -204,9 +206,9 @@ class Scorer:
         self.chunk = min(chunk, self.chunk)
         return logits
 
-    def _few_on(self, answer: Model, draw: Callable[[int, int], Tensor], count: int) -> Tensor:
-        logits, few = self._in_chunks(answer, draw, count, self._few)
-        self._few = min(few, self._few)
+    def _small_on(self, answer: Model, draw: Callable[[int, int], Tensor], count: int) -> Tensor:
+        logits, few = self._in_chunks(answer, draw, count, self._small)
+        self._small = min(few, self._small)
         return logits
 
     def _in_chunks(
@@ -250,10 +252,10 @@ class Scorer:
         return answer(as_input(images))[:count]
 
 
-def _mean_answer(model: nn.Module, images: Tensor, draws: int) -> Tensor:
+def _mean_answer(model: nn.Module, images: Tensor, eot_samples: int) -> Tensor:
     """Logits of images, or the logarithm of the mean probabilities of several draws: (N, K)."""
-    answers = [ask(model, images).float() for _ in range(draws)]
-    return answers[0] if draws == 1 else torch.stack(answers).softmax(-1).mean(0).log()
+    answers = [query_model(model, images).float() for _ in range(eot_samples)]
+    return answers[0] if eot_samples == 1 else torch.stack(answers).softmax(-1).mean(0).log()
 
 
 def _slices(images: Tensor) -> Callable[[int, int], Tensor]:
@@ -263,8 +265,3 @@ def _slices(images: Tensor) -> Callable[[int, int], Tensor]:
 def default_chunk(device: torch.device) -> int:
     """Images in one call of a model where nobody said otherwise; `bench` tries others."""
     return CPU_CHUNK * torch.get_num_threads() if device.type == "cpu" else CUDA_CHUNK
-
-
-def as_input(images: Tensor) -> Tensor:
-    """uint8 (N, C, H, W) -> float in [0, 1], channels last; what a PNG reader would make of it."""
-    return images.to(torch.float32, copy=True, memory_format=torch.channels_last).div_(255)
