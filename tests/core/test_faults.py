@@ -37,7 +37,6 @@ from tests.core.test_service import (  # noqa: F401  its fixtures
     until,
 )
 
-
 # Out of memory
 
 
