@@ -1,1 +1,1 @@
-"""Measurements of the engine and of the app: speed, peers, load and faults."""
+"""Measurements of the engine and of the app: speed, peers and load."""

@@ -223,30 +223,7 @@ def _race(record: dict) -> str:  # type: ignore[type-arg]
     return "\n".join(rows)
 
 
-def _faults(record: dict) -> str:  # type: ignore[type-arg]
-    injected = len(record["faults"]) + len(record["not_borne"])
-    return (
-        f"Of {injected} kinds of fault injected into a service, {len(record['faults'])} were borne "
-        "(`python -m benchmarks.faults`)."
-    )
-
-
-def _fuzz(record: dict) -> str:  # type: ignore[type-arg]
-    bounds = record["bounds"]
-    return (
-        f"Of {record['inputs']:,} mean inputs at {len(record['boundaries'])} boundaries, "
-        f"{record['failures']} were answered with anything but a right result or a plain error, "
-        f"within {bounds['seconds']:g} s of processor time and {bounds['megabytes_over_idle']:g} "
-        "MB over idle (`python -m scripts.fuzz`)."
-    )
-
-
-OF_THE_APP = {
-    "load.json": _load,
-    "race.json": _race,
-    "faults.json": _faults,
-    "fuzz.json": _fuzz,
-}
+OF_THE_APP = {"load.json": _load, "race.json": _race}
 
 
 def rewritten(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -26,7 +25,6 @@ from apr_core.serving.requests import (
 )
 from apr_core.serving.service import AttackService
 from apr_core.serving.wait_estimate import Pace, in_words
-from benchmarks.faults.injected import FAULTS
 from tests.conftest import LinearModel, answers
 from tests.core.test_service import (  # noqa: F401  its fixtures
     LONG,
@@ -38,13 +36,6 @@ from tests.core.test_service import (  # noqa: F401  its fixtures
     serve,
     until,
 )
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_every_fault_is_borne(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("APR_RUNS", str(tmp_path / "runs"))
-    FAULTS[name]()
-
 
 # Out of memory
 
@@ -111,6 +102,25 @@ def test_memory_for_nothing_is_a_sentence_and_leaves_the_chunk() -> None:
         oracle.query(edits(50))
     assert ONE_SENTENCE.fullmatch(str(caught.value))
     assert oracle.chunk == 32
+
+
+def test_a_run_goes_the_same_way_in_smaller_chunks(serve, request_for) -> None:  # noqa: F811
+    narrow = Narrow(5, NO_MEMORY["cuda"])
+    small, large = serve({"m": narrow}), serve({"m": narrow.model})
+    views = [end_of(one, one.submit(request_for(0)).run_id) for one in (small, large)]
+    assert views[0].outcome == views[1].outcome
+    assert 1 <= small._scorers["m"].chunk <= 5
+
+
+def test_memory_for_nothing_fails_the_runs_of_that_model_alone(
+    serve, request_for, linear_model  # noqa: F811
+) -> None:  # fmt: skip
+    service = serve({"m": Narrow(0, NO_MEMORY["cuda"]), "other": linear_model})
+    tickets = [service.submit(request_for(0, model=name)) for name in ("m", "other")]
+    views = [end_of(service, ticket.run_id) for ticket in tickets]
+    assert [view.phase for view in views] == [Phase.FAILED, Phase.ENDED]
+    assert "out of memory" in views[0].error
+    assert ONE_SENTENCE.fullmatch(views[0].error)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shape '[2]' is invalid"), ValueError("memory")])
@@ -192,10 +202,10 @@ def test_the_estimate_of_a_history_is_what_it_takes(network, pictures) -> None:
     assert taken == history_bytes(config)
 
 
-def test_the_estimate_of_a_maps_history_is_what_it_takes(network, pictures) -> None:
-    label = int(answers(network, pictures[:1])[0])
-    request = MapRequest("m", pictures[0], label)
-    survey, taken = request.begin(ModelOracle(network, 400)), 0
+def test_the_estimate_of_a_maps_history_is_what_it_takes(linear_model, small_images) -> None:
+    label = int(answers(linear_model, small_images[:1])[0])
+    request = MapRequest("m", small_images[0], label)
+    survey, taken = request.begin(ModelOracle(linear_model, 400)), 0
     assert survey.steps == request.steps
     while survey.live:
         survey.tell(survey.oracle.query(survey.ask()))

@@ -21,7 +21,7 @@ from apr_core.data.decode import MAX_PIXELS, MAX_SCANS, MAX_VALUES
 from apr_core.data.images import SIZE, read_picture, to_pil, to_png
 from apr_core.data.picture_file import MAX_PARTS, MAX_PROFILE, essence, format_of
 from apr_core.data.sharing import Room, Silence
-from scripts.nasty_pictures import chunk, encode, many_scans, png, scene, with_parts
+from tests.fuzz.nasty_pictures import chunk, encode, many_scans, png, scene, with_parts
 
 ORIENTATION = 0x0112
 PLAIN = encode(scene(64, 64), "PNG")

@@ -371,7 +371,7 @@ def test_a_request_again_after_a_cancelled_end_starts_anew(serve, gated, request
     assert end_of(service, second.run_id).outcome.status is not Status.CANCELLED
 
 
-def raises(error: Exception) -> Callable[[Tensor], Tensor]:
+def raises(error: BaseException) -> Callable[[Tensor], Tensor]:
     def trouble(logits: Tensor) -> Tensor:
         raise error
 
@@ -383,6 +383,7 @@ TROUBLES = {
     "raises ValueError": raises(ValueError("bad shape")),
     "raises IndexError": raises(IndexError(3)),
     "raises AssertionError": raises(AssertionError()),
+    "exits": raises(SystemExit(1)),
     "returns NaN": lambda logits: logits * float("nan"),
     "returns one logit too few": lambda logits: logits[1:],
     "returns no tensor": lambda logits: [1.0],
@@ -402,7 +403,8 @@ def test_a_model_in_trouble_fails_its_own_run_and_no_other(
     service = serve({"m": model, "other": LinearModel(), "gate": gated})
     service.submit(AttackRequest("gate", images[0], 0, 0, SHORT))
     gated.wait()
-    sound = [service.submit(AttackRequest("m", images[i], labels[i], i, SHORT)) for i in (0, 2)]
+    requests = [AttackRequest("m", images[i], labels[i], i, SHORT) for i in (0, 2)]
+    sound = [service.submit(request) for request in requests]
     touched = service.submit(AttackRequest("m", images[1], labels[1], 1, SHORT))
     other = service.submit(AttackRequest("other", images[3], labels[3], 3, SHORT))
     gated.let_all()
@@ -414,6 +416,10 @@ def test_a_model_in_trouble_fails_its_own_run_and_no_other(
         view = end_of(service, ticket.run_id)
         assert view.phase is Phase.ENDED
         assert [snapshot.generation for snapshot in view.snapshots] == [0, 1, 2]
+    undisturbed = serve({"m": LinearModel()})
+    for request, ticket in zip(requests, sound, strict=True):
+        alone = end_of(undisturbed, undisturbed.submit(request).run_id)
+        assert service.view(ticket.run_id).outcome == alone.outcome
 
 
 class LateScorer(ModelOracle):

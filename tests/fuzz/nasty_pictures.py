@@ -1,18 +1,12 @@
-"""Pictures as nobody should send them: small files that are hard on a reader, made by rule.
-
-    python -m scripts.nasty_pictures FOLDER       # write them, to look at or to send elsewhere
-
-The fuzzing begins with these (`scripts/fuzz`). They are made anew each time, so none is kept.
-"""
+"""Hostile pictures: small files that are hard on a decoder, generated so that none is stored."""
 
 from __future__ import annotations
 
 import io
 import struct
-import sys
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -197,21 +191,7 @@ def _strangers() -> Iterator[tuple[str, bytes]]:
     yield "a-png-in-a-jpeg.jpg", encode(scene(), "JPEG")[:200] + encode(scene(), "PNG")
 
 
+@cache
 def corpus() -> dict[str, bytes]:
-    """Every picture by its name; the same bytes each time."""
+    """Every picture by its name."""
     return dict([*_pngs(), *_jpegs(), *_webps(), *_others(), *_strangers()])
-
-
-def main(arguments: list[str]) -> int:
-    """Write the corpus to a folder."""
-    folder = Path(arguments[0] if arguments else "nasty")
-    folder.mkdir(parents=True, exist_ok=True)
-    pictures = corpus()
-    for name, data in pictures.items():
-        (folder / name).write_bytes(data)
-    print(f"{len(pictures)} pictures, {sum(map(len, pictures.values())):,} bytes, in {folder}.")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
