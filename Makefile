@@ -28,15 +28,13 @@ TOGETHER := $(MAKE) --jobs=3 --output-sync=target --no-print-directory
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-ready  ## serve the app on http://127.0.0.1:8501
-	$(BIN)/streamlit run app.py --server.port $(PORT)
+	$(BIN)/python -m apr_core app --port $(PORT)
 
 cluster: $(VENV)/.cluster-ready  ## the same, its candidates scored by replicas on a Ray cluster
-	APR_RAY=$(RAY) APR_REPLICAS=$(REPLICAS) $(BIN)/streamlit run app.py --server.port $(PORT)
+	APR_RAY=$(RAY) APR_REPLICAS=$(REPLICAS) $(BIN)/python -m apr_core app --port $(PORT)
 
 serve: $(VENV)/.run-ready  ## serve a room, as deploy/README.md says: HOST, PORT, NAME, HOSTS
-	$(BIN)/streamlit run app.py --server.address $(HOST) --server.port $(PORT) \
-	  --browser.serverAddress $(NAME) \
-	  $(foreach name,$(sort 127.0.0.1 localhost $(HOSTS)),--server.allowedHosts $(name))
+	$(BIN)/python -m apr_core app --host $(HOST) --port $(PORT) --name $(NAME) --hosts $(HOSTS)
 
 test: $(VENV)/.test-ready  ## ruff, mypy and the tests, but for those that take long
 	$(TOGETHER) check test-browser test-rest

@@ -1,8 +1,9 @@
-"""APR Lab: `streamlit run app.py`."""
+"""APR Lab: `apr-lab app` serves it, or `streamlit run app.py`."""
 
 import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
+from apr_core.base.paths import shipped
 from apr_core.base.types import InputError
 from apr_ui.frame import FRAMED, menu_place
 from apr_ui.page_table import PAGES
@@ -11,7 +12,7 @@ from apr_ui.words import plain
 
 st.set_page_config(
     page_title="APR Lab",
-    page_icon="assets/icon.png",
+    page_icon=str(shipped("assets/icon.png")),
     layout="wide",
     menu_items={"About": "APR Lab: one-pixel attacks on image classifiers, and a defence."},
 )

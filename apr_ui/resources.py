@@ -38,11 +38,13 @@ from apr_core.zoo.checkpoints import (
     caution_of,
     is_own,
     load_card,
+    missing_weights,
     model_names,
     zoo_fingerprint,
 )
 from apr_ui.limits import SessionService
 from apr_ui.player.data import player_data
+from apr_ui.words import plain
 
 
 @st.cache_resource(show_spinner=False)
@@ -123,13 +125,17 @@ def _labels(fingerprint: tuple[tuple[str, int], ...]) -> dict[str, str]:
         name: f"{name} · {card.clean_accuracy:.1%} clean"
         + (" · yours" if is_own(name) else "")
         + (f" · {CAUTION}" if caution_of(card) else "")
+        + (" · weights missing" if missing_weights(card) else "")
         for name, card in _cards(fingerprint)[0].items()
     }
 
 
 def show_caution(model: str) -> None:
     """A line under a picker about what is wrong with the weights of a model, where anything is."""
-    if caution := caution_of(cards()[0][model]):
+    card = cards()[0][model]
+    if missing := missing_weights(card):
+        st.caption(f":material/warning: {plain(missing)}")
+    if caution := caution_of(card):
         st.caption(f":material/warning: These weights were {caution}.")
 
 

@@ -11,6 +11,7 @@ import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.base.types import InputError, Status
 from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
+from apr_core.zoo.checkpoints import missing_weights
 from apr_ui.address import follow_address, keep_address
 from apr_ui.controls import choose_config, choose_model, choose_picture, make_request, show_request
 from apr_ui.frame import begin_page
@@ -90,8 +91,8 @@ def offers(view: RunView) -> None:
                     st.button(f"Try {pixels} pixels", on_click=plan, args=(more,))
         masked = BEHIND_LATTICE if request.model.endswith(BEHIND_LATTICE) else ""
         with st.popover("The same on another model", icon=":material/compare_arrows:"):
-            for name in cards()[0]:
-                if name + masked != request.model:
+            for name, card in cards()[0].items():
+                if name + masked != request.model and not missing_weights(card):
                     other = replace(request, model=name + masked)
                     st.button(name, on_click=plan, args=(other,))
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from apr_core.base.types import InputError
+
 PACKAGE = Path(__file__).parents[1]
 _ROOT = PACKAGE.parent
 
@@ -34,3 +36,17 @@ def written(name: str) -> Path:
     if chosen:
         return Path(chosen)
     return (_ROOT if in_checkout() else user_data_path("apr-lab", appauthor=False)) / name
+
+
+def check_checkout(what: str) -> None:
+    """Raise InputError where what ships with the project is to be written, but is installed."""
+    if not in_checkout():
+        raise InputError(
+            f"{what} changes files that ship with the project; run it in a checkout of the project."
+        )
+
+
+def python_path() -> str:
+    """`PYTHONPATH` for a process that is to import this package, wherever it starts."""
+    checkout = [str(_ROOT)] if in_checkout() else []
+    return os.pathsep.join(filter(None, [*checkout, os.environ.get("PYTHONPATH", "")]))

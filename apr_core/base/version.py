@@ -8,7 +8,9 @@ from pathlib import Path
 
 import torch
 
-__version__ = "0.1.0"
+from apr_core.base.paths import in_checkout
+
+__version__ = "0.2.0"
 ATTACK_VERSION = 2
 """Raised whenever an attack of the same settings may find otherwise; records keep it.
 
@@ -26,6 +28,8 @@ def versions() -> dict[str, str]:
 
 def find_commit() -> str:
     """The working tree's commit, "-dirty" after it if tracked files differ; "" outside one."""
+    if not in_checkout():  # a virtual environment may lie in another project's working tree
+        return ""
     command = ("git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
     folder = Path(__file__).parent
     try:

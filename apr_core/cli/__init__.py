@@ -6,10 +6,12 @@ import argparse
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from apr_core.base.types import InputError, shown
 from apr_core.cli import (
     agreement,
+    app,
     attack,
     certify,
     data,
@@ -25,6 +27,7 @@ from apr_core.models.outputs import reason_of
 from apr_core.zoo.external import is_external
 
 COMMANDS = (
+    app,
     models,
     data,
     train,
@@ -83,8 +86,10 @@ def _of_the_system(error: OSError) -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
+    installed = Path(sys.argv[0]).stem.startswith("apr-lab")
     parser = argparse.ArgumentParser(
-        prog="python -m apr_core", description="The engine of APR Lab, from the command line."
+        prog="apr-lab" if installed else "python -m apr_core",
+        description="The engine of APR Lab, from the command line.",
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:

@@ -37,7 +37,7 @@ from apr_core.data.sample import load_test_image
 def add(subparsers: Subparsers) -> None:
     """Add the command's parser."""
     parser = subparsers.add_parser("attack", help="attack one image")
-    add_model(parser)
+    add_model(parser, default="cifar10-resnet20-vanilla")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--index", type=int, help="of a CIFAR-10 test image")
     source.add_argument("--image", type=Path, help="a PNG, JPEG, WebP, AVIF or BMP file")

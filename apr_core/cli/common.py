@@ -47,11 +47,14 @@ def chosen_device(args: argparse.Namespace) -> torch.device:
     return device
 
 
-def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
+def add_model(
+    parser: argparse.ArgumentParser, required: bool = True, default: str | None = None
+) -> None:
     """`--model`."""
     parser.add_argument(
         "--model",
-        required=required,
+        required=required and default is None,
+        default=default,
         help="a name that `models` lists; or your own, as package.module:factory or a file "
         "(TorchScript, .pt2, .onnx), which must take images in [0, 1] and return logits",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from apr_core.base.paths import check_checkout
 from apr_core.cli.common import Subparsers
 from apr_core.data.cifar10 import fetch_cifar10
 from apr_core.data.sample import PNG, make_sample
@@ -28,6 +29,8 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fetch."""
+    if args.sample or args.variogram:
+        check_checkout("--sample or --variogram")
     data = fetch_cifar10(args.source)
     if args.sample:
         make_sample(data)

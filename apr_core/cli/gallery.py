@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from apr_core.base.files import write_whole
+from apr_core.base.paths import check_checkout
 from apr_core.cli.common import Subparsers
 from apr_core.serving.gallery import GALLERY, Plan, make_gallery, request_of, save_gallery
 from apr_core.serving.run_export import START_RUN, run_and_record, to_json
@@ -22,6 +23,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make it."""
+    check_checkout("gallery")
     plan = Plan(args.vanilla, args.defended, images=args.images)
     entries = make_gallery(plan, lambda sentence: print(sentence, file=sys.stderr, flush=True))
     save_gallery(entries)

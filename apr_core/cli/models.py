@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
 
 from apr_core.cli.common import Subparsers, add_json, print_json
-from apr_core.zoo.checkpoints import Card, caution_of, list_cards, load_model
+from apr_core.zoo.checkpoints import Card, caution_of, list_cards, load_model, missing_weights
 
 
 def add(subparsers: Subparsers) -> None:
@@ -23,6 +24,8 @@ def run(args: argparse.Namespace) -> int:
     if args.verify:
         for card in cards:
             load_model(card.name)
+    for sentence in filter(None, map(missing_weights, cards)):
+        print(sentence, file=sys.stderr)
     if args.json:
         print_json([asdict(card) for card in cards])
     else:
@@ -37,5 +40,5 @@ def _line(card: Card) -> str:
     return (
         f"{card.name:32} {card.clean_accuracy:7.2%} clean (n = {card.tested:,}), "
         f"{card.epochs} epochs, seed {card.seed}, {card.hardware}"
-        f"{f'; {caution}' if caution else ''}"
+        f"{f'; {caution}' if caution else ''}{'; weights missing' if missing_weights(card) else ''}"
     )

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from apr_core.base import schema as strict
 from apr_core.base.hardware import default_device
+from apr_core.base.paths import check_checkout
 from apr_core.base.types import InputError
 from apr_core.cli.common import (
     Subparsers,
@@ -81,6 +82,8 @@ def add(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; a run that was interrupted goes on where it was."""
     requests = requests_of(args)
+    if any(request.ship for request in requests):
+        check_checkout("--ship")
     if args.ray:
         _show(args, _train_on_ray(args, requests))
         return 0

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from apr_core.base.paths import shipped
+from apr_core.base.registry import unknown_name
 from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CLASSES, Cifar10, cifar10_file, load_cifar10, sha256
 
@@ -25,6 +26,7 @@ INDEX = ASSETS / "cifar10-test-sample.json"
 PER_CLASS = 100
 COLUMNS = 40
 SIDE = 32
+DATASETS = ("cifar10",)
 TEST_IMAGES = 10_000
 
 
@@ -81,6 +83,27 @@ def load_sample() -> Sample:
     if not intact:
         raise InputError("The shipped sample's pixels are not what they were; restore assets/.")
     return Sample(images, labels, indices)
+
+
+def load_images(dataset: str = "cifar10", count: int = 8) -> tuple[Tensor, Tensor]:
+    """Shipped test images of a data set, as models and attacks take them.
+
+    Args:
+        dataset: "cifar10".
+        count: how many; 1,000 test images come with the package, and these are the first of them.
+
+    Returns:
+        Images float32 (B, 3, 32, 32) in [0, 1] and their labels int64 (B,).
+
+    Raises:
+        InputError: no such data set, or not that many images.
+    """
+    if dataset not in DATASETS:
+        raise InputError(unknown_name("data set", dataset, DATASETS))
+    sample = load_sample()
+    if not 1 <= count <= len(sample.images):
+        raise InputError(f"count is {count}, but must lie between 1 and {len(sample.images):,}.")
+    return sample.images[:count].float() / 255, sample.labels[:count].clone()
 
 
 def load_test_image(index: int) -> tuple[Tensor, int]:

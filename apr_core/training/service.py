@@ -23,7 +23,7 @@ from pathlib import Path
 from apr_core.base import schema as strict
 from apr_core.base.files import write_whole
 from apr_core.base.hardware import give_way
-from apr_core.base.paths import PACKAGE
+from apr_core.base.paths import python_path
 from apr_core.base.tickets import Ticket, give_up_claim, note_look, past_claims
 from apr_core.base.types import InputError
 from apr_core.training.jobs import TrainPhase, TrainRun, TrainView, holder_of, remember
@@ -242,6 +242,4 @@ def train_command(request: TrainRequest, log: Path) -> list[str]:
 
 
 def _environment(threads: int) -> Mapping[str, str]:
-    package = str(PACKAGE.parent)
-    paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
-    return os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": paths}
+    return os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": python_path()}

@@ -162,6 +162,28 @@ def caution_of(card: Card) -> str:
     return f"{OLD_PENALTY}; {remedy}"
 
 
+def missing_weights(card: Card) -> str:
+    """How to get the weights of a checkpoint of which only the card is here; "" if both are.
+
+    Large ones do not come with an installed package.
+    """
+    weights = _weights_path(card)
+    if weights.exists():
+        return ""
+    return (
+        f"The weights of {card.name} are not at {weights}; restore {weights.name} there from "
+        "checkpoints/ of the project's repository, or train them with `python -m apr_core train "
+        f"--architecture {card.architecture} --defence {card.defence}`."
+    )
+
+
+def _weights_path(card: Card) -> Path:
+    """The file of a checkpoint's weights: beside its card, or in the user's folder."""
+    name = card.base or card.name
+    beside = _path(name, ".safetensors")
+    return beside if beside.exists() or is_own(name) else written("checkpoints") / beside.name
+
+
 def load_model(name: str, device: str | torch.device = "cpu") -> Classifier:
     """A trained classifier in evaluation mode, in float32, its weights verified.
 
@@ -175,13 +197,11 @@ def load_model(name: str, device: str | torch.device = "cpu") -> Classifier:
         InputError: no such model, a weights' file that is missing or not what its card says.
     """
     card = load_card(name)
-    weights = _path(load_card(card.base).name if card.base else name, ".safetensors")
-    if not weights.exists():
-        raise InputError(
-            f"The weights of {name} are not at {weights}; restore the file, or train them with "
-            f"`python -m apr_core train --architecture {card.architecture} "
-            f"--defence {card.defence}`."
-        )
+    if card.base:
+        load_card(card.base)
+    if missing := missing_weights(card):
+        raise InputError(missing)
+    weights = _weights_path(card)
     found = file_sha256(weights)
     if found != card.sha256:
         raise InputError(

@@ -38,22 +38,27 @@ expect.set_options(timeout=PATIENT)
 
 
 class Server:
-    """`streamlit run app.py` on a free port of the loopback; `environment` is added to this one.
+    """The command `app` on a free port of the loopback; `environment` is added to this one.
 
     Runs that other servers kept are none of its own, unless `environment` names their folder.
+    `program` is the command line whose command it is, started in `folder`.
     """
 
-    def __init__(self, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        environment: dict[str, str] | None = None,
+        program: tuple[str, ...] = (sys.executable, "-m", "apr_core"),
+        folder: Path = ROOT,
+    ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
         self.url = f"http://127.0.0.1:{port}"
         self._mark = f"{os.environ[processes.MARK]}-{uuid.uuid4().hex}"
         self._runs = tempfile.TemporaryDirectory(prefix="apr-runs-", ignore_cleanup_errors=True)
         self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
+            [*program, "app", "--port", str(port)],
+            cwd=folder,
             env=os.environ
             | {"APR_RUNS": self._runs.name, processes.MARK: self._mark}
             | (environment or {}),

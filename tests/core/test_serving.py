@@ -14,6 +14,7 @@ import pytest
 from streamlit import config
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
+from apr_core.cli import app, make_parser
 from tests.conftest import ROOT
 
 OWN = ["127.0.0.1", "localhost"]
@@ -27,8 +28,9 @@ def said(command: list[str], **environment: str) -> str:
 
 
 def settings_of(command: str) -> dict[str, dict[str, object]]:
-    """What Streamlit makes of the options of a command `streamlit run app.py ...`."""
-    options = shlex.split(command.replace("\\\n", " ").partition("run app.py")[2])
+    """What Streamlit makes of a command `python -m apr_core app ...`."""
+    words = shlex.split(command.partition("-m apr_core ")[2])
+    options = app.server_options(make_parser().parse_args(words))
     shown = said([sys.executable, "-m", "streamlit", "config", "show", *options])
     return tomllib.loads(shown[shown.index("[global]") :])  # a preface stands before it
 
@@ -40,7 +42,7 @@ def by_make(**variables: str) -> dict[str, dict[str, object]]:
 
 def by_container(folder: Path, **variables: str) -> dict[str, dict[str, object]]:
     """As `deploy/serve.sh` would start it, with programs that only say what they were asked."""
-    for name, script in {"mkdir": "", "streamlit": 'echo streamlit "$@"'}.items():
+    for name, script in {"mkdir": "", "python": 'echo python "$@"'}.items():
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / name).chmod(0o755)
     path = f"{folder}{os.pathsep}{os.environ['PATH']}"
@@ -81,5 +83,5 @@ def test_the_container_answers_to_the_names_given(
 
 
 def test_without_hosts_no_other_name_is_answered_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = settings_of("streamlit run app.py")
+    settings = settings_of("python -m apr_core app")
     assert answers(settings, monkeypatch) == {"127.0.0.1:8501", "localhost"}

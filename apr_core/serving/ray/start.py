@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from apr_core.attacks.oracle import QueryOracle
-from apr_core.base.paths import PACKAGE
+from apr_core.base.paths import python_path
 from apr_core.base.types import InputError, shown
 
 LOCAL = "local"
@@ -110,8 +110,7 @@ def _knock(address: str) -> None:
 def environment() -> dict[str, Any]:
     """What the cluster's processes need to find this package and what it keeps."""
     ours = {name: os.environ[name] for name in _OURS if name in os.environ}
-    paths = filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")])
-    return {"env_vars": {"PYTHONPATH": os.pathsep.join(paths), **ours}}
+    return {"env_vars": {"PYTHONPATH": python_path(), **ours}}
 
 
 def score_on(address: str, replicas: Replicas) -> Callable[[str], QueryOracle]:
