@@ -1,238 +1,82 @@
-"""Write the README's measured numbers from the records in the repository.
+"""Write the generated parts of README.md and docs/results.md from the records.
 
     python -m scripts.readme
 
-What stands between the two markers is made here and nowhere else; a test compares.
+What stands between the two markers of a document is made here and nowhere else; a test compares.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from apr_core.evaluation.cells import Measurement, Records, is_of
-from apr_core.evaluation.certificates import CertRecord
+from apr_core.evaluation.cells import LADDER, Records, find_certificates, find_record
 from apr_core.evaluation.metrics import Rate
-from apr_core.evaluation.record import Record, results_folder
-from apr_core.report.overheads import signed
-from apr_core.report.tables import PLUS, DefenceTable, make_tables, summaries
-from apr_core.report.targets import is_aim
-from apr_core.zoo.checkpoints import Card, caution_of, is_own, list_cards
+from apr_core.report.tables import BARE, PLUS
+from apr_core.zoo.checkpoints import Card, is_own, list_cards
+from scripts.result_tables import MARK, cautions_of, numbers, rate_columns, table
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
-BENCH, OVERHEADS = "bench-cpu.json", "overhead-*.json"
-MARK = "†"
-"""Beside a model that a caution stands under the tables about."""
+README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
 BEGIN, END = "<!-- numbers -->", "<!-- end of numbers -->"
+HEADLINE_ARCHITECTURE = "resnet20"
 
 
-def numbers() -> str:
-    """The block of tables."""
-    shipped = [card for card in list_cards() if not is_own(card.name)]
-    folder, records = results_folder(), Records.read()
-    marked = frozenset(card.name for card in shipped if caution_of(card))
-    parts = ["", _models(shipped, marked), *_cautions(shipped)]
-    parts += [_bench(json.loads((folder / BENCH).read_text()))]
-    parts += [_overhead(json.loads(path.read_text())) for path in sorted(folder.glob(OVERHEADS))]
-    evaluations = [r for r in records.evaluations if _is_of_any(r, shipped)]
-    certificates = [r for r in records.certificates if _is_of_any(r, shipped)]
-    parts += [_evaluations(evaluations, marked), _certificates(certificates, marked)]
-    parts += _claims(shipped, records, marked)
-    parts += [
-        words(json.loads((folder / name).read_text()))
-        for name, words in OF_THE_APP.items()
-        if (folder / name).exists()
-    ]
-    return "\n\n".join([*parts, ""])
-
-
-def _cautions(cards: list[Card]) -> list[str]:
-    """A sentence for each thing that is wrong with the weights of marked models."""
-    return [
-        f"{MARK} {caution.capitalize()}."
-        for caution in dict.fromkeys(map(caution_of, cards))
-        if caution
-    ]
-
-
-def _called(model: str, marked: frozenset[str]) -> str:
-    """A model's name, marked where there is a caution about it."""
-    return f"`{model}` {MARK}" if model in marked else f"`{model}`"
-
-
-def _is_of_any(record: Measurement, cards: list[Card]) -> bool:
-    """Whether a record is of a model that is shipped, with the weights that it has today."""
-    return any(is_of(record, card) for card in cards)
-
-
-def _models(cards: list[Card], marked: frozenset[str]) -> str:
+def headlines(cards: Sequence[Card], records: Records) -> str:
+    """Three figures: one pixel against no defence and against APR+, and the certified share."""
+    known = {card.defence: card for card in cards if card.architecture == HEADLINE_ARCHITECTURE}
+    bare, plus = known.get(BARE), known.get(PLUS)
+    marks = {card.name for card in cards if cautions_of([card])}
+    mark = f" {MARK}" if plus and plus.name in marks else ""
     rows = [
-        "| model | clean accuracy, 10,000 test images | epochs | seed | trained on |",
-        "|---|---|---|---|---|",
+        ("One pixel fools the undefended ResNet-20", *rate_columns(_success(bare, records))),
+        (
+            f"One pixel fools the same network with APR+{mark}",
+            *rate_columns(_success(plus, records)),
+        ),
+        (
+            f"Certified with APR+ behind lattice masking{mark}: no change of one pixel, to any "
+            "colour, alters the right answer",
+            *rate_columns(_certified(plus, records)),
+        ),
     ]
-    rows += [
-        f"| {_called(card.name, marked)} | {card.clean_accuracy:.2%} | {_trained(card)} |"
-        for card in cards
-    ]
-    return "\n".join(rows)
+    found = table(("CIFAR-10 test images", "share", "95 % interval", "of images"), rows)
+    return "\n\n".join(["", found, *(cautions_of([plus]) if plus else []), ""])
 
 
-def _trained(card: Card) -> str:
-    """For how long, with which seed, and where."""
-    if card.base:
-        return f"none | {card.seed} | not at all: the weights are those of `{card.base}`"
-    return f"{card.epochs} | {card.seed} | {card.hardware}, {card.wall_time / 60:.0f} min"
+def _success(card: Card | None, records: Records) -> Rate | None:
+    """The success rate of the attack ladder at one pixel."""
+    record = find_record(records.evaluations, card, LADDER) if card else None
+    level = record.level(1) if record else None
+    return level.asr if level else None
 
 
-def _bench(record: dict) -> str:  # type: ignore[type-arg]
-    ours = record["queries_per_second"]
-    rows = [
-        f"On {record['hardware']}, `{record['model']}`, {record['rounds']} alternating rounds "
-        f"(medians; in brackets least and most), torch {record['versions']['torch']}:",
-        "",
-        "| | per second | ours over it |",
-        "|---|---|---|",
-        f"| this attack, queries | {ours:,.0f} | |",
-        f"| the folded model's own forward, images | {record['forward_images_per_second']:,.0f} | "
-        f"{record['ratio']:.2f} |",
-    ]
-    sweep = record.get("sweep_over_forward")
-    if sweep:
-        low, high = sweep["spread"]
-        plain = record["plain_forward_images_per_second"] / sweep["queries_per_second"]
-        rows.append(
-            f"| the corner sweep of one image, queries | {sweep['queries_per_second']:,.0f} | "
-            f"{1 / sweep['ratio']:.2f} |"
-        )
-        rows.append(
-            f"| the same: its time over that of as many forwards | folded {sweep['ratio']:.2f} "
-            f"({low:.2f} to {high:.2f}), as loaded {plain:.2f} | |"
-        )
-    rows += [
-        f"| {name} {peer['version']}, queries | {peer['queries_per_second']:,.0f} | "
-        f"{peer['ratio_of_ours']:.2f} ({' to '.join(f'{x:.2f}' for x in peer['ratio_spread'])}) |"
-        for name, peer in record.get("peers", {}).items()
-    ]
-    return "\n".join(rows)
+def _certified(card: Card | None, records: Records) -> Rate | None:
+    record = find_certificates(records.certificates, card) if card else None
+    return record.certified if record else None
 
 
-def _overhead(record: dict) -> str:  # type: ignore[type-arg]
-    rows = [
-        f"What APR and APR+ cost, {record['architecture']} on {record['hardware']}, batch "
-        f"{record['config']['batch_size']}, {record['config']['rounds']} alternating rounds "
-        "(medians of the rounds' ratios; in brackets 95 % intervals):",
-        "",
-        "| | over the undefended model |",
-        "|---|---|",
-    ]
-    costs = [(f"a training step, `{cost['defence']}`", cost) for cost in record["training"]]
-    costs += [
-        (f"inference as {cost['form']}, `{cost['defence']}`", cost) for cost in record["inference"]
-    ]
-    rows += [
-        f"| {what} | {signed(cost['overhead'], cost['interval'])} |"
-        for what, cost in costs
-        if cost["defence"] != "vanilla"
-    ]
-    return "\n".join(rows)
+DOCUMENTS: dict[Path, Callable[[Sequence[Card], Records], str]] = {
+    README: headlines,
+    RESULTS: numbers,
+}
+"""Each document, and what makes its generated part from the shipped cards and the records."""
 
 
-def _evaluations(records: list[Record], marked: frozenset[str]) -> str:
-    rows = [
-        "| model | lattice | attack | changed | success rate | 95 % interval | of images |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    rows += [
-        f"| {_called(record.setting.model, marked)} | {record.setting.lattice or ''} | "
-        f"{record.setting.attack} | "
-        f"{record.setting.reach(level.pixels)} | {_words(level.asr)} |"
-        for record in records
-        for level in record.levels
-    ]
-    return "\n".join(rows)
+def shipped_cards() -> list[Card]:
+    """The cards of the models that come with the project."""
+    return [card for card in list_cards() if not is_own(card.name)]
 
 
-def _certificates(records: list[CertRecord], marked: frozenset[str]) -> str:
-    rows = [
-        "| model | lattice | right | certified | 95 % interval | of images |",
-        "|---|---|---|---|---|---|",
-    ]
-    rows += [
-        f"| {_called(record.setting.model, marked)} | {record.setting.spacing} | "
-        f"{record.clean.rate:.1%} | {_words(record.certified)} |"
-        for record in records
-    ]
-    return "\n".join(rows)
-
-
-def _claims(cards: list[Card], records: Records, marked: frozenset[str]) -> list[str]:
-    """What APR+ was to reach, and what its parts gain, as tables 1 and 3 settle it."""
-    tables = [table for table in make_tables(records) if isinstance(table, DefenceTable)]
-    plus = {card.architecture: card.name for card in cards if card.defence == PLUS}
-    rows = ["| model | asked of it | | found |", "|---|---|---|---|"]
-    rows += [
-        f"| {_called(plus[claim.architecture], marked)} | {claim.text} | {claim.holds} | "
-        f"{claim.found} |"
-        for claim in tables[0].claims
-        if is_aim(claim) and claim.architecture in plus
-    ]
-    aims = "\n".join(["What APR+ was to reach, and whether it did:", "", *rows])
-    return [aims, *summaries(tables[-1])]
-
-
-def _words(rate: Rate) -> str:
-    if rate.rate is None:
-        return "none | | 0"
-    return f"{rate.rate:.1%} | {rate.low:.1%} to {rate.high:.1%} | {rate.total:,}"
-
-
-def _load(record: dict) -> str:  # type: ignore[type-arg]
-    config = record["config"]
-    stay = f", and for {config['minutes']:g} minutes" if config["minutes"] else ""
-    rows = [
-        f"The app under {config['sessions']} sessions{stay}, `{record['model']}` on "
-        f"{record['hardware']} (`bench --load {config['sessions']}`):",
-        "",
-        "| | aim | measured |",
-        "|---|---|---|",
-    ]
-    rows += [
-        f"| {aim['what']} | {aim['wanted']:g} | {aim['measured']:.4g}"
-        f"{'' if aim['met'] else ', missed'} |"
-        for aim in record["aims"]
-    ]
-    return "\n".join(rows)
-
-
-def _race(record: dict) -> str:  # type: ignore[type-arg]
-    aims, races = record["aims"], record["races"]
-    rows = [
-        f"A race of {len(record['models'])} ResNet-20 models in a browser on the same machine, "
-        f"{record['hardware']}: {record['within_first_frame']} of {len(races)} begin within "
-        f"{aims['first_frame']:g} s, {record['within_end']} end within {aims['end']:g} s.",
-        "",
-        "| gallery's picture | models that survive all | first frame, s | end, s |",
-        "|---|---|---|---|",
-    ]
-    rows += [
-        f"| {race['title']} | {race['statuses'].count('survived')} | {race['first_frame']} | "
-        f"{race['end']} |"
-        for race in races
-    ]
-    return "\n".join(rows)
-
-
-OF_THE_APP = {"load.json": _load, "race.json": _race}
-
-
-def rewritten(text: str) -> str:
-    """The README with the block made anew."""
-    before, _, rest = text.partition(BEGIN)
+def rewritten(path: Path) -> str:
+    """A document with its generated part made anew."""
+    before, _, rest = path.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}{numbers()}{END}{after}"
+    generated = DOCUMENTS[path](shipped_cards(), Records.read())
+    return f"{before}{BEGIN}{generated}{END}{after}"
 
 
 if __name__ == "__main__":
-    README.write_text(rewritten(README.read_text()))
-    print(f"{README.name} has the numbers of today's records.")
+    for document in DOCUMENTS:
+        document.write_text(rewritten(document))
+        print(f"{document.relative_to(ROOT)} has the numbers of today's records.")

@@ -1,44 +1,102 @@
-"""The README's numbers, and the cards', are the records'."""
+"""The documents' numbers, and the cards', are the records'."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from apr_core.report.tables import PLUS
-from apr_core.zoo.checkpoints import OLD_PENALTY, list_cards
+import pytest
+
+from apr_core.evaluation.cells import Records
+from apr_core.evaluation.metrics import Rate, rate_of
+from apr_core.report.tables import BARE, PLUS
+from apr_core.zoo.checkpoints import OLD_PENALTY, Card
 from scripts import readme
 from scripts.cards import stale
-from scripts.readme import README, numbers, rewritten
+from scripts.readme import BEGIN, DOCUMENTS, END, headlines, rewritten, shipped_cards
+from scripts.result_tables import MARK, numbers
+
+NAMES = [path.name for path in DOCUMENTS]
 
 
-def test_the_readme_has_the_numbers_of_the_records() -> None:
-    text = README.read_text()
-    assert rewritten(text) == text, "Run `python -m scripts.readme`."
+def a_card(defence: str) -> Card:
+    wanted = {"architecture": readme.HEADLINE_ARCHITECTURE, "defence": defence}
+    return next(card for card in shipped_cards() if wanted.items() <= vars(card).items())
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_a_document_has_the_numbers_of_the_records(path: Path) -> None:
+    text = path.read_text()
+    assert (text.count(BEGIN), text.count(END)) == (1, 1)
+    assert rewritten(path) == text, "Run `make records`."
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_a_record_that_changes_changes_the_document(path: Path, monkeypatch) -> None:
+    """So the test above fails where a document and a record differ."""
+    records, bare = Records.read(), a_card(BARE)
+    name = bare.name
+    evaluations = [
+        replace(record, levels=tuple(replace(level, asr=rate_of(7, 9)) for level in record.levels))
+        if record.setting.model == name
+        else record
+        for record in records.evaluations
+    ]
+    changed = Records(evaluations, records.certificates)
+    monkeypatch.setattr(
+        readme, "Records", type("Changed", (), {"read": staticmethod(lambda: changed)})
+    )
+    text = rewritten(path)
+    assert text != path.read_text()
+    assert f"{7 / 9:.1%}" in text
 
 
 def test_the_cards_have_the_rates_of_the_records() -> None:
     assert stale() == [], "Run `python -m scripts.cards`."
 
 
-def test_records_of_weights_that_a_model_had_before_are_left_out(monkeypatch) -> None:
-    first, *cards = [card for card in list_cards() if card.defence != PLUS]  # which has its aims
-    of_first = f"| `{first.name}`"
-    assert numbers().count(of_first) > 2  # its accuracy, its certificate, what attacks did
+def test_records_of_weights_that_a_model_had_before_are_left_out() -> None:
+    first, *cards = [card for card in shipped_cards() if card.defence != PLUS]  # which has its aims
+    of_first, records = f"| `{first.name}`", Records.read()
+    assert numbers([first, *cards], records).count(of_first) > 2  # accuracy, certificate, attacks
     other = replace(first, sha256="0" * 64)
-    monkeypatch.setattr(readme, "list_cards", lambda: [other, *cards])
-    assert numbers().count(of_first) == 1
+    assert numbers([other, *cards], records).count(of_first) == 1
 
 
-def test_a_model_of_the_old_penalty_is_marked_wherever_its_figures_stand(monkeypatch) -> None:
+def test_headlines_are_of_present_weights() -> None:
+    records, other = Records.read(), replace(a_card(BARE), sha256="0" * 64)
+    assert headlines([other], records).count("| not measured |") == 3
+    rate = _one_pixel_rate(a_card(BARE), records)
+    shown = f"| {rate.share:.1%} | {rate.low:.1%} to {rate.high:.1%} | {rate.total:,} |"
+    assert shown in headlines([a_card(BARE)], records)
+
+
+def _one_pixel_rate(card: Card, records: Records) -> Rate:
+    found = [
+        level.asr
+        for record in records.evaluations
+        if record.setting.sha256 == card.sha256 and record.setting.attack == "ladder"
+        for level in record.levels
+        if level.pixels == 1 and not record.setting.lattice
+    ]
+    return max(found, key=lambda rate: rate.total)
+
+
+@pytest.mark.parametrize(("make", "least"), [(numbers, 3), (headlines, 1)])
+def test_a_model_of_the_old_penalty_is_marked_wherever_its_figures_stand(
+    make: Callable[[Sequence[Card], Records], str], least: int
+) -> None:
     """However many of the shipped ones have it still."""
-    shipped = next(card for card in list_cards() if card.defence == PLUS)
+    shipped, records = a_card(PLUS), Records.read()
     constants = dict(shipped.recipe["defence"])
     constants.pop("paired", None)
     old = replace(shipped, recipe={**shipped.recipe, "defence": constants})
     new = replace(shipped, recipe={**shipped.recipe, "defence": {**constants, "paired": 0.25}})
     for card, marked in ((old, True), (new, False)):
-        monkeypatch.setattr(readme, "list_cards", lambda card=card: [card])
-        lines = [line for line in numbers().splitlines() if line.startswith(f"| `{card.name}`")]
-        assert len(lines) > 2
-        assert all((readme.MARK in line) == marked for line in lines)
-        assert (OLD_PENALTY in numbers().lower()) == marked
+        text = make([card], records)
+        lines = [line for line in text.splitlines() if f"| `{card.name}`" in line or "APR+" in line]
+        lines = [line for line in lines if line.startswith("| ")]
+        assert len(lines) >= least
+        assert all((MARK in line) == marked for line in lines)
+        assert (OLD_PENALTY in text.lower()) == marked

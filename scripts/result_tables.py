@@ -1,0 +1,244 @@
+"""The tables of docs/results.md, from the cards and the records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from apr_core.evaluation.cells import Measurement, Records, is_of
+from apr_core.evaluation.certificates import CertRecord
+from apr_core.evaluation.metrics import Rate
+from apr_core.evaluation.record import Record, results_folder
+from apr_core.report.overheads import signed
+from apr_core.report.tables import BARE, PLUS, DefenceTable, make_tables, summaries
+from apr_core.report.targets import is_aim
+from apr_core.zoo.checkpoints import Card, caution_of
+
+MARK = "†"
+"""Beside a model that a caution stands under the tables about."""
+CONFIRMS_ALL_FLIPS = 2
+"""The first `ATTACK_VERSION` that confirms the flips of a generation until one holds."""
+RATE_COLUMNS = ("95 % interval", "of images")
+
+
+def numbers(cards: Sequence[Card], records: Records) -> str:
+    """All sections: models, rates, certificates, targets, speed, and the app."""
+    folder, called = results_folder(), {card.name: _called(card) for card in cards}
+    sections = [
+        ("Models", _models(cards, called)),
+        ("Attack success rates", _evaluations(_of_any(records.evaluations, cards), called)),
+        ("Certified accuracy", _certificates(_of_any(records.certificates, cards), called)),
+        *_claims(cards, records, called),
+        ("Speed of the attack", _bench(_read(folder / "bench-cpu.json"))),
+        *(_overhead(_read(path)) for path in sorted(folder.glob("overhead-*.json"))),
+        *(
+            (title, section(_read(folder / name)))
+            for title, name, section in APP_SECTIONS
+            if (folder / name).exists()
+        ),
+    ]
+    return "\n\n".join(["", *(f"## {title}\n\n{text}" for title, text in sections), ""])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
+
+
+def rate_columns(rate: Rate | None) -> tuple[str, str, str]:
+    """A share, its interval, and the number of images."""
+    if rate is None or rate.rate is None:
+        return ("not measured", "", "0")
+    return (f"{rate.rate:.1%}", f"{rate.low:.1%} to {rate.high:.1%}", f"{rate.total:,}")
+
+
+def cautions_of(cards: Iterable[Card]) -> list[str]:
+    """A sentence for each thing that is wrong with the weights of marked models."""
+    found = dict.fromkeys(filter(None, map(caution_of, cards)))
+    return [f"{MARK} {caution.capitalize()}." for caution in found]
+
+
+def _called(card: Card) -> str:
+    """A model's name, marked where there is a caution about it."""
+    return f"`{card.name}` {MARK}" if caution_of(card) else f"`{card.name}`"
+
+
+Kind = TypeVar("Kind", bound=Measurement)
+
+
+def _of_any(records: Sequence[Kind], cards: Sequence[Card]) -> list[Kind]:
+    """The records of the cards' present weights."""
+    return [record for record in records if any(is_of(record, card) for card in cards)]
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def _models(cards: Sequence[Card], called: dict[str, str]) -> str:
+    head = ("model", "clean accuracy, 10,000 test images", "epochs", "seed", "trained on")
+    rows = ((called[card.name], f"{card.clean_accuracy:.2%}", *_trained(card)) for card in cards)
+    return "\n\n".join([table(head, rows), *cautions_of(cards)])
+
+
+def _trained(card: Card) -> tuple[object, object, str]:
+    """For how long, with which seed, and where."""
+    if card.base:
+        return "none", card.seed, f"not trained: the weights are those of `{card.base}`"
+    return card.epochs, card.seed, f"{card.hardware}, {card.wall_time / 60:.0f} min"
+
+
+def _evaluations(records: Sequence[Record], called: dict[str, str]) -> str:
+    rows = (
+        (
+            called[record.setting.model],
+            record.setting.lattice or "",
+            record.setting.attack,
+            record.setting.reach(level.pixels),
+            *rate_columns(level.asr),
+        )
+        for record in records
+        for level in record.levels
+    )
+    head = ("model", "lattice", "attack", "changed", "success rate", *RATE_COLUMNS)
+    old = sum(record.setting.attack_version < CONFIRMS_ALL_FLIPS for record in records)
+    note = (
+        f"{old} of these {len(records)} evaluations are of the attack's version 1, which confirmed "
+        "the fittest flip of a generation alone: their rates may be slightly too low."
+    )
+    return "\n\n".join([table(head, rows), *([note] if old else [])])
+
+
+def _certificates(records: Sequence[CertRecord], called: dict[str, str]) -> str:
+    rows = (
+        (
+            called[record.setting.model],
+            record.setting.spacing,
+            f"{record.clean.rate:.1%}",
+            *rate_columns(record.certified),
+        )
+        for record in records
+    )
+    return table(("model", "lattice", "clean accuracy", "certified", *RATE_COLUMNS), rows)
+
+
+def _claims(
+    cards: Sequence[Card], records: Records, called: dict[str, str]
+) -> Iterator[tuple[str, str]]:
+    """The targets of APR+, and what its components gain, as tables 1 and 3 settle it."""
+    tables = [each for each in make_tables(records) if isinstance(each, DefenceTable)]
+    plus = {card.architecture: called[card.name] for card in cards if card.defence == PLUS}
+    rows = (
+        (plus[claim.architecture], claim.text, claim.holds, claim.found)
+        for claim in tables[0].claims
+        if is_aim(claim) and claim.architecture in plus
+    )
+    text = table(("model", "target", "holds", "found"), rows)
+    yield "Targets of APR+", "\n\n".join([text, *summaries(tables[-1])])
+
+
+def _bench(record: Any) -> str:
+    ours, forward = record["queries_per_second"], record["forward_images_per_second"]
+    rows = [
+        ("this attack, queries", f"{ours:,.0f}", ""),
+        ("the folded model's forward pass, images", f"{forward:,.0f}", f"{record['ratio']:.2f}"),
+    ]
+    if sweep := record.get("sweep_over_forward"):
+        queries, ratio = sweep["queries_per_second"], sweep["ratio"]
+        low, high = sweep["spread"]
+        loaded = record["plain_forward_images_per_second"] / queries
+        times = f"folded {ratio:.2f} ({low:.2f} to {high:.2f}), as loaded {loaded:.2f}"
+        rows += [
+            ("the corner sweep of one image, queries", f"{queries:,.0f}", f"{1 / ratio:.2f}"),
+            ("its time over that of as many forward passes", times, ""),
+        ]
+    for name, peer in record.get("peers", {}).items():
+        low, high = peer["ratio_spread"]
+        ratio = f"{peer['ratio_of_ours']:.2f} ({low:.2f} to {high:.2f})"
+        what = f"{name} {peer['version']}, queries"
+        rows.append((what, f"{peer['queries_per_second']:,.0f}", ratio))
+    return (
+        f"{record['hardware']}, `{record['model']}`, torch {record['versions']['torch']}, "
+        f"{record['rounds']} alternating rounds: medians, and in brackets least and most.\n\n"
+        f"{table(('', 'per second', 'ours over it'), rows)}"
+    )
+
+
+def _overhead(record: Any) -> tuple[str, str]:
+    costs = [(f"a training step, `{cost['defence']}`", cost) for cost in record["training"]]
+    costs += [
+        (f"inference as {cost['form']}, `{cost['defence']}`", cost) for cost in record["inference"]
+    ]
+    rows = (
+        (what, signed(cost["overhead"], cost["interval"]))
+        for what, cost in costs
+        if cost["defence"] != BARE
+    )
+    config = record["config"]
+    return (
+        f"Overhead of APR and APR+, {record['architecture']}",
+        f"{record['hardware']}, batch {config['batch_size']}, {config['rounds']} alternating "
+        "rounds: medians of the rounds' ratios, and in brackets 95 % intervals.\n\n"
+        f"{table(('', 'over the undefended model'), rows)}",
+    )
+
+
+def _load(record: Any) -> str:
+    config = record["config"]
+    stay = f", and for {config['minutes']:g} minutes" if config["minutes"] else ""
+    rows = (
+        (
+            aim["what"],
+            f"{aim['wanted']:g}",
+            f"{aim['measured']:.4g}{'' if aim['met'] else ', missed'}",
+        )
+        for aim in record["aims"]
+    )
+    return (
+        f"{config['sessions']} browser sessions{stay}, `{record['model']}`, {record['hardware']} "
+        f"(`bench --load {config['sessions']}`).\n\n{table(('', 'target', 'measured'), rows)}"
+    )
+
+
+def _race(record: Any) -> str:
+    targets, races = record["aims"], record["races"]
+    rows = (
+        (race["title"], race["statuses"].count("survived"), race["first_frame"], race["end"])
+        for race in races
+    )
+    head = ("gallery's picture", "models that survive all", "first frame, s", "end, s")
+    return (
+        f"{len(record['models'])} ResNet-20 models at once in a browser, {record['hardware']}: "
+        f"{record['within_first_frame']} of {len(races)} begin within "
+        f"{targets['first_frame']:g} s, {record['within_end']} end within {targets['end']:g} s."
+        f"\n\n{table(head, rows)}"
+    )
+
+
+def _faults(record: Any) -> str:
+    injected = len(record["faults"]) + len(record["not_borne"])
+    return (
+        f"Of {injected} kinds of fault injected into the attack service, it survived "
+        f"{len(record['faults'])} (commit `{record['commit'][:7]}`)."
+    )
+
+
+def _fuzz(record: Any) -> str:
+    bounds = record["bounds"]
+    return (
+        f"Of {record['inputs']:,} malformed inputs at {len(record['boundaries'])} boundaries, "
+        f"{record['failures']} had any other answer than a right result or a plain error, within "
+        f"{bounds['seconds']:g} s of processor time and {bounds['megabytes_over_idle']:g} MB over "
+        f"idle (commit `{record['commit'][:7]}`)."
+    )
+
+
+APP_SECTIONS = (
+    ("The app under load", "load.json", _load),
+    ("Races in a browser", "race.json", _race),
+    ("Fault injection", "faults.json", _faults),
+    ("Fuzzing", "fuzz.json", _fuzz),
+)
