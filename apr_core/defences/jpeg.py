@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from apr_core.base.types import InputError
 
@@ -32,6 +31,8 @@ def jpeg_round_trip(images: Tensor, quality: int) -> Tensor:
         raise InputError(f"JPEG takes 8-bit images, not {images.dtype}: give uint8 in 0..255.")
     if images.dim() != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
         raise InputError(f"JPEG cannot take shape {tuple(images.shape)}: give (B, 3, H, W) images.")
+    from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg  # noqa: PLC0415  seconds
+
     decoded = torch.empty_like(images, device="cpu", memory_format=torch.contiguous_format)
     for row, image in zip(decoded, images.cpu(), strict=True):
         row.copy_(decode_jpeg(encode_jpeg(image, quality), ImageReadMode.RGB))
