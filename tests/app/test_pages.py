@@ -209,6 +209,17 @@ def test_damaged_weights_are_told_on_the_page(damaged_checkpoints) -> None:
     assert app.selectbox(key="attack.model").value == "cifar10-resnet20-vanilla"
 
 
+def test_weights_that_are_missing_are_said_to_be(damaged_checkpoints) -> None:
+    name = "cifar10-vgg16-apr-plus"
+    (damaged_checkpoints / f"{name}.safetensors").unlink()
+    app = open_page(PAGES[1])
+    models = app.selectbox(key="attack.model")
+    assert [option.split()[0] for option in models.options if "missing" in option] == [name]
+    models.set_value(name).run()
+    assert not app.exception
+    assert any(f"{name}.safetensors" in line.value for line in app.caption)
+
+
 def test_a_damaged_card_leaves_the_other_models(damaged_checkpoints) -> None:
     (damaged_checkpoints / "cifar10-resnet20-apr.json").write_text("{}")
     app = open_page(PAGES[1])
