@@ -106,7 +106,7 @@ def test_the_notebook_attacks_certifies_and_explains() -> None:
     for cell in cells:
         exec("".join(cell["source"]), found)
     changed = (found["adversarial"] != found["images"]).any(1)
-    assert int(changed.sum()) <= 1
+    assert int(changed.sum()) == found["outcome"].success
     assert found["outcome"].queries <= 2100
-    assert found["certificate"].verdict in ("certified", "not certified", "wrong")
+    assert found["certificate"].verdict == "certified"
     assert found["weight"].shape == (32, 32)
