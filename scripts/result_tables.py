@@ -218,27 +218,7 @@ def _race(record: Any) -> str:
     )
 
 
-def _faults(record: Any) -> str:
-    injected = len(record["faults"]) + len(record["not_borne"])
-    return (
-        f"Of {injected} kinds of fault injected into the attack service, it survived "
-        f"{len(record['faults'])} (commit `{record['commit'][:7]}`)."
-    )
-
-
-def _fuzz(record: Any) -> str:
-    bounds = record["bounds"]
-    return (
-        f"Of {record['inputs']:,} malformed inputs at {len(record['boundaries'])} boundaries, "
-        f"{record['failures']} had any other answer than a right result or a plain error, within "
-        f"{bounds['seconds']:g} s of processor time and {bounds['megabytes_over_idle']:g} MB over "
-        f"idle (commit `{record['commit'][:7]}`)."
-    )
-
-
 APP_SECTIONS = (
     ("The app under load", "load.json", _load),
     ("Races in a browser", "race.json", _race),
-    ("Fault injection", "faults.json", _faults),
-    ("Fuzzing", "fuzz.json", _fuzz),
 )
