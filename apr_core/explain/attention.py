@@ -14,10 +14,16 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks.oracle import default_chunk
 from apr_core.base.types import InputError
 from apr_core.models.clamp_front import NeighbourhoodFront
-from apr_core.models.inference import Function, Model, as_module, device_of, set_evaluating
+from apr_core.models.inference import (
+    Function,
+    Model,
+    as_module,
+    default_chunk,
+    device_of,
+    set_evaluating,
+)
 from apr_core.models.inputs import RGB, as_floats
 from apr_core.models.outputs import query_model, reason_of
 from apr_core.models.pixel_attention import PixelAttention
