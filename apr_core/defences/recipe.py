@@ -1,4 +1,4 @@
-"""How to train: optimiser settings by preset, and what a defence must say of itself."""
+"""Training recipes: optimiser settings by preset, and the base class of defences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model's own attention: the gate that a forward pass used, watched as it passes.
+"""Attention maps: the gate of APR or APR+, read by a hook in a forward pass.
 
 What is returned is not computed beside the forward but taken out of it, by a hook on the gate.
 Hooks belong to an instance, and others may be using that instance; so whoever wants a map gets it

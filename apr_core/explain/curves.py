@@ -1,4 +1,4 @@
-"""What a model says while a map's pixels go from an image, or come into one, in the map's order.
+"""Deletion and insertion curves: a class's probability as pixels go or come in a map's order.
 
 Maps are (B, H, W), one an image, and put the pixels in an order, the strongest first.
 """

@@ -1,4 +1,4 @@
-"""A model as the search runs it: the same function, folded and laid out for speed."""
+"""Inference: a model with batch norm folded and channels last, and its modes, device and chunks."""
 
 from __future__ import annotations
 
