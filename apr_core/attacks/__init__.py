@@ -1,1 +1,1 @@
-"""Attacks as init, ask and tell, and what runs them."""
+"""Attacks: one-pixel differential evolution, and the ladder of sparse and dense attacks."""

@@ -1,4 +1,4 @@
-"""`OnePixelAttack`: the attack as a researcher calls it."""
+"""`OnePixelAttack`: the one-pixel attack under torchattacks' call convention, and more."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from apr_core.models.inputs import RGB, as_floats, as_labels, as_pictures, as_ui
 
 
 class OnePixelAttack:
-    """Differential evolution for the pixel that flips a model's answer.
+    """One-pixel attack by differential evolution (Su, Vargas and Sakurai, 2019).
+
+    Images are uint8, or float in [0, 1], which is rounded to the uint8 grid first; tensors, numpy
+    arrays, Pillow pictures or lists of these (`models.inputs`). A warning tells when nothing could
+    be attacked.
 
     Args:
         model: any module, or other function, from images (B, C, H, W) float in [0, 1] to logits
@@ -28,10 +32,6 @@ class OnePixelAttack:
         config: how to attack.
         name: what to call the model in results.
         chunk: images in one call of the model; by default what suits its device.
-
-    Images may be uint8, or float in [0, 1], which is rounded to the uint8 grid first: what is
-    attacked is what a PNG would hold. They are tensors, numpy arrays, Pillow pictures or lists of
-    these; see `models.inputs`. A warning tells when nothing could be attacked.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class OnePixelAttack:
             outcomes = search.outcomes()
         seconds = time.monotonic() - began
         result = AttackResult(self.name, self.config, outcomes, seconds, versions())
-        _tell(result)
+        _warn_of_skipped(result)
         return result
 
     def stream(self, image: object, label: int, index: int = 0) -> Iterator[Snapshot]:
@@ -106,8 +106,7 @@ class OnePixelAttack:
 
         Args:
             image: (3, H, W), uint8 or float in [0, 1].
-            label: its true class. Nothing is yielded if the model gets it wrong, and a warning
-                tells so.
+            label: its true class. If the model gets it wrong, there is a warning and no snapshot.
             index: with the seed it fixes the image's draws.
 
         Raises:
@@ -125,19 +124,18 @@ class OnePixelAttack:
             yield search.snapshot()
 
 
-def _tell(result: AttackResult) -> None:
-    """Warn of images that were not attacked, where a person may not look for them."""
-    outcomes = result.outcomes
-    skipped = sum(outcome.status is Status.SKIPPED for outcome in outcomes)
+def _warn_of_skipped(result: AttackResult) -> None:
+    total = len(result.outcomes)
+    skipped = sum(outcome.status is Status.SKIPPED for outcome in result.outcomes)
     if skipped:
         warnings.warn(
-            f"{skipped} of {len(outcomes)} images were not attacked, for the target is their own "
+            f"{skipped} of {total} images were not attacked, for the target is their own "
             "class; leave them out, or choose another target.",
             NotAttacked,
             stacklevel=3,
         )
-    if not result.attacked and skipped < len(outcomes):
-        warnings.warn(_nothing(len(outcomes) - skipped), NotAttacked, stacklevel=3)
+    if not result.attacked and skipped < total:
+        warnings.warn(_nothing(total - skipped), NotAttacked, stacklevel=3)
 
 
 def _nothing(total: int) -> str:

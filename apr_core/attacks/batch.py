@@ -1,4 +1,4 @@
-"""A struct of tensors with one row a search: selected, replaced and chosen between as one value."""
+"""Batched state: a struct of tensors with one row a search, indexed and replaced as one value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The attack's settings: frozen, checked when they are made."""
+"""`OnePixelConfig`: the settings of the one-pixel attack."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class OnePixelConfig:
         population: P, candidates in a generation.
         generations: most generations after the initial population.
         strategy: how children are made.
-        fitness: what is lowered: probability, or the logit margin.
+        fitness: what is minimised: probability, or the logit margin.
         stop: when a search ends early.
-        target: class to reach; None to leave the true class by any road.
+        target: class to reach; None for an untargeted attack.
         l2_penalty: the lambda of f_t(x + d) - lambda ||d||_2, with ||d|| in units of [0, 1].
         weight: F of su2019.
         recombination: chance that a gene is the mutant's; 1 means no crossover. SciPy's own

@@ -1,4 +1,4 @@
-"""Flips that a fast copy of a model shows, confirmed by the model itself.
+"""Confirmation: flips of a fast copy of a model, verified by the model itself in float32.
 
 A search scores its candidates on a folded copy, in half precision, or by few samples of a random
 model. A flip counts when the model itself gives the edited image another class, in float32; where

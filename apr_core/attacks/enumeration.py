@@ -1,4 +1,4 @@
-"""Attacks that try a list of one-pixel edits, one after the other, until one flips the image.
+"""Enumeration attacks: lists of one-pixel edits, tried in turn until one flips the image.
 
 Lists are walked in blocks for all images at once; an image leaves at its first flip. Edits are
 drawn and scored in the oracle's chunks, so that memory depends on neither the number of images nor

@@ -1,4 +1,4 @@
-"""Gradients of the loss with respect to the image, and the attacks that follow them.
+"""Input gradients, and the attacks that follow them: FGSM and PGD.
 
 Images are floats in [0, 1] here: what these functions return lies off the uint8 grid.
 """

@@ -1,4 +1,4 @@
-"""The ladder: attacks in order of cost, each on the images that the cheaper ones left standing.
+"""The ladder: a cascade of attacks in order of cost, each on the images that survived the last.
 
 For k pixels the ladder begins with the best edit that it found for k - 1, so that an image that
 fell to fewer pixels has fallen to more: the share of broken images never falls with k.
@@ -16,7 +16,7 @@ from apr_core.attacks.config import RANGES
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit, to_edits
 from apr_core.attacks.stage_result import StageResult
-from apr_core.attacks.stages import STAGES, Scene
+from apr_core.attacks.stages import STAGES, AttackContext
 from apr_core.base.types import InputError, check_ranges
 from apr_core.models.inference import evaluating
 from apr_core.models.inputs import RGB, as_labels, as_uint8, check_classes
@@ -25,9 +25,8 @@ from apr_core.models.outputs import logit_margin
 MOST_PIXELS = int(RANGES["pixels"][1])
 INFINITE = float("inf")
 LADDER = ("top-gradient", "corners", "refine", "sparse-rs", "de")
-"""Cheap ones first. The last is Su et al.'s own attack, whose record, if there is one, spares the
-ladder the search. `de-margin`, which follows the margin and so is never flat, is no part of it, for
-it costs as much again; `--attack de-margin` tells what it alone breaks."""
+"""Cheap ones first; the last is Su et al.'s own attack, which a record of it spares the ladder.
+`de-margin`, whose fitness is never flat, is left out, for it costs as much again."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class LadderConfig:
 
 @dataclass(frozen=True)
 class SparsityLevelResult:
-    """How one image stands against k pixels.
+    """The result for one image at one number of pixels, k.
 
     Attributes:
         stage: what broke it, "" if nothing did.
@@ -87,7 +86,7 @@ Known = Mapping[str, Mapping[tuple[int, int], SparsityLevelResult]]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one image; one that the model gets wrong is not attacked and has no rungs."""
+    """The result for one image; one that the model gets wrong is not attacked and has no rungs."""
 
     index: int
     label: int
@@ -173,7 +172,7 @@ class _Climber:
         return [
             name
             for name in self.config.stages
-            if name != idle and (asked or STAGES.get(name).extends)
+            if name != idle and (asked or STAGES.get(name).adds_one_pixel)
         ]
 
     def _attempt(self, pixels: int, stages: list[str]) -> None:
@@ -184,7 +183,7 @@ class _Climber:
             rows = (~(self.best if self.config.stop_on_success else base).flipped).nonzero()[:, 0]
             if not len(rows):
                 return
-            scene = Scene(
+            context = AttackContext(
                 self.oracle,
                 self.images[rows],
                 self.labels[rows],
@@ -195,16 +194,18 @@ class _Climber:
                 sweep[rows] if sweep is not None else None,
             )
             stage = STAGES.get(name)
-            found = self._remembered(name, scene) or stage.attack(scene)
+            found = self._remembered(name, context) or stage.attack(context)
             if name == "corners" and found.margins is not None:
                 sweep = found.margins.new_full((len(self.images), found.margins.shape[1]), INFINITE)
                 sweep[rows] = found.margins
-            self._take(name, rows, found.after(scene.base) if stage.extends else found, pixels)
+            self._take(
+                name, rows, found.after(context.base) if stage.adds_one_pixel else found, pixels
+            )
 
-    def _remembered(self, name: str, scene: Scene) -> StageResult | None:
+    def _remembered(self, name: str, context: AttackContext) -> StageResult | None:
         """What the stage found of these images before; None if it has not seen them all."""
         known = self.known.get(name, {})
-        places = [(index, scene.pixels) for index in scene.indices.tolist()]
+        places = [(index, context.pixels) for index in context.indices.tolist()]
         if not known.keys() >= set(places):
             return None
         rungs = [known[place] for place in places]

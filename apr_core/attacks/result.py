@@ -1,4 +1,4 @@
-"""What an attack leaves behind: outcomes that go through JSON and snapshots that are drawn."""
+"""Attack results: outcomes, which round-trip through JSON, and snapshots of a generation."""
 
 from __future__ import annotations
 
@@ -42,16 +42,14 @@ def edit_image(image: Tensor, edits: tuple[PixelEdit, ...]) -> Tensor:
     if not edits:
         return image.clone()
     height, width = image.shape[1:]
-    for edit in edits:
-        if not (0 <= edit.x < width and 0 <= edit.y < height):
+    for x, y, rgb in ((edit.x, edit.y, edit.rgb) for edit in edits):
+        if not (0 <= x < width and 0 <= y < height):
             raise InputError(
-                f"The pixel ({edit.x}, {edit.y}) lies outside the image of {width} × {height} "
-                "pixels; use an edit that was found on this image."
+                f"The pixel ({x}, {y}) lies outside the image of {width} × {height} pixels; use an "
+                "edit that was found on this image."
             )
-        if len(edit.rgb) != RGB or not 0 <= min(edit.rgb) <= max(edit.rgb) <= 255:
-            raise InputError(
-                f"The colour {edit.rgb} is none; give red, green and blue from 0 to 255."
-            )
+        if len(rgb) != RGB or not 0 <= min(rgb) <= max(rgb) <= 255:
+            raise InputError(f"The colour {rgb} is none; give red, green and blue from 0 to 255.")
     positions = torch.tensor([[(edit.x, edit.y) for edit in edits]])
     colours = torch.tensor([[edit.rgb for edit in edits]])
     return apply_edits(image[None].cpu(), positions, colours)[0]
@@ -184,7 +182,7 @@ class AttackResult:
 
 @dataclass(frozen=True)
 class MutationTrace:
-    """One candidate's way through one generation, for slow motion.
+    """How one child of a generation was made of its parent and donors, for slow motion.
 
     Attributes:
         slot: its place in the population.

@@ -1,4 +1,4 @@
-"""What one attack of the ladder found for each image of a batch."""
+"""The result of one attack of the ladder on a batch of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The attacks that the ladder can climb: each finds edits of images that still stand."""
+"""The attacks of the ladder, by name."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from apr_core.models.outputs import logit_margin
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What a stage is given: images that still stand, and the best edits so far.
+class AttackContext:
+    """What a stage attacks: images that survived so far, with the best edits so far.
 
     Attributes:
         images: uint8 (B, C, H, W), as they were.
@@ -56,81 +56,88 @@ class Stage:
 
     Attributes:
         attack: finds edits of k pixels; or of none, if it changes more than pixels.
-        extends: whether it finds one pixel more than the base, and is run for every k on the way.
+        adds_one_pixel: whether it finds one pixel more than the base; it is run for every k on the
+            way.
         gradient: whether it needs one.
         sparse: whether it changes k pixels, and not all of them a little.
         cold_start: whether what it finds does not depend on what was found before.
     """
 
-    attack: Callable[[Scene], StageResult]
-    extends: bool = False
+    attack: Callable[[AttackContext], StageResult]
+    adds_one_pixel: bool = False
     gradient: bool = False
     sparse: bool = True
     cold_start: bool = False
 
 
-def _refine(scene: Scene) -> StageResult:
-    if scene.corner_margins is not None:
-        return refine_colours(*scene.edited, scene.corner_margins)
-    swept = corner_sweep(*scene.edited, scene.seed, stop_on_success=False)
+def _refine(context: AttackContext) -> StageResult:
+    if context.corner_margins is not None:
+        return refine_colours(*context.edited, context.corner_margins)
+    swept = corner_sweep(*context.edited, context.seed, stop_on_success=False)
     assert swept.margins is not None
-    found = refine_colours(*scene.edited, swept.margins)
+    found = refine_colours(*context.edited, swept.margins)
     every = swept.margins.shape[1]  # all were tried, also after a flip
     return replace(found, queries=found.queries + every)
 
 
-def _sparse_rs(scene: Scene) -> StageResult:
-    start = scene.base if scene.base.positions.shape[1] else None
-    where = (scene.oracle, scene.images, scene.labels, scene.indices)
-    return sparse_rs(*where, scene.pixels, scene.seed, start=start)
+def _sparse_rs(context: AttackContext) -> StageResult:
+    start = context.base if context.base.positions.shape[1] else None
+    where = (context.oracle, context.images, context.labels, context.indices)
+    return sparse_rs(*where, context.pixels, context.seed, start=start)
 
 
-def _differential_evolution(scene: Scene, fitness: Fitness) -> StageResult:
+def _differential_evolution(context: AttackContext, fitness: Fitness) -> StageResult:
     """Su et al.'s attack with k pixels from the start."""
-    config = OnePixelConfig(pixels=scene.pixels, fitness=fitness, seed=scene.seed)
-    search = Search(config, scene.oracle, scene.images, scene.labels, indices=scene.indices)
+    config = OnePixelConfig(pixels=context.pixels, fitness=fitness, seed=context.seed)
+    search = Search(config, context.oracle, context.images, context.labels, indices=context.indices)
     while search.live:
-        search.tell(scene.oracle.query(search.ask()))
+        search.tell(context.oracle.query(search.ask()))
     state = search.state
     positions, colours = decode(state.best()[0])
-    blank = StageResult.blank(len(positions), scene.oracle.device)
+    blank = StageResult.blank(len(positions), context.oracle.device)
     found = replace(blank, positions=positions, colours=colours)
-    logits = scene.oracle.verify_float32(found.edited(scene.images))
-    margin = logit_margin(logits, scene.labels)
+    logits = context.oracle.verify_float32(found.edited(context.images))
+    margin = logit_margin(logits, context.labels)
     return replace(found, margin=margin, flipped=state.flipped, queries=state.queries)
 
 
-def _pgd(scene: Scene) -> StageResult:
-    keys = random.keys_for(scene.seed, scene.indices)
-    start = random.uniform(keys, 0, tuple(scene.images.shape[1:]))
-    return _shift(scene, partial(pgd, start=start))
+def _pgd(context: AttackContext) -> StageResult:
+    keys = random.keys_for(context.seed, context.indices)
+    start = random.uniform(keys, 0, tuple(context.images.shape[1:]))
+    return _shift(context, partial(pgd, start=start))
 
 
-def _shift(scene: Scene, attack: Callable[[Model, Tensor, Tensor], Tensor]) -> StageResult:
+def _shift(
+    context: AttackContext, attack: Callable[[Model, Tensor, Tensor], Tensor]
+) -> StageResult:
     """An attack on every pixel at once, off the uint8 grid: whether it flips, and no edits."""
-    oracle = scene.oracle
+    oracle = context.oracle
     with torch.enable_grad(), evaluating(oracle.model):
-        shifted = attack(oracle.answer, as_input(scene.images), scene.labels)
+        shifted = attack(oracle.answer, as_input(context.images), context.labels)
         with torch.no_grad():
             logits = oracle.answer(shifted)
-    found = StageResult.blank(len(scene.images), oracle.device)
+    found = StageResult.blank(len(context.images), oracle.device)
     return replace(
         found,
-        margin=logit_margin(logits, scene.labels),
-        flipped=logits.argmax(1) != scene.labels,
+        margin=logit_margin(logits, context.labels),
+        flipped=logits.argmax(1) != context.labels,
         queries=found.queries + 1,
     )
 
 
 STAGES: Registry[Stage] = Registry("attack")
 STAGES.add(
-    "top-gradient", Stage(lambda scene: top_gradient(*scene.edited), extends=True, gradient=True)
+    "top-gradient",
+    Stage(lambda context: top_gradient(*context.edited), adds_one_pixel=True, gradient=True),
 )
-STAGES.add("corners", Stage(lambda scene: corner_sweep(*scene.edited, scene.seed), extends=True))
-STAGES.add("refine", Stage(_refine, extends=True))
+STAGES.add(
+    "corners",
+    Stage(lambda context: corner_sweep(*context.edited, context.seed), adds_one_pixel=True),
+)
+STAGES.add("refine", Stage(_refine, adds_one_pixel=True))
 STAGES.add("sparse-rs", Stage(_sparse_rs))
 for _name, _fitness in (("de-margin", Fitness.MARGIN), ("de", Fitness.PROBABILITY)):
     _attack = partial(_differential_evolution, fitness=_fitness)
     STAGES.add(_name, Stage(_attack, cold_start=True))
-STAGES.add("fgsm", Stage(lambda scene: _shift(scene, fgsm), gradient=True, sparse=False))
+STAGES.add("fgsm", Stage(lambda context: _shift(context, fgsm), gradient=True, sparse=False))
 STAGES.add("pgd", Stage(_pgd, gradient=True, sparse=False))

@@ -1,4 +1,4 @@
-"""Transfer: does the edit that was found on one model break the others?
+"""Transferability: whether an edit that was found on one model flips the others.
 
 Every edit is put on the image and shown to every model, in its own float32. The diagonal of the
 matrix is what each attack found for its own model: the same question, optimised again.

@@ -1,1 +1,1 @@
-"""Certificates: what no edit of a pixel can change, by masking and by checks of the model."""
+"""Certified robustness to one-pixel edits, by lattice masking."""

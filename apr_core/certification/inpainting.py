@@ -1,4 +1,4 @@
-"""Filling in the masked pixels of a lattice: ordinary kriging from the unmasked ones around.
+"""Inpainting of the masked pixels of a lattice, by ordinary kriging from unmasked ones around.
 
 A masked pixel becomes that weighted mean of the unmasked pixels within `REACH` rows and columns,
 the weights adding up to one, whose expected squared error is least (Matheron, 1963), for pictures
@@ -27,7 +27,7 @@ AROUND = [
 
 @dataclass(frozen=True)
 class KrigingInpainter:
-    """How to fill in the G = spacing^2 groups of a lattice over images of one size.
+    """Kriging weights of the G = spacing^2 groups of a lattice over images of one size.
 
     Attributes:
         lattice: the group of each pixel, (H, W).
@@ -73,14 +73,14 @@ def mask_groups(images: Tensor, groups: Tensor, spacing: int) -> Tensor:
         InputError: an image is smaller than the spacing.
     """
     height, width = images.shape[2:]
-    filling = filling_of(height, width, spacing, images.device)
-    masked = (filling.lattice == groups[:, :, None, None]).any(1, keepdim=True)  # (B, 1, H, W)
+    inpainter = inpainter_for(height, width, spacing, images.device)
+    masked = (inpainter.lattice == groups[:, :, None, None]).any(1, keepdim=True)  # (B, 1, H, W)
     kept = torch.where(masked, 0.0, images).flatten(2)  # what is masked is gone from here on
     first, last = groups[:, 0], groups[:, -1]
     filled = kept
     for own, other in ((first, last), (last, first))[: groups.shape[1]]:
-        places = filling.places[own][:, None].expand(-1, images.shape[1], -1)
-        filled = filled.scatter(2, places, filling.fill(kept, own, other, spacing))
+        places = inpainter.places[own][:, None].expand(-1, images.shape[1], -1)
+        filled = filled.scatter(2, places, inpainter.fill(kept, own, other, spacing))
     return filled.view_as(images)
 
 
@@ -91,8 +91,8 @@ def group_of(height: int, width: int, spacing: int) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def filling_of(height: int, width: int, spacing: int, device: torch.device) -> KrigingInpainter:
-    """How to fill in images of one size, worked out once.
+def inpainter_for(height: int, width: int, spacing: int, device: torch.device) -> KrigingInpainter:
+    """The inpainter for images of one size, computed once.
 
     Raises:
         InputError: the images are smaller than the spacing.

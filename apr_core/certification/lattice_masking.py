@@ -27,7 +27,7 @@ y, then no edit of a pixel in g turns the prediction from y: the proof asks for 
 The theorem is of a function. Computed in floating point, a prediction may depend on its company in
 the batch in the last digits of its logits; a certificate therefore asks for a margin of
 `CERTIFIED_MARGIN`, and of `ULPS` of the largest logit where that is more, and refuses a model that
-takes more than half of that margin away (`certifiable`).
+takes more than half of that margin away (`check_company`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.base.types import InputError
-from apr_core.certification.certifiable import check_company
 from apr_core.certification.inpainting import group_of, mask_groups
 from apr_core.models import Classifier
 from apr_core.models.inference import Model, as_module, in_training, prepare
@@ -306,3 +305,30 @@ def least_lead(logits: Tensor) -> Tensor:
     """By how much the first of logits (..., K) must lead, for rounding not to undo it, (...)."""
     least = ULPS * torch.finfo(logits.dtype).eps * logits.abs().amax(-1)
     return least.clamp(min=CERTIFIED_MARGIN)
+
+
+def check_company(model: nn.Module, image: Tensor, logits: Tensor, forgiven: float) -> None:
+    """Refuse a model that is no function of one picture, which the theorem takes for granted.
+
+    It is asked once more: by itself, and beside a black and a white picture.
+
+    Args:
+        image: (1, C, H, W).
+        logits: (K,), what the model said of it in other company.
+        forgiven: by how much a logit may differ, for rounding.
+
+    Raises:
+        InputError: one differs by more.
+    """
+    ends = torch.cat([torch.zeros_like(image), torch.ones_like(image)])
+    for company in (image[:0], ends):
+        asked = torch.cat([image, company])
+        again = query_model(model, asked)[0].float()
+        moved = float((again - logits.float()).abs().max())
+        if moved > forgiven:
+            raise InputError(
+                f"A logit of the same picture moved by {moved:.2g} in other company, over the "
+                f"{forgiven:.2g} that a certificate allows for, so the model's answers depend on "
+                "the batch or on chance; use stored statistics (model.eval(), "
+                "track_running_stats), no dropout, and full precision."
+            )

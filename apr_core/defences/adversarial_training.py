@@ -12,13 +12,14 @@ from apr_core.attacks.gradient import EPSILON, fgsm, loss_gradient, pgd
 from apr_core.base.registry import unknown_name
 from apr_core.base.types import InputError
 from apr_core.defences.one_pixel_examples import worst_pixel_examples
+from apr_core.defences.recipe import Defence
 
 EXAMPLES = ("one-pixel", "fgsm", "pgd")
 """What a model can be trained against."""
 
 
 @dataclass(frozen=True)
-class AdversarialTraining:
+class AdversarialTraining(Defence):
     """Goodfellow, Shlens and Szegedy's even mixture (2015); the paper gives no share of its own.
 
     A share 1 - alpha of each mini-batch is replaced by adversarial examples of the current model,
@@ -35,14 +36,9 @@ class AdversarialTraining:
         if self.examples not in EXAMPLES:
             raise InputError(unknown_name("kind of example", self.examples, EXAMPLES))
 
-    def make_front(self) -> nn.Module | None:
-        """See `apr_core.defences.recipe.Defence`."""
-        return None
-
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `apr_core.defences.recipe.Defence`."""
         share = adversarial_share(len(images), self.alpha)
         examples = self._attack(model, images[:share], labels[:share], generator)
         logits = model(torch.cat([examples, images[share:]])).float()

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from apr_core.attacks.gradient import loss_gradient
 from apr_core.defences.adversarial_training import adversarial_share, mixed_loss
 from apr_core.defences.one_pixel_examples import worst_pixel_examples
+from apr_core.defences.recipe import Defence
 from apr_core.defences.vanilla import clean_loss
 from apr_core.models.pixel_attention import PixelAttention
 
@@ -45,7 +46,7 @@ class Regularizer(StrEnum):
 
 
 @dataclass(frozen=True)
-class APR:
+class APR(Defence):
     """The paper's three components, each of which can be left out (its ablations, table 3)."""
 
     alpha: float = 0.7
@@ -60,13 +61,11 @@ class APR:
     finite difference."""
 
     def make_front(self) -> nn.Module | None:
-        """See `apr_core.defences.recipe.Defence`."""
         return PixelAttention() if self.attention else None
 
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `apr_core.defences.recipe.Defence`."""
         exact = self.regularizer == Regularizer.EXACT
         finite = self.regularizer == Regularizer.FINITE_DIFFERENCE
         if not (self.adversarial or exact or finite):

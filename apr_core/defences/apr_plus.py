@@ -22,12 +22,13 @@ from apr_core.certification.lattice_masking import SPACING
 from apr_core.defences.adversarial_training import adversarial_share
 from apr_core.defences.apr import pair_count, shared_pass
 from apr_core.defences.one_pixel_examples import worst_pixels_examples
+from apr_core.defences.recipe import Defence
 from apr_core.defences.vanilla import clean_loss
 from apr_core.models.clamp_front import NeighbourhoodFront
 
 
 @dataclass(frozen=True)
-class APRPlus:
+class APRPlus(Defence):
     """Its components, each of which can be left out."""
 
     alpha: float = 0.7
@@ -46,7 +47,6 @@ class APRPlus:
     """As in APR."""
 
     def make_front(self) -> nn.Module | None:
-        """See `apr_core.defences.recipe.Defence`."""
         if not (self.clamp or self.attention):
             return None
         return NeighbourhoodFront(self.clamp, self.attention)
@@ -54,7 +54,6 @@ class APRPlus:
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `apr_core.defences.recipe.Defence`."""
         if not (self.adversarial or self.beta):
             return clean_loss(model(self._mask(images, generator)).float(), labels)
         share = adversarial_share(len(images), self.alpha)

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from apr_core.base.types import InputError
+from apr_core.defences.recipe import Defence
 
 
 @dataclass(frozen=True)
-class Distillation:
+class Distillation(Defence):
     """A student that fits a teacher's probabilities at a temperature, and is used at 1.
 
     The student's logits grow to about `temperature` times the teacher's; used without it, its
@@ -29,17 +30,13 @@ class Distillation:
     model: nn.Module | None = field(default=None, repr=False, compare=False)
     """The teacher itself, in evaluation mode."""
 
-    def make_front(self) -> nn.Module | None:
-        """See `apr_core.defences.recipe.Defence`."""
-        return None
-
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `apr_core.defences.recipe.Defence`.
+        """The cross-entropy with the teacher's probabilities.
 
-        The cross-entropy is times the temperature, which gives it the slope in the logits that it
-        has at temperature 1.
+        It is times the temperature, which gives it the slope in the logits that it has at
+        temperature 1.
 
         Raises:
             InputError: there is no teacher.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from apr_core.base.types import InputError
 from apr_core.defences.jpeg import jpeg_round_trip
+from apr_core.defences.recipe import Defence
 
 
 class InputTransform(nn.Module):
@@ -57,7 +58,7 @@ def reduce_bits(levels: Tensor, bits: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class InputTransformation:
+class InputTransformation(Defence):
     """The defence: an `InputTransform` before the vanilla model's own weights.
 
     The strengths are Xu, Evans and Qi's for CIFAR-10 (5 bits, 2018) and Guo et al.'s (quality 75,
@@ -68,7 +69,6 @@ class InputTransformation:
     quality: int = 75
 
     def make_front(self) -> InputTransform:
-        """See `apr_core.defences.recipe.Defence`."""
         return InputTransform(self.bits, self.quality)
 
     def loss(

@@ -1,10 +1,10 @@
-"""How to train: optimiser settings by preset, and what a defence must say of itself."""
+"""Training recipes: optimiser settings by preset, and the base class of defences."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,15 @@ from apr_core.base.registry import Registry
 from apr_core.base.types import InputError
 
 
-class Defence(Protocol):
-    """What is trained for: a loss over a mini-batch, and what stands before the network.
+class Defence:
+    """Base of defences: a training loss, and what stands before the network.
 
     Defences are frozen dataclasses; their fields are their constants (`constants`).
     """
 
     def make_front(self) -> nn.Module | None:
-        """A fresh module that sees the image first, in [0, 1]; None if there is none."""
+        """A fresh module that sees the image first, in [0, 1]; by default there is none."""
+        return None
 
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
@@ -32,6 +33,7 @@ class Defence(Protocol):
             labels: (B,).
             generator: on the CPU, the defence's only source of randomness.
         """
+        raise NotImplementedError
 
 
 def constants(defence: Defence) -> dict[str, Any]:

@@ -8,19 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from apr_core.defences.recipe import Defence
+
 
 @dataclass(frozen=True)
-class Vanilla:
+class Vanilla(Defence):
     """The undefended baseline."""
-
-    def make_front(self) -> nn.Module | None:
-        """See `apr_core.defences.recipe.Defence`."""
-        return None
 
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `apr_core.defences.recipe.Defence`."""
         return clean_loss(model(images).float(), labels)
 
 

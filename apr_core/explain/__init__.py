@@ -1,1 +1,1 @@
-"""Why a model says what it says: its own attention, attributions of it, and how far they agree."""
+"""Explanations: attention, attribution maps, and their agreement with the truth map."""

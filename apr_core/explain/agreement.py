@@ -1,4 +1,4 @@
-"""How far maps agree: with each other, and with what breaks the model.
+"""Agreement of maps, with each other and with the truth map: rank correlation and overlap.
 
 Maps are (B, H, W), one an image. They are compared by the order in which they put the pixels, for
 their units differ; a sign counts as written, so give `maps.abs()` where only weight matters. Pixels

@@ -1,4 +1,4 @@
-"""A model's own attention: the gate that a forward pass used, watched as it passes.
+"""Attention maps: the gate of APR or APR+, read by a hook in a forward pass.
 
 What is returned is not computed beside the forward but taken out of it, by a hook on the gate.
 Hooks belong to an instance, and others may be using that instance; so whoever wants a map gets it
@@ -14,10 +14,16 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from apr_core.attacks.oracle import default_chunk
 from apr_core.base.types import InputError
 from apr_core.models.clamp_front import NeighbourhoodFront
-from apr_core.models.inference import Function, Model, as_module, device_of, set_evaluating
+from apr_core.models.inference import (
+    Function,
+    Model,
+    as_module,
+    default_chunk,
+    device_of,
+    set_evaluating,
+)
 from apr_core.models.inputs import RGB, as_floats
 from apr_core.models.outputs import query_model, reason_of
 from apr_core.models.pixel_attention import PixelAttention

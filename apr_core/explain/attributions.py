@@ -1,4 +1,4 @@
-"""Attributions: what each pixel has to do with a class's logit, by seven methods of Captum.
+"""Attribution maps: each pixel's part in a class's logit, by seven methods of Captum.
 
 Captum's methods hook the modules of the model that they run on, or set its inputs' gradients: what
 they run on here is always a copy, and the instance that was passed in, which other threads may be

@@ -1,4 +1,4 @@
-"""What a model says while a map's pixels go from an image, or come into one, in the map's order.
+"""Deletion and insertion curves: a class's probability as pixels go or come in a map's order.
 
 Maps are (B, H, W), one an image, and put the pixels in an order, the strongest first.
 """
@@ -11,11 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from apr_core.attacks.oracle import default_chunk
 from apr_core.base import random
 from apr_core.base.types import InputError
 from apr_core.explain.attention import own_copy
-from apr_core.models.inference import Model, device_of
+from apr_core.models.inference import Model, default_chunk, device_of
 from apr_core.models.inputs import RGB, as_floats, as_labels, check_classes
 from apr_core.models.outputs import check_briefly, query_model
 

@@ -1,16 +1,22 @@
-"""The methods of attribution, by name: what each is, and how far it says that it can be trusted."""
+"""The methods of attribution, by name: how Captum computes each, and how far to trust it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from apr_core.base import random
 from apr_core.base.registry import Registry
-from apr_core.explain import computing
-from apr_core.explain.task import AttributionConfig, Task
+from apr_core.base.types import InputError
+from apr_core.explain.task import AttributionConfig, Task, rows_for
+from apr_core.models.resnet import ResNet
+from apr_core.models.switches import QUIET_HOOKS
+from apr_core.models.vgg import VGG
 
 
 class Figure(StrEnum):
@@ -21,6 +27,9 @@ class Figure(StrEnum):
     INFIDELITY = "infidelity"
     """Mean squared error, in logits squared, of the changes that the map predicts (Yeh et al.,
     2019), under the best factor for the map's unit."""
+
+
+Compute = Callable[[Task], tuple[Tensor, Tensor | None]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Method:
         share: whether values are of a pixel's whole distance to the baseline, and not of one unit.
     """
 
-    compute: Callable[[Task], tuple[Tensor, Tensor | None]]
+    compute: Compute
     description: str
     reference: str
     figure: Figure
@@ -48,6 +57,16 @@ class Method:
 
 
 METHODS: Registry[Method] = Registry("attribution method")
+
+
+def _method(name: str, *about: Any, **flags: Any) -> Callable[[Compute], Compute]:
+    """Register a function under a name; the rest are the further fields of `Method`."""
+
+    def add(compute: Compute) -> Compute:
+        METHODS.add(name, Method(compute, *about, **flags))
+        return compute
+
+    return add
 
 
 def _windows(config: AttributionConfig, height: int, width: int) -> int:
@@ -61,82 +80,178 @@ def _probes(config: AttributionConfig) -> int:
     return 2 * (config.probes + 1)
 
 
-METHODS.add(
+def _captum() -> Any:
+    """`captum.attr`, loaded when first used: it takes seconds, for it loads matplotlib as well."""
+    import captum.attr  # noqa: PLC0415
+
+    return captum.attr
+
+
+@_method(
     "integrated-gradients",
-    Method(
-        computing.integrated_gradients,
-        "The gradient at many points on the straight line from a black image to this one, "
-        "averaged, times the difference between the two.",
-        "Sundararajan, Taly and Yan, 2017",
-        Figure.CONVERGENCE_DELTA,
-        lambda config, height, width: config.steps + 2,
-    ),
+    "The gradient at many points on the straight line from a black image to this one, "
+    "averaged, times the difference between the two.",
+    "Sundararajan, Taly and Yan, 2017",
+    Figure.CONVERGENCE_DELTA,
+    lambda config, height, width: config.steps + 2,
 )
-METHODS.add(
+def _integrated_gradients(task: Task) -> tuple[Tensor, Tensor]:
+    raw, delta = _captum().IntegratedGradients(task.model).attribute(
+        task.images, task.start, task.targets, n_steps=task.config.steps,
+        internal_batch_size=max(rows_for(task.images.device), len(task.images)),
+        return_convergence_delta=True,
+    )  # fmt: skip
+    return raw, delta
+
+
+@_method(
     "saliency",
-    Method(
-        computing.saliency,
-        "How fast the class's logit changes with each pixel, whichever way it changes.",
-        "Simonyan, Vedaldi and Zisserman, 2014",
-        Figure.INFIDELITY,
-        lambda config, height, width: 1 + _probes(config),
-        signed=False,
-        share=False,
-    ),
+    "How fast the class's logit changes with each pixel, whichever way it changes.",
+    "Simonyan, Vedaldi and Zisserman, 2014",
+    Figure.INFIDELITY,
+    lambda config, height, width: 1 + _probes(config),
+    signed=False,
+    share=False,
 )
-METHODS.add(
+def _saliency(task: Task) -> tuple[Tensor, None]:
+    return _captum().Saliency(task.model).attribute(task.images, task.targets), None
+
+
+@_method(
     "input-x-gradient",
-    Method(
-        computing.input_x_gradient,
-        "The gradient times the pixel's value: what a straight-line view of the model says that "
-        "the pixel contributes.",
-        "Shrikumar, Greenside, Shcherbina and Kundaje, 2016",
-        Figure.INFIDELITY,
-        lambda config, height, width: 1 + _probes(config),
-    ),
+    "The gradient times the pixel's value: what a straight-line view of the model says that "
+    "the pixel contributes.",
+    "Shrikumar, Greenside, Shcherbina and Kundaje, 2016",
+    Figure.INFIDELITY,
+    lambda config, height, width: 1 + _probes(config),
 )
-METHODS.add(
+def _input_x_gradient(task: Task) -> tuple[Tensor, None]:
+    # Captum's takes black for the baseline; the gradient times the distance to any other is this.
+    gradient = _captum().Saliency(task.model).attribute(task.images, task.targets, abs=False)
+    return gradient * (task.images.detach() - task.config.baseline), None
+
+
+@_method(
     "gradcam",
-    Method(
-        computing.gradcam,
-        "Where the last convolutional features speak for the class, on their coarse grid, "
-        "enlarged to the picture.",
-        "Selvaraju, Cogswell, Das, Vedantam, Parikh and Batra, 2017",
-        Figure.INFIDELITY,
-        lambda config, height, width: 1 + _probes(config),
-        signed=False,
-    ),
+    "Where the last convolutional features speak for the class, on their coarse grid, "
+    "enlarged to the picture.",
+    "Selvaraju, Cogswell, Das, Vedantam, Parikh and Batra, 2017",
+    Figure.INFIDELITY,
+    lambda config, height, width: 1 + _probes(config),
+    signed=False,
 )
-METHODS.add(
+def _gradcam(task: Task) -> tuple[Tensor, None]:
+    attr = _captum()
+    coarse = attr.LayerGradCam(task.model, feature_layer(task.model)).attribute(
+        task.images, task.targets, relu_attributions=True
+    )
+    size = tuple(task.images.shape[2:])
+    return attr.LayerAttribution.interpolate(coarse, size, "bilinear"), None
+
+
+def feature_layer(model: nn.Module) -> nn.Module:
+    """Where GradCAM looks: a ResNet's last stage, or the last of a VGG before its last pooling.
+
+    Raises:
+        InputError: the model is neither.
+    """
+    backbone = getattr(model, "backbone", None)
+    if isinstance(backbone, ResNet):
+        return backbone.stages[-1]
+    if isinstance(backbone, VGG):
+        return backbone.features[-2]
+    found = type(backbone or model)
+    raise InputError(
+        "GradCAM knows where the last convolutional features are in this package's own ResNets and "
+        f"VGGs alone, and this is a {found.__module__}.{found.__qualname__}; choose another method."
+    )
+
+
+@_method(
     "occlusion",
-    Method(
-        computing.occlusion,
-        "By how much the class's logit falls when a small black square covers the pixel.",
-        "Zeiler and Fergus, 2014",
-        Figure.INFIDELITY,
-        lambda config, height, width: 1 + _windows(config, height, width) + _probes(config),
-    ),
+    "By how much the class's logit falls when a small black square covers the pixel.",
+    "Zeiler and Fergus, 2014",
+    Figure.INFIDELITY,
+    lambda config, height, width: 1 + _windows(config, height, width) + _probes(config),
 )
-METHODS.add(
+def _occlusion(task: Task) -> tuple[Tensor, None]:
+    side, stride = task.config.window, task.config.stride
+    least = min(task.images.shape[2:])
+    if side > least:
+        raise InputError(f"window is {side}, but the images are only {least} across; lower it.")
+    with torch.no_grad():
+        raw = _captum().Occlusion(task.model).attribute(
+            task.images.detach(), (3, side, side), (3, stride, stride), task.start, task.targets,
+            perturbations_per_eval=max(1, rows_for(task.images.device) // len(task.images)),
+        )  # fmt: skip
+    return raw, None
+
+
+@_method(
     "deeplift",
-    Method(
-        computing.deeplift,
-        "Each unit's change from its value on a black image, handed back to the pixels in "
-        "proportion; it adds up where the model neither multiplies what depends on the image, as a "
-        "gate does, nor rounds it.",
-        "Shrikumar, Greenside and Kundaje, 2017",
-        Figure.CONVERGENCE_DELTA,
-        lambda config, height, width: 2 + 2,
-    ),
+    "Each unit's change from its value on a black image, handed back to the pixels in "
+    "proportion; it adds up where the model neither multiplies what depends on the image, as a "
+    "gate does, nor rounds it.",
+    "Shrikumar, Greenside and Kundaje, 2017",
+    Figure.CONVERGENCE_DELTA,
+    lambda config, height, width: 2 + 2,
 )
-METHODS.add(
+def _deeplift(task: Task) -> tuple[Tensor, Tensor]:
+    """Differences from the baseline, handed back by DeepLift's rescale rule."""
+    pools = [module for module in task.model.modules() if isinstance(module, nn.MaxPool2d)]
+    handles = [pool.register_forward_pre_hook(_apart) for pool in pools]
+    try:
+        with QUIET_HOOKS.held():  # `catch_warnings` is not safe between threads
+            raw, delta = (
+                _captum()
+                .DeepLift(task.model)
+                .attribute(task.images, task.start, task.targets, return_convergence_delta=True)
+            )
+    finally:
+        for handle in handles:
+            handle.remove()
+    return raw, delta
+
+
+def _apart(_pool: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What a pooling is given, as a tensor of its own.
+
+    Where one tensor is a ReLU's output and a pooling's input, Captum 0.9 has the ReLU's rule go on
+    from a gradient to which the pooling's has not been applied yet (its issue 1104), and the map
+    does not add up.
+    """
+    return (inputs[0].clone(),)
+
+
+@_method(
     "gradient-shap",
-    Method(
-        computing.gradient_shap,
-        "The gradient at random points on lines from plain pictures of random colours to slightly "
-        "noisy copies of this one, times the difference, averaged.",
-        "Lundberg and Lee, 2017; Erion, Janizek, Sturmfels, Lundberg and Lee, 2021",
-        Figure.CONVERGENCE_DELTA,
-        lambda config, height, width: 3 * config.draws,
-    ),
+    "The gradient at random points on lines from plain pictures of random colours to slightly "
+    "noisy copies of this one, times the difference, averaged.",
+    "Lundberg and Lee, 2017; Erion, Janizek, Sturmfels, Lundberg and Lee, 2021",
+    Figure.CONVERGENCE_DELTA,
+    lambda config, height, width: 3 * config.draws,
 )
+def _gradient_shap(task: Task) -> tuple[Tensor, Tensor]:
+    """As Captum's GradientShap, but for the draws, which Captum takes from global generators."""
+    attr, draws = _captum(), task.config.draws
+    owner = torch.arange(len(task.images), device=task.images.device).repeat_interleave(draws)
+    images = task.images.detach()[owner]  # dim -> (b * draws x 3 x H x W)
+
+    def each(drawn: Tensor) -> Tensor:
+        return drawn[0].repeat(len(task.images), 1, 1, 1).expand_as(images)
+
+    images = images + task.config.noise * each(
+        random.normal(task.key, 1, (draws, *images.shape[1:]))
+    )
+    starts = each(random.uniform(task.key, 2, (draws, 3, 1, 1)))
+    points = starts + each(random.uniform(task.key, 3, (draws, 1, 1, 1))) * (images - starts)
+    saliency, classes = attr.Saliency(task.model), task.targets[owner]
+    rows = rows_for(images.device)
+    gradients = [
+        saliency.attribute(part.requires_grad_(), some, abs=False)
+        for part, some in zip(torch.split(points, rows), torch.split(classes, rows), strict=True)
+    ]
+    parts = (images - starts) * torch.cat(gradients)
+    deltas = attr.GradientShap(task.model).compute_convergence_delta(parts, starts, images, classes)
+    parts = parts.view(-1, draws, *parts.shape[1:])
+    return parts.mean(1), deltas.view(-1, draws).mean(1)

@@ -1,4 +1,4 @@
-"""Where the object is, guessed from the picture alone, and how much of a map lies on it.
+"""Object segmentation, guessed from colours alone, and a map's mass inside the object.
 
 CIFAR-10 has no outlines. A picture's border is taken for background: pixels whose colour is far
 from the border's are object (Mahalanobis distance, Otsu's threshold), and of those the largest

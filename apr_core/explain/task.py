@@ -1,4 +1,4 @@
-"""What is asked of a method of attribution: a model, images, classes, and how to go about it."""
+"""`AttributionConfig`, and the task that an attribution method gets."""
 
 from __future__ import annotations
 

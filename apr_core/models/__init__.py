@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from apr_core.base.registry import Registry
 from apr_core.data.cifar10 import MEAN, STD
-from apr_core.models.normalize import Normalize
 from apr_core.models.resnet import resnet18, resnet20
 from apr_core.models.vgg import vgg16
 
@@ -16,6 +16,21 @@ ARCHITECTURES: Registry[Callable[..., nn.Module]] = Registry("architecture")
 ARCHITECTURES.add("resnet20", resnet20)
 ARCHITECTURES.add("resnet18", resnet18)
 ARCHITECTURES.add("vgg16", vgg16)
+
+
+class Normalize(nn.Module):
+    """(images - mean) / std by channel; (B, C, H, W) in [0, 1] -> (B, C, H, W)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
 
 
 class Classifier(nn.Module):

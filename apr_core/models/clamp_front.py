@@ -1,4 +1,4 @@
-"""APR+'s front: each pixel is held against the eight around it, whatever it is itself.
+"""The front of APR+: a clamp and a gate that compare each pixel with its eight neighbours.
 
 An edited pixel is an outlier among its neighbours. What they say of a place, with their own
 extremes left out, does not depend on the pixel there, and moves little if one of them is edited.

@@ -1,4 +1,4 @@
-"""A model as the search runs it: the same function, folded and laid out for speed."""
+"""Inference: a model with batch norm folded and channels last, and its modes, device and chunks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from apr_core.base.types import InputError
 
 Model = Callable[[Tensor], Tensor]
 """Images (B, C, H, W) in [0, 1] -> logits (B, K)."""
+CPU_CHUNK, CUDA_CHUNK = 50, 4096
+"""Images in a chunk: for each thread of a CPU what its cache holds, on a GPU what fills it."""
 
 
 def prepare(model: nn.Module) -> nn.Module:
@@ -136,3 +138,8 @@ def device_of(model: object) -> torch.device:
         for tensor in (*model.parameters(), *model.buffers()):
             return tensor.device
     return torch.device("cpu")
+
+
+def default_chunk(device: torch.device) -> int:
+    """Images in one call of a model where nobody said otherwise; `bench` tries others."""
+    return CPU_CHUNK * torch.get_num_threads() if device.type == "cpu" else CUDA_CHUNK

@@ -1,6 +1,6 @@
-"""What a person hands to a model, taken in one way at every door: pictures, and a class for each.
+"""Input checks: images and labels from a caller, as tensors.
 
-Pictures are (B, C, H, W): bytes (uint8) or floats in [0, 1]. They may come as a tensor, a numpy
+Images are (B, C, H, W): bytes (uint8) or floats in [0, 1]. They may come as a tensor, a numpy
 array, a Pillow picture, or a list of these.
 """
 

@@ -1,4 +1,4 @@
-"""A model asked, and what it answers: logits, or one sentence that says why there are none."""
+"""A model's outputs: logits that are checked, or one sentence that says what is wrong with them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from apr_core.models.inference import Model, in_training
 _NO_MEMORY = (
     "out of memory", "allocate memory", "not enough memory", "alloc_failed", "bad allocation",
 )  # fmt: skip
-"""What an allocator says that has none left, in PyTorch, CUDA's libraries and onnxruntime."""
+"""Words of out-of-memory errors in PyTorch, CUDA's libraries and onnxruntime."""
 FEW = 2
 """Pictures at hand that are looked at, each as it is, mirrored, and in negative."""
 TOLERANCE = {"cpu": 1e-3, "cuda": 1e-2}
@@ -138,7 +138,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator, the system's or a device's, gave up."""
+    """Whether an error says that memory ran out, the system's or a device's."""
     said = str(error).lower()
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
@@ -186,7 +186,7 @@ def _which(answer: object) -> str:
 
 
 def check_briefly(model: nn.Module, images: Tensor, randomised: bool = False) -> None:
-    """See, in a handful of small batches, that a model answers in logits of each picture alone.
+    """Check, in a few small batches, that a model returns logits of each picture alone.
 
     This package's own classifiers do so in evaluation mode; of them only the mode is looked at.
     Of others it is not: many have no part that it changes.
@@ -256,7 +256,7 @@ def check_company(model: Model, images: Tensor, logits: Tensor) -> None:
 
 
 def gap(logits: Tensor, same: Tensor, everyone: Tensor | None = None) -> float:
-    """The largest difference between logits, in units of what is forgiven.
+    """The largest difference between logits, in units of the tolerance.
 
     Args:
         everyone: the logits whose spread is the measure; by default `same`.

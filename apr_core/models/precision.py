@@ -1,4 +1,4 @@
-"""Which precision a machine is faster in: float32, or bfloat16.
+"""Mixed precision: whether a machine is faster in bfloat16 or in float32.
 
 Processors without instructions for bfloat16 imitate it, and take several times as long as in
 float32; those that have them may be twice as fast. No name of a processor tells, so both are timed.

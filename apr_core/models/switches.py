@@ -1,4 +1,4 @@
-"""Settings of the whole process, changed for the length of a call and then put back.
+"""Process-wide settings, as float32 precision, held for the length of a call.
 
 Calls of several threads overlap: the first to come sets, the last to leave restores.
 """

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.oracle import CUDA_CHUNK, FEW_CHUNK, ModelOracle
+from apr_core.attacks.oracle import FEW_CHUNK, ModelOracle
 from apr_core.certification import lattice_masking
 from apr_core.certification.lattice_masking import behind_lattice, certify
 from apr_core.data.sample import load_sample
 from apr_core.defences import DEFENCES, jpeg
 from apr_core.defences.recipe import TrainConfig
 from apr_core.models import Classifier, build_model
-from apr_core.models.inference import compile_for, prepare
+from apr_core.models.inference import CUDA_CHUNK, compile_for, prepare
 from apr_core.models.inputs import as_input
 from apr_core.models.switches import FULL_PRECISION
 from apr_core.training.batches import AugmentedBatches

@@ -21,10 +21,9 @@ from apr_core import OnePixelAttack, OnePixelConfig, load_model
 from apr_core.base.types import InputError
 from apr_core.evaluation.protocol import evaluate, setting_for
 from apr_core.evaluation.record import Record, save_record
-from apr_core.models import Classifier
+from apr_core.models import Classifier, Normalize
 from apr_core.models.inference import evaluating
 from apr_core.models.inputs import as_input
-from apr_core.models.normalize import Normalize
 from apr_core.zoo.external import External, check_images, check_model, is_external, load_external
 from apr_core.zoo.external.fingerprint import fingerprint
 from apr_core.zoo.external.onnx_files import outside

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from apr_core.base.types import InputError
-from apr_core.certification.inpainting import filling_of, group_of, mask_groups
+from apr_core.certification.inpainting import inpainter_for, group_of, mask_groups
 from apr_core.data.sample import load_sample
 from apr_core.data.variogram import REACH, load_variogram, measure_variogram
 from tests.conftest import noise
@@ -75,8 +75,8 @@ def test_a_masked_pixel_is_the_kriging_mean_of_its_unmasked_neighbours() -> None
 
 @pytest.mark.parametrize(("height", "width", "spacing"), [(32, 32, 4), (9, 7, 5), (5, 16, 2)])
 def test_weights_add_up_to_one(height: int, width: int, spacing: int) -> None:
-    filling = filling_of(height, width, spacing, torch.device("cpu"))
-    used = filling.weights[:, filling.kinds.unique()]
+    inpainter = inpainter_for(height, width, spacing, torch.device("cpu"))
+    used = inpainter.weights[:, inpainter.kinds.unique()]
     torch.testing.assert_close(used.sum(2), torch.ones(used.shape[:2]))
 
 
