@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from apr_core.base.types import InputError
-from apr_ui.lasting import visit
+from apr_ui.persistent_widget import visit
 from apr_ui.words import plain
 
 _REPLACED = "app.replaced-address"

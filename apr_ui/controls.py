@@ -18,7 +18,7 @@ from apr_core.serving.archive.archive_format import Head
 from apr_core.serving.gallery import GalleryEntry
 from apr_core.serving.requests import BEHIND_LATTICE, SERVED, AttackRequest
 from apr_core.zoo.checkpoints import zoo_fingerprint
-from apr_ui.lasting import lasting
+from apr_ui.persistent_widget import persistent
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import cards, gallery, model_labels, probabilities, show_caution
 from apr_ui.upload import choose_own, show_own
@@ -59,7 +59,7 @@ def choose_picture() -> Choice | None:
         "Picture",
         [GALLERY, CLASS, UPLOAD],
         required=True,
-        **lasting("attack.source", GALLERY),
+        **persistent("attack.source", GALLERY),
     )
     choosers = {GALLERY: _from_gallery, CLASS: _from_class, UPLOAD: _from_upload}
     return choosers[source]()
@@ -101,12 +101,12 @@ def _choose_entry(number: int) -> None:
 
 
 def _from_class() -> Choice:
-    name = st.selectbox("Class", CLASSES, **lasting("attack.class", "cat"))
+    name = st.selectbox("Class", CLASSES, **persistent("attack.class", "cat"))
     number = st.slider(
         "Which of its test images",
         1,
         PER_CLASS,
-        **lasting("attack.number"),
+        **persistent("attack.number"),
     )
     shipped = load_sample()
     label = CLASSES.index(name)
@@ -139,14 +139,14 @@ def choose_model() -> str:
         "Model under attack",
         list(known),
         format_func=model_labels().__getitem__,
-        **lasting("attack.model", first),
+        **persistent("attack.model", first),
         help="“Clean” is the share of the 10,000 CIFAR-10 test images that it gets right. “Yours” "
         "was trained here, on the Train page or by the command line.",
     )
     show_caution(name)
     masked = st.checkbox(
         "Behind lattice masking",
-        **lasting("attack.masked"),
+        **persistent("attack.masked"),
         help="The model answers from sixteen or more masked pictures instead of one, which a "
         "single pixel can hardly fool: the search takes some twenty times as long.",
     )
@@ -156,7 +156,7 @@ def choose_model() -> str:
 def choose_config() -> OnePixelConfig:
     """Every setting of the attack, folded away: the defaults are the published attack's."""
     with st.expander("Settings of the search", icon=":material/tune:"):
-        goal = st.selectbox("Turn it into", [ANY, *CLASSES], **lasting("attack.target"))
+        goal = st.selectbox("Turn it into", [ANY, *CLASSES], **persistent("attack.target"))
         left, right = st.columns(2)
         with left:
             pixels = _number("Pixels", "pixels", 1, 16)
@@ -164,11 +164,11 @@ def choose_config() -> OnePixelConfig:
             generations = _number("Generations", "generations", *SERVED["generations"])
             seed = _number("Seed", "seed", 0, 2**31 - 1)
         with right:
-            strategy = st.selectbox("Strategy", list(Strategy), **lasting("attack.strategy"))
-            fitness = st.selectbox("Fitness", list(Fitness), **lasting("attack.fitness"))
-            stop = st.selectbox("Stop", list(Stop), **lasting("attack.stop"))
+            strategy = st.selectbox("Strategy", list(Strategy), **persistent("attack.strategy"))
+            fitness = st.selectbox("Fitness", list(Fitness), **persistent("attack.fitness"))
+            stop = st.selectbox("Stop", list(Stop), **persistent("attack.stop"))
             penalty = st.number_input(
-                "Penalty λ", 0.0, 100.0, step=0.1, **lasting("attack.l2_penalty")
+                "Penalty λ", 0.0, 100.0, step=0.1, **persistent("attack.l2_penalty")
             )
         st.caption(
             f"At most {population * (generations + 1):,} queries. The defaults are those of "
@@ -188,7 +188,7 @@ def choose_config() -> OnePixelConfig:
 
 
 def _number(label: str, name: str, low: int, high: int) -> int:
-    kept = lasting(f"attack.{name}", getattr(OnePixelConfig(), name))
+    kept = persistent(f"attack.{name}", getattr(OnePixelConfig(), name))
     return int(st.number_input(label, low, high, step=1, **kept))
 
 

@@ -7,10 +7,10 @@ from typing import Literal
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-import apr_ui.mends  # noqa: F401
+import apr_ui.streamlit_patches  # noqa: F401
 from apr_ui.fresh import fresh
-from apr_ui.lasting import enter
 from apr_ui.page_table import page_entry
+from apr_ui.persistent_widget import enter
 
 FRAMED = "app.framed"
 """What the app notes in each session that it frames."""

@@ -18,9 +18,9 @@ from apr_ui.pictures import alt_text, animation, enlarge, magnified, ringed
 from apr_ui.player import player
 from apr_ui.player.data import player_data
 from apr_ui.player.standalone import standalone_page
+from apr_ui.poll_rate import note_poll
 from apr_ui.resources import probabilities, service
 from apr_ui.state import CurrentRun, take_replay
-from apr_ui.watchers import look
 from apr_ui.words import plain
 
 FIRST_FRAME_SECONDS = 0.4
@@ -62,7 +62,7 @@ def watch(run: CurrentRun, page: str = "attack") -> RunView | None:
     if view is None:
         return None
     st.session_state[f"{page}.sent"] = []
-    pause = look()
+    pause = note_poll()
     redraw = st.fragment(_poll, run_every=pause if view.live else None)
     redraw(run, view.live, page, pause)
     return view
@@ -78,7 +78,7 @@ def _poll(run: CurrentRun, was_live: bool, page: str, pause: float) -> None:
     sent.append(len(view.snapshots))
     data = player_data(record(view, first), view)
     player({**data, "autoplay": not view.live and take_replay(page)}, key=f"{page}.player")
-    crowded = look() >= 2 * pause  # since the page was drawn; a new timer needs a new page
+    crowded = note_poll() >= 2 * pause  # since the page was drawn; a new timer needs a new page
     if was_live and (crowded or not view.live):
         st.rerun()
 

@@ -16,7 +16,7 @@ from apr_core.training.jobs import TrainPhase, TrainView
 from apr_core.training.trainer import TrainRequest
 from apr_ui.charts import learning_curves, loss_curve
 from apr_ui.fresh import fresh, fresh_markdown
-from apr_ui.lasting import lasting
+from apr_ui.persistent_widget import persistent
 from apr_ui.resources import training
 from apr_ui.words import DEFENCE_WORDS, defence_title, plain
 
@@ -39,10 +39,10 @@ def choose_training() -> TrainRequest:
     gpu = default_device().type == "cuda"
     epochs, size = LARGE_RUN if gpu else SMALL_RUN
     architecture = st.selectbox(
-        "Architecture", ARCHITECTURES.names, **lasting("train.architecture")
+        "Architecture", ARCHITECTURES.names, **persistent("train.architecture")
     )
     defence = st.selectbox(
-        "Defence", TRAINABLE, format_func=defence_title, **lasting("train.defence", "apr")
+        "Defence", TRAINABLE, format_func=defence_title, **persistent("train.defence", "apr")
     )
     st.caption(DEFENCE_WORDS[defence][1])
     subset = st.segmented_control(
@@ -50,17 +50,17 @@ def choose_training() -> TrainRequest:
         SIZES,
         format_func=lambda n: f"{n:,}",
         required=True,
-        **lasting("train.size", size),
+        **persistent("train.size", size),
     )
     left, right = st.columns(2)
-    count = left.number_input("Epochs", 1, 1000, step=1, **lasting("train.epochs", epochs))
-    seed = right.number_input("Seed", 0, 2**31 - 1, step=1, **lasting("train.seed", 0))
+    count = left.number_input("Epochs", 1, 1000, step=1, **persistent("train.epochs", epochs))
+    seed = right.number_input("Seed", 0, 2**31 - 1, step=1, **persistent("train.seed", 0))
     name = st.text_input(
         "Name, if you like",
         max_chars=60,
         placeholder="cifar10-resnet20-mine",
         help="Small letters, digits and hyphens. Without one, the settings make the name.",
-        **lasting("train.name"),
+        **persistent("train.name"),
     )
     if not gpu:
         st.caption(

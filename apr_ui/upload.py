@@ -12,7 +12,7 @@ from apr_core.data.cifar10 import CLASSES
 from apr_core.data.decode import MAX_BYTES
 from apr_core.data.images import Picture, read_picture
 from apr_core.data.picture_file import READ
-from apr_ui.lasting import lasting
+from apr_ui.persistent_widget import persistent
 from apr_ui.words import plain
 
 ASK = "whatever the model says"
@@ -48,7 +48,7 @@ def choose_own() -> tuple[Picture, int | None] | None:
     truth = st.selectbox(
         "What it shows",
         [ASK, *CLASSES],
-        **lasting(_TRUTH),
+        **persistent(_TRUTH),
         help="The attack tries to turn the model away from this class.",
     )
     return picture, None if truth == ASK else CLASSES.index(truth)

@@ -15,7 +15,7 @@ from apr_ui.address import follow_address, keep_address
 from apr_ui.controls import choose_config, choose_model, choose_picture, make_request, show_request
 from apr_ui.frame import begin_page
 from apr_ui.fresh import fresh
-from apr_ui.lost import lost_run
+from apr_ui.missing_run import missing_run
 from apr_ui.permalink import from_params, to_params
 from apr_ui.proof.certificate import offer_certificate
 from apr_ui.proof.truth import offer_map
@@ -38,7 +38,7 @@ def _asked_for(params: dict[str, str]) -> AttackRequest | None:
         return from_params(params)
     view = service().view(params["run"])
     if view is None or not isinstance(view.request, AttackRequest):
-        raise lost_run(params["run"])
+        raise missing_run(params["run"])
     return view.request
 
 

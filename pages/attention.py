@@ -34,8 +34,8 @@ from apr_ui.attention.view import (
 from apr_ui.controls import Choice, choose_picture, make_request, show_request
 from apr_ui.downloads import offer_files
 from apr_ui.frame import begin_page
-from apr_ui.lasting import lasting
 from apr_ui.permalink import from_params
+from apr_ui.persistent_widget import persistent
 from apr_ui.resources import check_known, gallery, probabilities, service
 from apr_ui.stage import headline
 from apr_ui.state import CurrentRun, current_run, start_run
@@ -107,10 +107,10 @@ with panel:
     known = methods_of(model)
     picked = st.multiselect(
         "Ask it by", list(WORDS), format_func=lambda name: WORDS[name],
-        **lasting("attention.methods", list(FIRST_METHODS)),
+        **persistent("attention.methods", list(FIRST_METHODS)),
     )  # fmt: skip
     opacity = st.slider(
-        "Opacity of the maps", 0.0, 1.0, **lasting("attention.opacity", FIRST_OPACITY)
+        "Opacity of the maps", 0.0, 1.0, **persistent("attention.opacity", FIRST_OPACITY)
     )
 with stage:
     if choice is not None:

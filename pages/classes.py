@@ -24,13 +24,13 @@ from apr_ui.classes.view import (
     view_of,
 )
 from apr_ui.frame import begin_page
-from apr_ui.lasting import lasting
+from apr_ui.persistent_widget import persistent
 
 
 @st.fragment
 def browse(model: str, view: View, record: Record | None) -> None:
     """One class; another is shown without the rest of the page being made anew."""
-    picked = st.pills("Class", CLASSES, required=True, **lasting("classes.class", CLASSES[0]))
+    picked = st.pills("Class", CLASSES, required=True, **persistent("classes.class", CLASSES[0]))
     name = picked or CLASSES[0]
     looks, examples = st.columns([2, 3], gap="large")
     with looks:
@@ -43,11 +43,11 @@ def browse(model: str, view: View, record: Record | None) -> None:
             if st.session_state.get("classes.kind") not in kinds:  # of a model with a record
                 st.session_state.pop("classes.kind", None)
             kind = st.segmented_control(
-                "Examples", kinds, required=True, **lasting("classes.kind", ALL)
+                "Examples", kinds, required=True, **persistent("classes.kind", ALL)
             )
         with right:
             orders = ORDERS if view.attention is not None else ORDERS[:-1]
-            order = st.selectbox("Sorted by", orders, **lasting("classes.order"))
+            order = st.selectbox("Sorted by", orders, **persistent("classes.order"))
         show_examples(name, view, rows_of(name, view, record, kind, order))
     offer_overall("classes", model, CLASSES.index(name))
 

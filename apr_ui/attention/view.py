@@ -20,7 +20,7 @@ from apr_core.explain.attributions import attribute
 from apr_core.explain.methods import METHODS, Figure
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.heat import heat, heat_picture
-from apr_ui.lasting import lasting
+from apr_ui.persistent_widget import persistent
 from apr_ui.resources import cards, scorer, show_caution
 from apr_ui.words import plain
 
@@ -191,7 +191,7 @@ def choose_explained_model() -> str:
     """The model whose view is shown: one with attention first."""
     names = list(cards()[0])
     first = next((name for name in names if name.endswith("-apr")), names[0])
-    name: str = st.selectbox("Model", names, **lasting("attention.model", first))
+    name: str = st.selectbox("Model", names, **persistent("attention.model", first))
     show_caution(name)
     return name
 
@@ -208,7 +208,7 @@ def choose_class(answer: Tensor) -> int:
         f"Explain the class (none picked: {CLASSES[said]}, which the model says)",
         order,
         format_func=lambda number: f"{CLASSES[number]} {float(answer[number]):.0%}",
-        **lasting("attention.class"),
+        **persistent("attention.class"),
         wrap=True,
     )
     return said if picked is None else int(picked)

@@ -21,8 +21,8 @@ from apr_ui.downloads import offer_files
 from apr_ui.fresh import fresh, fresh_markdown
 from apr_ui.hand.games import current_game, keep_game, place_of
 from apr_ui.hand.hints import HELP, MARKS, ask_hint, can_hint, show_hint, take_hint, waiting
-from apr_ui.lasting import lasting
-from apr_ui.looking import alone
+from apr_ui.persistent_widget import persistent
+from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import scorer
 from apr_ui.words import percent
 
@@ -66,7 +66,9 @@ def play(
     place = place_of(game_key, model, label, count)
     game = current_game(page, place)
     if game is None:
-        game = keep_game(page, place, alone(begin, model, scorer(model), image, label, count))
+        game = keep_game(
+            page, place, on_prediction_thread(begin, model, scorer(model), image, label, count)
+        )
     st.session_state[f"{page}.place"] = place
     st.session_state[f"{page}.told"] = game.first_flip
     st.fragment(_board)(page, place, hints, more)
@@ -77,7 +79,10 @@ def _choose_pixels(page: str, pixels: Sequence[int]) -> int:
     if len(pixels) == 1:
         return pixels[0]
     chosen: int = st.segmented_control(
-        "Pixels that you may change", pixels, required=True, **lasting(f"{page}.pixels", pixels[0])
+        "Pixels that you may change",
+        pixels,
+        required=True,
+        **persistent(f"{page}.pixels", pixels[0]),
     )
     return chosen
 
@@ -152,7 +157,9 @@ def _take_tries(page: str, sent: Sequence[CanvasTry]) -> None:
             continue
         red, green, blue = tried["rgb"]
         edit = PixelEdit(tried["x"], tried["y"], (red, green, blue))
-        keep_game(page, tried["game"], alone(try_edit, game, edit, scorer(game.model)))
+        keep_game(
+            page, tried["game"], on_prediction_thread(try_edit, game, edit, scorer(game.model))
+        )
 
 
 def _change(page: str, place: str, change: Callable[[Game], Game]) -> None:
@@ -225,7 +232,7 @@ def _bars(page: str, game: Game) -> None:
 
 def _buttons(page: str, place: str, game: Game, hints: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.color_picker("Your colour", **lasting(f"{page}.colour", FIRST_COLOUR))
+        st.color_picker("Your colour", **persistent(f"{page}.colour", FIRST_COLOUR))
         st.button(
             "Undo",
             key=f"{page}.undo",

@@ -11,7 +11,7 @@ from apr_core.base.tickets import Ticket
 from apr_core.base.types import InputError
 from apr_core.serving.requests import BEHIND_LATTICE, MapRequest, MapView
 from apr_ui.charts import truth_map
-from apr_ui.lasting import lasting
+from apr_ui.persistent_widget import persistent
 from apr_ui.pictures import mapped
 from apr_ui.resources import service
 from apr_ui.state import cancel_runs
@@ -38,7 +38,7 @@ def offer_map(model: str, image: Tensor, label: int) -> None:
             "what is proven harmless need not be tried; the rest takes sixteen answers a picture."
         )
         behind = st.segmented_control(
-            "Map of", [BARE, MASKED], required=True, **lasting("attack.map-of", BARE)
+            "Map of", [BARE, MASKED], required=True, **persistent("attack.map-of", BARE)
         )
         name = model + (BEHIND_LATTICE if behind == MASKED else "")
         view = ask_for_map(MapRequest(name, image, label), "attack", "Draw the map")

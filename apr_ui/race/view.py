@@ -15,7 +15,7 @@ from apr_core.serving.requests import AttackRequest
 from apr_core.serving.run_export import record
 from apr_ui.controls import Choice, make_request
 from apr_ui.fresh import fresh_markdown
-from apr_ui.lasting import lasting
+from apr_ui.persistent_widget import persistent
 from apr_ui.player import player
 from apr_ui.player.data import player_data
 from apr_ui.race.link import MOST_MODELS
@@ -60,7 +60,7 @@ def choose_models() -> tuple[str, ...]:
     known, damaged = cards()
     for sentence in damaged:
         st.warning(plain(sentence), icon=":material/broken_image:")
-    kept = lasting("compare.models", list(default_models()))
+    kept = persistent("compare.models", list(default_models()))
     chosen = st.session_state["compare.models"]
     if not set(chosen) <= set(known):  # written only then, or a quick second choice would be undone
         st.session_state["compare.models"] = [name for name in chosen if name in known]

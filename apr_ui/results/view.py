@@ -16,7 +16,7 @@ from apr_core.evaluation.record import Record
 from apr_core.report.tables import DefenceTable, Table
 from apr_core.evaluation.verdicts import SURE, Claim, Holds, measured_first
 from apr_core.zoo.checkpoints import Card, caution_of
-from apr_ui.lasting import lasting
+from apr_ui.persistent_widget import persistent
 from apr_ui.resources import cards
 from apr_ui.results.charts import caught_bars, lattice_costs, success_curves, trade_off
 
@@ -126,7 +126,7 @@ def show_curves(records: Sequence[Record]) -> None:
     chosen = st.multiselect(
         "Evaluations",
         list(names),
-        **lasting("results.curves", list(names)[:6]),
+        **persistent("results.curves", list(names)[:6]),
     )
     picked = [names[name] for name in chosen]
     if not picked:

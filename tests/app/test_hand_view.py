@@ -24,9 +24,9 @@ from apr_core.zoo.checkpoints import load_model
 from apr_ui.hand.figures import DIM, duel, duel_words, looked_by_person, looked_by_search
 from apr_ui.hand.games import GameBook, book
 from apr_ui.hand.hints import hint_words
-from apr_ui.looking import alone
 from apr_ui.page_table import page_entry
 from apr_ui.permalink import to_params
+from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import probabilities, service
 from apr_ui.words import percent
 from tests.conftest import PATIENCE, ROOT, figures, wait_until
@@ -276,15 +276,15 @@ def test_the_book_forgets_the_games_that_were_played_longest_ago() -> None:
 
 def test_a_look_has_one_thread_of_torch_and_leaves_the_others_theirs() -> None:
     before = torch.get_num_threads()
-    assert alone(torch.get_num_threads) == 1
+    assert on_prediction_thread(torch.get_num_threads) == 1
     assert torch.get_num_threads() == before
     with ThreadPoolExecutor(1) as later:
         assert later.submit(torch.get_num_threads).result() == before
     with pytest.raises(InputError, match="pixels is 2"):
-        alone(new_game, 2)
+        on_prediction_thread(new_game, 2)
     image, _ = load_test_image(FLIP.index)
     found = Scorer(load_model(FLIP.model))
-    assert torch.equal(alone(found.confirm, image[None]), found.confirm(image[None]))
+    assert torch.equal(on_prediction_thread(found.confirm, image[None]), found.confirm(image[None]))
 
 
 # ---------------------------------------------------------------- Words and figures

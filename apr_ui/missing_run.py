@@ -10,7 +10,7 @@ from apr_ui.resources import service
 from apr_ui.upload import await_own
 
 
-def lost_run(run_id: str) -> InputError:
+def missing_run(run_id: str) -> InputError:
     """A sentence; the settings of a run on a person's own picture are set for another try."""
     head = service().lost(run_id)
     if head is None:
