@@ -42,7 +42,6 @@ from apr_core.zoo.checkpoints import (
     zoo_fingerprint,
 )
 from apr_ui.limits import SessionService
-from apr_ui.player.data import player_data
 
 
 @st.cache_resource(show_spinner=False)
@@ -189,7 +188,7 @@ def start_run_recording() -> dict[str, Any]:
     before, after = CLASSES[outcome.label], CLASSES[outcome.label_after]
     edit = outcome.edits[0]
     return {
-        "player": {**player_data(recording), "autoplay": True},
+        "player": {**recording, "autoplay": True},
         "title": f"{before.capitalize()} → {after}",
         "story": f"`{recording['model']}` was {outcome.confidence_before:.0%} sure of this "
         f"{before}. With the pixel at ({edit.x}, {edit.y}) set to rgb{edit.rgb}, it is "

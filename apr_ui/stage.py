@@ -15,8 +15,7 @@ from apr_ui.controls import Choice
 from apr_ui.downloads import offer_files
 from apr_ui.fresh import fresh, fresh_markdown
 from apr_ui.pictures import alt_text, animation, enlarge, magnified, ringed
-from apr_ui.player import player
-from apr_ui.player.data import player_data
+from apr_ui.player import player, player_data
 from apr_ui.player.standalone import standalone_page
 from apr_ui.poll_rate import note_poll
 from apr_ui.resources import probabilities, service
@@ -76,7 +75,7 @@ def _poll(run: CurrentRun, was_live: bool, page: str, pause: float) -> None:
     overlap = max(LEAST_OVERLAP, round(OVERLAP_SECONDS / pause))
     first = sent[-overlap] if was_live and len(sent) >= overlap else 0
     sent.append(len(view.snapshots))
-    data = player_data(record(view, first), view)
+    data = player_data(view, first)
     player({**data, "autoplay": not view.live and take_replay(page)}, key=f"{page}.player")
     crowded = note_poll() >= 2 * pause  # since the page was drawn; a new timer needs a new page
     if was_live and (crowded or not view.live):

@@ -10,7 +10,6 @@ from apr_core.base.types import InputError
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_core.serving.run_export import START_RUN, load_recording
 from apr_ui.player import player
-from apr_ui.player.data import player_data
 from apr_ui.resources import service
 from apr_ui.stage import watch
 from apr_ui.state import CurrentRun, cancelled, set_replay
@@ -79,7 +78,7 @@ def show_run(request: AttackRequest, page: str) -> RunView | None:
     if view_of(request) is None:
         st.caption("This run cannot be made just now; here is one that was recorded.")
         recording = load_recording(START_RUN)
-        player({**player_data(recording), "autoplay": True}, key=f"{page}.recorded")
+        player({**recording, "autoplay": True}, key=f"{page}.recorded")
         return None
     if st.session_state.get(f"{page}.shown") != request.run_id:
         st.session_state[f"{page}.shown"] = request.run_id

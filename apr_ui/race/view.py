@@ -12,12 +12,10 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.base.tickets import Ticket
 from apr_core.base.types import InputError
 from apr_core.serving.requests import AttackRequest
-from apr_core.serving.run_export import record
 from apr_ui.controls import Choice, make_request
 from apr_ui.fresh import fresh_markdown
 from apr_ui.persistent_widget import persistent
-from apr_ui.player import player
-from apr_ui.player.data import player_data
+from apr_ui.player import player, player_data
 from apr_ui.race.link import MOST_MODELS
 from apr_ui.race.words import (
     Runner,
@@ -228,5 +226,5 @@ def _frames(runner: Runner, replay: bool) -> dict[str, object]:
     newest = max(0, len(view.snapshots) - 1)
     first = 0 if replay else min(counts[0] if counts else newest, newest)
     counts.append(len(view.snapshots))
-    data = player_data(record(view, first), view)
+    data = player_data(view, first)
     return {**data, "compact": True, "title": f"{runner.name}, the search", "autoplay": replay}

@@ -33,11 +33,11 @@ from apr_core.serving.archive.archive_format import FORMAT, Head, pack, weights_
 from apr_core.serving.archive.store import Archive, runs_folder
 from apr_core.serving.gallery import load_gallery, request_of
 from apr_core.serving.requests import AttackRequest
-from apr_core.serving.run_export import load_recording, record, to_csv
+from apr_core.serving.run_export import load_recording, to_csv
 from apr_core.training.service import TrainingService
 from apr_core.training.trainer import TrainRequest, training_folder
 from apr_core.zoo.checkpoints import Card, save_checkpoint
-from apr_ui.player.data import player_data
+from apr_ui.player import player_data
 from apr_ui.player.standalone import standalone_page
 from apr_ui.results.charts import caught_bars, lattice_costs, success_curves
 from scripts.fuzz.boundary import Attempt, Boundary
@@ -144,7 +144,6 @@ def _with_recording(folder: Path) -> Iterator[Attempt]:
     def attempt(text: str) -> None:
         path.write_bytes(_encoded(text))
         recording = load_recording(path)
-        player_data(recording)
         page = standalone_page(recording)
         assert page.count("</script>") == 2, "A recording ends the page's script."
 
@@ -267,7 +266,7 @@ def _with_kept_runs(folder: Path) -> Iterator[Attempt]:
         view = archive.view(run_id)
         if view is None:
             raise InputError("It is no run.")
-        player_data(record(view), view)
+        player_data(view)
         to_csv(view)
 
     try:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import shutil
 from dataclasses import replace
 from itertools import permutations
+from typing import Any
 
+import numpy as np
 import pytest
 import streamlit as st
 import torch
@@ -17,15 +21,15 @@ from apr_core import OnePixelConfig
 from apr_core.base.types import InputError, Stop, Strategy
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import load_test_image
-from apr_core.serving.gallery import load_gallery
-from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest
-from apr_core.serving.run_export import START_RUN, load_recording
+from apr_core.serving.gallery import load_gallery, request_of
+from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
+from apr_core.serving.run_export import START_RUN, load_recording, record, to_json
+from apr_core.serving.service import AttackService
 from apr_core.zoo.checkpoints import checkpoint_folder
 from apr_ui.controls import CLASS, GALLERY
 from apr_ui.page_table import PAGES, PageEntry, page_entry
 from apr_ui.permalink import from_params, to_params
-from apr_ui.pictures import magnified, mapped, ringed
-from apr_ui.player.data import player_data
+from apr_ui.pictures import animation, magnified, mapped, ringed
 from apr_ui.proof.truth import BARE, MASKED, as_table, in_words
 from apr_ui.resources import scorer, service
 from tests.conftest import PATIENCE, ROOT, wait_until
@@ -152,11 +156,37 @@ def test_the_magnified_pixel_stands_in_the_middle() -> None:
 
 def test_the_start_page_plays_a_run_that_flipped() -> None:
     recording = load_recording(START_RUN)
-    data = player_data(recording)
-    assert data["status"] == "flipped"
-    assert not data["live"]
-    assert [frame["generation"] for frame in data["frames"]] == list(range(len(data["frames"])))
-    assert len(data["frames"]) >= 3
+    assert recording["status"] == "flipped"
+    frames = recording["frames"]
+    assert [frame["generation"] for frame in frames] == list(range(len(frames)))
+    assert len(frames) >= 3
+
+
+def test_an_export_of_the_first_format_is_read() -> None:
+    old = json.loads(START_RUN.read_text())
+    assert old["format"] == 1
+    for before, after in zip(old["frames"], load_recording(START_RUN)["frames"], strict=True):
+        xy, p = (np.frombuffer(base64.b64decode(before[name]), "u1") for name in ("xy", "p"))
+        assert np.array_equal(np.frombuffer(base64.b64decode(after["xy"]), "<i2"), xy)
+        true = np.frombuffer(base64.b64decode(after["true"]), "<f4")
+        assert np.array_equal((true * 255).round(), p)
+        assert (before["walk"] is None) == (after["walk"] is None)
+        if walk := after["walk"]:
+            assert walk["child_true"] == before["walk"]["child"]["p"]
+            assert [[edit["x"], edit["y"]] for edit in walk["child"]] == before["walk"]["child"][
+                "xy"
+            ]
+            assert [edit["rgb"] for edit in walk["donors"][2]] == before["walk"]["donors"][2]["rgb"]
+
+
+@pytest.mark.parametrize("spoiled", [{"p": ""}, {"xy": "*"}, {"walk": {"slot": 1}}])
+def test_a_damaged_frame_of_the_first_format_is_refused(tmp_path, spoiled: dict[str, Any]) -> None:
+    old = json.loads(START_RUN.read_text())
+    old["frames"][1] |= spoiled
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(old))
+    with pytest.raises(InputError, match="not a recording"):
+        load_recording(path)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": 99}', "null"])
@@ -167,20 +197,28 @@ def test_a_damaged_recording_is_refused(tmp_path, text: str) -> None:
         load_recording(path)
 
 
-def test_the_animation_has_a_frame_a_generation() -> None:
-    from apr_core.serving.gallery import request_of
-    from apr_core.serving.service import AttackService
-    from apr_ui.pictures import animation
-
-    service = AttackService()
+@pytest.fixture(scope="module")
+def shortest_run() -> RunView:
+    """The gallery's run of the fewest generations, at its end."""
+    made = AttackService()
     shortest = min(load_gallery(), key=lambda entry: entry.outcome.generations)
-    ticket = service.submit(request_of(shortest))
-    wait_until(lambda: not service.view(ticket.run_id).live)
-    view = service.view(ticket.run_id)
-    service.close()
-    gif = Image.open(io.BytesIO(animation(view)))
+    ticket = made.submit(request_of(shortest))
+    wait_until(lambda: not made.view(ticket.run_id).live)
+    view = made.view(ticket.run_id)
+    made.close()
+    return view
+
+
+def test_an_export_is_read_as_it_was_written(tmp_path, shortest_run: RunView) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(to_json(record(shortest_run)))
+    assert load_recording(path) == json.loads(path.read_text())
+
+
+def test_the_animation_has_a_frame_a_generation(shortest_run: RunView) -> None:
+    gif = Image.open(io.BytesIO(animation(shortest_run)))
     assert gif.format == "GIF"
-    assert gif.n_frames == len(view.snapshots) + 1
+    assert gif.n_frames == len(shortest_run.snapshots) + 1
 
 
 @pytest.fixture
