@@ -1,4 +1,4 @@
-"""What to say of a run that an address names and that is no longer there."""
+"""The error for a run that an address names and that no longer exists."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from apr_ui.upload import await_own
 
 
 def missing_run(run_id: str) -> InputError:
-    """A sentence; the settings of a run on a person's own picture are set for another try."""
+    """The error; the controls are set to a lost run on an uploaded picture, to repeat it."""
     head = service().lost(run_id)
     if head is None:
         return InputError(
-            f"The run {shown(run_id, 16)} is not known here any more; choose a picture and start "
+            f"The run {shown(run_id, 16)} is no longer known here; choose a picture and start "
             "again."
         )
     show_request(head)
     st.session_state["attack.source"] = UPLOAD
     await_own(head.label)
     return InputError(
-        "That run was on a picture of your own, which is never written to disk, and so was lost "
-        "when the server stopped or needed the room; choose the picture again, and the settings "
-        "shown here make the same run."
+        "That run was on an uploaded picture, which is never written to disk, so it was lost when "
+        "the server stopped or needed the memory; choose the picture again, and the settings shown "
+        "here make the same run."
     )

@@ -1,4 +1,4 @@
-"""The Classes page: what a model does with each class, and where it looks in it."""
+"""The Classes page: a model's rates, attention and confusions, class by class."""
 
 import streamlit as st
 
@@ -29,7 +29,7 @@ from apr_ui.persistent_widget import persistent
 
 @st.fragment
 def browse(model: str, view: View, record: Record | None) -> None:
-    """One class; another is shown without the rest of the page being made anew."""
+    """One class; choosing another redraws only this part."""
     picked = st.pills("Class", CLASSES, required=True, **persistent("classes.class", CLASSES[0]))
     name = picked or CLASSES[0]
     looks, examples = st.columns([2, 3], gap="large")
@@ -56,10 +56,10 @@ begin_page("classes")
 model = choose_explained_model()
 view, record = view_of(model), record_of(model)
 browse(model, view, record)
-st.subheader("Does attention lie on the object?", anchor=False)
+st.subheader("Attention: is it on the object?", anchor=False)
 show_claims(view)
-st.subheader("What became of what fell", anchor=False)
+st.subheader("Flipped predictions: from which class to which", anchor=False)
 if record is None:
-    st.info("This model has not been evaluated: `python -m apr_core evaluate` makes the record.")
+    st.info("This model has not been evaluated; `python -m apr_core evaluate` does that.")
 else:
     show_flips(record, model)
