@@ -260,3 +260,17 @@ def test_the_settings_of_a_link_stand_on_every_page() -> None:
     assert app.number_input(key="attack.pixels").value == 3
     assert app.selectbox(key="attack.stop").value == Stop.BUDGET
     assert app.selectbox(key="attack.model").value == APR
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("My Model", "cannot name a model"),
+        (APR, "is the name of a model that came with the project"),
+    ],
+)
+def test_a_name_that_a_training_cannot_have_is_told(name: str, said: str) -> None:
+    app = open_page("train")
+    run(app.text_input(key="train.name").set_value(name))
+    assert said in app.error[0].value
+    assert app.button(key="train.start").disabled
