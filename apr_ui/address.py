@@ -1,14 +1,15 @@
-"""A page's address: done once what it asks for, and kept in step with what the page shows."""
+"""A page's address: followed once when it changes, and kept in step with what the page shows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from apr_core.base.types import InputError
-from apr_ui.lasting import visit
+from apr_ui.persistent_widget import visit
 from apr_ui.words import plain
 
 _REPLACED = "app.replaced-address"
@@ -19,7 +20,7 @@ def follow_address(
     do: Callable[[dict[str, str]], None],
     forget: Callable[[], None] = lambda: None,
 ) -> None:
-    """Do what the address asks for, once; where that cannot be done, say so.
+    """Do what the address asks for, once; show an error where that cannot be done.
 
     The browser's Back may lead to the page's bare address. The page then shows what it showed
     there: nothing that an address names. If it wrote the later address again, Back would seem to
@@ -27,7 +28,7 @@ def follow_address(
 
     Args:
         page: what the page's keys begin with.
-        do: takes the query parameters, of which there is one at least; raises InputError.
+        do: takes the query parameters, at least one; raises InputError.
         forget: drops what the address named; Forward brings the address back, which finds it.
     """
     params = st.query_params.to_dict()
@@ -53,9 +54,22 @@ def by_history() -> bool:
 
 
 def keep_address(page: str, params: Mapping[str, str]) -> None:
-    """Let the address name what the page shows, so that a reload finds it again."""
+    """Write what the page shows into the address, so that a reload finds it again."""
     st.session_state[f"{page}.address"] = dict(params)
     before = st.query_params.to_dict()
     if before != params:
         st.session_state[_REPLACED] = visit(), before
         st.query_params.from_dict(params)
+
+
+def page_link(params: Mapping[str, str]) -> str:
+    """This page's whole address, with these query parameters."""
+    return f"{(st.context.url or '').partition('?')[0]}?{urlencode(params, safe=',')}"
+
+
+def share_link(title: str, params: Mapping[str, str]) -> None:
+    """An expander with a link to copy."""
+    with st.expander(title, icon=":material/link:"):
+        if "picture" in params:
+            st.caption("The link contains the picture itself: share it only if you may.")
+        st.code(page_link(params), language=None, wrap_lines=True)

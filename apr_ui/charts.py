@@ -1,8 +1,9 @@
-"""Results to figures; no streamlit here."""
+"""Figures in Plotly, and the layout that all of them share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 import torch
@@ -12,7 +13,49 @@ from apr_core.attacks.truth_map import TruthMap
 from apr_core.training.fit import Progress
 
 BEFORE, AFTER = "#7a869a", "#d1495b"
-"""Grey-blue and red: told apart by lightness too, and named in the legend."""
+"""Grey-blue and red: they differ in lightness too, and are named in the legend."""
+COLOURS = (AFTER, "#00798c", "#edae49", "#30638e", "#7a5195", "#5c946e", "#8c564b", BEFORE)
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+"""Of many lines: no two neighbours share both."""
+SHARE = {"tickformat": ".0%"}
+SHARE_TO_ONE = {**SHARE, "range": [0, 1.03]}
+QUERIES = {"title": "queries", "tickformat": ","}
+LOG_QUERIES = {
+    **QUERIES,
+    "type": "log",
+    "tickvals": [first * 10**zeros for zeros in range(7) for first in (1, 2, 5)],
+}
+COLOUR_BAR = {"orientation": "h", "thickness": 10, "yanchor": "top"}
+_LEGENDS: dict[str, dict[str, Any]] = {
+    "above": {"y": 1.02, "yanchor": "bottom"},
+    "below": {"y": -0.25, "yanchor": "top"},
+    "foot": {"yref": "container", "y": 0, "yanchor": "bottom"},
+}
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """Colour and dash of the line of a number."""
+    return {"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number % len(DASHES)]}
+
+
+def lay_out(figure: go.Figure, height: int, legend: str = "", **layout: Any) -> go.Figure:
+    """The figure with the layout that all share: small margins, and axes that do not zoom.
+
+    Args:
+        height: in CSS pixels.
+        legend: where it stands: above, below, foot, or "" for none.
+        layout: more of Plotly's layout.
+    """
+    figure.update_layout(
+        height=height,
+        margin={"l": 10, "r": 10, "t": 10, "b": 40},
+        showlegend=bool(legend),
+        legend={"orientation": "h", **_LEGENDS.get(legend, {})},
+    )
+    figure.update_layout(**layout)
+    figure.update_xaxes(fixedrange=True)
+    figure.update_yaxes(fixedrange=True)
+    return figure
 
 
 def confidence_bars(
@@ -44,37 +87,37 @@ def confidence_bars(
             cliponaxis=False,
             hovertemplate="%{y}: %{x:.1%} " + name + "<extra></extra>",
         )
-    figure.update_layout(
-        barmode="group",
-        height=60 + 46 * len(names),
-        margin={"l": 10, "r": 30, "t": 10, "b": 30},
-        legend={"orientation": "h", "traceorder": "reversed", "y": 1.02, "yanchor": "bottom"},
-        xaxis={"range": [0, 1.08], "tickformat": ".0%", "fixedrange": True},
-        yaxis={"fixedrange": True},
+    xaxis = {**SHARE, "range": [0, 1.08]}
+    height, margin = 60 + 46 * len(names), {"r": 30, "b": 30}
+    lay_out(figure, height, "above", barmode="group", xaxis=xaxis, margin=margin)
+    return figure.update_layout(legend_traceorder="reversed")
+
+
+def describe_bars(classes: tuple[str, ...], before: Tensor, after: Tensor) -> str:
+    """The bars in words."""
+    first, last = int(before.argmax()), int(after.argmax())
+    return (
+        f"Before: {classes[first]} {float(before[first]):.0%}. After: {classes[last]} "
+        f"{float(after[last]):.0%}, {classes[first]} {float(after[first]):.0%}."
     )
-    return figure
 
 
 def truth_map(found: TruthMap) -> go.Figure:
-    """How far the worst corner colour leaves each pixel from breaking the model; hover for values.
+    """The margin that each pixel's worst corner colour leaves to the true class; hover for values.
 
-    A cross is on what breaks it, a dot on what is proven harmless.
+    A cross marks a pixel that breaks the model, a dot one that is proven harmless.
     """
-    tried = found.margins.isfinite()
-    shown = torch.where(tried, found.margins, torch.nan)
-    height, width = shown.shape
+    height, width = found.margins.shape
     figure = go.Figure()
     figure.add_heatmap(
-        z=shown.tolist(),
-        text=[[_pixel_words(found, x, y) for x in range(width)] for y in range(height)],
+        z=torch.where(found.margins.isfinite(), found.margins, torch.nan).tolist(),
+        text=[[_pixel_text(found, x, y) for x in range(width)] for y in range(height)],
         hovertemplate="(%{x}, %{y}): %{text}<extra></extra>",
         colorscale="Viridis",
         colorbar={
-            "title": {"text": "logits left to the true class", "side": "bottom"},
-            "orientation": "h",
-            "thickness": 10,
+            **COLOUR_BAR,
+            "title": {"text": "logit margin of the true class", "side": "bottom"},
             "y": -0.08,
-            "yanchor": "top",
         },
     )
     marks = (
@@ -92,23 +135,18 @@ def truth_map(found: TruthMap) -> go.Figure:
                 marker=marker | {"line": {"width": 1, "color": "white"}},
                 hoverinfo="skip",
             )
-    figure.update_layout(
-        height=400,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        xaxis={"fixedrange": True, "constrain": "domain", "side": "top", "showgrid": False},
-        yaxis={
-            "autorange": "reversed",
-            "scaleanchor": "x",
-            "constrain": "domain",
-            "fixedrange": True,
-            "showgrid": False,
-        },
+    square = {"constrain": "domain", "showgrid": False}
+    return lay_out(
+        figure,
+        400,
+        "above",
+        margin={"b": 10},
+        xaxis={**square, "side": "top"},
+        yaxis={**square, "autorange": "reversed", "scaleanchor": "x"},
     )
-    return figure
 
 
-def _pixel_words(found: TruthMap, x: int, y: int) -> str:
+def _pixel_text(found: TruthMap, x: int, y: int) -> str:
     if bool(found.certified[y, x]):
         return "proven harmless"
     margin = float(found.margins[y, x])
@@ -117,20 +155,11 @@ def _pixel_words(found: TruthMap, x: int, y: int) -> str:
     colour = "rgb(" + ", ".join(map(str, found.colours[y, x].tolist())) + ")"
     if bool(found.broken[y, x]):
         return f"{colour} breaks it"
-    return f"{colour} does most, and leaves {margin:.2f}"
-
-
-def describe_bars(classes: tuple[str, ...], before: Tensor, after: Tensor) -> str:
-    """The same in words."""
-    first, last = int(before.argmax()), int(after.argmax())
-    return (
-        f"Before: {classes[first]} {float(before[first]):.0%}. After: {classes[last]} "
-        f"{float(after[last]):.0%}, {classes[first]} {float(after[first]):.0%}."
-    )
+    return f"{colour} is the worst, with a margin of {margin:.2f}"
 
 
 def loss_curve(progress: Sequence[Progress]) -> go.Figure:
-    """The loss over the epochs: the mean since each epoch's beginning, at every report."""
+    """The loss over the epochs: the mean since the beginning of each epoch, at every report."""
     figure = go.Figure()
     figure.add_scatter(
         x=[_epochs_done(report) for report in progress],
@@ -143,7 +172,10 @@ def loss_curve(progress: Sequence[Progress]) -> go.Figure:
 
 
 def learning_curves(progress: Sequence[Progress]) -> go.Figure:
-    """Shares of images over the epochs: right in training, right in the test, and unflipped."""
+    """Accuracy in training and in the test, and the share not flipped by the test attack."""
+    tested = [report for report in progress if report.found]
+    probed = [report for report in tested if report.found["probed"]]
+    withstood = [1 - report.found["flipped"] / report.found["probed"] for report in probed]
     figure = go.Figure()
     figure.add_scatter(
         x=[_epochs_done(report) for report in progress],
@@ -151,25 +183,20 @@ def learning_curves(progress: Sequence[Progress]) -> go.Figure:
         name="right, training",
         line={"color": BEFORE, "dash": "dot"},
     )
-    looked = [report for report in progress if report.found]
-    figure.add_scatter(
-        x=[report.epoch for report in looked],
-        y=[report.found["test_accuracy"] for report in looked],
-        name="right, test",
-        mode="lines+markers",
-        line={"color": BEFORE},
-    )
-    probed = [report for report in looked if report.found["probed"]]
-    figure.add_scatter(
-        x=[report.epoch for report in probed],
-        y=[1 - report.found["flipped"] / report.found["probed"] for report in probed],
-        name="withstood the probe",
-        mode="lines+markers",
-        line={"color": AFTER},
-        marker={"symbol": "diamond", "size": 9},
-    )
+    for reports, shares, name, style in (
+        (tested, [one.found["test_accuracy"] for one in tested], "right, test", {}),
+        (probed, withstood, "not flipped by the test attack", {"symbol": "diamond", "size": 9}),
+    ):
+        figure.add_scatter(
+            x=[report.epoch for report in reports],
+            y=shares,
+            name=name,
+            mode="lines+markers",
+            line={"color": AFTER if style else BEFORE},
+            marker=style,
+        )
     figure.update_traces(hovertemplate="epoch %{x:.1f}: %{y:.0%}<extra>%{fullData.name}</extra>")
-    return _over_epochs(figure, progress, {"range": [0, 1.03], "tickformat": ".0%"})
+    return _over_epochs(figure, progress, SHARE_TO_ONE)
 
 
 def _epochs_done(report: Progress) -> float:
@@ -177,15 +204,8 @@ def _epochs_done(report: Progress) -> float:
 
 
 def _over_epochs(
-    figure: go.Figure, progress: Sequence[Progress], yaxis: dict[str, object]
+    figure: go.Figure, progress: Sequence[Progress], yaxis: Mapping[str, Any]
 ) -> go.Figure:
     figure.update_traces(cliponaxis=False)
-    figure.update_layout(
-        height=260,
-        margin={"l": 10, "r": 10, "t": 10, "b": 40},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        showlegend=True,
-        xaxis={"title": "epoch", "range": [0, progress[-1].epochs], "fixedrange": True},
-        yaxis={"fixedrange": True, **yaxis},
-    )
-    return figure
+    xaxis = {"title": "epoch", "range": [0, progress[-1].epochs]}
+    return lay_out(figure, 260, "above", xaxis=xaxis, yaxis=yaxis)

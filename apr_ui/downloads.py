@@ -1,4 +1,4 @@
-"""Files to take away."""
+"""Files to download."""
 
 from __future__ import annotations
 
@@ -6,26 +6,36 @@ from collections.abc import Callable, Iterable
 
 import streamlit as st
 
-File = tuple[str, Callable[[], str | bytes], str, str]
-"""Its kind, what makes it when asked for, its MIME type, and what it is, in a few words."""
+File = tuple[str, Callable[[], str | bytes], str]
+"""Its kind, as in `MIMES`; what makes it when it is clicked; and a short description."""
+MIMES = {
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "CSV": "text/csv",
+    "JSON": "application/json",
+    "HTML": "text/html",
+    "MD": "text/markdown",
+    "TEX": "text/x-tex",
+}
 
 
 def offer_files(page: str, name: str, files: Iterable[File]) -> None:
-    """A button a file, in a row.
+    """A row of download buttons.
 
     Args:
         page: what the keys begin with.
-        name: of the files, without the kind.
+        name: of the files, without the ending.
     """
     with st.container(horizontal=True):
-        for kind, make, mime, described in files:
+        for kind, make, description in files:
+            ending = kind.lower()
             st.download_button(
                 kind,
                 make,
-                file_name=f"{name}.{kind.lower()}",
-                mime=mime,
-                key=f"{page}.{kind.lower()}",
-                help=described,
+                file_name=f"{name}.{ending}",
+                mime=MIMES[kind],
+                key=f"{page}.{ending}",
+                help=description or None,
                 on_click="ignore",
                 icon=":material/download:",
             )

@@ -1,4 +1,4 @@
-"""What one session may ask of the attack service, so that nobody crowds out the others."""
+"""Limits of one session on the attack service, so that nobody crowds out the others."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from apr_core.serving.requests import Request
 from apr_core.serving.service import AttackService
 
 MOST_LIVE = 16
-"""Runs of a session that go on or wait; two races of six, and some."""
+"""Live or waiting runs of a session: two races of six, and some."""
 MOST_A_MINUTE = 60
 _ASKED = "app.asked"
 
 
 class SessionService(AttackService):
-    """The service as the pages call it. Outside a session, as in a test, it has no limits."""
+    """The attack service with limits for each session; none outside a session, as in a test."""
 
     def submit(self, request: Request) -> Ticket:
         """See `AttackService`.
@@ -44,8 +44,8 @@ class SessionService(AttackService):
         live = self.count_live(others)
         if live >= MOST_LIVE:
             raise InputError(
-                f"{live} of your runs go on or wait already; let one end, or cancel one, and try "
-                "again."
+                f"{live} of your runs are running or waiting already; let one end, or cancel one, "
+                "and try again."
             )
         ticket = super().submit(request)
         asked.append((now, request.run_id))

@@ -1,8 +1,8 @@
 """Importing this imports the whole app: page scripts and `app.py` do so before anything else.
 
-Each session's script runs in a thread of its own. Two that import the engine for the first time, in
-different orders, can wait for each other, which Python ends with an error for one of them. Where
-all come in by this one door, the second waits at the door.
+Each session's script runs in a thread of its own. Two threads that import the engine for the first
+time in different orders can wait for each other, and Python then raises an error in one of them.
+With this one import first, the second thread waits for the first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pages: `app.py` makes the navigation of this table, and the tests walk it."""
+"""The pages: `app.py` makes the navigation from this table, and the tests walk it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ class PageEntry:
     """One page.
 
     Attributes:
-        key: what widget keys of the page begin with, and its address; "" addresses the first.
+        key: prefix of the page's widget keys, and its address; "" is the first page's.
         title: in the navigation and the browser's tab.
-        heading: what stands at the top of the page.
-        summary: one sentence beneath it.
+        heading: at the top of the page.
+        summary: one sentence below it.
         icon: a Material symbol.
-        invitation: what its door on the Start page says; "" for the Start page.
+        invitation: its link on the Start page; "" for the Start page.
     """
 
     key: str
@@ -42,8 +42,8 @@ PAGES = (
         "attack",
         "Attack",
         "Hunt for the pixel",
-        "Differential evolution tries hundreds of single-pixel edits a generation and keeps what "
-        "confuses the model most.",
+        "Differential evolution tries hundreds of single-pixel edits in each generation and keeps "
+        "those that confuse the model most.",
         ":material/target:",
         "Attack an image",
     ),
@@ -51,8 +51,8 @@ PAGES = (
         "hand",
         "By hand",
         "Be the attacker",
-        "Choose a pixel and a colour yourself, and watch the bars move; then the search gets as "
-        "many tries from the same picture.",
+        "Choose a pixel and a colour yourself and watch the model's confidence; then the search "
+        "gets as many tries on the same picture.",
         ":material/touch_app:",
         "Try it by hand",
     ),
@@ -60,8 +60,8 @@ PAGES = (
         "compare",
         "Compare",
         "Race the defences",
-        "One picture, one seed and one budget on several models side by side: who falls, after how "
-        "many queries, and whether the pixel that broke one breaks the others.",
+        "The same attack on several models side by side: which models are flipped, after how many "
+        "queries, and whether the edit that breaks one also breaks the others.",
         ":material/compare:",
         "Compare defences",
     ),
@@ -69,8 +69,8 @@ PAGES = (
         "attention",
         "Attention",
         "Where the model looks",
-        "The model's own attention beside what seven attribution methods say, before the attack "
-        "and after it, and how far they agree.",
+        "The model's own attention beside seven attribution methods, before and after the attack, "
+        "and how well they agree.",
         ":material/visibility:",
         "See where it looks",
     ),
@@ -78,26 +78,25 @@ PAGES = (
         "classes",
         "Classes",
         "Class by class",
-        "What a model does with each of the ten classes, where it looks in them, and which class "
-        "falls to which.",
+        "A model's accuracy and attention for each of the ten classes, and which classes the "
+        "attack turns into which.",
         ":material/category:",
         "Browse the classes",
     ),
     PageEntry(
         "results",
         "Results",
-        "What was measured",
-        "The paper's tables beside ours, every rate with its interval and the number of images "
-        "behind it.",
+        "Measured results",
+        "The paper's tables beside ours, every rate with its interval and its number of images.",
         ":material/table_chart:",
-        "See what was measured",
+        "See the results",
     ),
     PageEntry(
         "train",
         "Train",
-        "Train a model, and a defence",
-        "Choose an architecture and a defence, and watch the network learn while a small attack "
-        "tries it after every epoch.",
+        "Train a model with a defence",
+        "Choose an architecture and a defence and watch the network learn; a small attack tests it "
+        "after every epoch.",
         ":material/model_training:",
         "Train a model",
     ),
@@ -105,19 +104,19 @@ PAGES = (
         "classroom",
         "Classroom",
         "Ten minutes on one pixel",
-        "A lesson in nine steps, alone or with a class whose phones follow: bet, try, watch, and "
-        "see a defence fail.",
+        "A lesson in nine steps, alone or with a class on their phones: bet, try, watch, and see a "
+        "defence fail.",
         ":material/school:",
         "Teach a class",
     ),
     PageEntry(
         "responsible",
         "Ethics",
-        "What this is for, and what not",
-        "Attacks are shown here so that they can be measured and mended; what the figures say, and "
-        "what they do not.",
+        "Responsible use",
+        "Attacks are shown here so that weaknesses can be measured and fixed. What the results "
+        "show, and what they do not.",
         ":material/balance:",
-        "Read before you use it",
+        "Read about responsible use",
     ),
 )
 

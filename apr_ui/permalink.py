@@ -1,7 +1,7 @@
-"""A run as the part of an address behind the question mark, and back.
+"""A run as query parameters, and back.
 
-A shipped test image is named by its index; a person's own picture travels in the link itself, as a
-PNG, because the server keeps no pictures. Settings that are at their defaults are left out.
+A shipped test image is named by its index. An uploaded picture is in the link itself, as a PNG,
+because the server keeps no pictures. Settings at their defaults are left out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from apr_core.data.sample import SIDE, load_test_image
 from apr_core.serving.requests import SERVED, AttackRequest
 
 LONGEST = 16_000
-"""Characters of a picture in a link; a 32 x 32 PNG needs about 4,300 at most."""
+"""Characters of a picture in a link; a 32 x 32 PNG has at most about 4,300."""
 _DEFAULT = OnePixelConfig()
 _KINDS = get_type_hints(OnePixelConfig)
 
@@ -66,7 +66,7 @@ def from_params(params: Mapping[str, str]) -> AttackRequest | None:
 
 
 def _value(name: str, text: str) -> Any:
-    """A setting as its type; text that is none of it goes on as it is, for the config to refuse."""
+    """A setting as its type; other text is returned as it is, for the config to refuse."""
     if name == "target":
         return class_number(text)
     for kind in (int, float):

@@ -1,11 +1,13 @@
-"""The lab's pictures of a run: enlarged without blur, ringed, magnified, animated. No streamlit."""
+"""Pictures of a run: enlarged without blur, ringed, magnified, animated, on a contact sheet."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, edit_image, to_edits
@@ -20,6 +22,10 @@ GIF_SCALE = 8
 PROVEN = (94, 234, 212)
 SURE, FOOLED = (14, 38, 104), (255, 226, 66)
 """Colours of a candidate that left the model sure of the true class, and of one that did not."""
+DIM = 0.55
+"""Brightness of a picture behind what is marked on it."""
+LETTER, LINE = 7, 18
+"""Of a contact sheet's text: the width of a letter and the height of a line, in pixels."""
 
 
 def enlarge(image: Tensor, scale: int = SCALE) -> Image.Image:
@@ -28,20 +34,22 @@ def enlarge(image: Tensor, scale: int = SCALE) -> Image.Image:
     return to_pil(image).resize((width * scale, height * scale), Image.Resampling.NEAREST)
 
 
-def ringed(image: Tensor, edits: tuple[PixelEdit, ...], scale: int = SCALE) -> Image.Image:
+def ringed(image: Tensor, edits: Iterable[PixelEdit], scale: int = SCALE) -> Image.Image:
     """The picture enlarged, with a ring around each edited pixel."""
     picture = enlarge(image, scale)
     draw = ImageDraw.Draw(picture)
     for edit in edits:
         for margin, colour in ((5, RING[1]), (3, RING[0])):
-            box = (
-                edit.x * scale - margin,
-                edit.y * scale - margin,
-                (edit.x + 1) * scale - 1 + margin,
-                (edit.y + 1) * scale - 1 + margin,
-            )
+            left, top, right, bottom = _box(edit, scale)
+            box = (left - margin, top - margin, right + margin, bottom + margin)
             draw.rectangle(box, outline=colour, width=2)
     return picture
+
+
+def _box(edit: PixelEdit, scale: int) -> tuple[int, int, int, int]:
+    """A pixel's corners in the enlarged picture."""
+    left, top = edit.x * scale, edit.y * scale
+    return left, top, left + scale - 1, top + scale - 1
 
 
 def magnified(image: Tensor, edit: PixelEdit, reach: int = 3, side: int = 224) -> Image.Image:
@@ -53,12 +61,10 @@ def magnified(image: Tensor, edit: PixelEdit, reach: int = 3, side: int = 224) -
 
 def animation(view: RunView, milliseconds: int = 180) -> bytes:
     """A GIF of the search: the candidates of each generation, then how it ended."""
-    image = view.request.image
+    image, outcome = view.request.image, view.outcome
     shown = [_candidates(image, snapshot) for snapshot in view.snapshots]
-    if view.outcome is not None and view.outcome.edits:
-        shown.append(ringed(view.outcome.apply(image), view.outcome.edits, GIF_SCALE))
-    else:
-        shown.append(enlarge(image, GIF_SCALE))
+    edits = outcome.edits if outcome else ()
+    shown.append(ringed(edit_image(image, edits), edits, GIF_SCALE))
     durations = [milliseconds] * (len(shown) - 1) + [2000]
     file = io.BytesIO()
     shown[0].save(file, "GIF", save_all=True, append_images=shown[1:], duration=durations, loop=0)
@@ -82,28 +88,67 @@ def _candidates(image: Tensor, snapshot: Snapshot) -> Image.Image:
 
 
 def mapped(image: Tensor, found: TruthMap, scale: int = SCALE) -> Image.Image:
-    """The picture with its truth map: what breaks the model stands in the colour that does it.
+    """The picture with its truth map: each pixel that breaks the model in the colour that does it.
 
-    Around it the picture is dim; darker still is what was not looked at, and a proven pixel has a
-    dot.
+    The picture around it is dim, darker where nothing was tried; a proven pixel has a dot.
     """
     known = found.certified | found.margins.isfinite()
-    light = torch.where(known, 0.55, 0.2)
-    picture = enlarge((image * light).to(torch.uint8), scale)
+    picture = enlarge((image * torch.where(known, DIM, 0.2)).to(torch.uint8), scale)
     draw = ImageDraw.Draw(picture)
     for y, x in found.certified.nonzero().tolist():
         centre = ((x + 0.5) * scale, (y + 0.5) * scale)
         draw.circle(centre, scale / 8, fill=PROVEN)
     for edit in found.flips():
-        left, top = edit.x * scale, edit.y * scale
-        draw.rectangle(
-            (left, top, left + scale - 1, top + scale - 1), fill=edit.rgb, outline=RING[0]
-        )
-        draw.rectangle((left + 1, top + 1, left + scale - 2, top + scale - 2), outline=RING[1])
+        left, top, right, bottom = _box(edit, scale)
+        draw.rectangle((left, top, right, bottom), fill=edit.rgb, outline=RING[0])
+        draw.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=RING[1])
     return picture
 
 
+def tried(
+    image: Tensor, edits: Iterable[PixelEdit], winners: Iterable[PixelEdit], scale: int
+) -> Image.Image:
+    """The picture, dim, with each edit's pixel in its colour, and a cross on each winner."""
+    picture = enlarge((image * DIM).to(torch.uint8), scale)
+    draw = ImageDraw.Draw(picture)
+    for edit in edits:
+        draw.rectangle(_box(edit, scale), fill=edit.rgb, outline=RING[0])
+    for edit in winners:
+        left, top = (edit.x - 0.7) * scale, (edit.y - 0.7) * scale
+        right, bottom = (edit.x + 1.7) * scale, (edit.y + 1.7) * scale
+        for width, colour in ((5, RING[1]), (2, RING[0])):  # seen on any colour
+            draw.line((left, top, right, bottom), fill=colour, width=width)
+            draw.line((left, bottom, right, top), fill=colour, width=width)
+    return picture
+
+
+def contact_sheet(tiles: Sequence[tuple[Image.Image, str]], across: int, header: str = "") -> bytes:
+    """A PNG file of pictures of one size, in rows of `across`, each above its text."""
+    font, gap = ImageFont.load_default(13), 16
+    width, height = tiles[0][0].size
+    across = min(across, len(tiles))
+    down = -(-len(tiles) // across)
+    texts = [_wrapped(text, width) for _, text in tiles]
+    head = _wrapped(header, across * (width + gap))
+    top = gap + (LINE * len(head) + gap if header else 0)
+    tall = height + LINE * (1 + max(map(len, texts)))
+    sheet = Image.new("RGB", (gap + across * (width + gap), top + down * tall), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.multiline_text((gap, gap), "\n".join(head), "black", font)
+    for number, ((picture, _), text) in enumerate(zip(tiles, texts, strict=True)):
+        place = (gap + number % across * (width + gap), top + number // across * tall)
+        sheet.paste(picture, place)
+        draw.multiline_text((place[0], place[1] + height + 4), "\n".join(text), "black", font)
+    file = io.BytesIO()
+    sheet.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return [part for line in text.splitlines() for part in wrap(line, width // LETTER)]
+
+
 def alt_text(outcome: Outcome, classes: tuple[str, ...]) -> str:
-    """What the picture after the attack shows, for those who cannot see it."""
+    """The picture after the attack in words, for people who cannot see it."""
     places = ", ".join(f"x {edit.x}, y {edit.y}, rgb{edit.rgb}" for edit in outcome.edits)
     return f"The {classes[outcome.label]} with the pixel at {places} changed, ringed."

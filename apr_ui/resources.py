@@ -1,4 +1,4 @@
-"""What all sessions share: the attack service, models, the gallery."""
+"""What all sessions share: the services, models, records, the gallery."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import gc
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import streamlit as st
 import torch
@@ -43,21 +43,23 @@ from apr_core.zoo.checkpoints import (
     zoo_fingerprint,
 )
 from apr_ui.limits import SessionService
-from apr_ui.player.data import player_data
 from apr_ui.words import plain
+
+T = TypeVar("T")
+Loader: TypeAlias = Callable[[], T]
 
 
 @st.cache_resource(show_spinner=False)
 def service() -> AttackService:
     """The one service that owns the device."""
-    gc.freeze()  # what was imported stays: collections need not look at it again
+    gc.freeze()  # imported modules stay: garbage collections need not visit them again
     made = SessionService(_scoring(), archive=Archive())
     atexit.register(made.close)  # else its thread, inside torch, takes the process with it
     return made
 
 
 def _scoring() -> Callable[[str], QueryOracle]:
-    """Where the service's candidates are scored: here, or on the cluster that `APR_RAY` names."""
+    """Scores the service's candidates: here, or on the cluster that `APR_RAY` names."""
     address = os.environ.get("APR_RAY", "")
     if not address:
         return scorer
@@ -78,26 +80,35 @@ def classrooms() -> Classrooms:
 
 @functools.cache
 def scorer(name: str) -> ModelOracle:
-    """A model, loaded once, for the service and for looking at single pictures.
+    """A model, loaded once, for the service and for predictions of single pictures.
 
-    Streamlit's own cache will not do: the service's thread belongs to no session.
+    Streamlit's own cache does not work here: the service's thread belongs to no session.
     """
     return load_scorer(name, default_device())
 
 
 def probabilities(model: str, images: list[Tensor]) -> Tensor:
     """Class probabilities (n, K) of uint8 images (3, H, W)."""
-    looking = scorer(model)
-    return looking.verify_float32(torch.stack(images).to(looking.device)).softmax(dim=-1).cpu()
+    found = scorer(model)
+    return found.verify_float32(torch.stack(images).to(found.device)).softmax(dim=-1).cpu()
 
 
+Fingerprint = tuple[tuple[str, int], ...]
+
+
+def until_changed(*fingerprints: Callable[[], Fingerprint]) -> Callable[[Loader[T]], Loader[T]]:
+    """Keep what a function loads until a fingerprint of the files that it reads has changed."""
+
+    def keep(load: Loader[T]) -> Loader[T]:
+        kept = functools.lru_cache(maxsize=2)(lambda *known: load())
+        return functools.wraps(load)(lambda: kept(*(take() for take in fingerprints)))
+
+    return keep
+
+
+@until_changed(zoo_fingerprint)
 def cards() -> tuple[dict[str, Card], list[str]]:
     """The trained models' cards by name, and a sentence for each that is damaged."""
-    return _cards(zoo_fingerprint())
-
-
-@st.cache_data(show_spinner=False, max_entries=2)
-def _cards(fingerprint: tuple[tuple[str, int], ...]) -> tuple[dict[str, Card], list[str]]:
     known, damaged = {}, []
     for name in model_names():
         try:
@@ -107,31 +118,35 @@ def _cards(fingerprint: tuple[tuple[str, int], ...]) -> tuple[dict[str, Card], l
     return known, damaged
 
 
+def known_cards() -> dict[str, Card]:
+    """The trained models' cards by name, with a warning on the page for each that is damaged."""
+    known, damaged = cards()
+    for sentence in damaged:
+        st.warning(plain(sentence), icon=":material/broken_image:")
+    return known
+
+
 def check_known(model: str) -> None:
-    """Raise InputError where a link names a model that there is not."""
+    """Raise InputError where a link names an unknown model."""
     known = tuple(cards()[0])
     if model not in known:
         raise InputError(unknown_name("model", model[:60], known))
 
 
+@until_changed(zoo_fingerprint)
 def model_labels() -> dict[str, str]:
-    """How a picker lists each trained model; looked up once a page run, not once a name."""
-    return _labels(zoo_fingerprint())
-
-
-@st.cache_data(show_spinner=False, max_entries=2)
-def _labels(fingerprint: tuple[tuple[str, int], ...]) -> dict[str, str]:
+    """How a picker lists each trained model."""
     return {
         name: f"{name} · {card.clean_accuracy:.1%} clean"
         + (" · yours" if is_own(name) else "")
         + (f" · {CAUTION}" if caution_of(card) else "")
         + (" · weights missing" if missing_weights(card) else "")
-        for name, card in _cards(fingerprint)[0].items()
+        for name, card in cards()[0].items()
     }
 
 
 def show_caution(model: str) -> None:
-    """A line under a picker about what is wrong with the weights of a model, where anything is."""
+    """Lines under a picker about missing weights and known faults of a model, if there are any."""
     card = cards()[0][model]
     if missing := missing_weights(card):
         st.caption(f":material/warning: {plain(missing)}")
@@ -145,49 +160,31 @@ def gallery() -> tuple[GalleryEntry, ...]:
     return load_gallery()
 
 
+@until_changed(records_fingerprint)
 def evaluations() -> tuple[list[Record], list[str]]:
     """Every record of an evaluation, and a sentence for each that is damaged."""
-    return _evaluations(records_fingerprint())
-
-
-@st.cache_resource(show_spinner=False, max_entries=2)
-def _evaluations(fingerprint: tuple[tuple[str, int], ...]) -> tuple[list[Record], list[str]]:
     return load_records()
 
 
+@until_changed(records_fingerprint)
 def certificates() -> tuple[list[CertRecord], list[str]]:
     """Every record of certificates, and a sentence for each that is damaged."""
-    return _certificates(records_fingerprint())
-
-
-@st.cache_resource(show_spinner=False, max_entries=2)
-def _certificates(fingerprint: tuple[tuple[str, int], ...]) -> tuple[list[CertRecord], list[str]]:
     return load_certificates()
 
 
+@until_changed(records_fingerprint)
 def agreements() -> tuple[list[AgreementRecord], list[str]]:
     """Every record of agreement, and a sentence for each that is damaged."""
-    return _agreements(records_fingerprint())
-
-
-@st.cache_resource(show_spinner=False, max_entries=2)
-def _agreements(
-    fingerprint: tuple[tuple[str, int], ...],
-) -> tuple[list[AgreementRecord], list[str]]:
     return load_agreements()
 
 
+@until_changed(records_fingerprint, zoo_fingerprint)
 def tables() -> list[Table]:
     """The paper's tables beside ours."""
-    return _tables(records_fingerprint(), zoo_fingerprint())
-
-
-@st.cache_resource(show_spinner=False, max_entries=2)
-def _tables(records: tuple[tuple[str, int], ...], zoo: tuple[tuple[str, int], ...]) -> list[Table]:
     return make_tables(Records(evaluations()[0], certificates()[0]))
 
 
-@st.cache_data(show_spinner=False)
+@functools.cache
 def start_run_recording() -> dict[str, Any]:
     """The Start page's run: what the player draws, a title and a sentence."""
     recording = load_recording(START_RUN)
@@ -195,7 +192,7 @@ def start_run_recording() -> dict[str, Any]:
     before, after = CLASSES[outcome.label], CLASSES[outcome.label_after]
     edit = outcome.edits[0]
     return {
-        "player": {**player_data(recording), "autoplay": True},
+        "player": {**recording, "autoplay": True},
         "title": f"{before.capitalize()} → {after}",
         "story": f"`{recording['model']}` was {outcome.confidence_before:.0%} sure of this "
         f"{before}. With the pixel at ({edit.x}, {edit.y}) set to rgb{edit.rgb}, it is "

@@ -1,4 +1,4 @@
-"""Where a run is watched: the picture before it, the player during it, the end after it."""
+"""A run on the page: the picture before it, the player during it, the result after it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.images import to_png
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
 from apr_core.serving.run_export import record, to_csv, to_json
+from apr_ui.changing_text import changing_container, changing_markdown
+from apr_ui.chart_view import show_chart
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.controls import Choice
 from apr_ui.downloads import offer_files
-from apr_ui.fresh import fresh, fresh_markdown
 from apr_ui.pictures import alt_text, animation, enlarge, magnified, ringed
-from apr_ui.player import player
-from apr_ui.player.data import player_data
+from apr_ui.player import player, player_data
 from apr_ui.player.standalone import standalone_page
+from apr_ui.poll_rate import note_poll
 from apr_ui.resources import probabilities, service
 from apr_ui.state import CurrentRun, take_replay
-from apr_ui.watchers import look
-from apr_ui.words import plain
+from apr_ui.words import count_text, plain
 
 FIRST_FRAME_SECONDS = 0.4
 """How long the page waits for a first frame, rather than for the next poll."""
@@ -32,7 +32,7 @@ OVERLAP_SECONDS, LEAST_OVERLAP = 2.0, 3
 
 
 def preview(choice: Choice | None, model: str) -> None:
-    """The picture as the model sees it, beside what it was made of, and what the model says."""
+    """The picture as the model sees it, beside the original, and the model's prediction."""
     if choice is None:
         return
     try:
@@ -42,7 +42,7 @@ def preview(choice: Choice | None, model: str) -> None:
     else:
         leading = int(answer.argmax())
         words = f"The model says **{CLASSES[leading]}**, {float(answer[leading]):.0%} sure."
-        fresh_markdown("stage.preview", words)
+        changing_markdown("stage.preview", words)
     seen = enlarge(choice.image, PREVIEW_SCALE)
     if choice.original is None:
         st.image(seen, width=seen.width, caption=choice.caption, alt=choice.caption)
@@ -62,7 +62,7 @@ def watch(run: CurrentRun, page: str = "attack") -> RunView | None:
     if view is None:
         return None
     st.session_state[f"{page}.sent"] = []
-    pause = look()
+    pause = note_poll()
     redraw = st.fragment(_poll, run_every=pause if view.live else None)
     redraw(run, view.live, page, pause)
     return view
@@ -76,9 +76,9 @@ def _poll(run: CurrentRun, was_live: bool, page: str, pause: float) -> None:
     overlap = max(LEAST_OVERLAP, round(OVERLAP_SECONDS / pause))
     first = sent[-overlap] if was_live and len(sent) >= overlap else 0
     sent.append(len(view.snapshots))
-    data = player_data(record(view, first), view)
+    data = player_data(view, first)
     player({**data, "autoplay": not view.live and take_replay(page)}, key=f"{page}.player")
-    crowded = look() >= 2 * pause  # since the page was drawn; a new timer needs a new page
+    crowded = note_poll() >= 2 * pause  # since the page was drawn; a new timer needs a new page
     if was_live and (crowded or not view.live):
         st.rerun()
 
@@ -87,8 +87,7 @@ def subject(request: AttackRequest) -> str:
     """Which model is attacked, and how; the controls may show what is to come next."""
     bare = request.model.removesuffix(BEHIND_LATTICE)
     behind = ", behind lattice masking" if request.model != bare else ""
-    count = request.config.pixels
-    return f"On `{bare}`{behind}, {count} pixel{'' if count == 1 else 's'}:"
+    return f"On `{bare}`{behind}, {count_text(request.config.pixels, 'pixel', 'pixels')}:"
 
 
 def headline(view: RunView) -> None:
@@ -97,7 +96,7 @@ def headline(view: RunView) -> None:
         st.error(plain(view.error), icon=":material/error:")
         return
     tone, words, icon = _ending(view, view.outcome)
-    tell = getattr(fresh("stage.headline", words), tone)
+    tell = getattr(changing_container("stage.headline", words), tone)
     tell(words, icon=f":material/{icon}:")
 
 
@@ -107,16 +106,16 @@ def _ending(view: RunView, outcome: Outcome) -> tuple[str, str, str]:
     spent = f"{outcome.queries:,} queries in {view.seconds:.1f} s"
     if outcome.status is Status.FLIPPED:
         count = len(outcome.edits)
-        made = "One pixel" if count == 1 else f"{count} pixels"
         words = (
-            f"**Flipped: {true} → {after}.** {made} made the model {outcome.confidence_after:.0%} "
-            f"sure of {after}, after {spent}."
+            f"**Flipped: {true} → {after}.** After {spent}, "
+            f"{'one pixel' if count == 1 else f'{count} pixels'} made the model "
+            f"{outcome.confidence_after:.0%} sure of {after}."
         )
         return "success", words, "bolt"
     if outcome.status is Status.MISCLASSIFIED:
         before = with_article(CLASSES[outcome.label_before])
         words = (
-            f"The model takes this {true} for {before} already, so there was nothing to flip. "
+            f"The model already takes this {true} for {before}, so there is nothing to flip. "
             "Choose another picture or another model."
         )
         return "warning", words, "help"
@@ -127,31 +126,40 @@ def _ending(view: RunView, outcome: Outcome) -> tuple[str, str, str]:
         return "warning", words, "help"
     if view.unwatched:
         words = (
-            f"Ended after {spent}: nobody had looked at it for a while, as when a connection is "
-            "lost. Start it again to have it searched to the end."
+            f"Ended after {spent}, because nobody watched it for a while (a lost connection, "
+            "perhaps). Start it again for the whole search."
         )
         return "info", words, "visibility_off"
     return "info", f"Cancelled after {spent}.", "stop_circle"
 
 
 def _closest(outcome: Outcome) -> str:
-    """What the best edit did that did not flip the picture."""
+    """The effect of the best edit that did not flip the picture."""
     true = CLASSES[outcome.label]
     if outcome.target is None:
-        return f"The closest edit left the model {outcome.true_after:.0%} sure of {true}."
+        return f"With the closest edit, the model is still {outcome.true_after:.0%} sure of {true}."
     return (
-        f"It did not become {CLASSES[outcome.target]}; the closest edit is read as "
-        f"{CLASSES[outcome.label_after]}, {outcome.confidence_after:.0%} sure."
+        f"It did not become {CLASSES[outcome.target]}; with the closest edit, the model is "
+        f"{outcome.confidence_after:.0%} sure of {CLASSES[outcome.label_after]}."
     )
 
 
 def show_end(view: RunView) -> None:
-    """How the run ended, in pictures and bars, and files to take away."""
-    if view.outcome is None:
+    """The result in pictures and bars, and files to download."""
+    outcome = view.outcome
+    if outcome is None:
         return
-    if view.outcome.edits:
-        _before_and_after(view.outcome, view)
-    exports(view, view.outcome)
+    image = view.request.image
+    if outcome.edits:
+        _before_and_after(outcome, view)
+    files = (
+        ("PNG", lambda: to_png(outcome.apply(image)), "The edited image, 32 × 32"),
+        ("GIF", lambda: animation(view), "The search as an animation"),
+        ("CSV", lambda: to_csv(view), "One row a generation"),
+        ("JSON", lambda: to_json(record(view)), "The whole run"),
+        ("HTML", lambda: standalone_page(record(view)), "A page that replays it"),
+    )
+    offer_files("attack", f"{view.request.model}-{view.request.run_id}", files)
 
 
 def _before_and_after(outcome: Outcome, view: RunView) -> None:
@@ -171,27 +179,9 @@ def _before_and_after(outcome: Outcome, view: RunView) -> None:
         st.image(
             ringed(edited, outcome.edits, 6),
             width=150,
-            caption=f"Read as {CLASSES[outcome.label_after]}",
+            caption=f"Predicted: {CLASSES[outcome.label_after]}",
             alt=alt_text(outcome, CLASSES),
         )
     with bars:
-        st.plotly_chart(
-            confidence_bars(CLASSES, before, after),
-            key="attack.bars",
-            config={"displayModeBar": False},
-            alt=describe_bars(CLASSES, before, after),
-        )
-
-
-def exports(view: RunView, outcome: Outcome) -> None:
-    """The run to take away."""
-    name = f"{view.request.model}-{view.request.run_id}"
-    image = view.request.image
-    files = (
-        ("PNG", lambda: to_png(outcome.apply(image)), "image/png", "The edited image, 32 × 32"),
-        ("GIF", lambda: animation(view), "image/gif", "The search as an animation"),
-        ("CSV", lambda: to_csv(view), "text/csv", "A line a generation"),
-        ("JSON", lambda: to_json(record(view)), "application/json", "The whole run"),
-        ("HTML", lambda: standalone_page(record(view)), "text/html", "A page that replays it"),
-    )
-    offer_files("attack", name, files)
+        alt = describe_bars(CLASSES, before, after)
+        show_chart(confidence_bars(CLASSES, before, after), "attack.bars", alt)

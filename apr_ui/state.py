@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import streamlit as st
 
@@ -11,72 +12,88 @@ from apr_core.base.types import Status
 from apr_core.serving.requests import AttackRequest, Phase, RunView
 from apr_ui.resources import service
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class CurrentRun:
-    """The run on the Attack page: what was asked, and the session's claim on it."""
+    """The run on a page: the request, and the session's claim on it."""
 
     request: AttackRequest
     ticket: Ticket
 
 
-_RUN, _PICTURE = "attack.current-run", "attack.run-picture"
+@dataclass(frozen=True)
+class OnPicture(Generic[T]):
+    """Something that a page shows while the picture that it was made on is the chosen one.
 
-
-def current_run(picture: str) -> CurrentRun | None:
-    """The session's run, while the picture that it was started on is the chosen one.
-
-    Args:
-        picture: key of the chosen picture, "" while there is none.
+    Attributes:
+        key: where the session keeps it.
     """
-    run: CurrentRun | None = st.session_state.get(_RUN)
-    started_on = st.session_state.setdefault(_PICTURE, picture)
-    return run if picture in ("", started_on) else None
+
+    key: str
+
+    def get(self) -> T | None:
+        """What is kept, whichever picture is chosen."""
+        kept: T | None = st.session_state.get(self.key)
+        return kept
+
+    def current(self, picture: str) -> T | None:
+        """What is kept, if it belongs to a picture.
+
+        Args:
+            picture: key of the chosen picture, "" while there is none.
+        """
+        made_on = st.session_state.setdefault(f"{self.key}-picture", picture)
+        return self.get() if picture in ("", made_on) else None
+
+    def put(self, value: T) -> T:
+        """Keep a value, for the next picture that `current` names."""
+        st.session_state.pop(f"{self.key}-picture", None)
+        st.session_state[self.key] = value
+        return value
+
+    def forget(self) -> None:
+        """Show nothing; runs go on while anybody watches them, and an address finds them again."""
+        st.session_state.pop(self.key, None)
+        st.session_state.pop(f"{self.key}-picture", None)
+
+
+ATTACK: OnPicture[CurrentRun] = OnPicture("attack.current-run")
 
 
 def start_run(request: AttackRequest, replay: bool = False) -> CurrentRun:
     """Submit a request, or join the run of an equal one, and remember it.
 
     Args:
-        replay: whether a run that somebody else had made already is played from its beginning.
+        replay: whether a run that had ended already is played from its beginning.
     """
-    run, before = CurrentRun(request, service().submit(request)), st.session_state.get(_RUN)
+    run, before = CurrentRun(request, service().submit(request)), ATTACK.get()
     if before and before.ticket.run_id == run.ticket.run_id:
         service().cancel(before.ticket.run_id, before.ticket.token)  # it goes on: claimed anew
-    st.session_state[_RUN] = run
-    st.session_state.pop(_PICTURE, None)
     set_replay(replay)
-    return run
+    return ATTACK.put(run)
 
 
 def open_run(request: AttackRequest) -> CurrentRun:
-    """Take up the run that an address names: join it, or start it.
+    """Join or start the run that an address names.
 
-    One that broke off, was cancelled, or was interrupted when the server stopped, is shown as it
-    is: it is for the person to say whether it is run again.
+    A run that failed, was cancelled, or was interrupted when the server stopped, is shown as it is:
+    the person decides whether to run it again.
     """
     view = service().view(request.run_id)
     if view is None or not (view.phase is Phase.FAILED or cancelled(view)):
         return start_run(request)
-    run = CurrentRun(request, Ticket(request.run_id, ""))
-    st.session_state[_RUN] = run
-    st.session_state.pop(_PICTURE, None)
-    return run
-
-
-def forget_run() -> None:
-    """Show no run; it goes on while anybody looks at it, and is found again by its address."""
-    st.session_state.pop(_RUN, None)
-    st.session_state.pop(_PICTURE, None)
+    return ATTACK.put(CurrentRun(request, Ticket(request.run_id, "")))
 
 
 def cancel_runs(*tickets: Ticket) -> None:
-    """Cancel runs, and say so if somebody keeps one of them going."""
+    """Cancel runs, and say so if somebody else keeps one of them going."""
     for ticket in tickets:
         service().cancel(ticket.run_id, ticket.token)
     if service().count_live(ticket.run_id for ticket in tickets):
         st.toast(
-            "It goes on: someone else is looking at it too, or did so a moment ago. Cancel again "
+            "The run continues: someone else is watching it, or did so a moment ago. Cancel again "
             "in a few seconds.",
             icon=":material/group:",
             duration="long",
@@ -84,12 +101,12 @@ def cancel_runs(*tickets: Ticket) -> None:
 
 
 def cancelled(view: RunView) -> bool:
-    """Whether a run was ended before it had decided anything."""
+    """Whether a run was ended before it had a result."""
     return view.outcome is not None and view.outcome.status is Status.CANCELLED
 
 
 def set_replay(replay: bool, page: str = "attack") -> None:
-    """Whether a page's run, if it had ended before it is seen, is played from its beginning."""
+    """Whether a page plays its run from the beginning if it has ended before it is seen."""
     st.session_state[f"{page}.replay"] = replay
 
 

@@ -1,4 +1,4 @@
-"""The Train page's parts: what to train, a training under way, and how it ended."""
+"""The Train page's parts: the form, a training run in progress, and its result."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from apr_core.models import ARCHITECTURES
 from apr_core.training.fit import Progress
 from apr_core.training.jobs import TrainPhase, TrainView
 from apr_core.training.trainer import TrainRequest
+from apr_ui.changing_text import changing_container, changing_markdown
+from apr_ui.chart_view import show_chart
 from apr_ui.charts import learning_curves, loss_curve
-from apr_ui.fresh import fresh, fresh_markdown
-from apr_ui.lasting import lasting
+from apr_ui.persistent_widget import persistent
 from apr_ui.resources import training
-from apr_ui.words import DEFENCE_WORDS, defence_title, plain
+from apr_ui.words import DEFENCE_WORDS, defence_title, duration_text, plain
 
 POLL_SECONDS = 1.0
 TRAINABLE = tuple(name for name in DEFENCES if name != "it")
 SIZES = (2_000, 10_000, 50_000)
-"""Training images to choose from; the last is all of CIFAR-10."""
+"""Numbers of training images to choose from; the last is all of CIFAR-10."""
 SMALL_RUN, LARGE_RUN = (4, SIZES[0]), (20, SIZES[-1])
 """Epochs and images to begin with, on a processor and on a GPU."""
 SMALL_BATCH = 64
-"""Images in a batch of a run on a part of the data: more steps for as many images."""
+"""Batch size for a part of the data: more steps for as many images."""
 
 
 def choose_training() -> TrainRequest:
@@ -39,10 +40,10 @@ def choose_training() -> TrainRequest:
     gpu = default_device().type == "cuda"
     epochs, size = LARGE_RUN if gpu else SMALL_RUN
     architecture = st.selectbox(
-        "Architecture", ARCHITECTURES.names, **lasting("train.architecture")
+        "Architecture", ARCHITECTURES.names, **persistent("train.architecture")
     )
     defence = st.selectbox(
-        "Defence", TRAINABLE, format_func=defence_title, **lasting("train.defence", "apr")
+        "Defence", TRAINABLE, format_func=defence_title, **persistent("train.defence", "apr")
     )
     st.caption(DEFENCE_WORDS[defence][1])
     subset = st.segmented_control(
@@ -50,22 +51,22 @@ def choose_training() -> TrainRequest:
         SIZES,
         format_func=lambda n: f"{n:,}",
         required=True,
-        **lasting("train.size", size),
+        **persistent("train.size", size),
     )
     left, right = st.columns(2)
-    count = left.number_input("Epochs", 1, 1000, step=1, **lasting("train.epochs", epochs))
-    seed = right.number_input("Seed", 0, 2**31 - 1, step=1, **lasting("train.seed", 0))
+    count = left.number_input("Epochs", 1, 1000, step=1, **persistent("train.epochs", epochs))
+    seed = right.number_input("Seed", 0, 2**31 - 1, step=1, **persistent("train.seed", 0))
     name = st.text_input(
-        "Name, if you like",
+        "Name (optional)",
         max_chars=60,
         placeholder="cifar10-resnet20-mine",
-        help="Small letters, digits and hyphens. Without one, the settings make the name.",
-        **lasting("train.name"),
+        help="Small letters, digits and hyphens. Without a name, the settings make one.",
+        **persistent("train.name"),
     )
     if not gpu:
         st.caption(
-            "There is no GPU here. A run on 2,000 images is short and learns little; one on all "
-            "50,000 takes many times as long. The time left is measured on the first steps."
+            "There is no GPU here. Training on 2,000 images is short and learns little; on all "
+            "50,000 it takes many times as long. The time left is estimated from the first steps."
         )
     config = replace(PRESETS.get("fast"), epochs=int(count), seed=int(seed))
     if subset != SIZES[-1]:
@@ -74,9 +75,9 @@ def choose_training() -> TrainRequest:
 
 
 def follow(name: str) -> TrainView | None:
-    """A training, redrawn while it is live; returns it as it stands.
+    """A training run, redrawn while it is live; returns it as it stands.
 
-    Who looks at a live one takes part in it: it is cancelled when nobody who looks wants it.
+    Whoever watches a live run has a claim on it: it is cancelled when nobody claims it any more.
     """
     view = training().view(name, token_of(name))
     if view is None:
@@ -99,10 +100,10 @@ def _poll(name: str, was_live: bool) -> None:
 
 
 def _where(view: TrainView) -> None:
-    """One line on how far it is."""
+    """One line on its progress."""
     request = view.request
     words = f"**{defence_title(request.defence)}** on {request.architecture}, `{request.name}`"
-    fresh_markdown("train.subject", words)
+    changing_markdown("train.subject", words)
     if view.phase is TrainPhase.QUEUED:
         st.info(
             f"Waiting: number {view.queue_place} in the queue. One model is trained at a time.",
@@ -111,24 +112,15 @@ def _where(view: TrainView) -> None:
     if not view.live:
         return
     if not view.progress:
-        st.progress(0.0, "Starting: the first figures come after some seconds.")
+        st.progress(0.0, "Starting: the first numbers come after some seconds.")
         return
     last = view.progress[-1]
     share = ((last.epoch - 1) * last.steps + last.step) / (last.epochs * last.steps)
     if share == 1.0:
-        st.progress(1.0, "Trained. Now it is asked all 10,000 test images.")
+        st.progress(1.0, "Trained. Now it is tested on all 10,000 test images.")
     else:
-        left = f"about {in_words(last.seconds_left)} left"
+        left = f"about {duration_text(last.seconds_left)} left"
         st.progress(share, f"Epoch {last.epoch} of {last.epochs}, {left}")
-
-
-def in_words(seconds: float) -> str:
-    """A time that is still to come, rounded as people would."""
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _figures(progress: tuple[Progress, ...]) -> None:
@@ -138,34 +130,35 @@ def _figures(progress: tuple[Progress, ...]) -> None:
     looked = [report.found for report in progress if report.found]
     with st.container(horizontal=True):
         st.metric("Loss", f"{last.loss:.3f}")
-        st.metric("Right in training", f"{last.accuracy:.0%}")
+        st.metric("Training accuracy", f"{last.accuracy:.0%}")
         if looked:
             found = looked[-1]
             st.metric(
-                "Right on 1,000 test images",
+                "Test accuracy, 1,000 images",
                 f"{found['test_accuracy']:.0%}",
                 help="The 1,000 test images that come with the project.",
             )
             st.metric(
-                "Flipped by the probe",
+                "Flipped by the test attack",
                 f"{found['flipped']:.0f} of {found['probed']:.0f}",
-                help="After each epoch, the same 16 images are attacked with 300 queries each; "
-                "those that the model gets right count. Too few for a rate: a trend to watch.",
+                help="After each epoch, the same 16 images are attacked with 300 queries each, "
+                "without those that the model gets wrong. Too few for a rate, enough for a trend.",
             )
     left, right = st.columns(2)
-    config = {"displayModeBar": False}
-    left.plotly_chart(loss_curve(progress), key="train.loss", config=config)
-    right.plotly_chart(learning_curves(progress), key="train.curves", config=config)
+    with left:
+        show_chart(loss_curve(progress), "train.loss")
+    with right:
+        show_chart(learning_curves(progress), "train.curves")
 
 
 def headline(view: TrainView) -> None:
-    """How a training ended, in a sentence, and where to go from there."""
+    """How a training run ended, in a sentence, and the next step."""
     name = view.request.name
     if view.card is not None:
         card = view.card
         st.success(
             f"**{name}** gets {card.clean_accuracy:.1%} of {card.tested:,} test images right, "
-            f"after {in_words(card.wall_time)} of training. It stands in every list of models, "
+            f"after {duration_text(card.wall_time)} of training. It is in every list of models, "
             "marked as yours.",
             icon=":material/check_circle:",
         )
@@ -174,8 +167,8 @@ def headline(view: TrainView) -> None:
             st.switch_page("pages/attack.py")
     elif view.phase is TrainPhase.INTERRUPTED:
         st.info(
-            "Interrupted; what was learnt up to the last whole epoch is kept. **Resume** goes on "
-            "from there.",
+            "Interrupted. The weights of the last whole epoch are kept; **Resume** continues from "
+            "there.",
             icon=":material/pause_circle:",
         )
     elif view.phase is TrainPhase.FAILED:
@@ -183,7 +176,7 @@ def headline(view: TrainView) -> None:
 
 
 def begin(request: TrainRequest) -> None:
-    """Start, resume or join a training, and draw the page anew.
+    """Start, resume or join a training run, and draw the page anew.
 
     Raises:
         InputError: it cannot be started.
@@ -196,18 +189,18 @@ def begin(request: TrainRequest) -> None:
 
 
 def cancel(name: str) -> None:
-    """Interrupt a training, or say who keeps it going."""
+    """Interrupt a training run, or say that somebody else keeps it going."""
     ticket: Ticket | None = st.session_state.get("train.ticket")
     if ticket is not None and not training().cancel(name, ticket.token):
         st.warning(
-            "It goes on: someone else is looking at this training too, or did so a moment ago. "
-            "Cancel again in a few seconds.",
+            "Training continues: someone else is watching it, or did so a moment ago. Cancel again "
+            "in a few seconds.",
             icon=":material/group:",
         )
 
 
 def token_of(name: str) -> str:
-    """The session's claim on a training, "" if it has none."""
+    """The session's claim on a training run, "" if it has none."""
     ticket: Ticket | None = st.session_state.get("train.ticket")
     return ticket.token if ticket and ticket.run_id == name else ""
 
@@ -221,7 +214,7 @@ def others(current: str) -> None:
         for view in views:
             name = view.request.name
             words = f"{defence_title(view.request.defence)}, `{name}`: {view.phase}"
-            row = fresh(f"train.other-{name}", words)
+            row = changing_container(f"train.other-{name}", words)
             with row.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(words)
                 if st.button("Show", key=f"train.show-{name}"):

@@ -1,4 +1,4 @@
-"""A person's own picture: uploaded or brought by a link, and gone with its file."""
+"""An uploaded picture, or one from a link; it is removed together with its file."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from apr_core.data.cifar10 import CLASSES
 from apr_core.data.decode import MAX_BYTES
 from apr_core.data.images import Picture, read_picture
 from apr_core.data.picture_file import READ
-from apr_ui.lasting import lasting
+from apr_ui.persistent_widget import persistent
 from apr_ui.words import plain
 
-ASK = "whatever the model says"
+ASK = "the model's prediction"
 ENDINGS = {"JPEG": ("jpg", "jpeg", "jpe", "jfif")}
-"""Of the names of files, where a format has others than its own name."""
+"""File endings of a format, if they are not its name."""
 _FILE, _PICTURE, _TRUTH = "attack.file", "attack.picture", "attack.truth"
 _REFUSAL = "attack.refusal"
 
 
 def choose_own() -> tuple[Picture, int | None] | None:
-    """The uploader; the picture and its true class, None for what the model says of it.
+    """The uploader; the picture and its true class, None for the model's prediction.
 
-    None while there is no picture, or none that can be read.
+    None while there is no readable picture.
     """
     st.file_uploader(
         f"A picture, up to {MAX_BYTES // 2**20} MB",
         type=[ending for kind in READ for ending in ENDINGS.get(kind, (kind.lower(),))],
         key=_FILE,
         on_change=_take_file,
-        help="It is reduced to the 32 × 32 pixels that the model sees. It stays in memory, for "
-        "this run only, and is never written to disk.",
+        help="It is scaled to the 32 × 32 pixels that the model sees. It stays in memory for this "
+        "run only, and is never written to disk.",
     )
     if refusal := st.session_state.get(_REFUSAL):
         st.error(plain(refusal), icon=":material/broken_image:")
     picture: Picture | None = st.session_state.get(_PICTURE)
     if picture is None:
-        st.info("Choose a picture; an aeroplane, a car, a ship or an animal works best.")
+        st.info("Choose a picture. An aeroplane, a car, a ship or an animal works best.")
         return None
-    if st.session_state.get(_FILE) is None:  # brought by a link, or uploaded on another page
+    if st.session_state.get(_FILE) is None:  # from a link, or uploaded on another page
         st.button("Remove the picture", on_click=forget_own, icon=":material/close:")
     for warning in picture.warnings:
         st.warning(warning, icon=":material/info:")
     truth = st.selectbox(
-        "What it shows",
+        "True class",
         [ASK, *CLASSES],
-        **lasting(_TRUTH),
+        **persistent(_TRUTH),
         help="The attack tries to turn the model away from this class.",
     )
     return picture, None if truth == ASK else CLASSES.index(truth)
@@ -68,14 +68,14 @@ def await_own(label: int) -> None:
 
 
 def forget_own() -> None:
-    """Take the picture away, with its true class and what was said of its file."""
+    """Remove the picture, its true class and the error of its file."""
     st.session_state.pop(_REFUSAL, None)
     if st.session_state.pop(_PICTURE, None) is not None:
         st.session_state[_TRUTH] = ASK
 
 
 def _take_file() -> None:
-    """Read the file that was chosen, once; called whenever the uploader has changed."""
+    """Read the chosen file once; called whenever the uploader has changed."""
     file = st.session_state[_FILE]
     if file is not None and not isinstance(file, UploadedFile):
         return  # it was read, and released
@@ -90,7 +90,7 @@ def _take_file() -> None:
 
 
 def _release(file: UploadedFile) -> None:
-    """Give the file's memory back: Streamlit would keep it for as long as the tab is open."""
+    """Free the file's memory; Streamlit would keep it as long as the tab is open."""
     context = get_script_run_ctx()
     if context and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
         context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)

@@ -1,4 +1,4 @@
-"""What somebody will ask for, loaded once the first page is out and before anybody does."""
+"""Models and slow imports, loaded in the background after the first page."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from apr_ui.race.view import default_models
 from apr_ui.resources import scorer
 
 HEAD_START = 1.0
-"""Seconds that the first page is left to itself."""
+"""Seconds before loading begins, so that the first page is not delayed."""
 SLOW_IMPORTS = ("captum.attr",)
 
 
 @functools.cache
 def warm_up() -> None:
-    """Load the light models and what explains them, once a process, in a thread of its own."""
+    """Load the default models and the attribution library in a thread, once a process."""
     if not runtime.exists():
         return
     over = threading.Event()
@@ -29,7 +29,7 @@ def warm_up() -> None:
     )
     thread.start()
 
-    def end() -> None:  # a thread that is inside torch when Python ends takes the process with it
+    def end() -> None:  # a thread inside torch when Python ends would crash the process
         over.set()
         thread.join()
 
@@ -44,7 +44,7 @@ def _load(models: tuple[str, ...], over: threading.Event) -> None:
             return
         try:
             scorer(name)
-        except InputError:  # said where it is asked for
+        except InputError:  # shown where the model is used
             continue
     for module in SLOW_IMPORTS:
         if not over.is_set():

@@ -1,11 +1,13 @@
-"""What the app calls the defences, in a few words and in a sentence."""
+"""Titles of the defences, and numbers and sentences as text."""
 
 from __future__ import annotations
 
 import re
 
+from apr_core.attacks.result import PixelEdit
+
 DEFENCE_WORDS = {
-    "vanilla": ("No defence", "Cross-entropy on clean images: what every defence is measured by."),
+    "vanilla": ("No defence", "Cross-entropy on clean images: the baseline of every defence."),
     "at": (
         "Adversarial training",
         "Half of each batch is attacked at one pixel, chosen by the gradient.",
@@ -25,25 +27,25 @@ DEFENCE_WORDS = {
     ),
     "apr": (
         "APR",
-        "Attention, one-pixel examples, and a penalty on steepness that costs no extra pass.",
+        "Attention, one-pixel examples, and a finite-difference penalty that costs no extra pass.",
     ),
-    "apr-exact": ("APR, exact penalty", "The same with the gradient itself penalised: slower."),
+    "apr-exact": ("APR, exact penalty", "The same, but it penalises the gradient itself: slower."),
     "apr-no-attention": ("APR without attention", "An ablation: no gate before the network."),
     "apr-no-adversarial": ("APR without examples", "An ablation: trained on clean images alone."),
-    "apr-no-regularizer": ("APR without penalty", "An ablation: nothing keeps the network smooth."),
+    "apr-no-regularizer": ("APR without penalty", "An ablation: no penalty on the gradient."),
     "apr-plus": (
         "APR+",
-        "Clamps each pixel to its neighbours, gates toward them, and trains on masked images, so "
-        "that it can be certified.",
+        "Clamps each pixel to the range of its neighbours, gates toward them, and trains on masked "
+        "images, so that it can be certified.",
     ),
-    "apr-plus-no-clamp": ("APR+ without clamp", "An ablation: outliers are let in."),
+    "apr-plus-no-clamp": ("APR+ without clamp", "An ablation: outlier pixels are not clamped."),
     "apr-plus-no-attention": ("APR+ without attention", "An ablation: no gate."),
     "apr-plus-no-adversarial": (
         "APR+ without examples",
-        "An ablation: adversarial images only to measure the penalty on.",
+        "An ablation: adversarial images serve only to measure the penalty.",
     ),
-    "apr-plus-no-regularizer": ("APR+ without penalty", "An ablation: no penalty on steepness."),
-    "apr-plus-no-masks": ("APR+ without masks", "An ablation: never sees a masked image."),
+    "apr-plus-no-regularizer": ("APR+ without penalty", "An ablation: no penalty on the gradient."),
+    "apr-plus-no-masks": ("APR+ without masks", "An ablation: no training on masked images."),
 }
 
 
@@ -53,10 +55,10 @@ _ADDRESS = re.compile(r"(?i)(?<=http)(?=s?:)|(?<=https)(?=:)|(?<=www)(?=\.)|(?=@
 
 
 def plain(text: object) -> str:
-    """A sentence for a place that reads Markdown, to be read as it stands.
+    """A sentence escaped for a place that renders Markdown.
 
-    Sentences on what was wrong repeat what people, links and files said: no picture is to be
-    fetched because of that, nor a link made. What stands in backticks is left as code.
+    Error messages quote people, links and files: none of that may fetch a picture or become a link.
+    Text in backticks stays code.
     """
     said, parts, end = str(text), [], 0
     for code in _CODE.finditer(said):
@@ -66,12 +68,12 @@ def plain(text: object) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Marks lose their meaning; addresses, which have no mark, are parted by no visible sign."""
+    """Escape Markdown's marks; split addresses, which have none, by an invisible character."""
     return _MARK.sub(r"\\\1", _ADDRESS.sub("\u2060", " ".join(text.split("\n"))))
 
 
 def percent(share: float) -> str:
-    """A probability in [0, 1] in words; near the ends, where most edits move it, to a tenth."""
+    """A probability in [0, 1] in per cent; to a tenth near 0 and 1, where most edits move it."""
     if 0 < share < 0.0005:
         return "<0.1%"
     if 0.9995 <= share < 1:
@@ -79,6 +81,25 @@ def percent(share: float) -> str:
     return f"{share:.1%}" if share < 0.02 or share > 0.98 else f"{share:.0%}"
 
 
+def count_text(count: int, noun: str, plural: str) -> str:
+    """A count with its noun, as in "1 query" and "2,000 queries"."""
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
+def duration_text(seconds: float) -> str:
+    """A time, rounded as people would."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def edit_text(edit: PixelEdit) -> str:
+    """A pixel and its new colour."""
+    return f"({edit.x}, {edit.y}) rgb{edit.rgb}"
+
+
 def defence_title(name: str) -> str:
-    """A defence as people say it; its own name where there is nothing better."""
+    """A defence's title; its own name where there is none."""
     return DEFENCE_WORDS[name][0] if name in DEFENCE_WORDS else name

@@ -1,4 +1,4 @@
-"""The Attention page: where the model looks, before and after the attack."""
+"""The Attention page: attention and attributions, before and after the attack."""
 
 from functools import partial
 
@@ -9,22 +9,20 @@ import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import PixelEdit
 from apr_core.serving.requests import MapRequest, RunView
-from apr_ui.address import follow_address
+from apr_ui.address import follow_address, share_link
 from apr_ui.attention.agreement import offer_agreement, offer_overall
 from apr_ui.attention.link import (
     FIRST_METHODS,
     FIRST_OPACITY,
     AttentionView,
     linked_edits,
-    share_view,
     show_view,
     view_from_params,
+    view_to_params,
 )
-from apr_ui.attention.map_files import as_table, contact_sheet
+from apr_ui.attention.map_files import as_table, map_sheet
 from apr_ui.attention.view import (
     WORDS,
-    Map,
-    Scene,
     choose_class,
     choose_explained_model,
     methods_of,
@@ -34,11 +32,11 @@ from apr_ui.attention.view import (
 from apr_ui.controls import Choice, choose_picture, make_request, show_request
 from apr_ui.downloads import offer_files
 from apr_ui.frame import begin_page
-from apr_ui.lasting import lasting
-from apr_ui.permalink import from_params
+from apr_ui.permalink import from_params, to_params
+from apr_ui.persistent_widget import persistent
 from apr_ui.resources import check_known, gallery, probabilities, service
 from apr_ui.stage import headline
-from apr_ui.state import CurrentRun, current_run, start_run
+from apr_ui.state import ATTACK, CurrentRun, start_run
 
 
 def open_link(params: dict[str, str]) -> None:
@@ -55,7 +53,7 @@ def open_link(params: dict[str, str]) -> None:
 
 def run_on(choice: Choice, model: str) -> tuple[CurrentRun | None, RunView | None]:
     """The session's attack on this picture and model, as it stands."""
-    run = current_run(choice.key)
+    run = ATTACK.current(choice.key)
     if run is None or run.request.model != model:
         return None, None
     same = torch.equal(run.request.image, choice.image)
@@ -63,7 +61,7 @@ def run_on(choice: Choice, model: str) -> tuple[CurrentRun | None, RunView | Non
 
 
 def edits_of(choice: Choice, model: str) -> tuple[PixelEdit, ...]:
-    """What an attack changed: this session's own, else the link's, else the gallery's."""
+    """The edits of an attack: this session's own, else the link's, else the gallery's."""
     _, view = run_on(choice, model)
     if view is not None and view.outcome is not None:
         return tuple(view.outcome.edits)
@@ -74,7 +72,7 @@ def edits_of(choice: Choice, model: str) -> tuple[PixelEdit, ...]:
 
 
 def attack(choice: Choice, model: str) -> None:
-    """Offer the attack, and wait for it where it runs."""
+    """A button that starts the attack, and its progress."""
     run, view = run_on(choice, model)
     if run is not None and view is not None and view.live:
         st.fragment(partial(_wait, run), run_every=0.5)()
@@ -94,10 +92,6 @@ def _wait(run: CurrentRun) -> None:
     st.progress(done, f"Attacking: {done:.0%}")
 
 
-def csv_of(scenes: list[Scene], maps: dict[str, list[Map]]) -> str:
-    return str(as_table(scenes, maps).to_csv(index=False))
-
-
 begin_page("attention")
 follow_address("attention", open_link)
 stage, panel = st.columns([3, 2], gap="large")
@@ -106,11 +100,11 @@ with panel:
     model = choose_explained_model()
     known = methods_of(model)
     picked = st.multiselect(
-        "Ask it by", list(WORDS), format_func=lambda name: WORDS[name],
-        **lasting("attention.methods", list(FIRST_METHODS)),
+        "Methods", list(WORDS), format_func=lambda name: WORDS[name],
+        **persistent("attention.methods", list(FIRST_METHODS)),
     )  # fmt: skip
     opacity = st.slider(
-        "Opacity of the maps", 0.0, 1.0, **lasting("attention.opacity", FIRST_OPACITY)
+        "Opacity of the maps", 0.0, 1.0, **persistent("attention.opacity", FIRST_OPACITY)
     )
 with stage:
     if choice is not None:
@@ -122,23 +116,17 @@ with stage:
             attack(choice, model)
         scenes = scenes_of(choice.image, edits)
         if "attention" in picked and "attention" not in known:
-            st.info(f"{model} has no attention of its own; the other ways of asking do without.")
+            st.info(f"{model} has no attention gate; the other methods do not need one.")
         maps = show_maps(model, scenes, target, [name for name in picked if name in known], opacity)
         if maps:
             truth = int(answer.argmax()) if label is None else label
             offer_agreement(model, scenes, target, maps, MapRequest(model, choice.image, truth))
             offer_overall("attention", model, truth)
-            offer_files(
-                "attention",
-                "maps",
-                [
-                    ("CSV", partial(csv_of, scenes, maps), "text/csv", "A line a pixel"),
-                    (
-                        "PNG",
-                        partial(contact_sheet, scenes, maps),
-                        "image/png",
-                        "Every map, in grey",
-                    ),
-                ],
+            files = (
+                ("CSV", lambda: as_table(scenes, maps).to_csv(index=False), "One row a pixel"),
+                ("PNG", lambda: map_sheet(scenes, maps), "Every map, in grey"),
             )
-            share_view(choice, model, AttentionView(target, tuple(maps), opacity, edits))
+            offer_files("attention", "maps", files)
+            shown = AttentionView(target, tuple(maps), opacity, edits)
+            params = to_params(make_request(choice, model, OnePixelConfig()))
+            share_link("A link to this view", params | view_to_params(shown))

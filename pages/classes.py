@@ -1,4 +1,4 @@
-"""The Classes page: what a model does with each class, and where it looks in it."""
+"""The Classes page: a model's rates, attention and confusions, class by class."""
 
 import streamlit as st
 
@@ -24,13 +24,13 @@ from apr_ui.classes.view import (
     view_of,
 )
 from apr_ui.frame import begin_page
-from apr_ui.lasting import lasting
+from apr_ui.persistent_widget import persistent
 
 
 @st.fragment
 def browse(model: str, view: View, record: Record | None) -> None:
-    """One class; another is shown without the rest of the page being made anew."""
-    picked = st.pills("Class", CLASSES, required=True, **lasting("classes.class", CLASSES[0]))
+    """One class; choosing another redraws only this part."""
+    picked = st.pills("Class", CLASSES, required=True, **persistent("classes.class", CLASSES[0]))
     name = picked or CLASSES[0]
     looks, examples = st.columns([2, 3], gap="large")
     with looks:
@@ -43,11 +43,11 @@ def browse(model: str, view: View, record: Record | None) -> None:
             if st.session_state.get("classes.kind") not in kinds:  # of a model with a record
                 st.session_state.pop("classes.kind", None)
             kind = st.segmented_control(
-                "Examples", kinds, required=True, **lasting("classes.kind", ALL)
+                "Examples", kinds, required=True, **persistent("classes.kind", ALL)
             )
         with right:
             orders = ORDERS if view.attention is not None else ORDERS[:-1]
-            order = st.selectbox("Sorted by", orders, **lasting("classes.order"))
+            order = st.selectbox("Sorted by", orders, **persistent("classes.order"))
         show_examples(name, view, rows_of(name, view, record, kind, order))
     offer_overall("classes", model, CLASSES.index(name))
 
@@ -56,10 +56,10 @@ begin_page("classes")
 model = choose_explained_model()
 view, record = view_of(model), record_of(model)
 browse(model, view, record)
-st.subheader("Does attention lie on the object?", anchor=False)
+st.subheader("Attention: is it on the object?", anchor=False)
 show_claims(view)
-st.subheader("What became of what fell", anchor=False)
+st.subheader("Flipped predictions: from which class to which", anchor=False)
 if record is None:
-    st.info("This model has not been evaluated: `python -m apr_core evaluate` makes the record.")
+    st.info("This model has not been evaluated; `python -m apr_core evaluate` does that.")
 else:
     show_flips(record, model)

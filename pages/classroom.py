@@ -8,6 +8,8 @@ import streamlit as st
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.base.types import InputError
 from apr_core.classroom.board import Room
+from apr_ui.address import page_link
+from apr_ui.changing_text import changing_container
 from apr_ui.classroom.view import (
     ALONE,
     CLASS,
@@ -21,7 +23,6 @@ from apr_ui.classroom.view import (
     manage,
 )
 from apr_ui.frame import PRESENT, begin_page
-from apr_ui.fresh import fresh
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
 from apr_ui.lesson.shows import prepare, show_step
 from apr_ui.lesson.steps import LESSON
@@ -31,16 +32,16 @@ from apr_ui.words import plain
 
 
 def step_of(attendance: Attendance) -> None:
-    """The step's words and what it shows."""
+    """The step's text and its demonstration."""
     step = LESSON[attendance.step]
-    with fresh("classroom.step", step.title):
+    with changing_container("classroom.step", step.title):
         st.header(step.title, anchor=False)
         st.markdown(step.text)
     show_step(attendance)
     if attendance.step == "by-hand":
         board_of(attendance)
     if PRESENT not in st.query_params:
-        with st.expander("More on this", icon=":material/menu_book:"):
+        with st.expander("Further reading", icon=":material/menu_book:"):
             st.markdown(step.more)
 
 
@@ -58,7 +59,7 @@ def _go_alone(step: str) -> None:
 
 
 def lead(attendance: Attendance, room: Room) -> None:
-    """The teacher's page, and what the projector shows."""
+    """The teacher's page, and the projector's."""
     presenting = PRESENT in st.query_params
     above = st.container(horizontal=True, vertical_alignment="center")
     move = partial(classrooms().go_to, attendance.code, attendance.token)
@@ -74,9 +75,8 @@ def lead(attendance: Attendance, room: Room) -> None:
 
 def _class_bar(attendance: Attendance, room: Room, presenting: bool) -> None:
     count_seats(room)
-    link = f"{(st.context.url or '').partition('?')[0]}?{CLASS}={room.code}"
     with st.popover("Invite", icon=":material/qr_code_2:"):
-        invite(room, link)
+        invite(room, page_link({CLASS: room.code}))
     if presenting:
         st.button("Leave", key="classroom.leave", on_click=_present, args=(False,))
         return
@@ -94,10 +94,10 @@ def _present(on: bool) -> None:
 
 
 def take_part(attendance: Attendance, room: Room) -> None:
-    """A student's page: the step at which the class is."""
+    """A student's page: the current step of the class."""
     steps = attendance.plan.steps
     where = f"Step {steps.index(attendance.step) + 1} of {len(steps)}"
-    st.caption(f"You are {attendance.nickname}. {where}; your teacher goes on.")
+    st.caption(f"You are {attendance.nickname}. {where}; your teacher chooses the step.")
     step_of(attendance)
     follow(attendance)
 

@@ -7,20 +7,95 @@ import streamlit as st
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.base.types import InputError
-from apr_core.by_hand.game import Game
-from apr_core.serving.requests import BEHIND_LATTICE
-from apr_ui.address import follow_address, keep_address
-from apr_ui.controls import Choice, choose_model, choose_picture, make_request
+from apr_core.by_hand.game import PIXELS, Game
+from apr_core.data.images import OWN_PICTURE
+from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest
+from apr_ui.address import follow_address, keep_address, share_link
+from apr_ui.controls import Choice, choose_model, choose_picture, make_request, show_request
 from apr_ui.frame import begin_page
-from apr_ui.hand.link import address_of, forget_game, open_link, share
-from apr_ui.hand.rematch import offer_search, show_search
+from apr_ui.hand.games import adopt_game, game_name, leave_game
+from apr_ui.hand.search import offer_search, run_on, show_search, start_search
 from apr_ui.hand.view import play
+from apr_ui.permalink import from_params, to_params
+from apr_ui.resources import check_known, service
 from apr_ui.stage import preview
 from apr_ui.words import plain
 
 
+def open_link(params: dict[str, str]) -> None:
+    """Set the controls to what the address asks for, and find its game again.
+
+    Raises:
+        InputError: there is no such game, or it cannot be played.
+    """
+    _leave_shown()
+    request = _asked_for(params)
+    if request is None:
+        return
+    show_request(request)
+    st.session_state["hand.pixels"] = request.config.pixels
+    view = service().view(params["run"]) if "run" in params else None
+    if view is not None and isinstance(view.request, AttackRequest):
+        start_search(view.request, "hand")
+    else:
+        st.session_state.pop("hand.search", None)
+
+
+def forget_game() -> None:
+    """Show no tries and no search; both are found again by their address."""
+    _leave_shown()
+    st.session_state.pop("hand.search", None)
+
+
+def _leave_shown() -> None:
+    leave_game("hand", st.session_state.get("hand.place", ""))
+
+
+def _asked_for(params: dict[str, str]) -> AttackRequest | None:
+    request = from_params(params)
+    if request is not None:
+        _check(request)
+    if "game" not in params:
+        return request
+    game = adopt_game("hand", params["game"])
+    if game is None:
+        st.info(
+            "The tries that this address names are no longer in memory"
+            + ("." if request else ", and uploaded pictures are kept nowhere else."),
+            icon=":material/link_off:",
+        )
+        return request
+    return plain_request(game, OWN_PICTURE if request is None else request.index)
+
+
+def _check(request: AttackRequest) -> None:
+    """Raise InputError where a link names what cannot be played."""
+    check_known(request.model.removesuffix(BEHIND_LATTICE))
+    if request.config.pixels not in PIXELS:
+        allowed = ", ".join(map(str, PIXELS))
+        raise InputError(
+            f"The link's pixels is {request.config.pixels}, but by hand it is one of {allowed}."
+        )
+
+
+def plain_request(game: Game, index: int) -> AttackRequest:
+    """What a link to a new game of the same kind names."""
+    config = OnePixelConfig(pixels=game.pixels)
+    return AttackRequest(game.model, game.image, game.label, index, config)
+
+
+def address_of(game: Game, index: int) -> dict[str, str]:
+    """The address that finds the game and the search again."""
+    params = {} if index == OWN_PICTURE else to_params(plain_request(game, index))
+    if game.queries or not params:
+        params["game"] = game_name("hand", st.session_state["hand.place"])
+    if run := run_on(game, "hand"):
+        params["run"] = run.ticket.run_id
+    return params
+
+
 def follow(index: int, game: Game) -> None:
-    """What goes with every try; before the first, a bare address names all that there is."""
+    """Drawn with every try; before the first, a bare address is enough."""
     if game.queries or st.query_params:
         keep_address("hand", address_of(game, index))
     offer_search(game, index)
@@ -32,15 +107,15 @@ def board(choice: Choice, model: str) -> None:
     masked = "" if bare == model else ", behind lattice masking"
     st.caption(f"{choice.caption} The model is {bare}{masked}.")
     try:
-        asked = make_request(choice, model, OnePixelConfig())
-        follows = partial(follow, choice.index)
-        game = play(choice.key, model, choice.image, asked.label, more=follows)
+        label = make_request(choice, model, OnePixelConfig()).label
+        game = play(choice.key, model, choice.image, label, more=partial(follow, choice.index))
     except InputError as error:
         st.warning(plain(error), icon=":material/help:")
         preview(choice, model)
         return
     show_search(game)
-    share(game, choice.index)
+    params = to_params(plain_request(game, choice.index))
+    share_link("A link to this picture and model", params)
 
 
 begin_page("hand")

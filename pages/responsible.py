@@ -1,4 +1,4 @@
-"""What the lab is for, what it is not for, and what its figures do not say."""
+"""Responsible use: what the lab is for, and what its results do not show."""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""The Results page: the paper's tables beside what was measured, read from the records."""
+"""The Results page: the paper's tables beside ours, read from the records."""
 
 import streamlit as st
 
@@ -35,7 +35,7 @@ if records:
     show_records(records, models)
 else:
     st.info(
-        "Nothing has been evaluated yet. This makes a first record: `python -m apr_core evaluate "
-        "--model cifar10-resnet20-vanilla --images 50 --attack corners`.",
+        "There are no records yet. This makes a first one: `python -m apr_core evaluate --model "
+        "cifar10-resnet20-vanilla --images 50 --attack corners`.",
         icon=":material/science:",
     )

@@ -1,4 +1,4 @@
-"""The Start page: one picture, one pixel, one flipped label, and the doors."""
+"""The Start page: one picture, one pixel, one flipped label, and links to the pages."""
 
 import streamlit as st
 
@@ -9,7 +9,7 @@ from apr_ui.player import player
 from apr_ui.resources import start_run_recording
 
 DOORS = ("attack", "compare", "classroom")
-"""The three that most come for; the others are a line below them."""
+"""The three pages that most people want; links to the others follow in one line."""
 
 begin_page("start")
 picture, words = st.columns([3, 2], gap="large")
@@ -29,11 +29,12 @@ with words:
                 st.page_link(entry.script, label=entry.invitation, icon=entry.icon)
     with st.expander("How can one pixel do that?", icon=":material/help:"):
         st.markdown(
-            "A network adds up thousands of small pieces of evidence. Most edits of a pixel move "
-            "the sum a little; at some places, in some colours, they move it across the line "
-            "between two answers.\n\n"
-            "**Differential evolution** finds such an edit without looking inside the network. It "
-            "tries a few hundred random edits, makes each a rival by adding the difference of two "
-            "others to a third, and keeps the rival where it confuses the network more. "
-            "(Su, Vargas and Sakurai, 2019)."
+            "A network adds up thousands of small pieces of evidence. Most edits of a pixel "
+            "change the sum a little; at some places and in some colours, they move it across the "
+            "boundary between two classes.\n"
+            "\n"
+            "**Differential evolution** finds such an edit without knowing the network's weights. "
+            "It starts with a few hundred random edits. For each it makes a child by adding the "
+            "difference of two others to a third, and keeps the child if it confuses the network "
+            "more (Su, Vargas and Sakurai, 2019)."
         )

@@ -46,7 +46,7 @@ with stage:
         news.error(str(error), icon=":material/error:")
     if view is None:
         st.info(
-            "Nothing is being trained on this page. Press **Start training**: the defaults show "
-            "something soon.",
+            "No training yet. Press **Start training**: with the default settings, the first "
+            "results come soon.",
             icon=":material/model_training:",
         )

@@ -1,76 +1,41 @@
-"""A run on paper: what was asked, every generation compactly, and how it ended.
+"""A run as one JSON document: the request, a frame a generation, and the outcome.
 
-The app's player draws from it, the gallery ships it, and `JSON export` is it.
+The app's player draws it, the Start page ships one, and the JSON export is it.
 """
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
 import time
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.result import MutationTrace, Outcome, PixelEdit, Snapshot, to_edits
+from apr_core.attacks.result import Outcome, to_edits
 from apr_core.base import schema as strict
 from apr_core.base.types import InputError
 from apr_core.base.version import versions
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.sample import ASSETS
+from apr_core.serving.frame import Frame, frame, from_format_1, packed
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_core.serving.service import AttackService
 
-FORMAT = 1
+FORMAT = 2
 START_RUN = ASSETS / "start-run.json"
 """The run that plays on the Start page."""
 UNWATCHED = "unwatched"
-"""The status of a run that was cut short because nobody looked at it."""
-
-
-@dataclass(frozen=True)
-class _Pixels:
-    xy: tuple[tuple[int, int], ...]
-    rgb: tuple[tuple[int, int, int], ...]
-    p: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Walk:
-    slot: int
-    parent: _Pixels
-    donors: tuple[_Pixels, ...]
-    weight: float
-    child: _Pixels
-    kept: bool
-
-
-@dataclass(frozen=True)
-class _Frame:
-    generation: int
-    queries: int
-    pixels: int
-    xy: str
-    rgb: str
-    p: str
-    moved: str
-    best: int
-    best_true: float
-    best_label: int
-    best_confidence: float
-    walk: _Walk | None
+"""The status of a run that was ended because nobody watched it."""
 
 
 @dataclass(frozen=True)
 class _Recording:
-    """What `record` makes, to hold a file against."""
+    """What `record` makes; files are checked against it."""
 
     format: int
     run: str
@@ -86,14 +51,14 @@ class _Recording:
     outcome: Outcome | None
     seconds: float
     versions: dict[str, str]
-    frames: tuple[_Frame, ...]
+    frames: tuple[Frame, ...]
 
 
 def record(view: RunView, first: int = 0) -> dict[str, Any]:
     """A run as JSON values; `frames` grows by one a generation.
 
     Args:
-        first: the first frame to make; whoever looks often asks for the newest alone.
+        first: the first frame to make; who polls asks for the newest alone.
     """
     request = view.request
     _, height, width = request.image.shape
@@ -107,7 +72,7 @@ def record(view: RunView, first: int = 0) -> dict[str, Any]:
         "classes": list(CLASSES),
         "width": width,
         "height": height,
-        "image": _base64(request.image.permute(1, 2, 0)),
+        "image": packed(request.image.permute(1, 2, 0), torch.uint8),
         "status": status_of(view),
         "outcome": asdict(view.outcome) if view.outcome else None,
         "seconds": view.seconds,
@@ -121,44 +86,6 @@ def status_of(view: RunView) -> str:
     if view.unwatched:
         return UNWATCHED
     return view.phase.value if view.outcome is None else view.outcome.status.value
-
-
-@lru_cache(maxsize=2048)
-def frame(snapshot: Snapshot) -> dict[str, Any]:
-    """One generation; arrays are base64 of uint8: positions, colours, probability × 255, moved."""
-    return {
-        "generation": snapshot.generation,
-        "queries": snapshot.queries,
-        "pixels": snapshot.positions.shape[1],
-        "xy": _base64(snapshot.positions),
-        "rgb": _base64(snapshot.colours),
-        "p": _base64((snapshot.true * 255).round()),
-        "moved": _base64(snapshot.moved),
-        "best": snapshot.best,
-        "best_true": round(snapshot.best_true, 4),
-        "best_label": snapshot.best_label,
-        "best_confidence": round(snapshot.best_confidence, 4),
-        "walk": _walk(snapshot.walk) if snapshot.walk else None,
-    }
-
-
-def _walk(walk: MutationTrace) -> dict[str, Any]:
-    return {
-        "slot": walk.slot,
-        "parent": {**_pixels(walk.parent), "p": round(walk.parent_true, 4)},
-        "donors": [_pixels(donor) for donor in walk.donors],
-        "weight": walk.weight,
-        "child": {**_pixels(walk.child), "p": round(walk.child_true, 4)},
-        "kept": walk.kept,
-    }
-
-
-def _pixels(edits: tuple[PixelEdit, ...]) -> dict[str, list[list[int]]]:
-    return {"xy": [[edit.x, edit.y] for edit in edits], "rgb": [list(edit.rgb) for edit in edits]}
-
-
-def _base64(values: Tensor) -> str:
-    return base64.b64encode(values.to(torch.uint8).contiguous().numpy().tobytes()).decode()
 
 
 def to_json(recording: dict[str, Any]) -> str:
@@ -190,6 +117,9 @@ def load_recording(path: Path) -> dict[str, Any]:
     """
     try:
         recording: dict[str, Any] = strict.build(dict[str, Any], strict.read(path))
+        if recording.get("format") == 1:
+            frames = strict.build(list[dict[str, Any]], recording.get("frames"), "frames")
+            recording |= {"format": FORMAT, "frames": [from_format_1(old) for old in frames]}
         strict.build(_Recording, recording)
         if recording["format"] != FORMAT:
             raise ValueError(f"it is of format {recording['format']}")

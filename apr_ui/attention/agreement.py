@@ -1,4 +1,4 @@
-"""How far the maps agree, on the page: for one picture, and over many as a record has it."""
+"""Agreement of the maps on the page: for one picture, and over many pictures from a record."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ from apr_ui.attention.agreement_words import (
     sentence,
 )
 from apr_ui.attention.view import ATTENTION, Map, Scene
+from apr_ui.changing_text import changing_markdown
 from apr_ui.downloads import offer_files
-from apr_ui.fresh import fresh_markdown
 from apr_ui.proof.truth import ask_for_map
 from apr_ui.resources import agreements, cards, scorer
 
 ONE_WORDS = (
-    "“With” are rank correlations, Spearman's, from -1 to 1, of what weight each pixel has. “Top "
-    f"{TOP:.0%} shared”: of the map's weightiest pixels, the share that are among attention's; "
-    f"{TOP:.0%} is chance. “Outweighs”: the share of pixels that the attacked one outweighs; half "
-    "is chance. Deletion blackens the weightiest pixels first, insertion brings them first into a "
-    "blurred picture (Petsiuk, Das and Saenko, 2018), and the number is the area under the class's "
-    "probability: small is good for the first, large for the second. Read both beside the noise, "
-    "since scattered black pixels upset a network wherever they are."
+    "Correlations are Spearman's rank correlations, from -1 to 1, of the pixels' weights. “Top "
+    f"{TOP:.0%} shared”: the share of the map's heaviest pixels that are also among attention's; "
+    f"{TOP:.0%} is chance. “Percentile rank”: the share of pixels that the attacked pixel ranks "
+    "above; 0.5 is chance. Deletion blackens the heaviest pixels first; insertion shows them "
+    "first, in a blurred picture (Petsiuk, Das and Saenko, 2018). Their number is the area under "
+    "the class's probability: small is good for deletion, large for insertion. Compare both with "
+    "the noise row, because scattered black pixels disturb a network wherever they are."
 )
 EVERY = "every class"
 RECORD_WORDS = (
-    "“With truth map” is the rank correlation of the pixels' weights with how nearly the worst of "
-    "the eight corner colours breaks the model there: an interval wholly within 0.1 of 0 is called "
-    "no prediction, one above 0.3 a prediction, one between 0 and there a weak one. “Over the "
-    "middle” is by how much that is above what the mere nearness to the middle of the picture "
-    "has, which asks no model: what a picture is of stands there. “Outweighs” is of the surest of "
-    "the pixels that break the model; half is chance. A gain is by how much the area under "
-    "deletion or insertion is better than noise's."
+    "“Truth map correlation” is the rank correlation of the pixels' weights with how close the "
+    "worst of the eight corner colours comes to breaking the model there. An interval within 0.1 "
+    "of 0 counts as no prediction, one above 0.3 as a prediction, one between them as a weak one. "
+    "“Gain over the centre” is the difference to a baseline that needs no model, nearness to the "
+    "centre of the picture, where the object usually is. “Percentile rank” is that of the pixel "
+    "that breaks the model most surely; 0.5 is chance. The deletion and insertion gains are "
+    "differences to noise."
 )
 
 
@@ -67,20 +67,20 @@ def offer_agreement(
     maps: dict[str, list[Map]],
     request: MapRequest,
 ) -> None:
-    """How far the maps of this picture agree, worked out once it is asked for.
+    """Agreement of this picture's maps, computed when the expander is opened.
 
     Args:
         request: of the picture's truth map.
     """
     with st.expander(
-        "How far do they agree?",
+        "Agreement: how similar are the maps?",
         key="attention.agree",
         on_change="rerun",
         icon=":material/compare_arrows:",
     ) as box:
         if not box.open:
             return
-        view = ask_for_map(request, "attention", "Hold them against the truth map")
+        view = ask_for_map(request, "attention", "Compare with the truth map")
         truth = view.outcome if view else None
         table = agreement(model, scenes, target, maps, truth)
         st.dataframe(
@@ -104,9 +104,9 @@ def agreement(
     maps: dict[str, list[Map]],
     truth: TruthMap | None,
 ) -> pd.DataFrame:
-    """How the maps of the first scene agree with attention, with the model and with what breaks it.
+    """How the first scene's maps agree with attention, with the model and with its truth map.
 
-    Signs are left out where maps are held against each other: only how much a pixel weighs counts.
+    Maps are compared by absolute values: only the weight of a pixel counts.
     """
     image, edits = scenes[0].image, scenes[-1].edits
     rows: list[dict[str, object]] = []
@@ -138,14 +138,14 @@ def _areas(model: str, image: Tensor, target: int, heat: Tensor) -> dict[str, fl
 
 @st.fragment
 def offer_overall(page: str, model: str, label: int) -> None:
-    """What the record says of a model's maps over many pictures, and over those of one class.
+    """The record of a model's maps over many pictures, and over those of one class.
 
     Args:
         page: what the keys begin with.
-        label: the class that may be looked at alone.
+        label: the class that can be shown alone.
     """
     with st.expander(
-        "Over many pictures: does any map tell where one pixel breaks the model?",
+        "Over many pictures: does a map predict where one pixel breaks the model?",
         key=f"{page}.overall",
         on_change="rerun",
         icon=":material/query_stats:",
@@ -155,8 +155,8 @@ def offer_overall(page: str, model: str, label: int) -> None:
         record = find_agreement(agreements()[0], cards()[0][model])
         if record is None:
             st.info(
-                f"Nobody has measured it for {model}: `python -m apr_core agreement --model "
-                f"{model}` makes the record."
+                f"There is no record for {model}: `python -m apr_core agreement --model {model}` "
+                "makes it."
             )
             return
         name = CLASSES[label]
@@ -171,22 +171,23 @@ def offer_overall(page: str, model: str, label: int) -> None:
         offer_files(
             f"{page}.overall",
             f"agreement-{model}",
-            [("CSV", lambda: in_rows(record).to_csv(index=False), "text/csv", "A line a map")],
+            [("CSV", lambda: in_rows(record).to_csv(index=False), "One row a map")],
         )
 
 
 def show_overall(record: AgreementRecord, label: int | None) -> None:
-    """A verdict for each method, and the means it rests on; over a class, or over all of them."""
+    """A verdict for each method, and the means behind it, for one class or for all."""
     found = record.summaries(label)
     if not found:
-        st.info("The model gets none of this class's pictures right.")
+        st.info("The model misclassifies every picture of this class.")
         return
     for method, summary in found.items():
         if method != NOISE:
-            fresh_markdown(f"agreement.{method}", f"- {sentence(method, summary)}")
+            changing_markdown(f"agreement.{method}", f"- {sentence(method, summary)}")
     st.dataframe(means_table(found), hide_index=True, key=f"agreement.means-{label}")
     st.caption(
-        f"{record.setting.images} pictures of the sample, of which {record.setting.model} gets "
-        f"{record.right.count} right, each explained for its true class; means with Student's 95 % "
-        f"interval. {RECORD_WORDS} {record.hardware}, {record.date[:10]}: `{record.command}`."
+        f"{record.setting.images} pictures of the sample. {record.setting.model} gets "
+        f"{record.right.count} right; each of these is explained for its true class. Means have "
+        f"Student's 95 % interval. {RECORD_WORDS} {record.hardware}, {record.date[:10]}: "
+        f"`{record.command}`."
     )

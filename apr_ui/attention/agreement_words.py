@@ -1,4 +1,4 @@
-"""What a record of agreement says, in words and tables; no streamlit here."""
+"""A record of agreement in words and tables."""
 
 from __future__ import annotations
 
@@ -16,57 +16,58 @@ from apr_core.evaluation.attribution.agreement import (
 from apr_core.evaluation.metrics import Mean
 from apr_core.explain.agreement import TOP
 from apr_ui.attention.view import WORDS
+from apr_ui.words import count_text
 
-NAMES = WORDS | {CENTRE: "nearness to the middle", NOISE: "noise"}
-"""Of the methods, and of what they are held against."""
-WITH_ATTENTION, SHARED = "with attention", f"top {TOP:.0%} shared"
-WITH_TRUTH, OUTWEIGHS = "with truth map", "outweighs"
+NAMES = WORDS | {CENTRE: "nearness to the centre", NOISE: "noise"}
+"""Titles of the methods, and of the two baselines."""
+WITH_ATTENTION, SHARED = "attention correlation", f"top {TOP:.0%} shared"
+WITH_TRUTH, OUTWEIGHS = "truth map correlation", "percentile rank"
 COLUMNS = {
     "with_truth": WITH_TRUTH,
-    "truth_gain": "over the middle",
+    "truth_gain": "gain over the centre",
     "outweighs": OUTWEIGHS,
     "with_attention": WITH_ATTENTION,
     "overlap": SHARED,
     "deletion_gain": "deletion gain",
     "insertion_gain": "insertion gain",
 }
-"""Of a record's means, in the order in which they are shown."""
+"""Titles of a record's means, in the order in which they are shown."""
 FEW = 5
-"""Over fewer pictures than this, an interval is too wide to say anything."""
+"""For fewer pictures, an interval is too wide to be useful."""
 VERDICTS = {
     Verdict.PREDICTS: "predicts it",
     Verdict.WEAKLY: "weakly predicts it",
     Verdict.NOT: "does not predict it",
-    Verdict.ELSEWHERE: "points away from it",
+    Verdict.ELSEWHERE: "predicts the opposite",
     Verdict.OPEN: "may or may not predict it",
 }
-"""Where one pixel breaks the model, that is."""
+"""“It” is where one pixel breaks the model."""
 MORE, AS_MUCH, NO, UNSETTLED = (
     ":material/check_circle:",
     ":material/center_focus_weak:",
     ":material/cancel:",
     ":material/help:",
 )
-"""It predicts, and more than the middle of the picture; no more than that; not; nobody knows."""
+"""Predicts better than the centre of the picture; no better than it; does not predict; unknown."""
 
 
 def sentence(method: str, summary: Summary) -> str:
-    """What a record says of a method, with the numbers that say it."""
+    """A record's verdict on a method, with the numbers behind it."""
     found, gain = summary.with_truth, summary.truth_gain
     if found is None:
-        return f"{NAMES[method]}: nothing was found."
+        return f"{NAMES[method]}: no result."
     said = verdict(found)
     if method == CENTRE:
-        words = f"**Nearness to the middle, which asks no model, {VERDICTS[said]}**"
+        words = f"**Nearness to the centre, a baseline that needs no model, {VERDICTS[said]}**"
     else:
         words = f"**{NAMES[method]} {VERDICTS[said]}**{_against_centre(gain)}"
-    words += f": rank correlation {in_words(found)} over {found.runs} pictures."
+    words += f": rank correlation {mean_text(found)} over {found.runs} pictures."
     if summary.outweighs is None:
-        words += " None of them is broken by one pixel."
+        words += " No single pixel breaks any of them."
     else:
         words += (
-            f" The pixel that breaks {summary.outweighs.runs} of them outweighs "
-            f"{in_words(summary.outweighs)} of the others."
+            f" In {summary.outweighs.runs} of them a pixel breaks the model; it ranks above "
+            f"{mean_text(summary.outweighs)} of the other pixels."
         )
     return f"{_icon(said, gain)} {words}"
 
@@ -78,28 +79,28 @@ def _icon(said: Verdict, gain: Mean | None) -> str:
 
 
 def _against_centre(gain: Mean | None) -> str:
-    """How a correlation compares with that of the middle of the picture."""
+    """How a correlation compares with that of the baseline, nearness to the centre."""
     if gain is None or gain.low is None or gain.high is None:
         return ""
     if gain.low > 0:
-        return ", more than nearness to the middle does"
-    return f", {'less' if gain.high < 0 else 'no more'} than nearness to the middle does"
+        return ", better than nearness to the centre"
+    return f", {'worse' if gain.high < 0 else 'no better'} than nearness to the centre"
 
 
-def in_words(mean: Mean | None) -> str:
-    """A mean with its interval; over few, with how many they are instead."""
+def mean_text(mean: Mean | None) -> str:
+    """A mean with its interval; for few pictures, with their number instead."""
     if mean is None:
         return ""
     if mean.low is None or mean.high is None or mean.runs < FEW:
-        return f"{mean.mean:.2f} (of {mean.runs} alone)"
+        return f"{mean.mean:.2f} (only {count_text(mean.runs, 'picture', 'pictures')})"
     return f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]"
 
 
 def means_table(found: dict[str, Summary]) -> pd.DataFrame:
-    """A line a method; columns that are empty for all are left out."""
+    """A row a method; columns that are empty for all are left out."""
     rows = [
         {"method": NAMES[method]}
-        | {words: in_words(getattr(summary, name)) for name, words in COLUMNS.items()}
+        | {words: mean_text(getattr(summary, name)) for name, words in COLUMNS.items()}
         for method, summary in found.items()
     ]
     frame = pd.DataFrame(rows)
@@ -107,7 +108,7 @@ def means_table(found: dict[str, Summary]) -> pd.DataFrame:
 
 
 def in_rows(record: AgreementRecord) -> pd.DataFrame:
-    """A line a map: its picture, its method and its figures."""
+    """A row a map: its picture, its method and its figures."""
     return pd.DataFrame(
         {"index": one.index, "class": CLASSES[one.label], "broken pixels": one.broken}
         | {"method": method, **figures._asdict()}

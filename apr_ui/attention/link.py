@@ -1,7 +1,7 @@
-"""A view of the Attention page as the part of an address behind the question mark, and back.
+"""A view of the Attention page as query parameters, and back.
 
-It is a run's link (`permalink`) with what is asked of the picture, and what an attack has changed
-in it, so that maps after the attack need no new attack.
+It is a run's link (`permalink`) with the class and the methods, and with the edits of an attack, so
+that maps after the attack need no new attack.
 """
 
 from __future__ import annotations
@@ -9,37 +9,32 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 import streamlit as st
 import torch
 
-from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import PixelEdit
 from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CLASSES
-from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import AttackRequest
-from apr_ui.controls import Choice, make_request
-from apr_ui.permalink import to_params
+from apr_ui.controls import Choice
 
 FIRST_METHODS = ("attention", "integrated-gradients", "gradcam")
 FIRST_OPACITY = 0.6
 
 _EDIT = re.compile(r"(\d{1,3})\.(\d{1,3})\.([0-9a-f]{6})")
-_BETWEEN = ","
 MOST_EDITS = 16
 
 
 @dataclass(frozen=True)
 class AttentionView:
-    """What is looked at, beyond the picture and the model.
+    """The settings of the page, beyond the picture and the model.
 
     Attributes:
-        target: the class that is explained; None for what the model says.
-        methods: to ask by, in their order.
+        target: the class that is explained; None for the model's prediction.
+        methods: attribution methods, in their order.
         opacity: of the maps, in [0, 1].
-        edits: what an attack changed, none where there was none.
+        edits: of an attack, none where there was none.
     """
 
     target: int | None
@@ -50,13 +45,13 @@ class AttentionView:
 
 def view_to_params(view: AttentionView) -> dict[str, str]:
     """The query parameters that restore a view."""
-    params = {"methods": _BETWEEN.join(view.methods)}
+    params = {"methods": ",".join(view.methods)}
     if view.target is not None:
         params["class"] = str(view.target)
     if view.opacity is not None:
         params["opacity"] = f"{view.opacity:g}"
     if view.edits:
-        params["edits"] = _BETWEEN.join(
+        params["edits"] = ",".join(
             f"{edit.x}.{edit.y}.{bytes(edit.rgb).hex()}" for edit in view.edits
         )
     return params
@@ -65,7 +60,7 @@ def view_to_params(view: AttentionView) -> dict[str, str]:
 def view_from_params(
     params: Mapping[str, str], known: Sequence[str], shape: tuple[int, int]
 ) -> AttentionView:
-    """The view that a link stands for; methods that are not `known` are passed over.
+    """The view that a link stands for; methods that are not `known` are ignored.
 
     Args:
         shape: height and width of the picture.
@@ -74,7 +69,7 @@ def view_from_params(
         InputError: the link names a class, an opacity or an edit that cannot be.
     """
     target = _number("class", params, len(CLASSES) - 1, whole=True)
-    asked = params.get("methods", "").split(_BETWEEN)
+    asked = params.get("methods", "").split(",")
     return AttentionView(
         None if target is None else int(target),
         tuple(name for name in asked if name in known),
@@ -84,7 +79,7 @@ def view_from_params(
 
 
 def _texts(text: str) -> list[str]:
-    found = [part for part in text.split(_BETWEEN) if part]
+    found = [part for part in text.split(",") if part]
     if len(found) > MOST_EDITS:
         raise InputError(f"The link edits {len(found)} pixels; it may edit {MOST_EDITS} at most.")
     return found
@@ -119,7 +114,7 @@ def _edit(text: str, shape: tuple[int, int]) -> PixelEdit:
 
 
 def show_view(request: AttackRequest, view: AttentionView) -> None:
-    """Set the page's own controls, and remember what an attack changed."""
+    """Set the page's own controls, and remember the edits of an attack."""
     values = {
         "model": request.model,
         "methods": list(view.methods or FIRST_METHODS),
@@ -132,17 +127,7 @@ def show_view(request: AttackRequest, view: AttentionView) -> None:
 
 
 def linked_edits(choice: Choice, model: str) -> tuple[PixelEdit, ...]:
-    """What an attack changed in this picture by the link that the page was opened with."""
+    """The edits of this picture in the link that the page was opened with."""
     attacked, image, edits = st.session_state.get("attention.linked", ("", choice.image, ()))
     same = attacked == model and torch.equal(image, choice.image)
     return tuple(edits) if same else ()
-
-
-def share_view(choice: Choice, model: str, view: AttentionView) -> None:
-    """The link that restores the view."""
-    with st.expander("A link to this view", icon=":material/link:"):
-        if choice.index == OWN_PICTURE:
-            st.caption("The picture itself is in the link: share it only if you may.")
-        params = to_params(make_request(choice, model, OnePixelConfig())) | view_to_params(view)
-        base = (st.context.url or "").partition("?")[0]
-        st.code(f"{base}?{urlencode(params, safe=',')}", language=None, wrap_lines=True)

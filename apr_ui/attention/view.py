@@ -1,4 +1,4 @@
-"""The Attention page's parts: where a model looks in a picture, before the attack and after it."""
+"""The Attention page's parts: attribution maps of a picture, before the attack and after it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from apr_core.explain.methods import METHODS, Figure
 from apr_core.models.inputs import as_input
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.heat import heat, heat_picture
-from apr_ui.lasting import lasting
+from apr_ui.persistent_widget import persistent
 from apr_ui.resources import cards, scorer, show_caution
 from apr_ui.words import plain
 
@@ -36,9 +36,9 @@ WORDS = {
     "gradient-shap": "GradientSHAP",
 }
 GATE = (
-    "How much of each pixel the model lets in before anything else is looked at: 1 lets it pass, 0 "
-    "shuts it out. It is the same for every class. At the picture's edge the gate sees black "
-    "beyond, and is of its own kind there. (Section IV.B of the paper.)"
+    "The attention gate scales each pixel before the rest of the network: 1 lets it pass, 0 blocks "
+    "it. It is the same for every class. At the picture's edge its values differ, because the gate "
+    "sees black outside the picture. (Section IV.B of the paper.)"
 )
 
 
@@ -57,7 +57,7 @@ class Map:
 
     Attributes:
         values: (H, W) float32.
-        trust: what the method says of how far it can be trusted; for attention, its range.
+        trust: the method's own measure of its error; for attention, its range.
     """
 
     method: str
@@ -66,7 +66,7 @@ class Map:
 
 
 def methods_of(model: str) -> list[str]:
-    """What the model can be asked with."""
+    """The methods that fit the model."""
     own = [ATTENTION] if gates.has_attention(scorer(model).model) else []
     return [*own, *METHODS.names]
 
@@ -75,17 +75,17 @@ def scenes_of(image: Tensor, edits: tuple[PixelEdit, ...]) -> list[Scene]:
     """The picture, and the attacked one if there is one."""
     if not edits:
         return [Scene("The picture", image)]
-    after = Scene("After it", edit_image(image, edits), edits)
+    after = Scene("After the attack", edit_image(image, edits), edits)
     return [Scene("Before the attack", image), after]
 
 
 def map_of(model: str, scene: Scene, target: int, method: str) -> Map:
-    """A method's map of a scene, from memory where it was made before.
+    """A method's map of a scene, from the cache if it was made before.
 
     Raises:
         InputError: the method does not fit the model.
     """
-    target = 0 if method == ATTENTION else target  # the gate knows no class
+    target = 0 if method == ATTENTION else target  # the gate does not depend on the class
     picture = (scene.image.numpy().tobytes(), tuple(scene.image.shape))
     values, trust = _made(model, zoo_fingerprint(), *picture, target, method)
     return Map(method, torch.from_numpy(values), trust)
@@ -113,14 +113,14 @@ def _made(
 
 def _whole(figure: Figure) -> str:
     if figure is Figure.CONVERGENCE_DELTA:
-        return "what it should add up to"
-    return "what a map that predicts no change would have"
+        return "the sum that it should have"
+    return "the value of a map that predicts no change"
 
 
 def show_maps(
     model: str, scenes: Sequence[Scene], target: int, methods: Sequence[str], opacity: float
 ) -> dict[str, list[Map]]:
-    """Every method's maps, one scene beside the other in one scale; returns them by method."""
+    """Draw every method's maps, the scenes side by side on one scale; returns them by method."""
     pictures = [
         heat_picture(scene.image, None, scene.title, _seen(scene), scene.edits) for scene in scenes
     ]
@@ -150,7 +150,7 @@ def _show_row(scenes: Sequence[Scene], maps: Sequence[Map], opacity: float) -> N
             scene.image,
             one.values,
             f"{scene.title} · {one.trust}",
-            f"{WORDS[method]}, {scene.title.lower()}: {_in_words(one, scene.edits)}",
+            f"{WORDS[method]}, {scene.title.lower()}: {_map_text(one, scene.edits)}",
             scene.edits,
         )
         for scene, one in zip(scenes, maps, strict=True)
@@ -159,8 +159,8 @@ def _show_row(scenes: Sequence[Scene], maps: Sequence[Map], opacity: float) -> N
 
 
 def limits_of(maps: Sequence[Map], signed: bool) -> tuple[float, float]:
-    """The ends of the scale that maps share: about 0 where they have signs, else from 0 to the
-    highest value; attention's, which is never near 0, from its lowest."""
+    """The ends of the scale that maps share: symmetric about 0 if they have signs, else from 0 to
+    the highest value; for attention, which is never near 0, from its lowest value."""
     if maps[0].method == ATTENTION:
         return min(float(one.values.min()) for one in maps), max(
             float(one.values.max()) for one in maps
@@ -176,28 +176,28 @@ def _described(method: str) -> str:
     return f"{entry.description} ({entry.reference})"
 
 
-def _in_words(one: Map, edits: Sequence[PixelEdit]) -> str:
-    """Where the map is strongest, and how it stands at the attacked pixel."""
+def _map_text(one: Map, edits: Sequence[PixelEdit]) -> str:
+    """Where the map is strongest, and the attacked pixel's percentile rank in it."""
     width = one.values.shape[1]
     place = int(one.values.argmax())
     words = f"strongest at ({place % width}, {place // width})"
     for edit in edits[:1]:
         share = standing(one.values.abs(), edit.x, edit.y)
-        words += f"; the attacked pixel outweighs {share:.0%} of the others"
+        words += f"; the attacked pixel ranks above {share:.0%} of the others"
     return words
 
 
 def choose_explained_model() -> str:
-    """The model whose view is shown: one with attention first."""
+    """The model that is explained; at first one with attention."""
     names = list(cards()[0])
     first = next((name for name in names if name.endswith("-apr")), names[0])
-    name: str = st.selectbox("Model", names, **lasting("attention.model", first))
+    name: str = st.selectbox("Model", names, **persistent("attention.model", first))
     show_caution(name)
     return name
 
 
 def choose_class(answer: Tensor) -> int:
-    """The class to explain: what the model says, unless a person picks another.
+    """The class to explain: the model's prediction, unless a person picks another.
 
     Args:
         answer: the model's probabilities, (K,).
@@ -205,10 +205,10 @@ def choose_class(answer: Tensor) -> int:
     said = int(answer.argmax())
     order = answer.argsort(descending=True).tolist()
     picked = st.pills(
-        f"Explain the class (none picked: {CLASSES[said]}, which the model says)",
+        f"Class to explain (by default the prediction, {CLASSES[said]})",
         order,
         format_func=lambda number: f"{CLASSES[number]} {float(answer[number]):.0%}",
-        **lasting("attention.class"),
+        **persistent("attention.class"),
         wrap=True,
     )
     return said if picked is None else int(picked)

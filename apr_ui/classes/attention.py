@@ -1,4 +1,4 @@
-"""The Classes page's parts: where attention lies on average, and what the paper says of it."""
+"""The Classes page's parts: mean attention by class, and the paper's claims about it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from torch import Tensor
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.sample import load_sample
 from apr_core.evaluation.metrics import Mean, mean_of
-from apr_ui.attention.map_charts import ratios
+from apr_ui.changing_text import changing_markdown
+from apr_ui.chart_view import show_chart
+from apr_ui.classes.charts import ratios
 from apr_ui.classes.view import View
-from apr_ui.fresh import fresh_markdown
 from apr_ui.heat import heat, heat_picture
 
 NOTABLE = 0.05
-"""How far from 1 a ratio must be to be called a preference."""
+"""A ratio counts as a preference if it differs from 1 by more."""
 CLAIMS = {
     "airplanes": ("the wings and the fuselage", ("airplane",)),
     "animals": ("facial features", ("bird", "cat", "deer", "dog", "frog", "horse")),
     "vehicles": ("the wheels and the overall shape", ("automobile", "truck")),
 }
-"""Where section V.F of the paper says that attention lies; ships are not named."""
+"""Where attention lies according to section V.F of the paper, which does not name ships."""
 
 
 def show_mean(name: str, view: View) -> None:
@@ -44,42 +45,39 @@ def show_mean(name: str, view: View) -> None:
     heat(drawn, limits, signed=False, opacity=0.75, key="classes.mean")
     if view.attention is not None:
         st.caption(
-            "At the picture's edge the gate sees black beyond, and is of its own kind: the colours "
-            "tell the inner pixels apart."
+            "At the picture's edge the gate's values differ, because it sees black outside the "
+            "picture; the colour scale is that of the inner pixels."
         )
 
 
 def show_claims(view: View) -> None:
-    """The paper's claims about attention beside the number that would have to bear them out."""
+    """The paper's claims about attention, each with the number that tests it."""
     if view.ratios is None:
-        st.info("This model has no attention of its own; choose one that has, such as APR's.")
+        st.info("This model has no attention gate; choose one that has, such as APR's.")
         return
     labels = load_sample().labels
     means = {name: ratio_of(view.ratios[labels == number]) for number, name in enumerate(CLASSES)}
-    st.plotly_chart(
-        ratios(means, NOTABLE),
-        key="classes.ratios",
-        config={"displayModeBar": False},
-        alt="How much attention prefers the object: "
-        + "; ".join(f"{name} {mean.mean:.2f}" for name, mean in means.items() if mean),
+    alt = "Ratio of attention on the object to its area: " + "; ".join(
+        f"{name} {mean.mean:.2f}" for name, mean in means.items() if mean
     )
+    show_chart(ratios(means, NOTABLE), "classes.ratios", alt)
     st.caption(
-        "Attention on the object over the object's share of the picture: 1 is no preference. The "
-        "object is guessed from the picture: pixels whose colour is far from the border's, the "
-        "largest patch of them (`apr_core/explain/regions.py`). Bars: Student's 95 % interval over "
-        "the images in which something stands out. Less than "
-        f"{NOTABLE:.0%} either way, the grey band, is called no preference."
+        "The ratio is attention on the object over the object's share of the picture: 1 is no "
+        "preference. The object is estimated from the picture: the largest patch of pixels whose "
+        "colour is far from the border's (`apr_core/explain/regions.py`). Bars: Student's 95 % "
+        "interval over the images in which an object is found. A difference of less than "
+        f"{NOTABLE:.0%}, the grey band, counts as no preference."
     )
     for group, (where, names) in CLAIMS.items():
         mine = torch.isin(labels, torch.tensor([CLASSES.index(name) for name in names]))
         mean = ratio_of(view.ratios[mine])
         if mean is not None:
             words = f"- {_verdict(mean)} {_claim(group, where, mean)}"
-            fresh_markdown(f"classes.claim-{group}", words)
+            changing_markdown(f"classes.claim-{group}", words)
 
 
 def ratio_of(found: Tensor) -> Mean | None:
-    """The mean over the images in which something stands out."""
+    """The mean over the images in which an object is found."""
     known = found[found.isfinite()].tolist()
     return mean_of(known) if len(known) > 1 else None
 
@@ -90,15 +88,16 @@ def _verdict(mean: Mean) -> str:
     if mean.low > 1 + NOTABLE:
         return ":material/check_circle: **On the object.**"
     if mean.high < 1 - NOTABLE:
-        return ":material/cancel: **Beside the object.**"
+        return ":material/cancel: **Off the object.**"
     if mean.low > 1 - NOTABLE and mean.high < 1 + NOTABLE:
-        return ":material/cancel: **No preference to speak of.**"
+        return ":material/cancel: **No notable preference.**"
     return ":material/help: **Not settled.**"
 
 
 def _claim(group: str, where: str, mean: Mean) -> str:
     return (
-        f"The paper finds the attention to {group} on {where}, and so on the object: here it is "
-        f"{mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}] times as dense there as chance has it, "
-        f"over {mean.runs} pictures. Which part of the object, nobody has outlined."
+        f"The paper finds that attention to {group} is on {where}, so on the object. Here it is "
+        f"{mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}] times as dense on the object as by "
+        f"chance, over {mean.runs} pictures. Parts of the object are not labelled, so only the "
+        "whole object is tested."
     )

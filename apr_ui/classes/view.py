@@ -1,4 +1,4 @@
-"""The Classes page's parts: what a model does with each class, and which class falls to which."""
+"""The Classes page's parts: a model's rates by class, examples, and which classes are confused."""
 
 from __future__ import annotations
 
@@ -23,26 +23,28 @@ from apr_core.evaluation.record import Record
 from apr_core.explain.attention import gate_of
 from apr_core.models.inputs import as_input
 from apr_core.zoo.checkpoints import zoo_fingerprint
-from apr_ui.attention.map_charts import flips
-from apr_ui.fresh import fresh_markdown
+from apr_ui.changing_text import changing_markdown
+from apr_ui.chart_view import show_chart
+from apr_ui.classes.charts import flips
+from apr_ui.downloads import offer_files
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import cards, evaluations, scorer
 
 ALL, RIGHT, WRONG, FLIPPED, SURVIVED = "all", "right", "wrong", "flipped", "survived"
-ORDERS = ("test index", "how sure the model is", "how spread its attention is")
+ORDERS = ("test index", "the model's confidence", "entropy of its attention")
 MOST = 24
-"""Examples that are shown together."""
+"""Examples that are shown at once."""
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A model's view of the shipped sample of N images.
+    """A model's predictions for the shipped sample of N images.
 
     Attributes:
         answers: probabilities, (N, K).
         attention: (N, H, W), None for a model without.
-        ratios: how much attention prefers the object's region to the rest, (N,); nan where no
-            object stands out.
+        ratios: attention's density in the object's region over that elsewhere, (N,); nan where no
+            object is found.
     """
 
     answers: Tensor
@@ -51,11 +53,11 @@ class View:
 
 
 def view_of(model: str) -> View:
-    """The view, made once for a model's weights."""
+    """The predictions, made once for a model's weights."""
     return _view(model, zoo_fingerprint())
 
 
-@st.cache_resource(show_spinner="Looking at 1,000 images…", max_entries=12)
+@st.cache_resource(show_spinner="Classifying 1,000 images…", max_entries=12)
 def _view(model: str, fingerprint: tuple[tuple[str, int], ...]) -> View:
     glance = kept_glance(cards()[0][model]) or take_glance(scorer(model))
     attention = None
@@ -89,8 +91,8 @@ def rows_of(name: str, view: View, record: Record | None, kind: str, order: str)
 
 
 def spread_of(attention: Tensor) -> Tensor:
-    """How evenly attention (N, H, W) lies: its entropy, (N,), without the picture's outermost
-    pixels, whose neighbourhood ends there."""
+    """Entropy (N,) of attention (N, H, W), without the outermost pixels, whose neighbourhood is cut
+    off."""
     inner = attention[:, 1:-1, 1:-1].flatten(1)
     share = inner / inner.sum(1, keepdim=True)
     entropy: Tensor = torch.special.entr(share).sum(1)
@@ -98,33 +100,34 @@ def spread_of(attention: Tensor) -> Tensor:
 
 
 def show_rates(name: str, view: View, record: Record | None) -> None:
-    """How often the model is right about a class, and how often it falls."""
+    """The model's accuracy on a class, and the success rate of the attack."""
     label = CLASSES.index(name)
     mine = load_sample().labels == label
     clean = rate_of(int((view.answers[mine].argmax(1) == label).sum()), int(mine.sum()))
-    words = f"**Right**: {_in_words(clean)} of this class in the shipped sample."
-    fresh_markdown("classes.right", words)
+    words = f"**Clean accuracy**: {_rate_text(clean)} pictures of this class in the shipped sample."
+    changing_markdown("classes.right", words)
     if record is None:
-        st.markdown("**Broken by one pixel**: not measured; `python -m apr_core evaluate` does it.")
+        st.markdown(
+            "**Broken by one pixel**: not measured; `python -m apr_core evaluate` measures it."
+        )
         return
-    rate = rates_by_class(record, 1)[label]
     words = (
-        f"**Broken by one pixel**: {_in_words(rate)} that it got right "
-        f"({record.setting.attack}, {record.setting.images} images of all classes)."
+        f"**Broken by one pixel**: {_rate_text(rates_by_class(record, 1)[label])} that the model "
+        f"got right ({record.setting.attack}, {record.setting.images} images of all classes)."
     )
-    fresh_markdown("classes.broken", words)
+    changing_markdown("classes.broken", words)
 
 
-def _in_words(rate: Rate) -> str:
+def _rate_text(rate: Rate) -> str:
     if not rate.total:
         return "none"
     return f"{rate.rate:.0%} [{rate.low:.0%}, {rate.high:.0%}] of {rate.total}"
 
 
 def show_examples(name: str, view: View, rows: Sequence[int]) -> None:
-    """Pictures of the class, of which one may be chosen to be looked into."""
+    """Pictures of the class; one can be opened on the Attention page."""
     if not rows:
-        st.info("There is no such picture of this class.")
+        st.info("No picture of this class matches.")
         return
     chosen = st.session_state.get("classes.example", rows[0])
     place = rows.index(chosen) if chosen in rows[:MOST] else 0
@@ -140,7 +143,7 @@ def show_examples(name: str, view: View, rows: Sequence[int]) -> None:
     row, sample = rows[place], load_sample()
     number = int((sample.labels[: row + 1] == sample.labels[row]).sum())
     places = {"source": "CIFAR-10", "class": name, "number": number}
-    if st.button("Look into it on the Attention page", icon=":material/visibility:"):
+    if st.button("Open it on the Attention page", icon=":material/visibility:"):
         st.session_state.update({f"attack.{key}": value for key, value in places.items()})
         st.switch_page("pages/attention.py")
 
@@ -153,7 +156,7 @@ def _item(row: int, view: View) -> PickerItem:
     return {
         "title": f"{mark}{CLASSES[said]} {sure:.0%}",
         "note": f"Test image {int(sample.indices[row])}, {with_article(CLASSES[label])}, "
-        f"read as {CLASSES[said]}.",
+        f"predicted as {CLASSES[said]}.",
         "png": _png(row),
     }
 
@@ -164,23 +167,17 @@ def _png(row: int) -> str:
 
 
 def show_flips(record: Record, model: str) -> None:
-    """Which class fell to which."""
+    """Which class was flipped to which."""
     found = _flips(record, model, zoo_fingerprint())
-    st.plotly_chart(
-        flips(found, CLASSES),
-        key="classes.flips",
-        config={"displayModeBar": False},
-        alt=f"Of {int(found.sum())} images that one pixel flipped, which class became which.",
-    )
+    alt = f"Of {int(found.sum())} images that one pixel flipped, which class became which."
+    show_chart(flips(found, CLASSES), "classes.flips", alt)
     rows = [
         {"from": CLASSES[i], "to": CLASSES[j], "images": int(found[i, j])}
         for i, j in found.nonzero().tolist()
     ]
     frame = pd.DataFrame(rows, columns=["from", "to", "images"])
-    st.download_button(
-        "CSV", frame.to_csv(index=False), f"flips-{model}.csv", "text/csv", key="classes.csv",
-        on_click="ignore", icon=":material/download:",
-    )  # fmt: skip
+    files = [("CSV", lambda: frame.to_csv(index=False), "One row a pair of classes")]
+    offer_files("classes", f"flips-{model}", files)
 
 
 @st.cache_data(

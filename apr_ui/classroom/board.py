@@ -1,4 +1,4 @@
-"""The challenge board on the page: who flipped the picture by hand, with the fewest questions."""
+"""The challenge board on the page: who flipped the picture by hand with the fewest queries."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SHOWN = 12
 
 
 def show_board(code: str) -> None:
-    """The board, which fills as wins come in."""
-    st.subheader("Fewest questions, by hand", anchor=False)
+    """The board, updated as entries come in."""
+    st.subheader("Challenge board: fewest queries by hand", anchor=False)
     st.fragment(_draw, run_every=POLL_SECONDS)(code)
 
 
@@ -34,11 +34,11 @@ def _draw(code: str) -> None:
 
 
 def as_html(entries: tuple[Entry, ...]) -> str:
-    """A table; nicknames stand in it as text, whatever they hold."""
+    """An HTML table; nicknames are escaped."""
     rows = "".join(
         f"<tr><td>{entry.place}</td><td>{html.escape(entry.nickname)}</td>"
         f"<td>{entry.queries:,}</td><td>{entry.pixels}</td><td>{entry.hints}</td></tr>"
         for entry in entries
     )
-    head = "".join(f"<th>{word}</th>" for word in ("", "Who", "Questions", "Pixels", "Hints"))
+    head = "".join(f"<th>{word}</th>" for word in ("", "Who", "Queries", "Pixels", "Hints"))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

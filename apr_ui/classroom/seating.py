@@ -1,4 +1,4 @@
-"""What a browser keeps of a class: the seat, or the teacher's token, and the game by hand."""
+"""A visitor's data on a class in the browser: the seat or the teacher's token, and the game."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from apr_ui.keeper import keep, kept
 
 
 def browser_said(code: str) -> bool:
-    """Ask the browser what it keeps of a class; whether it has answered yet. Once a page run."""
+    """Ask the browser for its data on a class, once a page run; whether it has answered yet."""
     said = kept(f"class.{code}")
     if said:
         st.session_state[_place(code)] = _read(said) | remembered(code)
@@ -18,13 +18,13 @@ def browser_said(code: str) -> bool:
 
 
 def remembered(code: str) -> dict[str, str]:
-    """What is known of a class, by kind: teacher, seat, game."""
+    """The data on a class, by kind: teacher, seat, game."""
     known: dict[str, str] = st.session_state.get(_place(code), {})
     return known
 
 
 def remember(code: str, kind: str, value: str) -> None:
-    """Know it in this session, and have the browser keep it."""
+    """Store it in this session and in the browser."""
     known = remembered(code) | {kind: value}
     st.session_state[_place(code)] = known
     keep(f"class.{code}", json.dumps(known))
@@ -35,7 +35,7 @@ def _place(code: str) -> str:
 
 
 def _read(text: str) -> dict[str, str]:
-    """From what a browser said, which may be anything."""
+    """The data in a browser's text, which may be anything."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

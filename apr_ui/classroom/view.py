@@ -1,4 +1,4 @@
-"""The Classroom page's parts: opening a class, taking a seat in one, and leading it."""
+"""The Classroom page's parts: opening, joining and leading a class."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from apr_core.classroom.plan import HIDEABLE, STEPS, Plan
 from apr_core.classroom.qr import qr_png
 from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.sample import load_test_image
+from apr_ui.changing_text import changing_markdown
 from apr_ui.classroom.board import show_board
 from apr_ui.classroom.seating import browser_said, remember, remembered
-from apr_ui.fresh import fresh_markdown
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
 from apr_ui.lesson.steps import LESSON, minutes_of
 from apr_ui.pictures import enlarge
@@ -24,7 +24,7 @@ from apr_ui.resources import cards, classrooms, gallery, model_labels, probabili
 from apr_ui.words import plain
 
 CLASS, ALONE, STEP = "class", "alone", "step"
-"""What the page's address may name."""
+"""Query parameters of the page."""
 FOLLOW_SECONDS = 2.0
 HIDDEN_WORDS = {
     "hints": "hot-or-cold hints",
@@ -52,8 +52,8 @@ def doors() -> None:
     with lead, st.container(border=True):
         st.subheader("Teach a class", anchor=False)
         st.markdown(
-            "Open a class, show its code, and lead the same nine steps from your screen while "
-            "the phones follow. No accounts; a nickname is enough."
+            "Open a class, show its code, and lead the nine steps from your screen; the students' "
+            "phones follow. No accounts: a nickname is enough."
         )
         _plan_form()
 
@@ -69,12 +69,12 @@ def _go_to_class(code: str) -> None:
 
 
 def _plan_form() -> None:
-    """What the class will see; opens it."""
+    """The settings of a class, and the button that opens it."""
     first = first_plan()
     pictures: dict[str, int] = {}
     for entry in gallery():
         pictures.setdefault(f"{entry.title}, test image {entry.index}", entry.index)
-    with st.expander("What the class sees", icon=":material/tune:"):
+    with st.expander("Settings of the lesson", icon=":material/tune:"):
         chosen = st.selectbox("Picture", [*pictures, _OTHER], key="classroom.picture")
         index = pictures.get(chosen, first.index)
         if chosen == _OTHER:
@@ -117,13 +117,13 @@ def _preview(index: int) -> None:
 
 
 def _check_right(plan: Plan) -> None:
-    """Raise InputError where there is no such picture, or nothing in it to flip."""
+    """Raise InputError if there is no such picture, or the model misclassifies it."""
     image, label = load_test_image(plan.index)
     said = int(probabilities(plan.model, [image])[0].argmax())
     if said != label:
         raise InputError(
-            f"{plan.model} takes test image {plan.index}, {with_article(CLASSES[label])}, for "
-            f"{with_article(CLASSES[said])} already; choose another picture or another model."
+            f"{plan.model} already takes test image {plan.index}, {with_article(CLASSES[label])}, "
+            f"for {with_article(CLASSES[said])}; choose another picture or another model."
         )
 
 
@@ -141,7 +141,7 @@ def _open(make: Callable[[], Plan], title: str) -> None:
 
 
 def attend(room: Room) -> Attendance | None:
-    """The visitor's place in a class; None while they have none, and are asked for it."""
+    """The visitor's place in a class; None while they have none and are asked for a nickname."""
     said = browser_said(room.code)
     mine = remembered(room.code)
     teacher, seat = mine.get("teacher", ""), mine.get("seat", "")
@@ -152,7 +152,7 @@ def attend(room: Room) -> Attendance | None:
         name = seated.nickname
         return Attendance(Role.STUDENT, room.plan, room.step, room.code, seat, name, room.round)
     if not said and not mine:
-        st.caption("One moment …")  # the browser has not said yet whether it has a seat
+        st.caption("One moment …")  # the browser has not answered yet whether it has a seat
         return None
     _ask_nickname(room)
     return None
@@ -166,7 +166,7 @@ def _ask_nickname(room: Room) -> None:
         )
         if st.form_submit_button("Take a seat", type="primary"):
             _take_seat(room, nickname)
-    st.caption("It is shown to the class. Take none that says who you are.")
+    st.caption("The class sees it. Choose one that does not reveal who you are.")
     with st.expander("I am the teacher", icon=":material/key:"):
         key = st.text_input("The teacher's key", type="password", key="classroom.key")
         if key and classrooms().is_teacher(room.code, key):
@@ -174,7 +174,7 @@ def _ask_nickname(room: Room) -> None:
             st.rerun()
         elif key:
             st.error(
-                f"This is not the key of class {room.code}; it stands under “Manage” on the "
+                f"This is not the key of class {room.code}; find the key under “Manage” on the "
                 "screen where the class was opened.",
                 icon=":material/key_off:",
             )
@@ -191,10 +191,10 @@ def _take_seat(room: Room, nickname: str) -> None:
 
 
 def follow(attendance: Attendance, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Draw the page anew when the teacher goes on, or begins another round.
+    """Draw the page anew when the teacher changes the step or begins another round.
 
     Args:
-        meanwhile: done each time that the class is looked at.
+        meanwhile: done at each poll of the class.
     """
     st.fragment(_follow, run_every=FOLLOW_SECONDS)(attendance, meanwhile)
 
@@ -211,7 +211,7 @@ def _follow(attendance: Attendance, meanwhile: Callable[[], None]) -> None:
 
 
 def count_seats(room: Room) -> None:
-    """The class, and how many are in it by now."""
+    """The class, and its number of students."""
     st.fragment(_seats, run_every=FOLLOW_SECONDS)(room.code)
 
 
@@ -221,11 +221,11 @@ def _seats(code: str) -> None:
     except InputError:
         return  # the page says it
     words = f"**{plain(room.title) or 'Class'}** · {room.code} · {room.students} here"
-    fresh_markdown("classroom.seats", words)
+    changing_markdown("classroom.seats", words)
 
 
 def invite(room: Room, link: str) -> None:
-    """The way into the class, large: address, code and QR code."""
+    """The way into the class: address, code and QR code."""
     picture, words = st.columns([1, 2], gap="large", vertical_alignment="center")
     picture.image(qr_png(link), width=260, alt=f"A QR code of {link}")
     with words:
@@ -233,13 +233,13 @@ def invite(room: Room, link: str) -> None:
         st.code(link, language=None, wrap_lines=True)
         if "//127.0.0.1" in link or "//localhost" in link:
             st.caption(
-                "Only this machine can open that address. To let a room in, start the app with "
+                "Only this machine can open that address. For a classroom, start the app with "
                 "`make serve` and open this page under the machine's own name."
             )
 
 
 def manage(attendance: Attendance, room: Room) -> None:
-    """What only the teacher may do with the class."""
+    """The teacher's tools."""
     code, token = attendance.code, attendance.token
     st.markdown("**The teacher's key**, to lead this class from another machine:")
     st.code(token, language=None, wrap_lines=True)
@@ -252,8 +252,8 @@ def manage(attendance: Attendance, room: Room) -> None:
         on_click="ignore",
         icon=":material/download:",
     )
-    name = st.text_input("Take a nickname off", key="classroom.remove", max_chars=LONGEST_NICKNAME)
-    if name and st.button("Take it off", key="classroom.remove-go"):
+    name = st.text_input("Remove a nickname", key="classroom.remove", max_chars=LONGEST_NICKNAME)
+    if name and st.button("Remove it", key="classroom.remove-go"):
         _try(lambda: classrooms().remove(code, token, name))
     if st.button("Empty the board and the answers", key="classroom.reset"):
         _try(lambda: classrooms().reset(code, token))

@@ -1,4 +1,4 @@
-"""A component of our own: files of a folder, drawn in the browser with the newest data given."""
+"""A Streamlit component from the files of a folder, drawn in the browser with its newest data."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Component:
     """Registers the component whose HTML, CSS and JavaScript lie in a folder.
 
     Its JavaScript has `export default function mount({ parentElement, data, ... })`, which draws
-    `data` and may return what ends it. It is called through `in-order.js`, which see.
+    `data` and may return a clean-up function. It is called through `in-order.js`.
 
     Attributes:
-        script: what the browser is sent.
+        script: the JavaScript that the browser gets.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -40,17 +40,17 @@ class Component:
         )
 
     def __call__(self, key: str, data: Mapping[str, Any], **told: Any) -> None:
-        """Draw data under a key that stays the same for as long as the component stands.
+        """Draw data under a key that stays the same as long as the component is on the page.
 
         Args:
-            data: what JSON can hold.
-            told: more of Streamlit's, such as `on_NAME_change`.
+            data: JSON values.
+            told: more of Streamlit's arguments, such as `on_NAME_change`.
         """
         self._mount(key=key, data={**data, "order": _order(key, data)}, **told)
 
 
 def _order(key: str, data: Mapping[str, Any]) -> tuple[str, int]:
-    """Of which session the data are, and the how manieth other data of this key in it."""
+    """The session, and a number that grows whenever this key's data change in it."""
     seat = f"component.{key}"
     digest = hashlib.sha256(json.dumps(data).encode()).hexdigest()
     session, number, before = st.session_state.get(seat, (uuid.uuid4().hex, 0, ""))

@@ -11,15 +11,10 @@ import streamlit as st
 from apr_core.by_hand.game import Game
 
 MOST_KEPT = 1000
-"""Games that stay in memory, those that were played last."""
 
 
 class GameBook:
-    """Games by names that only their players know.
-
-    Args:
-        most: games that are kept.
-    """
+    """Games by names that only their players know; the last `most` that were played are kept."""
 
     def __init__(self, most: int = MOST_KEPT) -> None:
         self._most = most
@@ -27,7 +22,7 @@ class GameBook:
         self._lock = threading.Lock()
 
     def keep(self, name: str, place: str, game: Game) -> None:
-        """Put a game, and the place it is played at, under a name."""
+        """Keep a game and its place under a name."""
         with self._lock:
             self._games[name] = place, game
             self._games.move_to_end(name)
@@ -35,7 +30,7 @@ class GameBook:
                 self._games.popitem(last=False)
 
     def find(self, name: str) -> tuple[str, Game] | None:
-        """The place and the game under a name, None if it is not known (any more)."""
+        """The place and the game under a name, None if there is none (any more)."""
         with self._lock:
             return self._games.get(name)
 
@@ -47,7 +42,7 @@ def book() -> GameBook:
 
 
 def place_of(game_key: str, model: str, label: int, pixels: int) -> str:
-    """Equal for what is one and the same game to a person."""
+    """The place of a game: one session has one game for each model, picture and count of pixels."""
     return f"{game_key}|{model}|{label}|{pixels}"
 
 
@@ -58,26 +53,26 @@ def current_game(page: str, place: str) -> Game | None:
 
 
 def keep_game(page: str, place: str, game: Game) -> Game:
-    """Put a game in the place of what stood there, and return it."""
+    """Replace the game at a place, and return the new one."""
     return _put(page, place, game_name(page, place) or secrets.token_urlsafe(9), game)
 
 
 def leave_game(page: str, place: str) -> None:
-    """Begin anew at a place; the game that stood there is found again by its name."""
+    """Begin anew at a place; the game that was there is still found by its name."""
     _own(page).pop(place, None)
 
 
 def game_name(page: str, place: str) -> str:
-    """What an address calls the game at a place, "" before it has begun."""
+    """The name of the game at a place, "" before it has begun."""
     kept = _own(page).get(place)
     return kept[0] if kept else ""
 
 
 def adopt_game(page: str, name: str) -> Game | None:
-    """Go on with the game of a name, as one's own from here on; None if it is not in memory.
+    """Continue the game of a name as one's own; None if it is not in memory.
 
-    Whoever else holds the name goes on with theirs: a game is a value, and this copy gets a new
-    name. A name that the session gave itself stays.
+    Whoever else has the name continues theirs: a game is a value, and this copy gets a new name. A
+    name that the session gave itself stays.
     """
     found = book().find(name)
     if found is None:

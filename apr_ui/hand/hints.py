@@ -1,4 +1,4 @@
-"""Hot or cold: hints on a pixel, from a truth map that the service makes in the background."""
+"""Hints, hot or cold, on a pixel: its percentile rank in a truth map made in the background."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from apr_core.base.types import InputError
 from apr_core.by_hand.game import Game, Heat
 from apr_core.by_hand.helps import with_hint
 from apr_core.serving.requests import MapRequest, MapView
-from apr_ui.fresh import fresh_markdown
+from apr_ui.changing_text import changing_markdown
 from apr_ui.hand.games import current_game, keep_game
 from apr_ui.proof.truth import follow_map
 from apr_ui.resources import service
@@ -20,9 +20,10 @@ from apr_ui.words import plain
 
 MARKS = {Heat.HOT: "▲", Heat.WARM: "◆", Heat.COLD: "▼"}
 HELP = (
-    "Tells how near the pixel that you tried last is to breaking the model, among all pixels, each "
-    "in the worst of the eight corner colours: hot is the first 5 %, or any that breaks it; warm "
-    "the next 20 %. The H key asks about the pixel under the cursor. Hints are counted."
+    "Ranks the pixel that you tried last among all pixels, each in the worst of the eight corner "
+    "colours, by how close it comes to breaking the model. Hot: the first 5 %, or any pixel that "
+    "breaks it. Warm: the next 20 %. The H key asks about the pixel under the cursor. Hints are "
+    "counted."
 )
 
 
@@ -37,10 +38,10 @@ class _Asked:
 
 
 def ask_hint(page: str, place: str, x: int, y: int) -> None:
-    """Have the map made that the hint is read from, or find it made.
+    """Start the truth map that the hint is read from, or find it made.
 
-    The map is of the picture that the next try builds on: of the clean one where a single pixel
-    may be changed. A picture that fools the model already has none.
+    It is the map of the picture that the next try edits: the clean one if a single pixel may be
+    changed. A picture that already fools the model has none.
     """
     game = current_game(page, place)
     if game is None or not can_hint(game) or waiting(page, place):
@@ -55,7 +56,7 @@ def ask_hint(page: str, place: str, x: int, y: int) -> None:
 
 
 def can_hint(game: Game) -> bool:
-    """Whether the picture that the next try builds on is still read right."""
+    """Whether the model is still right about the picture that the next try edits."""
     last = next((tried for tried in game.tries if tried.edits == game.base), None)
     return not game.base or last is None or not game.broke(last)
 
@@ -67,7 +68,7 @@ def waiting(page: str, place: str) -> bool:
 
 
 def take_hint(page: str, place: str) -> None:
-    """Give the hint that was asked for, if its map is there."""
+    """Add the hint that was asked for to the game, once its map has ended."""
     asked: _Asked | None = st.session_state.get(f"{page}.hint-asked")
     if asked is None:
         return
@@ -85,17 +86,17 @@ def take_hint(page: str, place: str) -> None:
 
 
 def show_hint(page: str, place: str, game: Game) -> None:
-    """What the last hint said, or how far its map is."""
+    """The last hint, or the progress of its map."""
     error = st.session_state.pop(f"{page}.hint-error", "")
     if error:
         st.error(plain(error), icon=":material/error:")
     if waiting(page, place):
-        st.caption("Looking at every pixel for the hint. You can go on meanwhile.")
+        st.caption("Trying every pixel for the hint. You can continue meanwhile.")
         asked: _Asked = st.session_state[f"{page}.hint-asked"]
         if follow_map(asked.ticket, f"{page}.hint", shown=False) is not None:
             st.rerun()
     elif game.hints:
-        fresh_markdown(f"{page}.hint-words", hint_words(game))
+        changing_markdown(f"{page}.hint-words", hint_words(game))
 
 
 def hint_words(game: Game) -> str:
@@ -103,8 +104,8 @@ def hint_words(game: Game) -> str:
     hint = game.hints[-1]
     where = f"x {hint.x}, y {hint.y} is **{hint.heat}** {MARKS[hint.heat]}"
     if not hint.rank:
-        return f"{where}: it is proven that no colour of this pixel breaks the model."
-    words = f"{where}: number {hint.rank:,} of {hint.pixels:,} pixels."
+        return f"{where}: no colour of this pixel can break the model, which is proven."
+    words = f"{where}: rank {hint.rank:,} of {hint.pixels:,} pixels."
     before = next((old for old in reversed(game.hints[:-1]) if old.rank), None)
     if before is None or before.rank == hint.rank:
         return words

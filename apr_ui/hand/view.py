@@ -1,4 +1,4 @@
-"""Playing by hand: a picture whose pixels a person tries, and bars that answer at once."""
+"""The game by hand: a picture whose pixels a person edits, and bars that answer at once."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import to_png
 from apr_ui.bars import bars
 from apr_ui.canvas import CanvasData, CanvasHint, CanvasTry, canvas
+from apr_ui.changing_text import changing_container, changing_markdown
 from apr_ui.downloads import offer_files
-from apr_ui.fresh import fresh, fresh_markdown
 from apr_ui.hand.games import current_game, keep_game, place_of
 from apr_ui.hand.hints import HELP, MARKS, ask_hint, can_hint, show_hint, take_hint, waiting
-from apr_ui.lasting import lasting
-from apr_ui.looking import alone
+from apr_ui.persistent_widget import persistent
+from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import scorer
-from apr_ui.words import percent
+from apr_ui.words import count_text, percent
 
 NAMES = ("black", "blue", "green", "cyan", "red", "magenta", "yellow", "white")
 """Of the eight corners of the colour cube, in the order of `CORNERS`."""
@@ -43,11 +43,10 @@ def play(
 ) -> Game:
     """The whole game: picture, colours, bars, counts, undo, reset and hints.
 
-    A try redraws these alone. The page is run again at the first flip, so that it can go on from
-    there.
+    A try redraws only these; the first flip runs the whole page again.
 
     Args:
-        game_key: whatever tells this game from others on the page, such as a picture's key.
+        game_key: identifies the game on the page, such as a picture's key.
         model: a name that the app can load.
         image: uint8 (3, H, W).
         label: its true class.
@@ -60,13 +59,15 @@ def play(
         The game as it stands.
 
     Raises:
-        InputError: the model misreads the picture already, or cannot be loaded.
+        InputError: the model misreads the clean picture, or cannot be loaded.
     """
     count = _choose_pixels(page, pixels)
     place = place_of(game_key, model, label, count)
     game = current_game(page, place)
     if game is None:
-        game = keep_game(page, place, alone(begin, model, scorer(model), image, label, count))
+        game = keep_game(
+            page, place, on_prediction_thread(begin, model, scorer(model), image, label, count)
+        )
     st.session_state[f"{page}.place"] = place
     st.session_state[f"{page}.told"] = game.first_flip
     st.fragment(_board)(page, place, hints, more)
@@ -77,7 +78,10 @@ def _choose_pixels(page: str, pixels: Sequence[int]) -> int:
     if len(pixels) == 1:
         return pixels[0]
     chosen: int = st.segmented_control(
-        "Pixels that you may change", pixels, required=True, **lasting(f"{page}.pixels", pixels[0])
+        "Pixels that you may change",
+        pixels,
+        required=True,
+        **persistent(f"{page}.pixels", pixels[0]),
     )
     return chosen
 
@@ -93,7 +97,7 @@ def _board(page: str, place: str, hints: bool, more: Callable[[Game], None] | No
     with answer:
         _verdict(page, game)
         _bars(page, game)
-        fresh_markdown(f"{page}.counts", counts(game))
+        changing_markdown(f"{page}.counts", counts(game))
         _buttons(page, place, game, hints)
         if hints:
             show_hint(page, place, game)
@@ -152,7 +156,9 @@ def _take_tries(page: str, sent: Sequence[CanvasTry]) -> None:
             continue
         red, green, blue = tried["rgb"]
         edit = PixelEdit(tried["x"], tried["y"], (red, green, blue))
-        keep_game(page, tried["game"], alone(try_edit, game, edit, scorer(game.model)))
+        keep_game(
+            page, tried["game"], on_prediction_thread(try_edit, game, edit, scorer(game.model))
+        )
 
 
 def _change(page: str, place: str, change: Callable[[Game], Game]) -> None:
@@ -162,9 +168,9 @@ def _change(page: str, place: str, change: Callable[[Game], Game]) -> None:
 
 
 def _verdict(page: str, game: Game) -> None:
-    """What the model says of the picture as it is now."""
+    """The model's prediction for the picture as it is now."""
     words = verdict(game)
-    place = fresh(f"{page}.verdict", words)
+    place = changing_container(f"{page}.verdict", words)
     if game.flipped:
         place.success(words, icon=":material/bolt:")
     else:
@@ -172,7 +178,7 @@ def _verdict(page: str, game: Game) -> None:
 
 
 def verdict(game: Game) -> str:
-    """The verdict in words."""
+    """The prediction in words."""
     true, said = CLASSES[game.label], CLASSES[game.answer.label]
     sure = f"{percent(game.answer.confidence)} sure"
     if game.flipped:
@@ -183,24 +189,24 @@ def verdict(game: Game) -> str:
 
 
 def _tries(count: int) -> str:
-    return f"{count:,} {'try' if count == 1 else 'tries'}"
+    return count_text(count, "try", "tries")
 
 
 def counts(game: Game) -> str:
-    """The score, in a line or two."""
+    """The score in one or two lines."""
     parts = [f"**{_tries(game.queries)}**"]
     if game.queries:
         parts.append(f"closest: {percent(game.closest)} {CLASSES[game.label]}")
     if game.hints:
-        parts.append(f"{len(game.hints)} hint{'s' if len(game.hints) > 1 else ''}")
+        parts.append(count_text(len(game.hints), "hint", "hints"))
     if game.fewest:
-        parts.append(f"flipped with {_tries(game.fewest)} at the fewest")
+        parts.append(f"fewest for a flip: {_tries(game.fewest)}")
     if game.earlier:
         parts.append(f"{game.earlier:,} more before you started over")
     lines = [" · ".join(parts)]
     if game.pixels > 1:
         full = len(game.edits) == game.pixels
-        turn = "the next try moves the newest" if full else "the next try adds one"
+        turn = "the next try replaces the newest" if full else "the next try adds one"
         lines.append(f"{len(game.edits)} of {game.pixels} pixels placed: {turn}.")
     return "  \n".join(lines)
 
@@ -225,14 +231,14 @@ def _bars(page: str, game: Game) -> None:
 
 def _buttons(page: str, place: str, game: Game, hints: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.color_picker("Your colour", **lasting(f"{page}.colour", FIRST_COLOUR))
+        st.color_picker("Your colour", **persistent(f"{page}.colour", FIRST_COLOUR))
         st.button(
             "Undo",
             key=f"{page}.undo",
             icon=":material/undo:",
             disabled=not game.line,
             on_click=partial(_change, page, place, undo),
-            help="Takes the newest edit back. The try stays counted.",
+            help="Removes the newest edit. The try still counts.",
         )
         st.button(
             "Start over",
@@ -240,7 +246,7 @@ def _buttons(page: str, place: str, game: Game, hints: bool) -> None:
             icon=":material/restart_alt:",
             disabled=not game.queries,
             on_click=partial(_change, page, place, reset),
-            help="The clean picture, and the count at 0. What you spent is still told.",
+            help="Back to the clean picture and a count of 0. Earlier tries are still shown.",
         )
         if hints and game.queries:
             last = game.tries[-1].edits[-1]
@@ -257,10 +263,9 @@ def _buttons(page: str, place: str, game: Game, hints: bool) -> None:
 def _downloads(page: str, game: Game) -> None:
     if not game.queries:
         return
-    name = f"{game.model}-by-hand"
     files = (
-        ("PNG", lambda: to_png(game.edited), "image/png", "The picture as it is now, 32 × 32"),
-        ("CSV", lambda: to_csv(game), "text/csv", "A line a try"),
-        ("JSON", lambda: to_json(game), "application/json", "The whole game"),
+        ("PNG", lambda: to_png(game.edited), "The picture as it is now, 32 × 32"),
+        ("CSV", lambda: to_csv(game), "One row a try"),
+        ("JSON", lambda: to_json(game), "The whole game"),
     )
-    offer_files(f"{page}.game", name, files)
+    offer_files(f"{page}.game", f"{game.model}-by-hand", files)

@@ -1,4 +1,4 @@
-"""The heat: maps over their pictures, side by side, that read out the pixel one points at."""
+"""Heatmaps over their pictures, side by side; the pixel under the pointer is read out."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The keeper: a text that this browser keeps for the lab, and gives back after a reload.
+"""A text in this browser's local storage, which is there again after a reload.
 
-A seat in a class, or a teacher's token, must outlive a phone that slept, and has no place in an
+A seat in a class, or a teacher's token, must outlive a phone that slept, and must not be in an
 address that a projector shows.
 """
 
@@ -16,7 +16,7 @@ _mount = st.components.v2.component(
 
 
 def kept(name: str) -> str | None:
-    """What the browser keeps under a name: "" for nothing, None until it has said."""
+    """The text under a name: "" for none, None until the browser has answered."""
     result = _mount(
         key=f"keeper.{name}",
         data={"name": name, "value": st.session_state.pop(_order(name), None)},
@@ -27,7 +27,7 @@ def kept(name: str) -> str | None:
 
 
 def keep(name: str, value: str) -> None:
-    """Have the browser keep a text from its next answer on; "" forgets."""
+    """Have the browser store a text; "" deletes it."""
     st.session_state[_order(name)] = value
 
 

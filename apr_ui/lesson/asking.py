@@ -1,4 +1,4 @@
-"""Questions to a class, and how its answers stand."""
+"""Questions to a class, and the counts of its answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from apr_core.base.types import InputError
-from apr_ui.fresh import fresh
+from apr_ui.changing_text import changing_container
 from apr_ui.lesson.attendance import Attendance, Role
 from apr_ui.words import plain
 
@@ -17,7 +17,7 @@ TALLY_SECONDS = 1.5
 def ask(
     attendance: Attendance, question: str, words: str, choices: Mapping[str, str]
 ) -> str | None:
-    """A choice that is kept as it is made; what was chosen."""
+    """A question whose answer is saved at once; returns the answer."""
     kept = attendance.answered().get(question)
     if attendance.role is Role.TEACHER:
         return kept
@@ -41,7 +41,7 @@ def ask(
 def tally(
     attendance: Attendance, question: str, choices: Mapping[str, str], right: str = ""
 ) -> None:
-    """How many chose what, as the answers come in; for the room, and for nobody alone."""
+    """The count of each answer, updated as answers come in; for the teacher's screen alone."""
     if attendance.role is Role.TEACHER:
         st.fragment(_draw, run_every=TALLY_SECONDS)(attendance, question, choices, right)
 
@@ -53,5 +53,5 @@ def _draw(attendance: Attendance, question: str, choices: Mapping[str, str], rig
         count = counts.get(choice, 0)
         mark = " :material/check:" if choice == right else ""
         told = f"{words}: **{count}**{mark}"
-        bar = fresh(f"classroom.tally-{question}-{choice}", told)
+        bar = changing_container(f"classroom.tally-{question}-{choice}", told)
         bar.progress(count / total if total else 0.0, told)

@@ -1,4 +1,4 @@
-"""Who takes the lesson: a student in a class, the teacher, or somebody alone."""
+"""The visitor's role in a lesson: a student in a class, the teacher, or somebody alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ALONE = "classroom.alone-answers"
 
 
 class Role(StrEnum):
-    """What somebody may see and do."""
+    """Decides what a visitor may see and do."""
 
     ALONE = "alone"
     STUDENT = "student"
@@ -29,14 +29,14 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Attendance:
-    """Somebody's place in a lesson.
+    """A visitor's place in a lesson.
 
     Attributes:
-        step: at which they are.
+        step: the current one.
         code: of the class, "" alone.
-        token: their seat's, or the teacher's.
+        token: the seat's, or the teacher's.
         nickname: a student's.
-        round: of the class: what was tried and answered in another one counts no more.
+        round: of the class; tries and answers of earlier rounds do not count.
     """
 
     role: Role
@@ -49,7 +49,7 @@ class Attendance:
 
     @property
     def place(self) -> str:
-        """Names the class and its round; where games and questions of this lesson are kept."""
+        """Identifies the class and its round, for the games and questions of this lesson."""
         return f"{self.code}-{self.round}" if self.code else "alone"
 
     @property
@@ -65,7 +65,7 @@ class Attendance:
         return AttackRequest(self.plan.model, image, label, self.plan.index, config)
 
     def sees(self, what: str) -> bool:
-        """Whether something that a plan can hide is shown; a teacher sees all."""
+        """Whether something that a plan can hide is visible; a teacher sees all."""
         return self.role is not Role.STUDENT or what not in self.plan.hidden
 
     def answer(self, question: str, choice: str) -> None:
@@ -80,14 +80,14 @@ class Attendance:
             st.session_state.setdefault(_ALONE, {})[question] = choice
 
     def answered(self) -> dict[str, str]:
-        """What they answered, by question; a teacher answers nothing."""
+        """The visitor's answers by question; a teacher has none."""
         if self.role is Role.STUDENT:
             return classrooms().answers_of(self.code, self.token)
         alone: dict[str, str] = st.session_state.get(_ALONE, {})
         return alone if self.role is Role.ALONE else {}
 
     def tally(self, question: str) -> dict[str, int]:
-        """How many gave each answer: the class, or the one who is alone."""
+        """The count of each answer: of the class, or of the visitor alone."""
         if self.code:
             return classrooms().tally(self.code, question)
         mine = self.answered()
@@ -95,6 +95,6 @@ class Attendance:
 
 
 def first_plan() -> Plan:
-    """The lesson as it is before a teacher changes it: the run that the Start page shows."""
+    """The default lesson: the run that the Start page shows."""
     run = load_recording(START_RUN)
     return Plan(index=run["index"], model=run["model"], seed=run["config"]["seed"])

@@ -1,4 +1,4 @@
-"""The quiz: each question, its answers, and why the right one is right."""
+"""The quiz: questions, answers and explanations."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ QUIZ = (
         "What did the search have to know about the network?",
         ("Its weights", "What it was trained on", "Only its answers"),
         2,
-        "It asks, and compares probabilities. An attacker who can send pictures and read the "
-        "answers needs no more (Su, Vargas and Sakurai, 2019).",
+        "It compares the probabilities of its queries. An attacker who can send pictures and read "
+        "the answers needs no more (Su, Vargas and Sakurai, 2019).",
     ),
     Question(
         "survived",
-        "A picture survives 40,400 questions. What do we know?",
+        "A picture survives 40,400 queries. What do we know?",
         (
             "No single pixel can flip it",
             "This search, from this start, did not find such a pixel",
             "The network is robust",
         ),
         1,
-        "A failed search is no proof. Trying every pixel in the eight extreme colours finds some "
-        "that it missed; only a certificate speaks about all pixels and all colours.",
+        "A failed search is not a proof. Trying every pixel in the eight extreme colours finds "
+        "some that it missed; only a certificate covers all pixels and all colours.",
     ),
     Question(
         "confidence",
-        "The network is 99 % sure. What does that say about its being right?",
+        "The network is 99 % sure. What does that tell us?",
         (
             "It is right 99 times in 100",
             "Little by itself: after the attack it can be as sure of the wrong class",
             "The picture was not attacked",
         ),
         1,
-        "The probabilities say how the network's own evidence adds up. One pixel can make it as "
-        "sure of the wrong answer as it was of the right one.",
+        "The probabilities only show how the network's own evidence adds up. One pixel can make it "
+        "as sure of the wrong answer as it was of the right one.",
     ),
     Question(
         "certificate",
@@ -58,21 +58,22 @@ QUIZ = (
             "No sticker can change the answer",
         ),
         1,
-        "The proof covers every place and every colour, for one pixel: the answer stays. Whether "
-        "that answer is right it cannot know, nor does it speak of two pixels or of patches; the "
-        "lab looks at the true class as well before it gives its seal. The idea comes from "
+        "The proof covers every place and every colour of one pixel: the answer stays the same. It "
+        "does not show that the answer is right, and does not cover two pixels or patches; the lab "
+        "also compares the answer with the true class before it certifies. The idea comes from "
         "PatchCleanser (Xiang, Mahloujifar and Mittal, 2022).",
     ),
     Question(
         "world",
-        "Why is one wrong pixel not how a self-driving car is attacked?",
+        "Why is a self-driving car not attacked with one wrong pixel?",
         (
             "Cameras have too many pixels to matter",
-            "Nobody sets one pixel of a camera; stickers and light on real things are the danger",
+            "Nobody can set one pixel of a camera; stickers and light on real objects are the "
+            "danger",
             "Cars do not use networks",
         ),
         1,
-        "A physical attack has to survive distance, angle and light (Eykholt et al., 2018). One "
-        "pixel is the smallest case, which is what makes it good to study.",
+        "A physical attack has to work at many distances, angles and lights (Eykholt et al., "
+        "2018). One pixel is the smallest attack, which makes it good to study.",
     ),
 )

@@ -4,56 +4,55 @@ from __future__ import annotations
 
 SECTIONS = (
     (
-        "What the lab is for",
-        "To see how image classifiers fail, to measure it honestly, and to compare defences. The "
-        "attacks here are published, and are run on small models whose weights lie beside them. "
-        "Showing a weakness in the open is how it comes to be mended; selling an untested defence "
-        "is how people are hurt.",
+        "Purpose",
+        "The lab shows how image classifiers fail, measures it honestly, and compares defences. "
+        "The attacks here are published, and run on small models whose weights are included. A "
+        "weakness that is shown openly can be fixed; a defence that is sold untested can hurt "
+        "people.",
     ),
     (
-        "What it is not for",
-        "- Attacking a system that is somebody else's, without their written consent. To send a "
-        "running service thousands of edited pictures is an attack on it, whatever it answers.\n"
+        "Uses to avoid",
+        "- Attacking somebody else's system without their written consent. Sending a running "
+        "service thousands of edited pictures is an attack on it, whatever it answers.\n"
         "- Deciding anything about people. The models know ten kinds of things from CIFAR-10 "
         "(Krizhevsky, 2009) and nothing else.\n"
-        "- A seal of approval. That a model survived here is no ground to put it into a car, a "
-        "clinic or a camera.",
+        "- Approving a model. That a model survived an attack here is no reason to use it in a "
+        "car, a clinic or a camera.",
     ),
     (
-        "What a rate says, and what it does not",
+        "Limits of a measured rate",
         "- A success rate belongs to a model, an attack, a budget and a set of images. Another "
-        "attack may find more; the ladder takes the union of several for that reason.\n"
-        "- Survival is no proof: the search did not find a pixel. A **certificate** is one, for a "
-        "single pixel, and for the masked model that it speaks of.\n"
+        "attack may find more; this is why the ladder combines several.\n"
+        "- Survival is not a proof: the search only did not find a pixel. A **certificate** is a "
+        "proof, for a single pixel, and only for the masked model that it names.\n"
         "- One pixel is a narrow threat. Changes of every pixel by a little (Goodfellow et al., "
         "2015; Madry et al., 2018), patches, and stickers on real things (Eykholt et al., 2018) "
-        "are others, and a defence against one need not help against the next.\n"
-        "- Every rate stands with the number of images and an interval. Where an interval is "
-        "wide, the honest answer is that nobody knows yet.",
+        "are others, and a defence against one may not help against another.\n"
+        "- Every rate has its number of images and an interval. If the interval is wide, the "
+        "honest answer is that nobody knows yet.",
     ),
     (
-        "Where it would matter",
-        "- **Driving.** A camera that misreads a sign must not be the only thing that decides: "
-        "radar, lidar and maps disagree with it, and the car slows down when they do.\n"
-        "- **Medicine.** A scan can be changed on its way as well as on the patient. A second "
-        "reader, a record of where the picture came from, and a model that may say “I do not "
-        "know” do more than a percent of accuracy.\n"
-        "- **Surveillance.** A wrong match falls on a person who cannot see how it came about. "
-        "Robustness is not the first question there; whether to do it at all is.",
+        "Applications where it matters",
+        "- **Driving.** A camera that misreads a sign must not decide alone: radar, lidar and maps "
+        "can disagree with it, and then the car should slow down.\n"
+        "- **Medicine.** A scan can be changed in transmission as well as at the patient. A second "
+        "reader, a record of the picture's origin, and a model that can answer “I do not know” "
+        "help more than a percent of accuracy.\n"
+        "- **Surveillance.** A wrong match hurts a person who cannot find out how it happened. The "
+        "first question there is not robustness, but whether to do it at all.",
     ),
     (
-        "If you find a weakness elsewhere",
-        "Write to those who run the system, show them how to see it for themselves, and give them "
-        "time before you publish. Ask your teacher, or your institution, before you begin.",
+        "Weaknesses that you find elsewhere",
+        "Write to the people who run the system, show them how to reproduce it, and give them time "
+        "before you publish. Ask your teacher or your institution before you begin.",
     ),
     (
         "Pictures and data",
-        "A picture that you bring stays in the memory of the machine that runs the lab, and is "
-        "gone when the lab is stopped. It is sent nowhere else. The lab fetches nothing from "
-        "outside but CIFAR-10, once, when somebody first trains a model on it. A class "
-        "keeps nicknames, answers and the board until its teacher deletes it, or for 90 days "
-        "after it was last used; there are no accounts. Bring no picture of a person who has not "
-        "agreed to it.",
+        "A picture that you upload stays in the memory of the machine that runs the lab, and is "
+        "gone when the lab stops. It is sent nowhere else. The lab downloads nothing but CIFAR-10, "
+        "once, when somebody first trains a model on it. A class keeps nicknames, answers and the "
+        "board until its teacher deletes it, or for 90 days after its last use; there are no "
+        "accounts. Upload no picture of a person who has not agreed to it.",
     ),
     (
         "References",

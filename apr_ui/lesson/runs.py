@@ -1,4 +1,4 @@
-"""Runs in the lesson: live through the service, with a recorded one behind them."""
+"""Runs in the lesson: live through the service, or a recorded one in their place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from apr_core.base.types import InputError
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_core.serving.run_export import START_RUN, load_recording
 from apr_ui.player import player
-from apr_ui.player.data import player_data
 from apr_ui.resources import service
 from apr_ui.stage import watch
 from apr_ui.state import CurrentRun, cancelled, set_replay
@@ -19,8 +18,8 @@ WAIT_SECONDS = 0.5
 
 
 def join_run(request: AttackRequest) -> CurrentRun | None:
-    """The run of a request, started if nobody had it made or it was cancelled before its end; None
-    if it cannot be had now."""
+    """The run of a request, started if there is none or it was cancelled; None if it cannot be
+    started now."""
     place = f"classroom.joined.{request.run_id}"
     kept: CurrentRun | None = st.session_state.get(place)
     view = service().view(kept.ticket.run_id) if kept else None
@@ -35,16 +34,16 @@ def join_run(request: AttackRequest) -> CurrentRun | None:
 
 
 def view_of(request: AttackRequest) -> RunView | None:
-    """The run as it stands, None if it cannot be had or failed."""
+    """The run as it stands, None if it cannot be started or failed."""
     run = join_run(request)
     view = service().view(run.ticket.run_id, run.ticket.token) if run else None
     return None if view is None or view.error else view
 
 
 def make_ready(requests: Iterable[AttackRequest]) -> None:
-    """Have runs made before they are shown, one after the other; call it again and again.
+    """Run requests in advance, one after the other; call it repeatedly.
 
-    To look at a run keeps it going.
+    Watching a run keeps it going.
     """
     for request in requests:
         view = view_of(request)
@@ -53,7 +52,7 @@ def make_ready(requests: Iterable[AttackRequest]) -> None:
 
 
 def wait_for(request: AttackRequest) -> None:
-    """Say that a run is not there yet, and draw the page anew once it is."""
+    """Show the progress of a run, and draw the page anew at its end."""
     st.fragment(_wait, run_every=WAIT_SECONDS)(request)
 
 
@@ -62,13 +61,13 @@ def _wait(request: AttackRequest) -> None:
     if view is None or not view.live:
         st.rerun()
     done = view.snapshots[-1].queries if view.snapshots else 0
-    st.progress(done / request.config.max_queries, "The search is still on …")
+    st.progress(done / request.config.max_queries, "The search is running …")
 
 
 def show_run(request: AttackRequest, page: str) -> RunView | None:
-    """The player on a run: live if it is, played from its beginning if it has ended.
+    """The player on a run: live, or played from its beginning if it has ended.
 
-    If the run cannot be had, the shipped recording plays in its place, and that is said.
+    If the run cannot be started, the shipped recording plays in its place, with a caption.
 
     Args:
         page: what the keys begin with.
@@ -77,9 +76,9 @@ def show_run(request: AttackRequest, page: str) -> RunView | None:
         The run, once it has ended; None before, and where the recording stands in for it.
     """
     if view_of(request) is None:
-        st.caption("This run cannot be made just now; here is one that was recorded.")
+        st.caption("This run is not available now; this is a recorded one.")
         recording = load_recording(START_RUN)
-        player({**player_data(recording), "autoplay": True}, key=f"{page}.recorded")
+        player({**recording, "autoplay": True}, key=f"{page}.recorded")
         return None
     if st.session_state.get(f"{page}.shown") != request.run_id:
         st.session_state[f"{page}.shown"] = request.run_id

@@ -1,4 +1,4 @@
-"""What each step of the lesson shows: the demonstration beneath its words."""
+"""The demonstrations of the lesson's steps, shown below their texts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.serving.gallery import GalleryEntry, request_of
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_ui.attention.view import ATTENTION, choose_explained_model, scenes_of, show_maps
+from apr_ui.changing_text import changing_container, changing_markdown
 from apr_ui.classroom.seating import remember, remembered
-from apr_ui.fresh import fresh, fresh_markdown
 from apr_ui.hand.games import adopt_game, game_name
 from apr_ui.hand.view import play
 from apr_ui.lesson.asking import ask, tally
@@ -35,26 +35,26 @@ SCALE = 11
 """Screen pixels for one of the picture's: 352 in all, which a phone of 390 has room for."""
 SIDE = 32
 BETS = {
-    "100": "Yes, within 100 questions",
-    "2000": "Yes, within 2,000 questions",
-    "40400": "Yes, but it takes more",
+    "100": "Yes, within 100 queries",
+    "2000": "Yes, within 2,000 queries",
+    "40400": "Yes, with more queries",
     "never": "No, not with one pixel",
 }
 
 
 def show_step(attendance: Attendance) -> None:
-    """The demonstration of the step at which somebody is."""
+    """The demonstration of the current step."""
     _SHOWS[attendance.step](attendance)
 
 
 def prepare(attendance: Attendance) -> None:
-    """Have the lesson's runs made ahead, so that no step waits; call it again and again."""
+    """Start the lesson's runs in advance, so that no step waits; call it repeatedly."""
     ahead = (_other(attendance, "flips"), _breaking())
     make_ready([attendance.request, *map(request_of, ahead), *_race_of(attendance)])
 
 
 def settled_bet(outcome: Outcome) -> str:
-    """The bet that a run proved right: a key of `BETS`; "" of a run that decided nothing."""
+    """The bet that a run has won: a key of `BETS`; "" if the run has no result."""
     if outcome.status is not Status.FLIPPED:
         return "never" if outcome.status is Status.SURVIVED else ""
     return next(key for key in ("100", "2000", "40400") if outcome.queries <= int(key))
@@ -68,8 +68,8 @@ def _bet(attendance: Attendance) -> None:
         image, label = attendance.picture
         sure = float(probabilities(attendance.plan.model, [image])[0][label])
         told = f"The network is **{sure:.0%}** sure of **{CLASSES[label]}**."
-        fresh_markdown("classroom.sure", told)
-        ask(attendance, "bet", "Will one pixel change its mind?", BETS)
+        changing_markdown("classroom.sure", told)
+        ask(attendance, "bet", "Will one pixel change its answer?", BETS)
         tally(attendance, "bet", BETS)
 
 
@@ -106,7 +106,7 @@ def _by_hand(attendance: Attendance) -> None:
 
 
 def _enter(attendance: Attendance, game: Game) -> None:
-    """A student's first flip, onto the board; what was tried before starting over counts too."""
+    """Enter a student's first flip on the board; tries before starting over count too."""
     if attendance.role is not Role.STUDENT or not game.first_flip or game.earlier_best:
         return
     edits = json.dumps([asdict(edit) for edit in game.tries[game.first_flip - 1].edits])
@@ -114,11 +114,14 @@ def _enter(attendance: Attendance, game: Game) -> None:
     entered = classrooms().enter(
         attendance.code, attendance.token, queries, game.pixels, hints, edits
     )
-    st.success(f"On the board, at place {entered.place}.", icon=":material/leaderboard:")
+    st.success(f"You are on the board, at place {entered.place}.", icon=":material/leaderboard:")
 
 
 def _slow(attendance: Attendance) -> None:
-    st.caption("Another picture, so that yours stays a surprise. Press **Slow motion**.")
+    st.caption(
+        "This is another picture, so that the result on yours stays a surprise. Press **Slow "
+        "motion**."
+    )
     show_run(request_of(_other(attendance, "flips")), "classroom.slow")
 
 
@@ -147,7 +150,7 @@ def _find(attendance: Attendance) -> None:
         wait_for(request)
         return
     if view is None or view.outcome is None:
-        st.info("This run cannot be made just now; go on to the next step.")
+        st.info("This run is not available now; go on to the next step.")
         return
     outcome = view.outcome
     edited = outcome.apply(request.image)
@@ -164,7 +167,7 @@ def _find(attendance: Attendance) -> None:
         edits = outcome.edits if shown else ()
         seen = ringed(edited, edits, SCALE)
         read = CLASSES[outcome.label_after]
-        st.image(seen, width=seen.width, caption=f"Read as {read}", alt="The picture, attacked")
+        st.image(seen, width=seen.width, caption=f"Predicted: {read}", alt="The attacked picture")
 
 
 def _flipped(attendance: Attendance) -> tuple[AttackRequest, RunView | None]:
@@ -196,8 +199,8 @@ def _attention(attendance: Attendance) -> None:
     target = int(probabilities(model, [request.image])[0].argmax())
     show_maps(model, scenes, target, [ATTENTION, "gradcam"], 0.7)
     st.caption(
-        f"What `{model}` looks at; the pixel is the one that broke `{request.model}`. One scale "
-        "in each row."
+        f"Attention of `{model}`; the ringed pixel is the one that broke `{request.model}`. Each "
+        "row has one scale."
     )
 
 
@@ -256,9 +259,9 @@ def _quiz_question(attendance: Attendance, question: Question) -> None:
         return
     chosen = ask(attendance, name, f"**{question.text}**", choices)
     if chosen is not None and attendance.sees("answers"):
-        told = "Right." if chosen == right else f"Rather: “{choices[right]}”."
+        told = "Right." if chosen == right else f"The right answer is “{choices[right]}”."
         words = f"{told} {question.because}"
-        place = fresh(f"classroom.{name}", words)
+        place = changing_container(f"classroom.{name}", words)
         tell = place.success if chosen == right else place.warning
         tell(words, icon=":material/lightbulb:")
 

@@ -22,8 +22,11 @@ function bytes(base64) {
   return Uint8Array.from(atob(base64 ?? ""), (letter) => letter.charCodeAt(0));
 }
 
+// A frame as apr_core/serving/frame.py makes it; `pixels` is how many each candidate has.
 function decodeFrame(raw) {
-  return { ...raw, xy: bytes(raw.xy), rgb: bytes(raw.rgb), p: bytes(raw.p), moved: bytes(raw.moved) };
+  const [xy, rgb, moved] = [new Int16Array(bytes(raw.xy).buffer), bytes(raw.rgb), bytes(raw.moved)];
+  const p = new Float32Array(bytes(raw.true).buffer);
+  return { ...raw, xy, rgb, p, moved, pixels: xy.length / 2 / p.length };
 }
 
 function decodePicture(data) {
@@ -60,12 +63,13 @@ const shownFrame = (player) => player.store.frames.get(player.shown);
 const shownIndex = (player) => player.store.order.indexOf(player.shown);
 const lastGeneration = (player) => player.store.order.at(-1);
 const className = (player, label) => player.data.classes[label] ?? `class ${label}`;
+const maxQueries = ({ data }) => data.config.population * (data.config.generations + 1);
 const trueName = (player) => className(player, player.data.label);
 
 function bestPixels(frame) {
   return Array.from({ length: frame.pixels }, (_, j) => {
     const i = frame.best * frame.pixels + j;
-    return { xy: [...frame.xy.subarray(2 * i, 2 * i + 2)], rgb: [...frame.rgb.subarray(3 * i, 3 * i + 3)] };
+    return { x: frame.xy[2 * i], y: frame.xy[2 * i + 1], rgb: [...frame.rgb.subarray(3 * i, 3 * i + 3)] };
   });
 }
 
@@ -101,7 +105,7 @@ const still = () => window.matchMedia("(prefers-reduced-motion: reduce)").matche
 
 const counted = new Intl.NumberFormat("en-US");
 const rgbText = (rgb) => `rgb(${rgb.join(", ")})`;
-const placeText = ({ xy, rgb }) => `(${xy.join(", ")}) ${rgbText(rgb)}`;
+const placeText = ({ x, y, rgb }) => `(${x}, ${y}) ${rgbText(rgb)}`;
 
 function percent(p) {
   const value = 100 * p;
@@ -127,13 +131,13 @@ function bestText(player, frame) {
 }
 
 function progressText(player, frame) {
-  const { generations, max_queries: most } = player.data;
-  const queries = `${counted.format(frame.queries)} of ${counted.format(most)}`;
+  const { generations } = player.data.config;
+  const queries = `${counted.format(frame.queries)} of ${counted.format(maxQueries(player))}`;
   return `Generation ${frame.generation} of ${generations} · queries ${queries}`;
 }
 
 function closestText(player) {
-  const { target } = player.data;
+  const { target } = player.data.config;
   if (target !== null) return `; it did not become ${className(player, target)}`;
   const reached = player.store.order.map((generation) => player.store.frames.get(generation).best_true);
   return reached.length ? `; closest, ${percent(Math.min(...reached))} ${trueName(player)}` : "";
@@ -146,7 +150,7 @@ const HEADLINES = {
     const last = player.store.frames.get(lastGeneration(player));
     return last ? `Flipped: ${trueName(player)} now reads as ${className(player, last.best_label)}` : "Flipped";
   },
-  survived: (player) => `Survived ${counted.format(player.data.max_queries)} queries${closestText(player)}`,
+  survived: (player) => `Survived ${counted.format(maxQueries(player))} queries${closestText(player)}`,
   cancelled: (player) => `Cancelled${closestText(player)}`,
   unwatched: (player) => `Ended early, as nobody was watching${closestText(player)}`,
   failed: (player) => `Broke off${closestText(player)}`,
@@ -166,7 +170,7 @@ const NO_FRAME = {
 };
 
 function compactText({ data }, frame) {
-  return frame ? `Generation ${frame.generation} of ${data.generations}` : (NO_FRAME[data.status] ?? data.status);
+  return frame ? `Generation ${frame.generation} of ${data.config.generations}` : (NO_FRAME[data.status] ?? data.status);
 }
 
 function headline(player) {

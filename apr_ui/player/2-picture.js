@@ -54,7 +54,7 @@ function dotsOf(frame) {
   for (let i = 0; i < dots.length / 3; i += 1) {
     dots[3 * i] = frame.xy[2 * i] + 0.5 + jitter(2 * i);
     dots[3 * i + 1] = frame.xy[2 * i + 1] + 0.5 + jitter(2 * i + 1);
-    dots[3 * i + 2] = frame.p[Math.floor(i / frame.pixels)] / 255;
+    dots[3 * i + 2] = frame.p[Math.floor(i / frame.pixels)];
   }
   return dots;
 }
@@ -119,13 +119,13 @@ function strokeTwice(context, width, path) {
   }
 }
 
-function drawBestRing(player, { xy: [x, y] }) {
+function drawBestRing(player, { x, y }) {
   const { context, cell } = player;
   strokeTwice(context, 2, () => context.arc((x + 0.5) * cell, (y + 0.5) * cell, cell * 0.95, 0, 2 * Math.PI));
 }
 
 // The winner: its cell in its own colour, framed, and aimed at from four sides.
-function drawWinner(player, { xy: [x, y], rgb }) {
+function drawWinner(player, { x, y, rgb }) {
   const { context, cell } = player;
   const [left, top, middle] = [x * cell, y * cell, cell / 2];
   context.fillStyle = rgbText(rgb);

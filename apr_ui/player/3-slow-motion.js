@@ -1,6 +1,6 @@
 // ---------------------------------------------------------------- Slow motion: the picture
 
-const centre = (player, [x, y]) => [(x + 0.5) * player.cell, (y + 0.5) * player.cell];
+const centre = (player, { x, y }) => [(x + 0.5) * player.cell, (y + 0.5) * player.cell];
 
 function drawArrow(player, [x0, y0], [x1, y1], width) {
   const { context } = player;
@@ -91,9 +91,9 @@ function drawCrowd(player, frame) {
 
 // Where the pieces of one pixel of the walk lie, in CSS pixels
 function walkPlaces(player, walk, j) {
-  const [r1, r2, r3] = walk.donors.map((donor) => centre(player, donor.xy[j]));
+  const [r1, r2, r3] = walk.donors.map((donor) => centre(player, donor[j]));
   const reach = [walk.weight * (r2[0] - r3[0]), walk.weight * (r2[1] - r3[1])];
-  return { r1, r2, r3, reach, parent: centre(player, walk.parent.xy[j]), child: centre(player, walk.child.xy[j]) };
+  return { r1, r2, r3, reach, parent: centre(player, walk.parent[j]), child: centre(player, walk.child[j]) };
 }
 
 const shift = ([x, y], [dx, dy]) => [x + dx, y + dy];
@@ -111,9 +111,9 @@ function drawMutation(player, places, step, t) {
 }
 
 function walkMarks(walk, places, j, step, t) {
-  const colours = walk.donors.map((donor) => donor.rgb[j]);
-  const parent = { at: places.parent, rgb: walk.parent.rgb[j], label: "parent", lost: step === 3 && walk.kept };
-  const child = { at: places.child, rgb: walk.child.rgb[j], label: "child", lost: step === 3 && !walk.kept };
+  const colours = walk.donors.map((donor) => donor[j].rgb);
+  const parent = { at: places.parent, rgb: walk.parent[j].rgb, label: "parent", lost: step === 3 && walk.kept };
+  const child = { at: places.child, rgb: walk.child[j].rgb, label: "child", lost: step === 3 && !walk.kept };
   const donors = ["r1", "r2", "r3"].map((label, i) => ({ at: places[label], rgb: colours[i], label }));
   if (step === 0) return [parent, ...donors.map((mark) => ({ ...mark, size: ease(t) }))];
   if (step === 1) return t > 0.75 ? [parent, ...donors, child] : [parent, ...donors];
@@ -150,15 +150,16 @@ const walkMs = (player) => WALK_SPEEDS[player.parts.speed.value];
 const walkTime = (player, now) => (still() ? 1 : clamp((now - player.slow.since) / (0.6 * walkMs(player)), 0, 1));
 
 function verdict(player, walk) {
-  const goal = player.data.target === null ? "fools the model more" : `brings it closer to ${className(player, player.data.target)}`;
+  const { target } = player.data.config;
+  const goal = target === null ? "fools the model more" : `brings it closer to ${className(player, target)}`;
   return walk.kept
     ? `Keep: the child ${goal}, so it takes its parent's place.`
     : "Discard: the child is no better, so the parent stays.";
 }
 
 function walkCaption(player, walk) {
-  const child = placeText({ xy: walk.child.xy[0], rgb: walk.child.rgb[0] });
-  const [pixel, others] = walk.child.xy.length > 1 ? ["pixels", " (and its other pixels likewise)"] : ["pixel", ""];
+  const child = placeText(walk.child[0]);
+  const [pixel, others] = walk.child.length > 1 ? ["pixels", " (and its other pixels likewise)"] : ["pixel", ""];
   return [
     `Candidate ${walk.slot} looks for something better. Three others are drawn at random. The way from r3 to r2, times ${walk.weight}, is the arrow: how far to move, in place and in colour.`,
     `Add the arrow to r1. A child is born at ${child}${others}.`,
@@ -168,18 +169,18 @@ function walkCaption(player, walk) {
 }
 
 function renderSum(player, walk) {
-  const [r1, r2, r3] = walk.donors.map((donor, i) => swatch(donor.rgb[0], `r${i + 1}`));
-  const child = player.slow.step > 0 ? swatch(walk.child.rgb[0], "child") : element("span", "child ?");
+  const [r1, r2, r3] = walk.donors.map((donor, i) => swatch(donor[0].rgb, `r${i + 1}`));
+  const child = player.slow.step > 0 ? swatch(walk.child[0].rgb, "child") : element("span", "child ?");
   const [times, minus, equals] = [`+ ${walk.weight} × (`, "−", ") ="].map((text) => element("span", text));
   player.parts.walkSum.replaceChildren(r1, times, r2, minus, r3, equals, child);
 }
 
 function renderBars(player, walk) {
   for (const who of ["parent", "child"]) {
-    const bar = player.parts[`${who}Bar`];
-    bar.style.width = `${100 * walk[who].p}%`;
-    bar.style.background = colour(walk[who].p);
-    put(player.parts[`${who}Value`], percent(walk[who].p));
+    const [bar, p] = [player.parts[`${who}Bar`], walk[`${who}_true`]];
+    bar.style.width = `${100 * p}%`;
+    bar.style.background = colour(p);
+    put(player.parts[`${who}Value`], percent(p));
   }
   const decided = player.slow.step === 3;
   player.parts.parentValue.classList.toggle("lost", decided && walk.kept);

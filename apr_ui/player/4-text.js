@@ -5,7 +5,7 @@ const MARGIN = { left: 50, right: 14, top: 12, bottom: 36 };
 function chartScale(player) {
   const { width, height } = player.chartSize;
   const last = lastGeneration(player) ?? 0;
-  const span = Math.max(1, player.data.live ? player.data.generations : last);
+  const span = Math.max(1, player.data.live ? player.data.config.generations : last);
   return {
     width, height, span,
     x: (generation) => MARGIN.left + (generation / span) * (width - MARGIN.left - MARGIN.right),
@@ -74,7 +74,8 @@ function renderText(player, frame) {
   if (data.compact) return;
   put(parts.timeLeft, data.live && frame ? timeText(data.seconds_left) : "");
   put(parts.progress, frame ? progressText(player, frame) : "");
-  const aim = data.target === null ? "" : ` (target ${className(player, data.target)})`;
+  const { target } = data.config;
+  const aim = target === null ? "" : ` (target ${className(player, target)})`;
   put(parts.best, frame ? `Best: ${bestText(player, frame)}${aim}` : "");
   put(parts.replaced, frame ? replacedText(frame) : "");
   put(parts.goneOn, goneOnText(player));
@@ -99,7 +100,7 @@ function renderControls(player) {
   setAll(parts.slider, { min: store.order[0] ?? 0, max: lastGeneration(player) ?? 0 });
   parts.slider.value = String(player.shown ?? 0);
   parts.slider.style.setProperty("--done", `${(100 * Math.max(0, index)) / Math.max(1, store.order.length - 1)}%`);
-  parts.slider.setAttribute("aria-valuetext", `generation ${player.shown ?? 0} of ${data.generations}`);
+  parts.slider.setAttribute("aria-valuetext", `generation ${player.shown ?? 0} of ${data.config.generations}`);
   player.root.dataset.playing = String(running);
 }
 
@@ -108,7 +109,7 @@ function reflect(player, frame) {
   root.dataset.generation = frame ? String(frame.generation) : "";
   root.dataset.frames = String(store.order.length);
   root.dataset.status = data.status;
-  root.dataset.bestXy = frame ? bestPixels(frame).map(({ xy }) => xy.join(",")).join(" ") : "";
+  root.dataset.bestXy = frame ? bestPixels(frame).map(({ x, y }) => `${x},${y}`).join(" ") : "";
   root.dataset.step = player.slow ? String(player.slow.step + 1) : "";
 }
 

@@ -168,7 +168,7 @@ function create(root) {
 }
 
 function startRun(player, data) {
-  Object.assign(player, { run: data.run, shown: null, glide: null, slow: null, playing: data.live, following: data.live });
+  Object.assign(player, { run: data.run, shown: null, glide: null, slow: null, playing: Boolean(data.live), following: Boolean(data.live) });
   player.picture = decodePicture(data);
 }
 

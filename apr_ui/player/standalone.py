@@ -9,7 +9,6 @@ from typing import Any
 
 from apr_core.data.images import OWN_PICTURE
 from apr_ui.component.assets import asset
-from apr_ui.player.data import player_data
 
 _FOLDER = Path(__file__).parent
 _COLOURS = """
@@ -30,8 +29,7 @@ def standalone_page(recording: dict[str, Any]) -> str:
     Args:
         recording: as `apr_core.serving.run_export.record` makes it.
     """
-    data = {**player_data(recording), "live": False}
-    inert = json.dumps(data).replace("<", "\\u003c")  # no text in it can end the script
+    inert = json.dumps(recording).replace("<", "\\u003c")  # no text in it can end the script
     own = recording["index"] == OWN_PICTURE
     picture = "a picture of one's own" if own else f"test image {recording['index']}"
     title = html.escape(f"{recording['model']}, {picture}")

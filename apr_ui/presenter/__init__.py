@@ -1,6 +1,6 @@
-"""The presenter's bar: which step of the lesson it is, the clock, and the keys that go on.
+"""The presenter's bar: the step of the lesson, the clock, and keys for the next step.
 
-While it presents, everything on the page is half as large again: 24 pixels and more.
+While it presents, all text is half as large again: 24 pixels and more.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def presenter(
 
     Args:
         steps: the lesson's, in their order.
-        now: the present one.
-        clock: what the browser keeps the clock under.
-        large: whether the page is shown to a room.
-        on_move: learns the step that was asked for.
+        now: the current one.
+        clock: name of the clock in the browser's storage.
+        large: whether the page is on a projector.
+        on_move: called with the step that was chosen.
     """
     key = f"presenter.{clock}"
 

@@ -1,4 +1,4 @@
-"""The certificate on the page: a seal, and the masked pictures with what the model says of each."""
+"""The certificate on the page: the verdict, and the masked pictures with their predictions."""
 
 from __future__ import annotations
 
@@ -10,40 +10,42 @@ from torch import Tensor
 
 from apr_core.base.types import InputError
 from apr_core.certification.lattice_masking import Certificate, Verdict
-from apr_core.data.cifar10 import CLASSES
+from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.serving.requests import BEHIND_LATTICE
-from apr_ui.fresh import fresh
+from apr_ui.changing_text import changing_container
 from apr_ui.pictures import enlarge
 from apr_ui.proof.finding import Proof, Vote, find_proof, is_light
-from apr_ui.proof.words import ICONS, seal_words
 from apr_ui.words import plain
 
-TONES = {Verdict.CERTIFIED: "success", Verdict.UNCERTIFIED: "warning", Verdict.WRONG: "info"}
+EXPLANATION = (
+    "**Lattice masking** asks the model 136 times: 16 times with one part in sixteen of the "
+    "picture masked, and 120 times with two parts masked. If all 136 predictions agree, no single "
+    "pixel of any colour can change the answer that they give together."
+)
+LOOKS = {
+    Verdict.CERTIFIED: ("success", ":material/verified:"),
+    Verdict.UNCERTIFIED: ("warning", ":material/gpp_maybe:"),
+    Verdict.WRONG: ("info", ":material/help:"),
+}
+"""The tone of the message, and its icon."""
 MASK_SCALE = 3
 
 
 def offer_certificate(
     attacked: str, image: Tensor, label: int, ended: bool, place: DeltaGenerator
 ) -> None:
-    """Whether any pixel at all could turn this picture: a seal where none can, and why.
-
-    With a light model it is found out unasked, once the run has ended; else for those who ask.
+    """The picture's certificate: at once for a light model whose run has ended, else by a button.
 
     Args:
         attacked: the model of the run that the page shows, behind lattice masking or not.
         image: uint8 (3, 32, 32).
         label: its true class.
         ended: whether the run has an outcome.
-        place: a container for the seal.
+        place: a container for the verdict if the picture is certified.
     """
     model = attacked.removesuffix(BEHIND_LATTICE)
-    with st.expander("Could any pixel do it? The proof, mask by mask", icon=":material/verified:"):
-        st.markdown(
-            "Behind **lattice masking**, the model is asked with one part in sixteen of the "
-            "picture masked, and with two. If all 136 answers agree, no single pixel, of any "
-            "colour, can change the answer that they give together: whatever pixel it is, some "
-            "masks hide it."
-        )
+    with st.expander("Certificate: the proof, mask by mask", icon=":material/verified:"):
+        st.markdown(f"{EXPLANATION} Whichever pixel it is, some of the masks cover it.")
         try:
             proof = _wanted(model, image, label, ended)
         except InputError as error:
@@ -58,18 +60,38 @@ def offer_certificate(
 
 
 def _wanted(model: str, image: Tensor, label: int, ended: bool) -> Proof | None:
-    """The proof; None where it takes a while, or the search has the machine, and nobody asked."""
+    """The proof; None if it takes a while, or the search is running, and nobody asked for it."""
     asked = (model, image.numpy().tobytes(), label)
     if st.session_state.get("attack.certificate") != asked and not (ended and is_light(model)):
         if not st.button("Certify this picture", key="attack.certify"):
             return None
         st.session_state["attack.certificate"] = asked
-    with st.spinner("Asking with one part masked, and with two", show_time=True):
+    with st.spinner("Asking the model with one part masked, and with two", show_time=True):
         return find_proof(model, image, label)
 
 
+def seal_words(found: Certificate) -> str:
+    """What is proven of a picture, and what is not."""
+    name = CLASSES[found.label]
+    if found.verdict is Verdict.CERTIFIED:
+        return (
+            f"**Certified: {name}.** All {found.predictions} predictions agree, so no single "
+            "pixel of any colour changes this answer."
+        )
+    if found.verdict is Verdict.WRONG:
+        return (
+            f"**Nothing to certify.** The masked model already takes this {name} for "
+            f"{with_article(CLASSES[found.answer])}."
+        )
+    return (
+        f"**Not certified.** {found.agreeing} of {found.predictions} predictions are {name} with a "
+        "sufficient margin; a certificate needs all of them. It is not known whether some pixel "
+        "can change the answer."
+    )
+
+
 def _whose(attacked: str, found: Certificate) -> str:
-    """Which model the seal is of, and whether that is the one attacked on the page."""
+    """Which model the certificate is for, and whether that is the one attacked on the page."""
     model = attacked.removesuffix(BEHIND_LATTICE)
     this = f"This is `{model}` behind lattice masking"
     if model != attacked:
@@ -77,24 +99,24 @@ def _whose(attacked: str, found: Certificate) -> str:
     if found.verdict is not Verdict.CERTIFIED:
         return f"{this}; the model that is attacked above is the bare one."
     return (
-        f"{this}. The bare one, which is attacked above, may fall all the same; to see the masked "
-        "one attacked, tick **Behind lattice masking** and hunt for the pixel."
+        f"{this}. The bare model, which is attacked above, may still be broken; to attack the "
+        "masked model, tick **Behind lattice masking** and press **Hunt for the pixel**."
     )
 
 
 def show_seal(words: str, found: Certificate, place: DeltaGenerator | None = None) -> None:
-    """What is proven, in the colour that it has; `place` is a container, or the page itself."""
-    tell = getattr(fresh("app.seal", words, place), TONES[found.verdict])
-    tell(words, icon=ICONS[found.verdict])
+    """The verdict in its colour; `place` is a container, or None for the page itself."""
+    tone, icon = LOOKS[found.verdict]
+    getattr(changing_container("app.seal", words, place), tone)(words, icon=icon)
 
 
 def show_votes(proof: Proof) -> None:
-    """The masked pictures, and what the model says of each."""
+    """The masked pictures, and the model's prediction for each."""
     name = CLASSES[proof.found.label]
     _pictures(proof.votes)
     st.caption(
-        f"The {len(proof.votes)} pictures with one part masked and filled in from around. ✗: not "
-        f"{name} for sure."
+        f"The {len(proof.votes)} pictures with one part masked and filled in from its "
+        f"surroundings. ✗: not {name}, or {name} without a sufficient margin."
     )
     if proof.doubts:
         _pictures(proof.doubts)
@@ -102,8 +124,8 @@ def show_votes(proof: Proof) -> None:
         which = f"{count} of them are" if count > 1 else "one of them is"
         first = f"; these are the first {shown}" if shown < count else ""
         st.caption(
-            f"With two parts masked there are {proof.found.predictions - len(proof.votes)} more, "
-            f"and {which} not {name} for sure{first}."
+            f"With two parts masked there are {proof.found.predictions - len(proof.votes)} more "
+            f"pictures, and {which} not {name} with a sufficient margin{first}."
         )
 
 
@@ -116,5 +138,5 @@ def _pictures(votes: Sequence[Vote]) -> None:
                 enlarge(vote.picture, MASK_SCALE),
                 width=32 * MASK_SCALE,
                 caption=f"{'' if vote.sure else '✗ '}{said} {vote.confidence:.0%}",
-                alt=f"The picture with part {parts} of 16 masked, read as {said}",
+                alt=f"The picture with part {parts} of 16 masked, predicted as {said}",
             )

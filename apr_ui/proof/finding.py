@@ -18,7 +18,7 @@ from apr_core.certification.lattice_masking import (
     weigh,
 )
 from apr_core.models.inputs import as_input
-from apr_ui.looking import alone
+from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import scorer
 
 LIGHT = 1_000_000
@@ -99,7 +99,11 @@ def wrapper(model: str) -> LatticeMasking:
 def _kept(model: str, picture: bytes, label: int) -> Proof:
     image = torch.frombuffer(bytearray(picture), dtype=torch.uint8).view(1, 3, 32, 32)
     behind, seen = wrapper(model), as_input(image.to(scorer(model).device))
-    return alone(_prove, behind, seen, label) if is_light(model) else _prove(behind, seen, label)
+    return (
+        on_prediction_thread(_prove, behind, seen, label)
+        if is_light(model)
+        else _prove(behind, seen, label)
+    )
 
 
 @torch.no_grad()

@@ -10,8 +10,10 @@ from apr_core.attacks.truth_map import TruthMap
 from apr_core.base.tickets import Ticket
 from apr_core.base.types import InputError
 from apr_core.serving.requests import BEHIND_LATTICE, MapRequest, MapView
+from apr_ui.chart_view import show_chart
 from apr_ui.charts import truth_map
-from apr_ui.lasting import lasting
+from apr_ui.downloads import offer_files
+from apr_ui.persistent_widget import persistent
 from apr_ui.pictures import mapped
 from apr_ui.resources import service
 from apr_ui.state import cancel_runs
@@ -24,21 +26,22 @@ SCALE = 11
 
 
 def offer_map(model: str, image: Tensor, label: int) -> None:
-    """The map of a picture, for those who ask.
+    """A button that makes the map of a picture.
 
     Args:
         model: its bare name.
         image: uint8 (3, 32, 32).
         label: its true class.
     """
-    with st.expander("Truth map: what could every pixel do?", icon=":material/grid_on:"):
+    with st.expander("Truth map: what can each pixel do?", icon=":material/grid_on:"):
         st.markdown(
-            "Each of the 1,024 pixels is set to the eight corners of the colour cube in turn: "
-            "8,192 pictures, which leave nothing to luck as a search does. Behind lattice masking, "
-            "what is proven harmless need not be tried; the rest takes sixteen answers a picture."
+            "Each of the 1,024 pixels is set to each of the eight corners of the colour cube: "
+            "8,192 pictures, so nothing depends on luck as in a search. Behind lattice masking, "
+            "pixels that are proven harmless are left out; each other picture takes sixteen "
+            "predictions."
         )
         behind = st.segmented_control(
-            "Map of", [BARE, MASKED], required=True, **lasting("attack.map-of", BARE)
+            "Map of", [BARE, MASKED], required=True, **persistent("attack.map-of", BARE)
         )
         name = model + (BEHIND_LATTICE if behind == MASKED else "")
         view = ask_for_map(MapRequest(name, image, label), "attack", "Draw the map")
@@ -47,7 +50,7 @@ def offer_map(model: str, image: Tensor, label: int) -> None:
 
 
 def ask_for_map(request: MapRequest, page: str, words: str) -> MapView | None:
-    """A button to have a map made, what is seen of it meanwhile, and the map once it is there.
+    """A button to have a map made, its progress, and the map once it has ended.
 
     Args:
         page: what the keys begin with.
@@ -66,15 +69,15 @@ def ask_for_map(request: MapRequest, page: str, words: str) -> MapView | None:
 
 
 def follow_map(ticket: Ticket, page: str, shown: bool = True) -> MapView | None:
-    """What is seen of a map that was asked for, and the map once it is there.
+    """The progress of a map that was asked for, and the map once it has ended.
 
     Args:
         page: what the keys begin with.
-        shown: whether the map is drawn while it is made; it gives away much.
+        shown: whether the map is drawn while it is made; in a game it would give away too much.
     """
     view: MapView | None = service().view(ticket.run_id, ticket.token, wait=FIRST_SECONDS)
     if view is None:
-        st.info("The map is no longer in memory; have it made again.")
+        st.info("The map is no longer in memory; draw it again.")
     elif view.live:
         st.fragment(_poll, run_every=POLL_SECONDS)(ticket, page, shown)
     elif view.outcome is None:
@@ -101,58 +104,54 @@ def _poll(ticket: Ticket, page: str, shown: bool) -> None:
 
 def _picture(view: MapView, found: TruthMap) -> None:
     picture = mapped(view.request.image, found, SCALE)
-    st.image(picture, width=picture.width, alt=in_words(found))
+    st.image(picture, width=picture.width, alt=truth_map_text(found))
 
 
-def in_words(found: TruthMap) -> str:
-    """The map in a sentence or two."""
+def truth_map_text(found: TruthMap) -> str:
+    """The map's counts in a sentence."""
     pixels = found.broken.numel()
     broken, proven = int(found.broken.sum()), int(found.certified.sum())
     untried = int((found.margins.isinf() & ~found.certified).sum())
-    parts = [f"{broken:,} of {pixels:,} pixels break it in a corner colour"]
+    parts = [f"{broken:,} of {pixels:,} pixels break the model in a corner colour"]
     if proven:
-        parts.append(f"{proven:,} are proven harmless in any colour")
+        parts.append(f"{proven:,} are proven harmless in every colour")
     if untried:
         parts.append(f"{untried:,} were not tried")
-    unknown = pixels - broken - proven - untried
-    if unknown:
-        parts.append(f"{unknown:,} withstand the corner colours, and are otherwise unknown")
+    if unknown := pixels - broken - proven - untried:
+        parts.append(
+            f"{unknown:,} do not break it in a corner colour; other colours were not tried"
+        )
     return "; ".join(parts) + "."
 
 
 def _show(view: MapView, found: TruthMap) -> None:
-    st.markdown(f"**{in_words(found)}**")
+    st.markdown(f"**{truth_map_text(found)}**")
     picture, chart = st.columns(2, gap="medium")
     with picture:
         _picture(view, found)
-        st.caption("What breaks it stands in its colour. A dot: proven harmless.")
-    if found.margins.isfinite().any():
-        chart.plotly_chart(
-            truth_map(found),
-            key="attack.map-chart",
-            config={"displayModeBar": False},
-            alt="For each pixel, how far its worst corner colour leaves it from breaking the "
-            f"model. {in_words(found)}",
+        st.caption(
+            "A pixel that breaks the model is shown in the colour that does it. A dot marks a "
+            "pixel that is proven harmless."
         )
-        if view.request.model.endswith(BEHIND_LATTICE):
-            chart.caption(
-                "Behind masking these are leads in the mean of sixteen answers. The answer itself "
-                "is settled among them: a pixel with a small lead may be far from breaking it."
+    if found.margins.isfinite().any():
+        with chart:
+            alt = (
+                f"The margin that each pixel's worst corner colour leaves. {truth_map_text(found)}"
             )
-    st.download_button(
-        "CSV",
-        as_table(found).to_csv(index=False),
-        file_name=f"truth-map-{view.request.run_id}.csv",
-        mime="text/csv",
-        key="attack.map-csv",
-        help="A line a pixel",
-        on_click="ignore",
-        icon=":material/download:",
-    )
+            show_chart(truth_map(found), "attack.map-chart", alt)
+            if view.request.model.endswith(BEHIND_LATTICE):
+                st.caption(
+                    "Behind masking, the values are margins of the mean of sixteen predictions. "
+                    "The answer is a vote of the sixteen, so a pixel with a small margin may be "
+                    "far from breaking it."
+                )
+    name = f"truth-map-{view.request.run_id}"
+    files = [("CSV", lambda: as_table(found).to_csv(index=False), "One row a pixel")]
+    offer_files("attack.map", name, files)
 
 
 def as_table(found: TruthMap) -> pd.DataFrame:
-    """A line a pixel: where, its worst colour, the logits that it leaves, and what is known."""
+    """A row a pixel: its place, its worst colour, the logit margin left, and what is known."""
     height, width = found.broken.shape
     rows = []
     for y in range(height):

@@ -1,4 +1,4 @@
-"""A race in figures: its curves, and which edit breaks which model. No streamlit here."""
+"""A race as figures and tables: its curves, and the transfer matrix of its edits."""
 
 from __future__ import annotations
 
@@ -9,56 +9,41 @@ import plotly.graph_objects as go
 
 from apr_core.attacks.transfer import Cell, Effect
 from apr_core.data.cifar10 import CLASSES
+from apr_ui.charts import COLOUR_BAR, LOG_QUERIES, SHARE_TO_ONE, lay_out, line_style
 from apr_ui.race.words import Runner
-from apr_ui.results.charts import COLOURS, DASHES
 
 _MARKS = {"flipped": "x", "survived": "circle"}
+Matrix = Sequence[Sequence[Cell]]
+"""A row for each run with an outcome, in their order: what each model predicts after its edit."""
 
 
 def race_curves(runners: Sequence[Runner]) -> go.Figure:
-    """How sure each model still is of the true class, for the best edit so far, against queries."""
+    """The true class's probability for the best edit so far, against queries; one line a model."""
     figure = go.Figure()
     for number, runner in enumerate(runners):
         snapshots = runner.view.snapshots
         if not snapshots:
             continue
-        last = len(snapshots) - 1
+        line = line_style(number)
         figure.add_scatter(
             x=[snapshot.queries for snapshot in snapshots],
             y=[snapshot.best_true for snapshot in snapshots],
             name=f"{runner.name}: {runner.ended}",
             mode="lines+markers",
-            line={
-                "color": COLOURS[number % len(COLOURS)],
-                "dash": DASHES[number % len(DASHES)],
-            },
+            line=line,
             marker={
                 "symbol": _MARKS.get(runner.ended, "line-ns-open"),
-                "color": COLOURS[number % len(COLOURS)],
-                "size": [0] * last + [11],
+                "color": line["color"],
+                "size": [0] * (len(snapshots) - 1) + [11],
                 "opacity": 1,
             },
             hovertemplate="%{x:,} queries: %{y:.1%}<extra>" + runner.name + "</extra>",
         )
-    figure.update_layout(
-        height=380,
-        margin={"l": 10, "r": 10, "t": 10, "b": 40},
-        legend={"orientation": "h", "y": -0.25, "yanchor": "top"},
-        xaxis={
-            "type": "log",
-            "title": "queries",
-            "tickvals": [first * 10**zeros for zeros in range(7) for first in (1, 2, 5)],
-            "tickformat": ",",
-            "fixedrange": True,
-        },
-        yaxis={"tickformat": ".0%", "range": [0, 1.03], "fixedrange": True},
-        showlegend=True,
-    )
-    return figure
+    return lay_out(figure, 380, "below", xaxis=LOG_QUERIES, yaxis=SHARE_TO_ONE)
 
 
-def transfer_words(runners: Sequence[Runner], matrix: Sequence[Sequence[Cell]]) -> list[str]:
-    """A sentence a row whose attack found something: which others its edit breaks."""
+def transfer_words(runners: Sequence[Runner], matrix: Matrix) -> list[str]:
+    """A sentence for each edit that broke its model: which other models it breaks."""
     sentences = []
     for row, (runner, cells) in enumerate(zip(runners, matrix, strict=True)):
         if not runner.fell:
@@ -77,88 +62,68 @@ def transfer_words(runners: Sequence[Runner], matrix: Sequence[Sequence[Cell]]) 
     return sentences
 
 
-def cell_words(cell: Cell) -> str:
-    """What a model reads after an edit, for a table: with a cross where that breaks it."""
-    read = f"{CLASSES[cell.label]} {cell.confidence:.0%}"
-    return {
-        Effect.BREAKS: f"✗ {read}",
-        Effect.HOLDS: read,
-        Effect.MISREAD: f"({read})",
-        Effect.NO_EDIT: "no edit",
-    }[cell.effect]
+def _marked(cell: Cell, words: str) -> str:
+    """Words about a model's prediction: ✗ where the edit breaks it, brackets where none did."""
+    marks = {Effect.BREAKS: f"✗ {words}", Effect.MISREAD: f"({words})", Effect.NO_EDIT: "no edit"}
+    return marks.get(cell.effect, words)
 
 
-def transfer_table(runners: Sequence[Runner], matrix: Sequence[Sequence[Cell]]) -> pd.DataFrame:
-    """The matrix in words: an edit a row, a model a column."""
+def transfer_table(runners: Sequence[Runner], matrix: Matrix) -> pd.DataFrame:
+    """The matrix as a table: an edit a row, a model's prediction a column."""
     rows = [
         {"Edit found on": runner.name, "Ended": runner.ended}
-        | {other.name: cell_words(cell) for other, cell in zip(runners, cells, strict=True)}
+        | {
+            other.name: _marked(cell, f"{CLASSES[cell.label]} {cell.confidence:.0%}")
+            for other, cell in zip(runners, cells, strict=True)
+        }
         for runner, cells in zip(runners, matrix, strict=True)
     ]
     return pd.DataFrame(rows)
 
 
-def transfer_chart(runners: Sequence[Runner], matrix: Sequence[Sequence[Cell]]) -> go.Figure:
-    """The matrix as a heatmap: how sure each model still is of the true class; hover for more."""
-    columns = [_wrapped(runner.name) for runner in runners]
-    rows = [_wrapped(f"{run.name} ({run.ended})" if not run.fell else run.name) for run in runners]
+def transfer_chart(runners: Sequence[Runner], matrix: Matrix) -> go.Figure:
+    """The matrix as a heatmap of the true class's probability; hover for more."""
     figure = go.Figure()
+    rows = [run.name if run.fell else f"{run.name} ({run.ended})" for run in runners]
     figure.add_heatmap(
         z=[[cell.true for cell in cells] for cells in matrix],
-        x=columns,
-        y=rows,
+        x=[runner.name.replace(" ", "<br>") for runner in runners],
+        y=[row.replace(" ", "<br>") for row in rows],
         zmin=0,
         zmax=1,
         colorscale="Cividis",
         reversescale=True,
         xgap=2,
         ygap=2,
-        text=[[_in_a_square(cell) for cell in cells] for cells in matrix],
+        text=[[_short(cell) for cell in cells] for cells in matrix],
         texttemplate="%{text}",
         textfont={"size": 12},  # without a size, Plotly shrinks it to nothing on a phone
         customdata=[
-            [
-                f"{_of_row(runner)}, shown to {other.name}:<br>{cell.effect}; read as "
-                f"{CLASSES[cell.label]}, {cell.confidence:.1%} sure;<br>{cell.true:.1%} left to "
-                "the true class"
-                for other, cell in zip(runners, cells, strict=True)
-            ]
+            [_hover_text(runner, other, cell) for other, cell in zip(runners, cells, strict=True)]
             for runner, cells in zip(runners, matrix, strict=True)
         ],
         hovertemplate="%{customdata}<extra></extra>",
         colorbar={
-            "title": {"text": "left to the true class", "side": "bottom"},
-            "orientation": "h",
-            "thickness": 10,
+            **COLOUR_BAR,
+            "title": {"text": "probability of the true class", "side": "bottom"},
             "tickformat": ".0%",
             "y": -0.05,
-            "yanchor": "top",
         },
     )
-    figure.update_layout(
-        height=170 + 64 * len(runners),
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        xaxis={"side": "top", "fixedrange": True, "showgrid": False, "title": "shown to"},
-        yaxis={"autorange": "reversed", "fixedrange": True, "showgrid": False},
-    )
-    return figure
+    xaxis = {"side": "top", "showgrid": False, "title": "shown to"}
+    yaxis = {"autorange": "reversed", "showgrid": False}
+    return lay_out(figure, 170 + 64 * len(runners), margin={"b": 10}, xaxis=xaxis, yaxis=yaxis)
 
 
-def _of_row(runner: Runner) -> str:
+def _short(cell: Cell) -> str:
+    """The true class's probability: short enough for a phone."""
+    words = _marked(cell, f"{cell.true:.0%}")
+    return f"<b>{words}</b>" if cell.effect is Effect.BREAKS else words
+
+
+def _hover_text(runner: Runner, other: Runner, cell: Cell) -> str:
     kind = "The edit that broke" if runner.fell else "The closest edit on"
-    return f"{kind} {runner.name}"
-
-
-def _in_a_square(cell: Cell) -> str:
-    """What is left to the true class: few letters, which a phone has room for."""
-    left = f"{cell.true:.0%}"
-    return {
-        Effect.BREAKS: f"<b>✗ {left}</b>",
-        Effect.HOLDS: left,
-        Effect.MISREAD: f"({left})",
-        Effect.NO_EDIT: "no edit",
-    }[cell.effect]
-
-
-def _wrapped(words: str) -> str:
-    return words.replace(" ", "<br>")
+    return (
+        f"{kind} {runner.name}, shown to {other.name}:<br>{cell.effect}; predicted "
+        f"{CLASSES[cell.label]}, {cell.confidence:.1%} sure;<br>the true class has {cell.true:.1%}"
+    )

@@ -1,4 +1,4 @@
-"""How a race ended, on the page: who fell, the curves, the transfer matrix, proofs, files."""
+"""The end of a race: results by model, curves, the transfer matrix, certificates and files."""
 
 from __future__ import annotations
 
@@ -10,33 +10,29 @@ from torch import Tensor
 from apr_core.attacks.transfer import Cell, transfer_matrix
 from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CLASSES
+from apr_ui.changing_text import changing_markdown
+from apr_ui.chart_view import show_chart
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.downloads import offer_files
-from apr_ui.fresh import fresh_markdown
-from apr_ui.proof.certificate import show_seal
+from apr_ui.proof.certificate import EXPLANATION, seal_words, show_seal
 from apr_ui.proof.finding import find_proof, is_light
-from apr_ui.proof.words import seal_words
-from apr_ui.race.charts import race_curves, transfer_chart, transfer_table, transfer_words
-from apr_ui.race.report import contact_sheet, png_of, report_page
+from apr_ui.race.charts import Matrix, race_curves, transfer_chart, transfer_table, transfer_words
+from apr_ui.race.report import race_sheet, report_page
 from apr_ui.race.view import Race
-from apr_ui.race.words import (
-    Runner,
-    all_in_words,
-    as_table,
-    news,
-)
+from apr_ui.race.words import Runner, all_status_words, as_table, news
 from apr_ui.resources import probabilities, scorer
 from apr_ui.words import plain
 
 _COMPARED, _SEALS = "compare.compared", "compare.seals"
-_BARE = {"displayModeBar": False}
+Compared = tuple[list[list[Cell]], list[Tensor], list[Tensor]]
+"""The transfer matrix, and each model's probabilities before and after its own edit."""
 
 
 def show_end(race: Race, runners: Sequence[Runner], link: str) -> None:
-    """How the race ended: words, a table, figures, and files to take away."""
+    """How the race ended: a table, figures, and files to download."""
     finished = [runner for runner in runners if runner.view.outcome]
     matrix, before, after = _compared(race, finished)
-    st.subheader("Who fell, and when", anchor=False)
+    st.subheader("Attack results by model", anchor=False)
     table = as_table(runners)
     share = st.column_config.NumberColumn(format="percent")
     columns = {name: share for name in table if name.startswith(("Sure", "True"))}
@@ -50,7 +46,12 @@ def show_end(race: Race, runners: Sequence[Runner], link: str) -> None:
         column_config=columns,
         placeholder="–",
     )
-    _downloads(runners, matrix, link)
+    files = (
+        ("PNG", lambda: race_sheet(runners), "Every edited picture"),
+        ("CSV", lambda: table.to_csv(index=False), "The table"),
+        ("HTML", lambda: report_page(runners, matrix, link), "All of it as one page"),
+    )
+    offer_files("compare", f"race-{runners[0].view.request.run_id}", files)
     if not finished:
         return
     curves, transfer = st.columns(2, gap="medium")
@@ -63,19 +64,22 @@ def show_end(race: Race, runners: Sequence[Runner], link: str) -> None:
         hide_index=True,
         key="compare.answers",
         column_config={"Edit found on": st.column_config.TextColumn(width=170, pinned=True)},
-        alt="What each model reads in each edited picture.",
+        alt="Each model's prediction for each edited picture.",
     )
-    _confidence(finished, before, after)
+    st.subheader("Confidence before and after each model's own edit", anchor=False)
+    grid = st.grid("auto", min_column_width=300)
+    for number, runner in enumerate(finished):
+        with grid.cell():
+            st.markdown(f"**{runner.name}**")
+            bars = confidence_bars(CLASSES, before[number], after[number], most=3)
+            alt = describe_bars(CLASSES, before[number], after[number])
+            show_chart(bars, f"compare.bars-{number}", alt)
 
 
-def _compared(
-    race: Race, finished: Sequence[Runner]
-) -> tuple[list[list[Cell]], list[Tensor], list[Tensor]]:
-    """The transfer matrix, and each model's probabilities before and after its own edit."""
+def _compared(race: Race, finished: Sequence[Runner]) -> Compared:
     image, label = race.requests[0].image, race.requests[0].label
     ends = [(r.view.request.model, r.view.outcome) for r in finished if r.view.outcome]
-    kept: tuple[object, tuple[list[list[Cell]], list[Tensor], list[Tensor]]] | None
-    kept = st.session_state.get(_COMPARED)
+    kept: tuple[object, Compared] | None = st.session_state.get(_COMPARED)
     if kept is None or kept[0] != (race.key, ends):
         scorers = [scorer(model) for model, _ in ends]
         matrix = transfer_matrix(scorers, image, label, [found.edits for _, found in ends])
@@ -86,80 +90,43 @@ def _compared(
 
 
 def _curves(runners: Sequence[Runner]) -> None:
-    st.subheader("How it went", anchor=False)
-    st.markdown("How sure the model still was of the true class, for the best edit so far.")
-    st.plotly_chart(
-        race_curves(runners),
-        key="compare.curves",
-        config=_BARE,
-        alt=f"The true class's probability against queries. {all_in_words(runners)}",
-    )
+    st.subheader("Confidence over the search", anchor=False)
+    st.markdown("The model's probability of the true class, for the best edit so far.")
+    alt = f"The true class's probability against queries. {all_status_words(runners)}"
+    show_chart(race_curves(runners), "compare.curves", alt)
 
 
-def _transfer(finished: Sequence[Runner], matrix: list[list[Cell]]) -> None:
-    st.subheader("Do the edits carry over?", anchor=False)
+def _transfer(finished: Sequence[Runner], matrix: Matrix) -> None:
+    st.subheader("Transfer: does an edit break other models too?", anchor=False)
     sentences = transfer_words(finished, matrix) or ["No attack broke its model."]
-    listed = "\n".join(f"- {sentence}" for sentence in sentences)
-    fresh_markdown("compare.transfer-words", listed)
-    st.plotly_chart(
-        transfer_chart(finished, matrix),
-        key="compare.transfer",
-        config=_BARE,
-        alt=" ".join(sentences).replace("**", ""),
-    )
+    changing_markdown("compare.transfer-words", "\n".join(f"- {one}" for one in sentences))
+    alt = " ".join(sentences).replace("**", "")
+    show_chart(transfer_chart(finished, matrix), "compare.transfer", alt)
     st.caption(
-        "A row is the edit found on one model, shown to all; on the diagonal, to its own. ✗: it "
-        "breaks the model. In brackets: misread even without an edit. Below: what each reads."
+        "Each row is the edit that was found on one model, shown to all models; the diagonal is "
+        "that model itself. ✗: the edit breaks the model. In brackets: the model misreads the "
+        "clean picture too. The table below has the predictions."
     )
-
-
-def _confidence(
-    finished: Sequence[Runner], before: Sequence[Tensor], after: Sequence[Tensor]
-) -> None:
-    st.subheader("Before and after, on each model's own edit", anchor=False)
-    grid = st.grid("auto", min_column_width=300)
-    for number, runner in enumerate(finished):
-        with grid.cell():
-            st.markdown(f"**{runner.name}**")
-            st.plotly_chart(
-                confidence_bars(CLASSES, before[number], after[number], most=3),
-                key=f"compare.bars-{number}",
-                config=_BARE,
-                alt=describe_bars(CLASSES, before[number], after[number]),
-            )
-
-
-def _downloads(runners: Sequence[Runner], matrix: list[list[Cell]], link: str) -> None:
-    name = f"race-{runners[0].view.request.run_id}"
-    files = (
-        ("PNG", lambda: png_of(contact_sheet(runners)), "image/png", "Every edited picture"),
-        ("CSV", lambda: as_table(runners).to_csv(index=False), "text/csv", "The table"),
-        ("HTML", lambda: report_page(runners, matrix, link), "text/html", "All of it as one page"),
-    )
-    offer_files("compare", name, files)
 
 
 def offer_seals(race: Race, runners: Sequence[Runner]) -> None:
-    """A certificate for each model: unasked if all are light, else for those who ask."""
+    """A certificate for each model: at once if all are light, else at the press of a button."""
     finished = [runner for runner in runners if runner.view.outcome]
     if not finished:
         return
-    st.subheader("Could any pixel do it? The proof", anchor=False)
+    st.subheader("Certificates", anchor=False)
     st.markdown(
-        "Behind **lattice masking**, each model is asked with one part in sixteen of the picture "
-        "masked, and with two. If all 136 answers agree, no single pixel, of any colour, can "
-        "change the answer that they give together. The promise is the masked model's: the bare "
-        "one, which raced above, may fall all the same."
+        f"{EXPLANATION} The certificate holds for the masked model: the bare model, which was "
+        "attacked above, may still be broken."
     )
-    wanted = st.session_state.get(_SEALS) == race.key
-    if not (wanted or _all_light(finished)):
+    if st.session_state.get(_SEALS) != race.key and not _all_light(finished):
         icon = ":material/verified:"
-        if not st.button("Certify for every model", key="compare.certify", icon=icon):
+        if not st.button("Certify every model", key="compare.certify", icon=icon):
             return
         st.session_state[_SEALS] = race.key
     bar, grid = st.empty(), st.grid("auto", min_column_width=300)
     for done, runner in enumerate(finished):
-        bar.progress(done / len(finished), f"Asking {runner.name}")
+        bar.progress(done / len(finished), f"Certifying {runner.name}")
         request = runner.view.request
         try:
             found = find_proof(request.model, request.image, request.label).found
@@ -173,5 +140,5 @@ def offer_seals(race: Race, runners: Sequence[Runner]) -> None:
 def _all_light(runners: Sequence[Runner]) -> bool:
     try:
         return all(is_light(runner.view.request.model) for runner in runners)
-    except InputError:  # said of the one that is meant, to those who ask
+    except InputError:  # shown for the model in question once somebody asks
         return False

@@ -1,7 +1,7 @@
-"""A race as the part of an address behind the question mark, and back.
+"""A race as query parameters, and back.
 
-A race is one picture, label and config, attacked on several models: a run's link with `models` in
-place of `model`.
+A race is one picture, label and config on several models: a run's link with `models` in place of
+`model`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from apr_core.serving.requests import AttackRequest
 from apr_ui.permalink import from_params, to_params
 
 MOST_MODELS = 6
-"""That race side by side."""
-_BETWEEN = ","
+"""Models side by side in one race."""
 
 
 def race_to_params(requests: Sequence[AttackRequest]) -> dict[str, str]:
@@ -26,40 +25,33 @@ def race_to_params(requests: Sequence[AttackRequest]) -> dict[str, str]:
     """
     params = to_params(requests[0])
     del params["model"]
-    return {"models": join_names([request.model for request in requests]), **params}
+    return {"models": ",".join(request.model for request in requests), **params}
 
 
 def race_from_params(params: Mapping[str, str]) -> tuple[AttackRequest, ...] | None:
     """The requests that a link stands for, one a model; None if it stands for none.
 
     Raises:
-        InputError: the link names a setting, an image or a class that cannot be, no model, or more
-            of them than can race.
+        InputError: the link names a setting, an image or a class that cannot be, no model, or too
+            many models.
     """
     if "models" not in params:
         return None
     models = split_names(params["models"])
     first = from_params({**params, "model": models[0]})
-    if first is None:
-        return None
-    return tuple(replace(first, model=model) for model in models)
+    return tuple(replace(first, model=model) for model in models) if first else None
 
 
 def split_names(text: str) -> tuple[str, ...]:
     """The names in a link's list, each once.
 
     Raises:
-        InputError: there are none, or more than can race.
+        InputError: there are none, or too many for a race.
     """
-    names = tuple(dict.fromkeys(filter(None, text.split(_BETWEEN))))
+    names = tuple(dict.fromkeys(filter(None, text.split(","))))
     if not 1 <= len(names) <= MOST_MODELS:
         raise InputError(
             f"The link names {len(names)} models; a race has 1 to {MOST_MODELS}, with commas "
             "between them."
         )
     return names
-
-
-def join_names(names: Sequence[str]) -> str:
-    """The same as a link has it."""
-    return _BETWEEN.join(names)

@@ -26,21 +26,16 @@ from apr_core.zoo.checkpoints import load_model
 from apr_ui.attention.agreement import agreement
 from apr_ui.attention.agreement_words import OUTWEIGHS, WITH_ATTENTION, WITH_TRUTH
 from apr_ui.attention.link import AttentionView, view_from_params, view_to_params
-from apr_ui.attention.map_files import as_table, contact_sheet
+from apr_ui.attention.map_files import as_table, map_sheet
 from apr_ui.attention.view import ATTENTION, WORDS, Map, limits_of, map_of, methods_of, scenes_of
 from apr_ui.heat import heat_picture
-from tests.conftest import PATIENCE, ROOT
+from tests.app.pages import APR, VANILLA, open_page
 
-APR, VANILLA = "cifar10-resnet20-apr", "cifar10-resnet20-vanilla"
 EDITS = (PixelEdit(3, 5, (255, 0, 0)),)
 
 
-def open_page(**state: object) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
-    for name, value in state.items():
-        app.session_state[f"attention.{name}"] = value
-    app.switch_page("pages/attention.py")
-    return app.run()
+def on(model: str, *methods: str) -> dict[str, object]:
+    return {"attention.model": model, "attention.methods": list(methods)}
 
 
 @pytest.mark.parametrize("method", [ATTENTION, "saliency"])
@@ -63,37 +58,34 @@ def maps_on(app: AppTest) -> list[dict]:
 
 
 def test_the_page_shows_the_picture_before_and_after_the_gallerys_attack() -> None:
-    app = open_page(model=VANILLA, methods=["saliency"])
-    assert not app.exception
+    app = open_page("attention", state=on(VANILLA, "saliency"))
     pictures, saliency = maps_on(app)
-    assert [one["caption"] for one in pictures["pictures"]] == ["Before the attack", "After it"]
+    assert [one["caption"] for one in pictures["pictures"]] == [
+        "Before the attack",
+        "After the attack",
+    ]
     before, after = saliency["pictures"]
     assert before["caption"].startswith("Before the attack · infidelity")
-    assert after["caption"].startswith("After it · infidelity")
+    assert after["caption"].startswith("After the attack · infidelity")
     assert before["edits"] == []
     assert len(after["edits"]) == 1
-    assert "the attacked pixel outweighs" in after["alt"]
+    assert "the attacked pixel ranks above" in after["alt"]
 
 
 def test_a_model_without_attention_says_so_and_shows_the_rest() -> None:
-    app = open_page(model=VANILLA, methods=["attention", "saliency"])
-    assert not app.exception
-    assert "has no attention of its own" in app.info[0].value
+    app = open_page("attention", state=on(VANILLA, "attention", "saliency"))
+    assert "has no attention gate" in app.info[0].value
     assert "attention" not in methods_of(VANILLA)
     assert methods_of(APR)[0] == "attention"
     assert set(methods_of(APR)) == set(WORDS)
 
 
 def test_a_link_restores_the_view() -> None:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
-    for name, value in {
+    params = {
         "model": VANILLA, "index": "3", "class": "4", "methods": "saliency,nonsense",
         "opacity": "0.25", "edits": "31.0.0a00ff",
-    }.items():  # fmt: skip
-        app.query_params[name] = value
-    app.switch_page("pages/attention.py")
-    app.run()
-    assert not app.exception
+    }  # fmt: skip
+    app = open_page("attention", params)
     assert app.session_state["attention.model"] == VANILLA
     assert app.session_state["attention.class"] == 4
     assert app.session_state["attention.methods"] == ["saliency"]
@@ -107,12 +99,8 @@ def test_a_link_restores_the_view() -> None:
 
 
 def test_a_link_to_no_image_is_one_sentence() -> None:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
-    app.query_params["model"], app.query_params["index"] = VANILLA, "cat"
-    app.session_state["attention.methods"] = []
-    app.switch_page("pages/attention.py")
-    app.run()
-    assert not app.exception
+    params = {"model": VANILLA, "index": "cat"}
+    app = open_page("attention", params, {"attention.methods": []})
     assert "which is no test image" in app.error[0].value
 
 
@@ -133,9 +121,9 @@ def test_the_numbers_are_the_engines_and_the_files_hold_every_value() -> None:
     assert 0 <= row[OUTWEIGHS] <= 1
     whole = as_table(scenes, maps)
     assert len(whole) == 2 * 1024
-    line = whole[(whole.picture == "After it") & (whole.x == 3) & (whole.y == 5)].iloc[0]
+    line = whole[(whole.picture == "After the attack") & (whole.x == 3) & (whole.y == 5)].iloc[0]
     assert line["saliency"] == maps["saliency"][1].values[5, 3].item()
-    sheet = Image.open(io.BytesIO(contact_sheet(scenes, maps)))
+    sheet = Image.open(io.BytesIO(map_sheet(scenes, maps)))
     assert sheet.width > 3 * 160
     assert sheet.height > 2 * 160
 
@@ -197,15 +185,8 @@ def test_a_view_that_cannot_be_is_refused(name: str, value: str, said: str) -> N
 def test_a_picture_of_ones_own_comes_with_the_link() -> None:
     image = load_test_image(3)[0].flip(2)
     png = base64.urlsafe_b64encode(to_png(image)).decode().rstrip("=")
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
-    for name, value in {
-        "model": APR, "picture": png, "label": "ship", "methods": "attention",
-        "edits": "3.5.ff0000",
-    }.items():  # fmt: skip
-        app.query_params[name] = value
-    app.switch_page("pages/attention.py")
-    app.run()
-    assert not app.exception
+    params = {"model": APR, "picture": png, "label": "ship", "methods": "attention"}
+    app = open_page("attention", params | {"edits": "3.5.ff0000"})
     (before, after), _ = (row["pictures"] for row in maps_on(app))
     assert before["image"] == heat_picture(image, None, "", "")["image"]
     assert after["edits"] == [[3, 5]]

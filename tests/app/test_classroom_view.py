@@ -21,29 +21,16 @@ from apr_ui.lesson.responsible import SECTIONS
 from apr_ui.lesson.shows import BETS, prepare, settled_bet
 from apr_ui.lesson.steps import LESSON, minutes_of
 from apr_ui.resources import classrooms
-from tests.conftest import PATIENCE, ROOT, figures
+from tests.app.pages import open_page, run, said
+from tests.conftest import figures
 
 PLAN = first_plan()
 FLIPPED = next(entry.outcome for entry in load_gallery() if entry.kind == "flips")
 
 
-def open_page(**params: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.switch_page("pages/classroom.py")
-    return app
-
-
-def seated(app: AppTest, code: str, **kept: str) -> AppTest:
-    """As the page is once the browser has said what it keeps of a class."""
-    app.session_state[f"classroom.kept-{code}"] = kept
-    return app.run()
-
-
-def texts(app: AppTest) -> str:
-    shown = [*app.markdown, *app.caption, *app.error, *app.success, *app.warning, *app.info]
-    return "\n".join(str(element.value) for element in shown)
+def visit(code: str, **kept: str) -> AppTest:
+    """The page of a class, once the browser has said what it keeps of it."""
+    return open_page("classroom", {"class": code}, {f"classroom.kept-{code}": kept})
 
 
 @pytest.fixture(autouse=True)
@@ -100,47 +87,43 @@ def test_a_nickname_stands_on_the_board_as_text() -> None:
 
 
 def test_the_form_opens_a_class_and_shows_the_teacher_in(rooms: Classrooms) -> None:
-    app = open_page().run()
-    app.text_input(key="classroom.title").set_value("*9b*").run()
-    app.multiselect(key="classroom.steps").set_value(["quiz", "bet"]).run()
-    app.button(key="classroom.open").click().run()
-    assert not app.exception
+    app = open_page("classroom")
+    run(app.text_input(key="classroom.title").set_value("*9b*"))
+    run(app.multiselect(key="classroom.steps").set_value(["quiz", "bet"]))
+    run(app.button(key="classroom.open").click())
     code = str(app.query_params["class"])
     room = rooms.room(code)
     assert room.title == "*9b*"
     assert room.plan.steps == ("quiz", "bet")
-    assert LESSON["quiz"].notes in texts(app)
-    assert r"\*9b\*" in texts(app)
+    assert LESSON["quiz"].notes in said(app)
+    assert r"\*9b\*" in said(app)
 
 
 def test_an_empty_lesson_is_refused_in_a_sentence() -> None:
-    app = open_page().run()
-    app.multiselect(key="classroom.steps").set_value([]).run()
-    app.button(key="classroom.open").click().run()
-    assert "choose at least one step" in texts(app)
-    assert not app.exception
+    app = open_page("classroom")
+    run(app.multiselect(key="classroom.steps").set_value([]))
+    run(app.button(key="classroom.open").click())
+    assert "choose at least one step" in said(app)
 
 
 def test_a_class_is_not_opened_on_a_picture_that_is_misread(rooms: Classrooms) -> None:
-    app = open_page().run()
-    app.selectbox(key="classroom.picture").set_value("another test image").run()
-    app.number_input(key="classroom.index").set_value(35).run()
-    app.selectbox(key="classroom.model").set_value("cifar10-resnet20-vanilla").run()
-    app.button(key="classroom.open").click().run()
-    assert not app.exception
-    (refusal,) = [line for line in texts(app).splitlines() if "35" in figures(line)]
+    app = open_page("classroom")
+    run(app.selectbox(key="classroom.picture").set_value("another test image"))
+    run(app.number_input(key="classroom.index").set_value(35))
+    run(app.selectbox(key="classroom.model").set_value("cifar10-resnet20-vanilla"))
+    run(app.button(key="classroom.open").click())
+    (refusal,) = [line for line in said(app).splitlines() if "35" in figures(line)]
     assert refusal.index("bird") < refusal.index("cat")
     assert "class" not in app.query_params
 
 
 def test_an_unknown_code_is_told_and_the_doors_are_shown() -> None:
-    app = open_page(**{"class": "ZZZZZZ"}).run()
-    assert "ZZZZZZ" in texts(app)
+    app = open_page("classroom", {"class": "ZZZZZZ"})
+    assert "ZZZZZZ" in said(app)
     assert app.text_input(key="classroom.code")
     app.text_input(key="classroom.code").set_value("no")
-    app.button("FormSubmitter:classroom.join-Go to the class").click().run()
-    assert "is no class code" in texts(app)
-    assert not app.exception
+    run(app.button("FormSubmitter:classroom.join-Go to the class").click())
+    assert "is no class code" in said(app)
 
 
 def test_a_student_sees_neither_notes_nor_what_is_hidden(rooms: Classrooms) -> None:
@@ -148,28 +131,27 @@ def test_a_student_sees_neither_notes_nor_what_is_hidden(rooms: Classrooms) -> N
         opened = rooms.open(replace(PLAN, steps=("quiz",), hidden=hidden))
         seat = rooms.join(opened.code, "Ada")
         rooms.answer(opened.code, seat.token, f"quiz-{QUIZ[0].key}", str(QUIZ[0].right))
-        app = seated(open_page(**{"class": opened.code}), opened.code, seat=seat.token)
-        assert not app.exception
-        assert (QUIZ[0].because in texts(app)) is expected
-        assert LESSON["quiz"].notes not in texts(app)
+        app = visit(opened.code, seat=seat.token)
+        assert (QUIZ[0].because in said(app)) is expected
+        assert LESSON["quiz"].notes not in said(app)
 
 
 def test_a_seat_of_another_class_is_none_here(rooms: Classrooms) -> None:
     one, other = rooms.open(PLAN), rooms.open(PLAN)
     seat = rooms.join(one.code, "Ada")
-    app = seated(open_page(**{"class": other.code}), other.code, seat=seat.token)
+    app = visit(other.code, seat=seat.token)
     assert app.text_input(key="classroom.nickname")
-    app = seated(open_page(**{"class": other.code}), other.code, teacher=one.token)
+    app = visit(other.code, teacher=one.token)
     assert app.text_input(key="classroom.nickname")
 
 
 def test_an_answer_is_kept_as_it_is_made(rooms: Classrooms) -> None:
     opened = rooms.open(replace(PLAN, steps=("bet",)))
     seat = rooms.join(opened.code, "Ada")
-    app = seated(open_page(**{"class": opened.code}), opened.code, seat=seat.token)
-    app.radio[0].set_value("never").run()
+    app = visit(opened.code, seat=seat.token)
+    run(app.radio[0].set_value("never"))
     assert rooms.tally(opened.code, "bet") == {"never": 1}
-    app.radio[0].set_value("100").run()
+    run(app.radio[0].set_value("100"))
     assert rooms.tally(opened.code, "bet") == {"100": 1}
 
 
@@ -207,27 +189,23 @@ def test_what_a_teacher_answered_alone_is_not_shown_to_the_class() -> None:
 
 
 def test_the_page_on_responsible_use_says_it_all() -> None:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
-    app.switch_page("pages/responsible.py")
-    app.run()
+    app = open_page("responsible")
     assert [each.value for each in app.subheader] == [title for title, _ in SECTIONS]
 
 
 def test_another_round_begins_with_no_answers_and_another_game(rooms: Classrooms) -> None:
     opened = rooms.open(replace(PLAN, steps=("bet", "by-hand")))
     seat = rooms.join(opened.code, "Ada")
-    app = seated(open_page(**{"class": opened.code}), opened.code, seat=seat.token)
-    app.radio[0].set_value("never").run()
+    app = visit(opened.code, seat=seat.token)
+    run(app.radio[0].set_value("never"))
     assert rooms.tally(opened.code, "bet") == {"never": 1}
     rooms.reset(opened.code, opened.token)
-    app.run()
-    assert not app.exception
+    run(app)
     assert app.radio[0].value is None
     assert rooms.tally(opened.code, "bet") == {}
     rooms.go_to(opened.code, opened.token, "by-hand")
-    app.run()
+    run(app)
     rooms.reset(opened.code, opened.token)
-    app.run()
-    assert not app.exception
+    run(app)
     places = [place.split("|")[0] for place in app.session_state["classroom.hand.games"]]
     assert places == [f"{opened.code}-1", f"{opened.code}-2"]

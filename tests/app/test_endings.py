@@ -12,8 +12,9 @@ from apr_core.serving.requests import Phase
 from apr_core.serving.run_export import UNWATCHED, record, status_of
 from apr_ui.permalink import to_params
 from apr_ui.resources import service
-from tests.app.test_links import open_page, request, wait_for
-from tests.app.test_race import VANILLA, ended
+from tests.app.pages import VANILLA, open_page, run, wait_for
+from tests.app.test_links import request
+from tests.app.test_race import ended
 from tests.conftest import PATIENCE, figures
 
 ENDINGS = {
@@ -57,10 +58,8 @@ def test_a_run_that_nobody_looked_at_says_so_and_is_run_again(
     monkeypatch.setattr(service(), "_idle_seconds", 0.0)
     wait_for(asked.run_id)
     monkeypatch.undo()
-    app.run()
-    assert not app.exception
+    run(app)
     assert status_of(service().view(asked.run_id)) == UNWATCHED
-    assert any("nobody had looked" in one.value for one in app.info)
-    app.button(key="attack.again").click().run()
-    assert not app.exception
+    assert any("nobody watched it" in one.value for one in app.info)
+    run(app.button(key="attack.again").click())
     assert service().view(asked.run_id).live

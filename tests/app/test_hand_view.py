@@ -21,40 +21,24 @@ from apr_core.serving.gallery import load_gallery
 from apr_core.serving.requests import AttackRequest, MapRequest, Phase, RunView
 from apr_core.serving.service import AttackService
 from apr_core.zoo.checkpoints import load_model
-from apr_ui.hand.figures import DIM, duel, duel_words, looked_by_person, looked_by_search
+from apr_ui.hand.figures import duel, duel_words, tried_by_person, tried_by_search
 from apr_ui.hand.games import GameBook, book
 from apr_ui.hand.hints import hint_words
-from apr_ui.looking import alone
-from apr_ui.page_table import page_entry
 from apr_ui.permalink import to_params
+from apr_ui.pictures import DIM
+from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import probabilities, service
 from apr_ui.words import percent
-from tests.conftest import PATIENCE, ROOT, figures, wait_until
+from tests.app.pages import address_of, go, open_page, run, said, wait_for
+from tests.conftest import PATIENCE, figures, wait_until
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
 WINNER = FLIP.outcome.edits[0]
 GREY = PixelEdit(WINNER.x, WINNER.y, (128, 128, 128))
 
 
-def open_page(**params: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
-    app.switch_page(page_entry("hand").script)
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
-
-
 def link(**params: str) -> dict[str, str]:
     return {"model": FLIP.model, "index": str(FLIP.index)} | params
-
-
-def address_of(app: AppTest) -> dict[str, str]:
-    return {
-        name: value if isinstance(value, str) else value[0]
-        for name, value in app.query_params.items()
-    }
 
 
 def game_of(app: AppTest) -> Game:
@@ -69,22 +53,12 @@ def try_by_hand(app: AppTest, *edits: PixelEdit) -> Game:
     games = app.session_state["hand.games"]
     games[place] = games[place][0], game
     book().keep(games[place][0], place, game)
-    app.run()
-    assert not app.exception
+    run(app)
     return game
 
 
-def said(app: AppTest) -> str:
-    parts = (*app.markdown, *app.info, *app.success, *app.warning, *app.error)
-    return "\n".join(part.value for part in parts)
-
-
-def wait_for(run_id: str) -> None:
-    wait_until(lambda: not service().view(run_id).live)
-
-
 def test_the_page_begins_with_the_clean_picture() -> None:
-    app = open_page(**link())
+    app = open_page("hand", link())
     game = game_of(app)
     assert torch.equal(game.image, load_test_image(FLIP.index)[0])
     assert (game.queries, game.pixels, game.model) == (0, 1, FLIP.model)
@@ -94,34 +68,34 @@ def test_the_page_begins_with_the_clean_picture() -> None:
 
 
 def test_undo_and_start_over() -> None:
-    app = open_page(**link())
+    app = open_page("hand", link())
     try_by_hand(app, GREY, WINNER)
     assert "**Flipped:" in app.success[0].value
     assert "Your first flip was try 2." in app.success[0].value
-    app.button(key="hand.undo").click().run()
+    run(app.button(key="hand.undo").click())
     assert (game_of(app).edits, game_of(app).queries) == ((GREY,), 2)
     assert not app.success
-    app.button(key="hand.reset").click().run()
+    run(app.button(key="hand.reset").click())
     assert (game_of(app).edits, game_of(app).queries) == ((), 0)
     kept = next(line for line in said(app).splitlines() if "started over" in line)
     assert figures(kept)[-2:] == ["2", "2"]
 
 
 def test_a_hint_says_what_the_truth_map_says() -> None:
-    app = open_page(**link())
+    app = open_page("hand", link())
     game = try_by_hand(app, GREY)
-    app.button(key="hand.hint").click().run()
+    run(app.button(key="hand.hint").click())
     asked = MapRequest(game.model, game.image, game.label)
     wait_for(asked.run_id)
-    app.run()
+    run(app)
     heat, rank = heat_of(service().view(asked.run_id).outcome, GREY.x, GREY.y)
     (hint,) = game_of(app).hints
     assert (hint.x, hint.y, hint.heat, hint.rank) == (GREY.x, GREY.y, heat, rank)
     assert hint_words(game_of(app)) in said(app)
     assert "1 hint" in said(app)
     try_by_hand(app, PixelEdit(0, 0, (0, 0, 0)))
-    app.button(key="hand.hint").click().run()
-    app.run()
+    run(app.button(key="hand.hint").click())
+    run(app)
     words = hint_words(game_of(app))
     assert len(game_of(app).hints) == 2
     worse = game_of(app).hints[1].rank > rank
@@ -129,82 +103,82 @@ def test_a_hint_says_what_the_truth_map_says() -> None:
 
 
 def test_a_hint_builds_on_the_pixels_that_stay() -> None:
-    app = open_page(**link(pixels="3"))
+    app = open_page("hand", link(pixels="3"))
     first, second = PixelEdit(1, 1, (255, 0, 0)), PixelEdit(2, 2, (0, 255, 0))
     game = try_by_hand(app, first, second)
-    app.button(key="hand.hint").click().run()
+    run(app.button(key="hand.hint").click())
     ticket = app.session_state["hand.hint-asked"].ticket
     assert torch.equal(service().view(ticket.run_id).request.image, game.edited)
     service().cancel(ticket.run_id, ticket.token)
     wait_for(ticket.run_id)
-    app.run()
+    run(app)
     assert game_of(app).hints == ()
     assert "hand.hint-asked" not in app.session_state
 
 
 def test_the_search_gets_as_many_tries_and_both_are_shown() -> None:
-    app = open_page(**link())
+    app = open_page("hand", link())
     tries = [PixelEdit(place, 3, (0, 0, 255)) for place in range(9)]
     game = try_by_hand(app, *tries)
     assert ["9", "8"] in [figures(line)[:2] for line in said(app).splitlines()]
-    app.button(key="hand.search-same").click().run()
-    run = app.session_state["hand.search"]
-    assert run.request.config == search_config(9, 1)
-    assert torch.equal(run.request.image, game.image)
-    wait_for(run.ticket.run_id)
-    app.run()
+    run(app.button(key="hand.search-same").click())
+    search = app.session_state["hand.search"]
+    assert search.request.config == search_config(9, 1)
+    assert torch.equal(search.request.image, game.image)
+    wait_for(search.ticket.run_id)
+    run(app)
     wait_for(app.session_state["hand.truth"].run_id)
-    app.run()
-    view = service().view(run.ticket.run_id)
+    run(app)
+    view = service().view(search.ticket.run_id)
     assert view.outcome.queries <= 8
     assert duel_words(game, view) in said(app)
-    for title in ("Where you looked", "Where it looked", "Where it was"):
+    for title in ("Your tries", "The search's tries", "Truth map"):
         assert f"**{title}**" in said(app)
-    assert "pixels break it in a corner colour" in " ".join(note.value for note in app.caption)
-    assert address_of(app)["run"] == run.ticket.run_id
-    again = open_page(**address_of(app))
+    assert "pixels break the model in a corner colour" in said(app)
+    assert address_of(app)["run"] == search.ticket.run_id
+    again = open_page("hand", address_of(app))
     assert duel_words(game, view) in said(again)
 
 
 def test_a_single_try_gets_the_least_that_a_search_takes_and_says_so() -> None:
-    app = open_page(**link())
+    app = open_page("hand", link())
     try_by_hand(app, GREY)
     assert ["1", "4"] in [figures(line)[:2] for line in said(app).splitlines()]
-    app.button(key="hand.search-full").click().run()
+    run(app.button(key="hand.search-full").click())
     assert app.session_state["hand.search"].request.config == OnePixelConfig()
     ticket = app.session_state["hand.search"].ticket
     service().cancel(ticket.run_id, ticket.token)
 
 
 def test_the_address_finds_the_tries_again_as_a_copy() -> None:
-    app = open_page(**link(pixels="3"))
+    app = open_page("hand", link(pixels="3"))
     game = try_by_hand(app, GREY, WINNER)
     address = address_of(app)
     assert {"model", "index", "pixels", "game"} == set(address)
-    again = open_page(**address)
+    again = open_page("hand", address)
     assert game_of(again).tries == game.tries
     assert again.segmented_control(key="hand.pixels").value == 3
     assert address_of(again)["game"] != address["game"]
-    again.button(key="hand.undo").click().run()
-    assert game_of(open_page(**address)).edits == game.edits
+    run(again.button(key="hand.undo").click())
+    assert game_of(open_page("hand", address)).edits == game.edits
 
 
 def test_what_is_no_longer_in_memory_is_said_and_the_picture_is_there() -> None:
-    app = open_page(**link(game="gone"))
+    app = open_page("hand", link(game="gone"))
     assert "no longer in memory" in app.info[0].value
     assert torch.equal(game_of(app).image, load_test_image(FLIP.index)[0])
-    alone = open_page(game="gone")
+    alone = open_page("hand", {"game": "gone"})
     assert "are kept nowhere else" in alone.info[0].value
 
 
 def test_a_picture_of_ones_own_comes_back_by_link_and_by_name() -> None:
     image, label = load_test_image(FLIP.index)
     request = AttackRequest(FLIP.model, image, label, OWN_PICTURE, OnePixelConfig())
-    app = open_page(**to_params(request))
+    app = open_page("hand", to_params(request))
     game = try_by_hand(app, WINNER)
     assert torch.equal(game.image, image)
     assert set(address_of(app)) == {"game"}
-    again = open_page(**address_of(app))
+    again = open_page("hand", address_of(app))
     assert (game_of(again).tries, game_of(again).label) == (game.tries, label)
 
 
@@ -217,27 +191,26 @@ def test_a_picture_of_ones_own_comes_back_by_link_and_by_name() -> None:
     ],
 )
 def test_a_bad_link_is_answered_plainly(params: dict[str, str], words: str) -> None:
-    assert words in said(open_page(**params))
+    assert words in said(open_page("hand", params))
 
 
 def test_a_picture_that_the_model_misreads_is_not_attacked() -> None:
     shipped = load_sample()
     answers = probabilities(FLIP.model, list(shipped.images[:300])).argmax(1)
     row = int((answers != shipped.labels[:300]).nonzero()[0, 0])
-    app = open_page(model=FLIP.model, index=str(int(shipped.indices[row])))
+    app = open_page("hand", link(index=str(int(shipped.indices[row]))))
     assert "for another class already" in app.warning[0].value
     assert "hand.place" not in app.session_state
 
 
 def test_each_picture_has_its_own_game_and_a_page_change_loses_none() -> None:
-    app = open_page(**link())
+    app = open_page("hand", link())
     game = try_by_hand(app, GREY)
-    app.segmented_control(key="hand.pixels").set_value(3).run()
+    run(app.segmented_control(key="hand.pixels").set_value(3))
     assert game_of(app).queries == 0
-    app.segmented_control(key="hand.pixels").set_value(1).run()
+    run(app.segmented_control(key="hand.pixels").set_value(1))
     assert game_of(app).tries == game.tries
-    app.switch_page(page_entry("results").script).run()
-    app.switch_page(page_entry("hand").script).run()
+    go(app, "results", "hand")
     assert game_of(app).tries == game.tries
 
 
@@ -276,15 +249,17 @@ def test_the_book_forgets_the_games_that_were_played_longest_ago() -> None:
 
 def test_a_look_has_one_thread_of_torch_and_leaves_the_others_theirs() -> None:
     before = torch.get_num_threads()
-    assert alone(torch.get_num_threads) == 1
+    assert on_prediction_thread(torch.get_num_threads) == 1
     assert torch.get_num_threads() == before
     with ThreadPoolExecutor(1) as later:
         assert later.submit(torch.get_num_threads).result() == before
     with pytest.raises(InputError, match="pixels is 2"):
-        alone(new_game, 2)
+        on_prediction_thread(new_game, 2)
     image, _ = load_test_image(FLIP.index)
     found = ModelOracle(load_model(FLIP.model))
-    assert torch.equal(alone(found.verify_float32, image[None]), found.verify_float32(image[None]))
+    assert torch.equal(
+        on_prediction_thread(found.verify_float32, image[None]), found.verify_float32(image[None])
+    )
 
 
 # ---------------------------------------------------------------- Words and figures
@@ -321,7 +296,7 @@ def test_who_flipped_it_first_is_said(ended: RunView) -> None:
     held = replace(ended, outcome=status)
     closest = percent(held.outcome.true_after).strip("<>")
     assert figures(duel_words(won, held)) == ["2", f"{spent:,}", closest]
-    assert figures(duel_words(none, held))[1:] == ["1", closest, f"{spent:,}"]
+    assert figures(duel_words(none, held)) == ["1", percent(none.closest), f"{spent:,}", closest]
     four = [(won, ended), (none, ended), (won, held), (none, held)]
     assert len({duel_words(*each).split("**")[1] for each in four}) == 4  # who did
 
@@ -334,11 +309,11 @@ def test_the_figures_show_every_try_and_the_flip(ended: RunView) -> None:
     assert list(line.y) == [game.true(game.tries[0]), min(marks.y)]
     assert list(marks.marker.symbol) == ["circle", "x"]
     assert search.x[-1] == ended.outcome.queries
-    picture = looked_by_person(try_edit(new_game(), GREY, ModelOracle(load_model(FLIP.model))), 10)
+    picture = tried_by_person(try_edit(new_game(), GREY, ModelOracle(load_model(FLIP.model))), 10)
     assert picture.getpixel((10 * GREY.x + 5, 10 * GREY.y + 5)) == GREY.rgb
     dim = tuple((game.image[:, 0, 0] * DIM).to(torch.uint8).tolist())
     assert picture.getpixel((5, 5)) == dim
-    seen = looked_by_search(ended, 10)
+    seen = tried_by_search(ended, 10)
     x, y = ended.snapshots[0].positions[0, 0].tolist()
     assert seen.getpixel((10 * x, 10 * y)) != tuple((game.image[:, y, x] * DIM).byte().tolist())
 

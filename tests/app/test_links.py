@@ -17,30 +17,18 @@ from apr_core.serving.requests import BEHIND_LATTICE, SERVED, AttackRequest
 from apr_ui import limits
 from apr_ui.permalink import from_params, to_params
 from apr_ui.resources import service
-from tests.conftest import PATIENCE, ROOT, figures, wait_until
+from tests.app.pages import VANILLA as MODEL
+from tests.app.pages import ended, go, messages, open_page, run, wait_for
+from tests.conftest import PATIENCE, figures
 
-MODEL = "cifar10-resnet20-vanilla"
 QUICK = OnePixelConfig(population=8, generations=1, stop=Stop.BUDGET, seed=77)
 LINK = {"model": MODEL, "index": "9", "population": "8", "generations": "1"}
 MARKUP = "![x](http://evil.example/x.png)"
 
 
-def open_page(page: str, params: dict[str, str]) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE)
-    app.run()
-    app.switch_page(f"pages/{page}.py")
-    for name, value in params.items():
-        app.query_params[name] = value
-    return app.run()
-
-
 def request(index: int = 9, **changes: int) -> AttackRequest:
     image, label = load_test_image(index)
     return AttackRequest(MODEL, image, label, index, replace(QUICK, **changes))
-
-
-def wait_for(run_id: str) -> None:
-    wait_until(lambda: not service().view(run_id).live)
 
 
 HOSTILE = {
@@ -67,7 +55,6 @@ def test_a_hostile_link_is_a_plain_sentence_or_nothing(page: str, name: str) -> 
     if page == "compare":
         params = {"models" if key == "model" else key: value for key, value in params.items()}
     app = open_page(page, params)
-    assert not app.exception
     for error in (*app.error, *app.warning):
         assert not re.search(r"(?<!\\)[\[\]<]|http:", error.value)
         assert len(error.value) < 1500
@@ -93,26 +80,21 @@ def test_an_interrupted_run_waits_to_be_asked_for_again() -> None:
     archive.begin(cut)
     archive.close()
     app = open_page("attack", to_params(cut))
-    assert not app.exception
     assert app.error[0].value == INTERRUPTED
     assert app.number_input(key="attack.seed").value == 78
-    app.button(key="attack.again").click().run()
-    assert not app.exception
+    run(app.button(key="attack.again").click())
     wait_for(cut.run_id)
     assert service().view(cut.run_id).outcome is not None
 
 
 def test_an_ended_run_is_there_at_once() -> None:
-    ended = request(seed=79)
-    ticket = service().submit(ended)
-    wait_for(ticket.run_id)
+    asked = ended(request(seed=79))
     service()._archive.flush()
     with service()._changed:
-        del service()._runs[ended.run_id]  # as after a restart
-    app = open_page("attack", to_params(ended))
-    assert not app.exception
-    assert any("queries" in one.value for one in (*app.success, *app.info))
-    assert service().view(ended.run_id).snapshots
+        del service()._runs[asked.run_id]  # as after a restart
+    app = open_page("attack", to_params(asked))
+    assert any("queries" in one.value for one in messages(app))
+    assert service().view(asked.run_id).snapshots
 
 
 def test_a_run_on_an_own_picture_says_that_it_was_not_kept() -> None:
@@ -122,7 +104,6 @@ def test_a_run_on_an_own_picture_says_that_it_was_not_kept() -> None:
     archive.begin(own)
     archive.close()
     app = open_page("attack", {"run": own.run_id})
-    assert not app.exception
     assert "never written to disk" in app.error[0].value
     assert app.number_input(key="attack.pixels").value == 5
     assert app.session_state["attack.source"] == "Your picture"
@@ -132,48 +113,39 @@ def test_a_run_on_an_own_picture_brings_it_back() -> None:
     """By its run and by a link with the picture in it; on the next page too."""
     image = torch.full((3, 32, 32), 90, dtype=torch.uint8)
     own = AttackRequest(MODEL, image, 3, OWN_PICTURE, replace(QUICK, seed=80))
-    service().submit(own)
-    wait_for(own.run_id)
+    ended(own)
     for params in ({"run": own.run_id}, to_params(own)):
         app = open_page("attack", params)
-        assert not app.exception
         for page in ("attack", "attention", "compare"):
-            app.switch_page(f"pages/{page}.py")
-            app.run()
-            assert not app.exception
+            go(app, page)
             assert app.session_state["attack.source"] == "Your picture"
             assert torch.equal(app.session_state["attack.picture"].image, image)
 
 
 def test_a_cancelled_run_waits_to_be_asked_for_again() -> None:
-    ended = request(seed=81, population=400, generations=1000)
-    ticket = service().submit(ended)
+    asked = request(seed=81, population=400, generations=1000)
+    ticket = service().submit(asked)
     assert service().cancel(ticket.run_id, ticket.token)
-    wait_for(ended.run_id)
-    app = open_page("attack", to_params(ended))
-    assert not app.exception
-    assert not service().view(ended.run_id).live
+    wait_for(asked.run_id)
+    app = open_page("attack", to_params(asked))
+    assert not service().view(asked.run_id).live
     assert any("Cancelled after" in one.value for one in app.info)
 
 
 def test_an_attention_link_to_no_model_says_so() -> None:
     app = open_page("attention", {"model": f"{MODEL}+lattice", "index": "3"})
-    assert not app.exception
     assert "There is no model" in app.error[0].value
 
 
 def test_a_target_that_was_missed_is_named() -> None:
     cut = replace(request(index=4, seed=82), config=replace(QUICK, target=0, seed=82))
-    service().submit(cut)
-    wait_for(cut.run_id)
-    app = open_page("attack", to_params(cut))
-    assert not app.exception
+    app = open_page("attack", to_params(ended(cut)))
     assert any("It did not become airplane" in one.value for one in app.info)
 
 
 def test_an_unknown_run_says_so() -> None:
     app = open_page("attack", {"run": "0" * 16})
-    assert "is not known here any more" in app.error[0].value
+    assert "0" * 16 in app.error[0].value
 
 
 # What a session may ask
@@ -201,7 +173,6 @@ def ask(seeds: int) -> AppTest:
 def test_a_session_has_so_many_runs_going(monkeypatch) -> None:
     monkeypatch.setattr(limits, "MOST_LIVE", 4)
     app = ask(10)
-    assert not app.exception
     assert figures(app.error[0].value)[0] == "4"
     assert app.text[0].value == "4"
     assert not ask(3).error  # another session has room of its own
@@ -210,7 +181,6 @@ def test_a_session_has_so_many_runs_going(monkeypatch) -> None:
 def test_a_session_asks_so_often_a_minute(monkeypatch) -> None:
     monkeypatch.setattr(limits, "MOST_A_MINUTE", 5)
     app = ask(10)
-    assert not app.exception
     assert figures(app.error[0].value)[0] == "5"
     assert app.text[0].value == "5"
 
@@ -241,10 +211,9 @@ def test_a_run_that_someone_else_looks_at_goes_on_and_that_is_said(
 def test_a_second_click_on_hunt_is_nobody_else() -> None:
     shared = request(seed=85, population=400, generations=1000)
     app = open_page("attack", to_params(shared))
-    app.button(key="attack.hunt").click().run()
-    assert not app.exception
+    run(app.button(key="attack.hunt").click())
     assert service().count_live([shared.run_id]) == 1
-    app.button(key="attack.cancel").click().run()
+    run(app.button(key="attack.cancel").click())
     assert not app.toast
     assert service().count_live([shared.run_id]) == 0
 
@@ -252,39 +221,31 @@ def test_a_second_click_on_hunt_is_nobody_else() -> None:
 @pytest.mark.parametrize("behind", ["", BEHIND_LATTICE])
 def test_the_same_on_another_model_is_what_the_controls_then_show(behind: str) -> None:
     asked = replace(request(seed=84), model=f"{MODEL}{behind}")
-    service().submit(asked)
-    wait_for(asked.run_id)
-    app = open_page("attack", to_params(asked))
+    app = open_page("attack", to_params(ended(asked)))
     other = "cifar10-resnet20-apr"
     (button,) = [one for one in app.button if one.label == other]
-    button.click().run()
-    assert not app.exception
+    run(button.click())
     assert app.selectbox(key="attack.model").value == other
     assert app.checkbox(key="attack.masked").value == bool(behind)
-    run = app.session_state["attack.current-run"]
-    assert run.request.model == f"{other}{behind}"
-    assert run.request.config == asked.config
+    current = app.session_state["attack.current-run"]
+    assert current.request.model == f"{other}{behind}"
+    assert current.request.config == asked.config
     assert any(f"On `{other}`" in caption.value for caption in app.caption)
 
 
 def test_the_model_that_was_attacked_is_named_whatever_the_controls_say() -> None:
     asked = request(seed=85)
-    service().submit(asked)
-    wait_for(asked.run_id)
-    app = open_page("attack", to_params(asked))
-    app.selectbox(key="attack.model").set_value("cifar10-resnet20-dd").run()
+    app = open_page("attack", to_params(ended(asked)))
+    run(app.selectbox(key="attack.model").set_value("cifar10-resnet20-dd"))
     assert any(f"On `{MODEL}`, 1 pixel:" in caption.value for caption in app.caption)
-    seals = [one.value for one in (*app.success, *app.warning, *app.info)]
+    seals = [one.value for one in messages(app)]
     assert any(f"This is `{MODEL}` behind lattice masking." in seal for seal in seals)
 
 
 def test_more_pixels_are_what_the_controls_then_show() -> None:
     asked = request(index=4, seed=82)
-    service().submit(asked)
-    wait_for(asked.run_id)
-    app = open_page("attack", to_params(asked))
+    app = open_page("attack", to_params(ended(asked)))
     (button,) = [one for one in app.button if one.label == "Try 3 pixels"]
-    button.click().run()
-    assert not app.exception
+    run(button.click())
     assert app.number_input(key="attack.pixels").value == 3
     assert app.session_state["attack.current-run"].request.config.pixels == 3

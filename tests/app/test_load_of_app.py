@@ -13,7 +13,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from apr_core.serving.gallery import load_gallery
-from apr_ui.watchers import SHORTEST_PAUSE, WATCHING_SECONDS, Watchers, pause_for
+from apr_ui.poll_rate import SHORTEST_PAUSE, WATCHING_SECONDS, PollRate, pause_for
 from benchmarks.load.case import LoadConfig
 from benchmarks.load.measure import measure_load
 from benchmarks.load.record import LoadResult
@@ -170,14 +170,14 @@ def test_a_visitor_who_stays_clicks_and_hunts_again() -> None:
 
 def test_many_watchers_look_less_often() -> None:
     now = [0.0]
-    watchers = Watchers(lambda: now[0])
-    pauses = [watchers.look(f"session {number}") for number in range(30)]
+    watchers = PollRate(lambda: now[0])
+    pauses = [watchers.poll(f"session {number}") for number in range(30)]
     assert pauses[0] == SHORTEST_PAUSE
     assert pauses == sorted(pauses)
     assert pauses[-1] == pause_for(30) == 1.0
-    assert watchers.look("session 0") == pauses[-1]  # a session counts once
+    assert watchers.poll("session 0") == pauses[-1]  # a session counts once
     now[0] += WATCHING_SECONDS + 1
-    assert watchers.look("session 0") == SHORTEST_PAUSE
+    assert watchers.poll("session 0") == SHORTEST_PAUSE
 
 
 @pytest.fixture(scope="module")

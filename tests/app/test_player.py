@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
@@ -60,7 +59,7 @@ def test_every_status_has_its_words():
     alone = JS.partition("const NO_FRAME = {")[2].partition("};")[0]
     told, alone = (set(re.findall(r"^  (\w+):", text, re.MULTILINE)) for text in (words, alone))
     live = {Phase.QUEUED, Phase.RUNNING}
-    assert told == {*live, Phase.FAILED, *Status, UNWATCHED} == set(get_args(package.Status))
+    assert told == {*live, Phase.FAILED, *Status, UNWATCHED}
     assert alone == told - {Status.FLIPPED, Status.SURVIVED}
 
 

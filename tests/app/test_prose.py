@@ -25,12 +25,16 @@ from apr_core.serving.ray.start import Replicas
 from apr_core.serving.requests import Phase
 from apr_core.training.trainer import TrainRequest
 from apr_core.zoo.checkpoints import load_model
+from apr_ui.attention.agreement_words import sentence
 from apr_ui.hand.figures import duel_words
 from apr_ui.permalink import from_params
+from apr_ui.proof.certificate import seal_words
 from apr_ui.race.link import race_from_params
 from apr_ui.race.words import news, status_words
 from benchmarks.cli import load
 from benchmarks.load.case import LoadConfig
+from tests.app.test_agreement_view import SENTENCES
+from tests.app.test_certificate_view import SEALS
 from tests.app.test_hand_view import FLIP, GREY, WINNER, ended, new_game, try_edit  # noqa: F401
 from tests.app.test_race import runners  # noqa: F401
 from tests.conftest import ROOT, LinearModel
@@ -93,6 +97,14 @@ def endings(runners, ended) -> Iterator[tuple[str, str]]:  # noqa: F811
     yield "a run that a restart cut short", INTERRUPTED
 
 
+def verdicts() -> Iterator[tuple[str, str]]:
+    """Certificates, and records of agreement."""
+    for name, found in SEALS.items():
+        yield f"a seal, {name}", seal_words(found)
+    for name, summary in SENTENCES.items():
+        yield f"a map, {name}", sentence("gradcam", summary)
+
+
 def records() -> Iterator[tuple[str, str]]:
     """Records in words."""
     yield "a record of load", load.in_words(test_load.result(LoadConfig(minutes=20.0)))
@@ -101,7 +113,7 @@ def records() -> Iterator[tuple[str, str]]:
 def test_sentences_are_worded_as_they_were_read(
     runners, ended, tmp_path: Path, pytestconfig: pytest.Config  # noqa: F811
 ) -> None:  # fmt: skip
-    said = [*refusals(tmp_path), *endings(runners, ended), *records()]
+    said = [*refusals(tmp_path), *endings(runners, ended), *verdicts(), *records()]
     assert len({name for name, _ in said}) == len(said)
     text = "\n".join(f"{name}\n    " + words.replace("\n", "\n    ") for name, words in said) + "\n"
     if pytestconfig.getoption("--golden"):

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-import streamlit as st
 import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -25,12 +24,11 @@ from apr_core.data.sample import load_test_image
 from apr_core.serving.requests import AttackRequest, Phase, RunView
 from apr_core.zoo.checkpoints import checkpoint_folder, load_card, load_model
 from apr_ui.controls import Choice
-from apr_ui.page_table import page_entry
 from apr_ui.proof.finding import Proof
 from apr_ui.race import end
 from apr_ui.race.charts import race_curves, transfer_chart, transfer_table, transfer_words
 from apr_ui.race.link import MOST_MODELS, race_from_params, race_to_params
-from apr_ui.race.report import contact_sheet, png_of, report_page
+from apr_ui.race.report import race_sheet, report_page
 from apr_ui.race.view import FIRST_DEFENCES, requests_for
 from apr_ui.race.words import (
     Runner,
@@ -41,9 +39,9 @@ from apr_ui.race.words import (
     status_words,
 )
 from apr_ui.resources import probabilities, scorer, service
-from tests.conftest import PATIENCE, ROOT, figures, wait_until
+from tests.app.pages import APR, VANILLA, address_of, forget_all, open_page, run
+from tests.conftest import figures, wait_until
 
-VANILLA, APR = "cifar10-resnet20-vanilla", "cifar10-resnet20-apr"
 SMALL = OnePixelConfig(population=40, generations=6)
 
 
@@ -109,31 +107,15 @@ def test_a_picture_without_a_class_has_the_first_models_for_all() -> None:
 # ---------------------------------------------------------------- The page
 
 
-def open_page(**params: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
-    app.switch_page(page_entry("compare").script)
-    for name, value in params.items():
-        app.query_params[name] = value
-    return app.run()
-
-
-def address_of(app: AppTest) -> dict[str, str]:
-    return {
-        name: value if isinstance(value, str) else value[0]
-        for name, value in app.query_params.items()
-    }
-
-
 def run_to_the_end(app: AppTest) -> list[RunView]:
     tickets = app.session_state["compare.race"].tickets
     wait_until(lambda: not any(service().view(ticket.run_id).live for ticket in tickets))
-    app.run()
-    assert not app.exception
+    run(app)
     return [service().view(ticket.run_id) for ticket in tickets]
 
 
 def test_at_first_one_of_each_defence_is_to_race() -> None:
-    app = open_page()
+    app = open_page("compare")
     assert not app.exception
     chosen = app.multiselect(key="compare.models").value
     assert [load_card(name).architecture for name in chosen] == ["resnet20"] * len(chosen)
@@ -143,12 +125,12 @@ def test_at_first_one_of_each_defence_is_to_race() -> None:
 
 
 def test_a_race_runs_to_its_end_and_is_compared() -> None:
-    app = open_page()
+    app = open_page("compare")
     app.multiselect(key="compare.models").set_value([VANILLA, APR])
     app.number_input(key="attack.population").set_value(60)
     app.number_input(key="attack.generations").set_value(8)
-    app.run()
-    app.button(key="compare.go").click().run()
+    run(app)
+    run(app.button(key="compare.go").click())
     views = run_to_the_end(app)
     assert len(app.get("bidi_component")) >= 2
     asked = [view.request for view in views]
@@ -157,7 +139,7 @@ def test_a_race_runs_to_its_end_and_is_compared() -> None:
     for view in views:
         row = table.loc[view.request.model]
         assert row["Queries"] == view.outcome.queries
-        assert row["Read as"] == CLASSES[view.outcome.label_after]
+        assert row["Prediction"] == CLASSES[view.outcome.label_after]
         edit = view.outcome.edits[0]
         assert row["Pixel and colour"] == f"({edit.x}, {edit.y}) rgb{edit.rgb}"
         assert row["Sure before"] == pytest.approx(view.outcome.confidence_before)
@@ -178,7 +160,7 @@ def test_a_race_runs_to_its_end_and_is_compared() -> None:
 
 def test_a_link_is_opened_and_the_controls_follow_it() -> None:
     asked = requests(seed=11)
-    app = open_page(**race_to_params(asked))
+    app = open_page("compare", race_to_params(asked))
     assert app.multiselect(key="compare.models").value == [VANILLA, APR]
     assert app.number_input(key="attack.seed").value == 11
     views = run_to_the_end(app)
@@ -187,11 +169,11 @@ def test_a_link_is_opened_and_the_controls_follow_it() -> None:
 
 def test_a_picture_of_ones_own_is_found_again_by_its_runs() -> None:
     asked = requests(index=OWN_PICTURE, seed=3)
-    app = open_page(**race_to_params(asked))
+    app = open_page("compare", race_to_params(asked))
     run_to_the_end(app)
     address = address_of(app)
     assert address == {"runs": ",".join(request.run_id for request in asked)}
-    again = open_page(**address)
+    again = open_page("compare", address)
     assert not again.exception
     assert any("own" in caption.value for caption in again.caption)
     assert len(again.dataframe) == 2
@@ -206,15 +188,15 @@ def test_a_picture_of_ones_own_is_found_again_by_its_runs() -> None:
     ],
 )
 def test_a_bad_link_is_answered_plainly(params: dict[str, str], said: str) -> None:
-    app = open_page(**params)
+    app = open_page("compare", params)
     assert not app.exception
     assert said in app.error[0].value
     assert not app.button(key="compare.go").disabled
 
 
 def test_a_race_is_cancelled_and_certified() -> None:
-    app = open_page(**race_to_params(requests(seed=5, generations=1000, stop=Stop.BUDGET)))
-    app.button(key="compare.cancel").click().run()
+    app = open_page("compare", race_to_params(requests(seed=5, generations=1000, stop=Stop.BUDGET)))
+    run(app.button(key="compare.cancel").click())
     views = run_to_the_end(app)
     assert {view.outcome.status for view in views} == {Status.CANCELLED}
     assert "Cancelled: " in app.info[0].value
@@ -227,22 +209,21 @@ def test_where_a_model_is_not_light_proofs_are_for_those_who_ask(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("apr_ui.proof.finding.LIGHT", 1000)
-    app = open_page(**race_to_params(requests(seed=15)))
+    app = open_page("compare", race_to_params(requests(seed=15)))
     run_to_the_end(app)
     assert not any("ertified" in seal.value for seal in (*app.success, *app.warning))
-    app.button(key="compare.certify").click().run()
+    run(app.button(key="compare.certify").click())
     assert len([*app.success, *app.warning]) == 2
-    app.run()
-    assert not app.exception
+    run(app)
     assert len([*app.success, *app.warning]) == 2  # they were asked for
 
 
 def test_a_cancelled_race_starts_anew_and_is_compared_anew() -> None:
-    app = open_page(**race_to_params(requests(seed=6, generations=30, stop=Stop.BUDGET)))
-    app.button(key="compare.cancel").click().run()
+    app = open_page("compare", race_to_params(requests(seed=6, generations=30, stop=Stop.BUDGET)))
+    run(app.button(key="compare.cancel").click())
     cancelled = run_to_the_end(app)
     kept = app.session_state["compare.compared"]
-    app.button(key="compare.go").click().run()
+    run(app.button(key="compare.go").click())
     views = run_to_the_end(app)
     assert [view.request.run_id for view in views] == [v.request.run_id for v in cancelled]
     assert all(view.outcome.queries == 40 * 31 for view in views)
@@ -250,11 +231,11 @@ def test_a_cancelled_race_starts_anew_and_is_compared_anew() -> None:
 
 
 def test_another_race_ends_the_one_before() -> None:
-    app = open_page(**race_to_params(requests(seed=8, generations=1000, stop=Stop.BUDGET)))
+    app = open_page("compare", race_to_params(requests(seed=8, generations=1000, stop=Stop.BUDGET)))
     before = app.session_state["compare.race"].tickets
     app.number_input(key="attack.generations").set_value(3)
-    app.run()
-    app.button(key="compare.go").click().run()
+    run(app)
+    run(app.button(key="compare.go").click())
     run_to_the_end(app)
     wait_until(lambda: not any(service().view(ticket.run_id).live for ticket in before))
     ends = {service().view(ticket.run_id).outcome.status for ticket in before}
@@ -275,15 +256,8 @@ def damaged_weights(tmp_path, monkeypatch):
     forget_all()
 
 
-def forget_all() -> None:
-    """Empty every cache of the app, as a new start would."""
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    scorer.cache_clear()
-
-
 def test_a_model_that_cannot_be_loaded_leaves_the_others_racing(damaged_weights) -> None:
-    app = open_page(**race_to_params(requests(seed=9)))
+    app = open_page("compare", race_to_params(requests(seed=9)))
     sound, damaged = run_to_the_end(app)
     assert sound.outcome is not None
     assert "are damaged" in damaged.error
@@ -305,7 +279,7 @@ def test_a_model_that_is_refused_a_certificate_leaves_the_others_theirs(
         return find(model, image, label)
 
     monkeypatch.setattr(end, "find_proof", refuse)
-    app = open_page(**race_to_params(requests(seed=16)))
+    app = open_page("compare", race_to_params(requests(seed=16)))
     run_to_the_end(app)
     assert not app.exception
     (error,) = app.error
@@ -316,14 +290,14 @@ def test_a_model_that_is_refused_a_certificate_leaves_the_others_theirs(
 
 
 def test_another_picture_hides_the_race_and_its_own_brings_it_back() -> None:
-    app = open_page(**race_to_params(requests(seed=2)))
+    app = open_page("compare", race_to_params(requests(seed=2)))
     run_to_the_end(app)
     app.session_state["attack.entry"] = 1
-    app.run()
+    run(app)
     assert not app.dataframe
-    assert any("has not raced" in text.value for text in app.info)
+    assert any("no race on this picture" in text.value for text in app.info)
     app.session_state["attack.entry"] = 0
-    app.run()
+    run(app)
     assert len(app.dataframe) == 2
 
 
@@ -371,7 +345,7 @@ def test_those_that_fell_first_come_first(runners) -> None:
     ]  # fmt: skip
     table = as_table(runners)
     assert list(table["Model"]) == ranked
-    assert list(table["Fell"].dropna()) == [1, 2, 2]
+    assert list(table["Place"].dropna()) == [1, 2, 2]
     again = pd.read_csv(io.StringIO(table.to_csv(index=False)))
     assert list(again["Queries"].fillna(-1)) == [40, 200, 200, 280, 280, 80, 0, 0, 120, -1]
 
@@ -408,7 +382,7 @@ def test_models_that_share_a_defence_go_by_their_own_names() -> None:
 
 
 def test_the_sheet_and_the_page_hold_every_model(runners) -> None:
-    sheet = Image.open(io.BytesIO(png_of(contact_sheet(runners))))
+    sheet = Image.open(io.BytesIO(race_sheet(runners)))
     assert sheet.format == "PNG"
     finished = [runner for runner in runners if runner.view.outcome]
     image, label = load_test_image(0)
@@ -435,6 +409,6 @@ def test_the_sheet_and_the_page_hold_every_model(runners) -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 6])
 def test_the_sheet_is_as_wide_as_what_is_on_it(runners, rows: int) -> None:
-    sheet = contact_sheet(runners[:rows])
+    sheet = Image.open(io.BytesIO(race_sheet(runners[:rows])))
     assert sheet.width <= 16 + 3 * 256
     assert sheet.height > 224 * (1 + (rows > 3))

@@ -6,7 +6,6 @@ import logging
 from dataclasses import replace
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.record import load_records
@@ -14,7 +13,7 @@ from apr_core.report.tables import make_tables
 from apr_core.zoo.checkpoints import OLD_PENALTY, caution_of, list_cards
 from apr_ui.results.charts import trade_off
 from apr_ui.results.view import in_a_word
-from tests.conftest import PATIENCE, ROOT
+from tests.app.pages import go, open_page, run
 
 PLUS = "cifar10-resnet20-apr-plus"
 
@@ -39,18 +38,13 @@ def test_a_record_of_which_nothing_was_attacked_has_no_rate() -> None:
 def test_the_curves_that_were_picked_are_still_picked_on_the_way_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE).run()
-    app.switch_page("pages/results.py")
-    app.run()
+    app = open_page("results")
     noted = any(OLD_PENALTY in caption.value for caption in app.caption)
     assert noted == any(map(caution_of, list_cards()))
     first = app.multiselect(key="results.curves").value
     assert len(first) == 6
-    app.multiselect(key="results.curves").set_value(first[:2]).run()
-    app.switch_page("pages/start.py")
-    app.run()
+    run(app.multiselect(key="results.curves").set_value(first[:2]))
     with caplog.at_level(logging.WARNING):
-        app.switch_page("pages/results.py")
-        app.run()
+        go(app, "start", "results")
     assert app.multiselect(key="results.curves").value == first[:2]
     assert not [line for line in caplog.messages if "created with a default value" in line]

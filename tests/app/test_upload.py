@@ -13,7 +13,7 @@ from apr_core.data.sample import load_test_image
 from apr_ui import upload
 from apr_ui.controls import UPLOAD
 from apr_ui.upload import ASK
-from tests.conftest import ROOT
+from tests.app.pages import go, open_page, run
 
 PAGES = ("attack", "hand", "compare", "attention")
 MINE = load_test_image(9)[0]
@@ -23,8 +23,7 @@ NO_PICTURE = ("notes.png", b"hello", "image/png")
 
 
 def open_uploader(page: str = "attack") -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
-    app.switch_page(f"pages/{page}.py").run()
+    app = open_page(page)
     return app.segmented_control(key="attack.source").set_value(UPLOAD).run()
 
 
@@ -48,7 +47,7 @@ def armed(app: AppTest) -> bool:
 def test_a_picture_goes_with_its_file(page: str) -> None:
     app = put(open_uploader(page), SOUND)
     assert armed(app)
-    app.selectbox(key="attack.truth").set_value("cat").run()
+    run(app.selectbox(key="attack.truth").set_value("cat"))
     assert not armed(put(app, None))
     assert armed(put(app, OTHER))
     assert app.selectbox(key="attack.truth").value == ASK
@@ -56,7 +55,7 @@ def test_a_picture_goes_with_its_file(page: str) -> None:
 
 def test_a_file_that_is_no_picture_takes_the_one_before_away() -> None:
     app = put(open_uploader(), SOUND)
-    app.selectbox(key="attack.truth").set_value("cat").run()
+    run(app.selectbox(key="attack.truth").set_value("cat"))
     assert not armed(put(app, NO_PICTURE))
     assert "notes.png" in app.error[0].value
     assert "notes.png" in app.run().error[0].value
@@ -71,8 +70,8 @@ def test_a_file_is_read_once_and_its_memory_given_back(monkeypatch) -> None:
     monkeypatch.setattr(upload, "read_picture", lambda *file: reads.append(file) or read(*file))
     monkeypatch.setattr(upload, "_release", lambda file: (released.append(file), release(file)))
     app = put(open_uploader(), SOUND)
-    app.checkbox(key="attack.masked").check().run()
-    app.run()
+    run(app.checkbox(key="attack.masked").check())
+    run(app)
     assert armed(app)
     assert len(reads) == len(released) == 1
     assert torch.equal(app.session_state["attack.picture"].image, MINE)
@@ -80,9 +79,8 @@ def test_a_file_is_read_once_and_its_memory_given_back(monkeypatch) -> None:
 
 def test_a_picture_stays_on_the_next_page_and_can_be_removed_there() -> None:
     app = put(open_uploader(), SOUND)
-    app.selectbox(key="attack.truth").set_value("cat").run()
-    app.switch_page("pages/compare.py").run()
-    assert armed(app)
+    run(app.selectbox(key="attack.truth").set_value("cat"))
+    assert armed(go(app, "compare"))
     assert app.selectbox(key="attack.truth").value == "cat"
     next(button for button in app.button if button.label == "Remove the picture").click().run()
     assert not armed(app)

@@ -14,7 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from tests import processes
 from tests.conftest import PATIENCE, wait_until
@@ -22,6 +30,9 @@ from tests.conftest import PATIENCE, wait_until
 ROOT = Path(__file__).parents[2]
 PATIENT = 1000 * PATIENCE / 2
 """Milliseconds: a busy machine is no failure."""
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+LIGHT, DARK = "rgb(255, 255, 255)", "rgb(20, 23, 28)"
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -129,12 +140,19 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def context(chromium: Browser) -> Iterator[BrowserContext]:
+    """One browser for all tabs, so that the app's scripts are fetched once."""
+    shared = chromium.new_context(viewport=DESKTOP)
+    shared.set_default_timeout(PATIENT)
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
+def page(context: BrowserContext) -> Iterator[Page]:
     """A tab that must not ask anything of a host but this one, nor raise."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
-    tab.set_default_timeout(PATIENT)
     raised: list[str] = []
     abroad: list[str] = []
     tab.on("pageerror", lambda error: raised.append(str(error)))
@@ -147,9 +165,36 @@ def page(chromium: Browser) -> Iterator[Page]:
         ),
     )
     yield tab
-    context.close()
+    tab.close()
     assert raised == []
     assert abroad == []
+
+
+def download(page: Page, kind: str) -> bytes:
+    """The file behind the first button of a kind, such as PNG."""
+    with page.expect_download() as found:
+        page.get_by_role("button", name=kind, exact=True).first.click()
+    return Path(found.value.path()).read_bytes()
+
+
+def expect_to_fit_a_phone(page: Page, parts: str = "*") -> None:
+    """Nothing of the page is wider than a phone, in the light and in the dark theme.
+
+    Args:
+        parts: a selector of what is measured, beside the page itself.
+    """
+    app = page.get_by_test_id("stApp")
+    right = (
+        f"Math.max(...[...document.querySelectorAll('[data-testid=stMain] {parts}')]"
+        ".filter(e => !e.closest('[data-testid=stDataFrame]'))"
+        ".map(e => e.getBoundingClientRect().right))"
+    )
+    page.set_viewport_size(PHONE)
+    for scheme, background in (("light", LIGHT), ("dark", DARK)):
+        page.emulate_media(color_scheme=scheme)
+        expect(app).to_have_css("background-color", background)
+        wait_until(lambda: page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"])
+        wait_until(lambda: page.evaluate(right) <= PHONE["width"] + 1)
 
 
 def expect_side_by_side(boxes: Locator) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
-from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Server, expect_side_by_side
+from tests.browser.conftest import PHONE, Server, download, expect_side_by_side
 
 QUICK = "/attention?model=cifar10-resnet20-apr&index=0&methods=attention,saliency"
 SIDE = 32
@@ -18,35 +17,21 @@ def map_on(page: Page, words: str) -> Locator:
     return page.get_by_role("application", name=words)
 
 
-def rows_of(page: Page) -> list[dict[str, str]]:
-    with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").first.click()
-    return list(csv.DictReader(Path(download.value.path()).read_text().splitlines()))
-
-
-def test_maps_before_and_after_the_attack_for_a_class_of_ones_choice(
-    server: Server, page: Page
-) -> None:
+def open_quick(server: Server, page: Page) -> None:
     page.goto(server.url + QUICK)
     expect(page.get_by_text("Before the attack · from")).to_be_visible()
-    expect(page.get_by_text("After it · infidelity")).to_be_visible()
-    before = page.get_by_text("Before the attack · infidelity").inner_text()
-    other = page.get_by_role("radio", name="ship 0%")
-    other.focus()
-    page.keyboard.press("Space")
-    expect(page.get_by_text(before, exact=True)).to_have_count(0)
-    page.get_by_text("A link to this view").click()
-    expect(page.get_by_text("class=8")).to_be_visible()
+    expect(page.get_by_text("After the attack · infidelity")).to_be_visible()
 
 
 def test_values_are_read_out_under_the_mouse_and_by_the_arrow_keys(
     server: Server, page: Page
 ) -> None:
-    page.goto(server.url + QUICK)
-    expect(page.get_by_text("After it · infidelity")).to_be_visible()
-    values = {
-        (row["picture"], int(row["x"]), int(row["y"])): row for row in rows_of(page)
-    }  # fmt: skip
+    """The maps' values in the downloaded table are those that the page reads out."""
+    open_quick(server, page)
+    assert download(page, "PNG").startswith(b"\x89PNG")
+    rows = list(csv.DictReader(download(page, "CSV").decode().splitlines()))
+    assert len(rows) == 2 * SIDE**2
+    values = {(row["picture"], int(row["x"]), int(row["y"])): row for row in rows}
     gate, after = map_on(page, "own gate), before"), map_on(page, "Saliency, after")
     box = gate.bounding_box()
     assert box is not None
@@ -60,7 +45,7 @@ def test_values_are_read_out_under_the_mouse_and_by_the_arrow_keys(
         assert abs(shown - expected) <= 0.006 * abs(expected) + 1e-9
 
     reads(gate, "Before the attack", "attention", 10, 4)
-    reads(after, "After it", "saliency", 10, 4)  # the same pixel, on every map
+    reads(after, "After the attack", "saliency", 10, 4)  # the same pixel, on every map
     page.mouse.move(5, 5)
     expect(gate).to_have_text("")
     gate.focus()
@@ -100,44 +85,34 @@ def test_the_opacity_goes_by_keyboard_and_a_link_restores_it_all(
     assert pixels_of(after) == whole
 
 
-def test_maps_are_taken_away(server: Server, page: Page) -> None:
-    page.goto(server.url + QUICK)
-    expect(page.get_by_text("After it · infidelity")).to_be_visible()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="PNG").click()
-    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
-    assert len(rows_of(page)) == 2 * SIDE**2
-
-
-def test_agreement_is_worked_out_for_who_opens_it(server: Server, page: Page) -> None:
-    page.goto(server.url + QUICK)
-    expect(page.get_by_text("After it · infidelity")).to_be_visible()
-    expect(page.get_by_text("Hold them against the truth map")).to_have_count(0)
-    page.get_by_text("How far do they agree?").click()
-    expect(page.get_by_text("Hold them against the truth map")).to_be_visible()
+def test_agreement_and_another_class_are_worked_out_for_who_asks(
+    server: Server, page: Page
+) -> None:
+    open_quick(server, page)
+    truth = page.get_by_role("button", name="Compare with the truth map")
+    expect(truth).to_have_count(0)
+    page.get_by_text("Agreement: how similar").click()
+    expect(truth).to_be_visible()
     page.get_by_text("Over many pictures").click()
-    expect(page.get_by_text("rank correlation").first).to_be_visible()
     verdicts = page.get_by_role("listitem").filter(has_text="rank correlation")
     expect(verdicts).to_have_count(9)
     before = verdicts.first.inner_text()
     page.get_by_role("radio", name="cat", exact=True).click()
     expect(verdicts.first).not_to_have_text(before)
 
+    infidelity = page.get_by_text("Before the attack · infidelity").inner_text()
+    page.get_by_role("radio", name="ship 0%").focus()
+    page.keyboard.press("Space")
+    expect(page.get_by_text(infidelity, exact=True)).to_have_count(0)
+    page.get_by_text("A link to this view").click()
+    expect(page.get_by_text("class=8")).to_be_visible()
 
-def test_a_class_is_browsed_and_a_picture_of_it_looked_into(server: Server, page: Page) -> None:
+
+def test_classes_are_browsed_by_mouse_and_by_keyboard(server: Server, page: Page) -> None:
     page.goto(f"{server.url}/classes")
-    expect(page.get_by_role("heading", name="What became of what fell")).to_be_visible()
+    expect(page.get_by_role("heading", name="Flipped predictions")).to_be_visible()
     page.get_by_role("radio", name="frog").click()
     expect(page.get_by_role("radiogroup", name="Examples of frog")).to_be_visible()
-    page.get_by_role("button", name="Look into it on the Attention page").click()
-    expect(page.get_by_role("heading", name="Where the model looks")).to_be_visible()
-    expect(page.get_by_role("combobox", name="Class").first).to_have_value("frog")
-    expect(page.get_by_text("The picture · from")).to_be_visible()
-
-
-def test_classes_are_browsed_without_a_mouse(server: Server, page: Page) -> None:
-    page.goto(f"{server.url}/classes")
-    expect(page.get_by_role("heading", name="What became of what fell")).to_be_visible()
     page.get_by_role("radio", name="cat", exact=True).focus()
     page.keyboard.press("Space")
     examples = page.get_by_role("radiogroup", name="Examples of cat")
@@ -153,18 +128,20 @@ def test_classes_are_browsed_without_a_mouse(server: Server, page: Page) -> None
     expect(second).to_be_checked()
     title = second.get_attribute("title") or ""
     index = re.findall(r"Test image (\d+), a cat", title)
-    button = page.get_by_role("button", name="Look into it on the Attention page")
+    button = page.get_by_role("button", name="Open it on the Attention page")
     button.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Where the model looks")).to_be_visible()
+    expect(page.get_by_role("combobox", name="Class").first).to_have_value("cat")
+    expect(page.get_by_text("The picture · from")).to_be_visible()
     page.locator("summary").filter(has_text="A link to this view").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_text(f"index={index[0]}&")).to_be_visible()
 
 
 def test_both_pages_fit_a_phone(server: Server, page: Page) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
-    for address, last in ((QUICK, "How far do they agree?"), ("/classes", "What became of")):
+    page.set_viewport_size(PHONE)
+    for address, last in ((QUICK, "Agreement: how similar"), ("/classes", "Flipped predictions")):
         page.goto(server.url + address)
         expect(page.get_by_text(last).first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -108,12 +108,12 @@ def test_a_class_plays_the_lesson_from_end_to_end(
 
     tab_to(student, student.get_by_role("radio").first)
     student.keyboard.press("Space")
-    expect(teacher.get_by_text("Yes, within 100 questions: 1")).to_be_visible()
+    expect(teacher.get_by_text("Yes, within 100 queries: 1")).to_be_visible()
 
     go_on(teacher, 1)
     expect(student.get_by_role("heading", name=LESSON[STEPS[1]].title)).to_be_visible()
     try_by_keyboard(student, WINNING)
-    expect(student.get_by_text("On the board, at place 1.")).to_be_visible()
+    expect(student.get_by_text("on the board, at place 1.")).to_be_visible()
     expect(teacher.get_by_role("cell", name="Ada", exact=True)).to_be_visible()
 
     for number in range(2, len(STEPS)):

@@ -5,21 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import re
-from pathlib import Path
 
-import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 from apr_core.serving.gallery import load_gallery
-from tests.browser.conftest import Server, expect_side_by_side
+from tests.browser.conftest import (
+    PHONE,
+    Server,
+    download,
+    expect_side_by_side,
+    expect_to_fit_a_phone,
+)
 from tests.browser.translator import stale, translate
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
 HOLDS = next(entry for entry in load_gallery() if entry.kind == "survives")
 FLIP_NUMBER = load_gallery().index(FLIP)
 MODELS = "cifar10-resnet20-vanilla,cifar10-resnet20-apr"
-FINISHED = "Who fell, and when"
+FINISHED = "Attack results by model"
 
 
 def link(**settings: object) -> str:
@@ -49,7 +53,7 @@ def test_a_gallery_image_is_raced_watched_and_found_again(server: Server, page: 
     page.goto(f"{server.url}/compare")
     page.get_by_test_id(f"picker-{FLIP_NUMBER}").click()
     chosen = page.get_by_test_id("stMultiSelect").locator("[data-baseweb=tag], [data-tag]")
-    models = page.get_by_role("combobox", name="Models that race")
+    models = page.get_by_role("combobox", name="Models")
     expect(chosen).not_to_have_count(0)
     for left in range(chosen.count() - 1, 1, -1):
         models.press("Backspace")
@@ -77,13 +81,13 @@ def test_a_gallery_image_is_raced_watched_and_found_again(server: Server, page: 
     expect(told).to_be_visible()
     expect_statuses(page, ended)
     page.get_by_role("link", name="Results", exact=True).click()
-    expect(page.get_by_role("heading", name="What was measured")).to_be_visible()
+    expect(page.get_by_role("heading", name="Measured results")).to_be_visible()
     page.get_by_role("link", name="Compare", exact=True).click()
     expect(page.get_by_text(FINISHED)).to_be_visible()
     expect(players.first).to_have_attribute("data-generation", str(FLIP.outcome.generations))
 
 
-def test_a_race_that_was_run_before_is_played_from_its_beginning(
+def test_a_race_that_was_run_before_is_played_again_and_downloaded(
     server: Server, page: Page
 ) -> None:
     page.goto(server.url + QUICK)
@@ -96,19 +100,10 @@ def test_a_race_that_was_run_before_is_played_from_its_beginning(
     expect(player).to_have_attribute("data-playing", "false")
     expect(player).to_have_attribute("data-generation", last)
 
-
-def test_the_files_arrive(server: Server, page: Page, tmp_path: Path) -> None:
-    page.goto(server.url + QUICK)
-    expect(page.get_by_text(FINISHED)).to_be_visible()
-    files = {}
-    for kind in ("PNG", "CSV", "HTML"):
-        with page.expect_download() as download:
-            page.get_by_role("button", name=kind, exact=True).click()
-        files[kind] = Path(download.value.path()).read_bytes()
-    assert Image.open(io.BytesIO(files["PNG"])).width > 500
-    first = next(csv.DictReader(io.StringIO(files["CSV"].decode())))
+    assert Image.open(io.BytesIO(download(page, "PNG"))).width > 500
+    first = next(csv.DictReader(io.StringIO(download(page, "CSV").decode())))
     assert (first["Model"], int(first["Queries"])) == ("No defence", FLIP.outcome.queries)
-    page.set_content(files["HTML"].decode())
+    page.set_content(download(page, "HTML").decode())
     expect(page.get_by_role("table")).to_have_count(2)
     expect(page.get_by_role("cell", name="No defence", exact=True).first).to_be_visible()
     address = page.get_by_role("link", name="This link").get_attribute("href")
@@ -141,19 +136,11 @@ def test_an_unknown_model_is_answered_plainly(server: Server, page: Page) -> Non
     expect(page.get_by_role("button", name="Race", exact=True)).to_be_enabled()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_wider_than_a_phone(server: Server, page: Page, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme)
-    page.set_viewport_size({"width": 390, "height": 844})
+def test_nothing_is_wider_than_a_phone(server: Server, page: Page) -> None:
+    page.set_viewport_size(PHONE)
     page.goto(server.url + QUICK)
     expect(page.get_by_text(FINISHED)).to_be_visible()
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     expect(page.get_by_test_id("player-canvas")).to_have_count(2)
     expect_side_by_side(page.get_by_test_id("player-canvas"))
-    width = page.evaluate(
-        "Math.max(...[...document.querySelectorAll('[data-testid=stMain] :is(canvas, p, h1, h3)')]"
-        ".filter(e => !e.closest('[data-testid=stDataFrame]'))"
-        ".map(e => e.getBoundingClientRect().right))"
-    )
-    assert width <= 391
+    expect_to_fit_a_phone(page, ":is(canvas, p, h1, h3)")

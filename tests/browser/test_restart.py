@@ -1,4 +1,4 @@
-"""A server killed and started again: what ended is there, the rest says what became of it."""
+"""A server killed and started again: ended runs are there, the others are said to be lost."""
 
 from __future__ import annotations
 
@@ -85,5 +85,5 @@ def test_an_own_picture_is_not_kept(servers, folder: Path, page: Page, tmp_path:
 
     after = start(servers, folder)
     page.goto(f"{after.url}/attack?run={run_id}")
-    expect(page.get_by_text("which is never written to disk, and so was lost")).to_be_visible()
+    expect(page.get_by_text("which is never written to disk, so it was lost")).to_be_visible()
     expect(page.get_by_test_id("stFileUploader")).to_be_visible()

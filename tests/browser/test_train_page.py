@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import ROOT, Server
+from tests.browser.conftest import DESKTOP, PHONE, ROOT, Server
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,11 @@ def press(page: Page, name: str) -> None:
 
 def test_a_small_training_ends_in_a_model_to_attack(server: Server, page: Page) -> None:
     page.goto(f"{server.url}/train")
-    expect(page.get_by_text("Nothing is being trained on this page")).to_be_visible()
+    expect(page.get_by_text("No training yet")).to_be_visible()
+    page.set_viewport_size(PHONE)
+    expect(page.get_by_role("button", name="Start training", exact=True)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.set_viewport_size(DESKTOP)
     set_number(page, "Epochs", 1)
     press(page, "Start training")
     expect(page.get_by_text("APR on resnet20")).to_be_visible()
@@ -52,34 +56,13 @@ def test_a_small_training_ends_in_a_model_to_attack(server: Server, page: Page) 
     assert "run=cifar10-resnet20-apr-" in page.url
     page.reload()
     expect(page.get_by_text("test images right, after")).to_be_visible()
-    expect(page.get_by_text("Flipped by the probe")).to_be_visible()
+    expect(page.get_by_text("Flipped by the test attack")).to_be_visible()
     press(page, "Attack it")
     expect(page.get_by_role("heading", name="Hunt for the pixel")).to_be_visible()
     picker = page.get_by_role("combobox", name="Model under attack")
     expect(picker).to_have_value(re.compile(r"cifar10-resnet20-apr-\w{6} · .* clean · yours"))
     press(page, "Hunt for the pixel")
     expect(page.get_by_text("queries in").or_(page.get_by_text("nothing to flip"))).to_be_visible()
-
-
-def test_a_name_that_cannot_be_used_is_told(server: Server, page: Page) -> None:
-    page.goto(f"{server.url}/train")
-    box = page.get_by_role("textbox", name="Name, if you like")
-    for name, said in (
-        ("My Model", "cannot name a model"),
-        ("cifar10-resnet20-apr", "is the name of a model that came with the project"),
-    ):
-        box.fill(name)
-        box.press("Enter")
-        expect(page.get_by_text(said)).to_be_visible()
-        expect(page.get_by_role("button", name="Start training", exact=True)).to_be_disabled()
-
-
-def test_the_page_fits_a_phone(server: Server, page: Page) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{server.url}/train")
-    expect(page.get_by_role("button", name="Start training", exact=True)).to_be_visible()
-    wide = page.evaluate("document.documentElement.scrollWidth")
-    assert wide <= 390
 
 
 EPOCH = re.compile(r"Epoch (\d+) of 200")
@@ -94,15 +77,15 @@ def test_a_training_is_cancelled_and_resumed(server: Server, page: Page) -> None
     expect(page.get_by_text(re.compile(r"Epoch ([2-9]|\d\d+) of 200"))).to_be_visible()
     reached = epoch(page)
     press(page, "Cancel")
-    expect(page.get_by_text("is kept. Resume goes on from there")).to_be_visible()
+    expect(page.get_by_text("Resume continues from there")).to_be_visible()
     page.reload()  # another session: the run is found by its address
-    expect(page.get_by_text("is kept. Resume goes on from there")).to_be_visible()
+    expect(page.get_by_text("Resume continues from there")).to_be_visible()
     press(page, "Resume")
     expect(page.get_by_text(EPOCH)).to_be_visible()
     assert epoch(page) >= reached
     page.reload()
     press(page, "Cancel")  # the session before the reload looks still, for all that is known
-    expect(page.get_by_text("It goes on: someone else is looking")).to_be_visible()
+    expect(page.get_by_text("Training continues: someone else is watching")).to_be_visible()
     expect(page.get_by_text(EPOCH)).to_be_visible()
 
 

@@ -1,12 +1,11 @@
-"""A kept run as lines of JSON: what was asked and how it ended, then a line a generation.
+"""An archived run as lines of JSON: the request and its outcome, then a frame a generation.
 
-Every number comes back to the bit. What is read is held against what it may be, for nobody vouches
-for a file: it gives a run that the page can show, or a ValueError.
+Every number is read back to the bit. A file may be damaged or forged, so all of it is checked: it
+gives a run that the page can show, or a ValueError.
 """
 
 from __future__ import annotations
 
-import base64
 import gzip
 import hashlib
 import json
@@ -14,15 +13,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.result import MutationTrace, Outcome, PixelEdit, Snapshot
+from apr_core.attacks.result import Outcome, PixelEdit, Snapshot
 from apr_core.base import schema as strict
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import SIDE, load_test_image
+from apr_core.serving.frame import ArchivedFrame, archived_frame, to_snapshot
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView, check_size
 from apr_core.zoo.checkpoints import load_card
 
@@ -33,10 +30,10 @@ LONGEST_HEAD = 2**16
 
 @dataclass(frozen=True)
 class Head:
-    """A run's first line: what was asked, and what came of it.
+    """A run's first line: the request and its outcome.
 
     Attributes:
-        weights: what tells the model's weights and constants from any others.
+        weights: identifies the model's weights and constants.
         ended: False of a run that was under way when this was written.
     """
 
@@ -57,28 +54,8 @@ class Head:
         return self.index == OWN_PICTURE
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """A generation; tensors are base64 of int16 (xy), uint8 (rgb, moved) and float32."""
-
-    generation: int
-    queries: int
-    xy: str
-    rgb: str
-    fitness: str
-    true: str
-    moved: str
-    best: int
-    best_true: float
-    best_label: int
-    best_confidence: float
-    flipped: bool
-    done: bool
-    walk: MutationTrace | None
-
-
 def weights_of(model: str) -> str:
-    """What tells a model's weights and its front's constants from any others.
+    """A hash that identifies a model's weights and its front's constants.
 
     Raises:
         InputError: there is no such model.
@@ -110,7 +87,7 @@ def head_of(request: AttackRequest, weights: str, ended: bool, view: RunView | N
 
 def pack(line: Head | Snapshot) -> bytes:
     """A line of the file."""
-    value = asdict(_frame(line) if isinstance(line, Snapshot) else line)
+    value = archived_frame(line) if isinstance(line, Snapshot) else asdict(line)
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
@@ -152,22 +129,6 @@ def request_of(head: Head) -> AttackRequest:
     return request
 
 
-def _frame(snapshot: Snapshot) -> _Frame:
-    plain = {
-        name: getattr(snapshot, name)
-        for name in ("generation", "queries", "best", "best_true", "best_label",
-                     "best_confidence", "flipped", "done", "walk")
-    }  # fmt: skip
-    return _Frame(
-        xy=_packed(snapshot.positions, torch.int16),
-        rgb=_packed(snapshot.colours, torch.uint8),
-        fitness=_packed(snapshot.fitness, torch.float32),
-        true=_packed(snapshot.true, torch.float32),
-        moved=_packed(snapshot.moved, torch.uint8),
-        **plain,
-    )
-
-
 def read_frames(head: Head, file: gzip.GzipFile) -> Iterator[Snapshot]:
     """The snapshots that follow an ended run's first line.
 
@@ -181,7 +142,7 @@ def read_frames(head: Head, file: gzip.GzipFile) -> Iterator[Snapshot]:
     for generation in range(config.generations + 1):
         if not file.peek(1):
             return
-        snapshot = _snapshot(strict.build(_Frame, _line(file, longest)), config)
+        snapshot = _snapshot(strict.build(ArchivedFrame, _line(file, longest)), config)
         if snapshot.generation != generation:
             raise ValueError(f"generation {snapshot.generation} stands at place {generation}")
         yield snapshot
@@ -189,49 +150,20 @@ def read_frames(head: Head, file: gzip.GzipFile) -> Iterator[Snapshot]:
         raise ValueError("it has more generations than were asked for")
 
 
-def _snapshot(frame: _Frame, config: OnePixelConfig) -> Snapshot:
-    shape = (config.population, config.pixels)
-    positions = _unpacked(frame.xy, torch.int16, (*shape, 2))
-    fitness, true = (
-        _unpacked(text, torch.float32, shape[:1]) for text in (frame.fitness, frame.true)
-    )
+def _snapshot(line: ArchivedFrame, config: OnePixelConfig) -> Snapshot:
+    snapshot = to_snapshot(line, config)
+    positions, true = snapshot.positions, snapshot.true
     if not 0 <= int(positions.min()) <= int(positions.max()) < SIDE:
         raise ValueError("a candidate lies outside the picture")
-    if not bool((true >= 0).all() & (true <= 1).all() & fitness.isfinite().all()):
+    if not bool((true >= 0).all() & (true <= 1).all() & snapshot.fitness.isfinite().all()):
         raise ValueError("a probability is none")
-    if not 0 <= frame.best < config.population:
-        raise ValueError(f"candidate {frame.best} is none")
-    _check_classes(frame.best_label)
-    if frame.walk:
-        for edits in (frame.walk.parent, frame.walk.child, *frame.walk.donors):
+    if not 0 <= snapshot.best < config.population:
+        raise ValueError(f"candidate {snapshot.best} is none")
+    _check_classes(snapshot.best_label)
+    if walk := snapshot.walk:
+        for edits in (walk.parent, walk.child, *walk.donors):
             _check_edits(edits)
-    return Snapshot(
-        generation=frame.generation,
-        queries=frame.queries,
-        positions=positions,
-        colours=_unpacked(frame.rgb, torch.uint8, (*shape, 3)),
-        fitness=fitness,
-        true=true,
-        moved=_unpacked(frame.moved, torch.uint8, shape[:1]).bool(),
-        best=frame.best,
-        best_true=frame.best_true,
-        best_label=frame.best_label,
-        best_confidence=frame.best_confidence,
-        flipped=frame.flipped,
-        done=frame.done,
-        walk=frame.walk,
-    )
-
-
-def _packed(values: Tensor, kind: torch.dtype) -> str:
-    return base64.b64encode(values.to(kind).contiguous().numpy().tobytes()).decode()
-
-
-def _unpacked(text: str, kind: torch.dtype, shape: tuple[int, ...]) -> Tensor:
-    data = base64.b64decode(text, validate=True)
-    if len(data) != kind.itemsize * torch.Size(shape).numel():
-        raise ValueError(f"{len(data)} bytes do not make {shape} of {kind}")
-    return torch.frombuffer(bytearray(data), dtype=kind).view(shape)
+    return snapshot
 
 
 def _check_classes(*labels: int) -> None:

@@ -1,9 +1,9 @@
 """Runs on disk, so that a restart loses none.
 
-A run's file is written small when the run is asked for, and whole when it has ended. The picture is
-not in it: a shipped test image is loaded again by its index; of a person's own picture nothing is
-kept but the settings, for pictures never leave memory. A run on other weights than the model has
-now is not shown, and a file that is damaged is no run.
+A run's file has only the request at first, and the whole run when it has ended. It does not contain
+the picture: a shipped test image is loaded again by its index, and of an uploaded picture only the
+settings are kept, as pictures never leave memory. A run on other weights than the model's present
+ones is not shown, and neither is a damaged file.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ MOST_BYTES = 200 * 2**20
 """Of all files together: a full run of the published attack takes some 70 kB."""
 RUN_ID = re.compile(r"[0-9a-f]{16}")
 INTERRUPTED = (
-    "This run was interrupted when the server stopped; run it again with the same seed, and it "
-    "goes the same way."
+    "This run was interrupted when the server stopped; run it again with the same seed to get the "
+    "same run."
 )
 
 
@@ -53,10 +53,10 @@ def runs_folder() -> Path:
 
 
 class Archive:
-    """Keep runs, and find them again. Files are written in a thread of its own.
+    """Stores runs and reads them again. Files are written in a thread of its own.
 
     Args:
-        most_runs, most_bytes: of the folder; beyond them, the runs seen longest ago are forgotten.
+        most_runs, most_bytes: of the folder; beyond them, the runs seen longest ago are deleted.
     """
 
     def __init__(self, most_runs: int = MOST_RUNS, most_bytes: int = MOST_BYTES) -> None:
@@ -67,20 +67,20 @@ class Archive:
         self._thread.start()
 
     def note_model(self, model: str) -> None:
-        """Note a model's weights as it is loaded: runs on it are of those, whatever its card says
-        by the time that they are written."""
+        """Note a model's weights as it is loaded: its runs belong to these, even if its card has
+        changed by the time that they are written."""
         try:
             self._weights[model] = weights_of(model)
         except InputError as error:
             LOG.warning("runs on %s are not kept (%s)", model, error)
 
     def begin(self, request: object) -> None:
-        """Note that a run was asked for, so that it can be said to have been interrupted."""
+        """Note that a run was requested, so that a restart can report it as interrupted."""
         if isinstance(request, AttackRequest):
             self._put(request, ended=False)
 
     def end(self, view: View[Any, Any, Any]) -> None:
-        """Keep a run that has ended; one that was cancelled or has failed is forgotten."""
+        """Store a run that has ended; one that was cancelled or has failed is deleted."""
         request, outcome = view.request, view.outcome
         if not isinstance(request, AttackRequest):
             return
@@ -93,7 +93,7 @@ class Archive:
             self._put(request, ended=True, view=view)
 
     def _put(self, request: AttackRequest, ended: bool, view: RunView | None = None) -> None:
-        """Have a run written; one whose model is not loaded yet is of the weights on disk."""
+        """Queue a run for writing, of the loaded weights or else of those on disk."""
         loaded = self._weights.get(request.model)
 
         def write() -> None:
@@ -103,7 +103,7 @@ class Archive:
         self._jobs.put(write)
 
     def view(self, run_id: str) -> RunView | None:
-        """A kept run: as it ended, or failed with `INTERRUPTED`; None if there is none to show."""
+        """A stored run: ended, or failed with `INTERRUPTED`; None if there is none to show."""
         try:
             with _opened(run_id) as file:
                 head = read_head(run_id, file)
@@ -120,7 +120,7 @@ class Archive:
         return View(request, Phase.ENDED, frames, head.outcome, seconds=head.seconds)
 
     def lost(self, run_id: str) -> Head | None:
-        """What is known of a run on a person's own picture, which was not kept."""
+        """The request of a run on an uploaded picture, which was not stored."""
         try:
             with _opened(run_id) as file:
                 head = read_head(run_id, file)
@@ -130,13 +130,13 @@ class Archive:
         return head if head.own_picture else None
 
     def flush(self) -> None:
-        """Wait until all that was to be kept is on disk."""
+        """Wait until everything is on disk."""
         written = threading.Event()
         self._jobs.put(written.set)
         written.wait()
 
     def close(self) -> None:
-        """Write what is still to be written, and stop."""
+        """Write what is queued, and stop."""
         self._jobs.put(None)
         self._thread.join()
 
@@ -157,7 +157,7 @@ class Archive:
         self._forget()
 
     def _forget(self) -> None:
-        """Delete the runs seen longest ago, where there are too many."""
+        """Delete the runs seen longest ago, if there are too many."""
         found = sorted(_ages(), reverse=True)
         room = self._most_bytes
         for place, (_, size, path) in enumerate(found):
@@ -167,7 +167,7 @@ class Archive:
 
 
 _DAMAGE = (OSError, EOFError, zlib.error, ValueError)
-"""What reading a file raises that is missing, damaged or of another making."""
+"""Raised by reading a file that is missing, damaged or of another format."""
 
 
 def _ages() -> Iterator[tuple[int, int, Path]]:

@@ -17,17 +17,17 @@ def enter(page: str) -> None:
 
 
 def visit() -> int:
-    """Counts how often the session has come to a page from another one."""
+    """How often the session has changed pages."""
     count: int = st.session_state.get(_VISIT, 0)
     return count
 
 
-def lasting(key: str, first: Any = None) -> dict[str, Any]:
-    """What a widget is given so that it keeps its value: its key, and where that lives.
+def persistent(key: str, first: Any = None) -> dict[str, Any]:
+    """Keyword arguments that make a widget keep its value across pages.
 
-    A value that the app has set, and no person, lasts for the page that it was set on: where the
-    widget is drawn on the next one, Streamlit gives it the first of its choices. So it is set
-    again, once a visit: set at every run, it would overwrite what is being typed meanwhile.
+    A value that the app has set, and no person, lasts only on the page that it was set on: on the
+    next page Streamlit gives the widget its first choice. So it is set again once a visit; setting
+    it at every run would overwrite what is being typed.
 
     Args:
         key: of the widget.

@@ -12,7 +12,7 @@ from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
 
 import apr_ui.frame  # noqa: F401  as every page does
-from apr_ui import mends
+from apr_ui import streamlit_patches
 
 
 def session_with(requests: ScriptRequests) -> Any:
@@ -24,7 +24,9 @@ def session_with(requests: ScriptRequests) -> Any:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What reached Streamlit's own method."""
     reached: list[Any] = []
-    monkeypatch.setattr(mends, "_ask", lambda session, state: reached.append(state))
+    monkeypatch.setattr(
+        streamlit_patches, "_request_rerun", lambda session, state: reached.append(state)
+    )
     return reached
 
 
@@ -34,11 +36,11 @@ def test_a_fragment_waits_for_the_last_words_of_the_run_before(asked: list[Any])
     session, state = session_with(requests), ClientState(fragment_id="a", is_auto_rerun=True)
 
     async def play() -> None:
-        mends.ask_in_turn(session, state)
-        await asyncio.sleep(5 * mends.AGAIN_SECONDS)
+        streamlit_patches.request_rerun_in_order(session, state)
+        await asyncio.sleep(5 * streamlit_patches.RETRY_SECONDS)
         assert asked == []
         session._scriptrunner = None  # as when the runner's last message has arrived
-        await asyncio.sleep(5 * mends.AGAIN_SECONDS)
+        await asyncio.sleep(5 * streamlit_patches.RETRY_SECONDS)
         assert asked == [state]
 
     asyncio.run(play())
@@ -46,19 +48,21 @@ def test_a_fragment_waits_for_the_last_words_of_the_run_before(asked: list[Any])
 
 @pytest.mark.parametrize("state", [None, ClientState(), ClientState(fragment_id="a")])
 def test_nothing_else_waits(asked: list[Any], state: ClientState | None) -> None:
-    mends.ask_in_turn(session_with(ScriptRequests()), state)  # a runner at work
-    mends.ask_in_turn(types.SimpleNamespace(_scriptrunner=None), state)
+    streamlit_patches.request_rerun_in_order(
+        session_with(ScriptRequests()), state
+    )  # a runner at work
+    streamlit_patches.request_rerun_in_order(types.SimpleNamespace(_scriptrunner=None), state)
     assert asked == [state, state]
 
 
 def test_a_run_of_the_whole_page_does_not_wait(asked: list[Any]) -> None:
     requests = ScriptRequests()
     requests.on_scriptrunner_ready()
-    mends.ask_in_turn(session_with(requests), ClientState())
+    streamlit_patches.request_rerun_in_order(session_with(requests), ClientState())
     assert asked == [ClientState()]
 
 
 def test_streamlit_has_the_insides_that_are_mended() -> None:
-    assert AppSession.request_rerun is mends.ask_in_turn
+    assert AppSession.request_rerun is streamlit_patches.request_rerun_in_order
     assert "_scriptrunner" in AppSession.__init__.__code__.co_names
     assert hasattr(ScriptRequests(), "_state")
