@@ -38,12 +38,12 @@ from apr_core.report.tables import make_tables
 from apr_core.serving.archive.store import Archive, runs_folder
 from apr_core.serving.gallery import load_gallery, request_of
 from apr_core.serving.requests import AttackRequest
-from apr_core.serving.run_export import load_recording, record, to_csv
+from apr_core.serving.run_export import load_recording, to_csv
 from apr_core.serving.service import AttackService
 from apr_core.training.service import TrainingService
 from apr_core.training.trainer import TrainRequest, training_folder
 from apr_core.zoo.checkpoints import checkpoint_folder, save_checkpoint
-from apr_ui.player.data import player_data
+from apr_ui.player import player_data
 from apr_ui.player.standalone import standalone_page
 from apr_ui.results.charts import caught_bars, lattice_costs, success_curves
 from tests.conftest import ROOT, answers
@@ -189,7 +189,6 @@ def test_recordings(documents: Documents, folder: Path) -> None:
     def read(text: str) -> None:
         path.write_bytes(text.encode())
         found = load_recording(path)
-        player_data(found)
         page = standalone_page(found)
         assert page.count("</script>") == 2, "the recording ends the page's script"
 
@@ -214,7 +213,7 @@ def test_kept_runs(fuzz: Fuzz, folder: Path, network: Classifier) -> None:
         view = archive.view(request.run_id)
         if view is None:
             raise InputError("It is no run.")
-        player_data(record(view), view)
+        player_data(view)
         to_csv(view)
 
     spoiled = spoiled_lines(*lines) | spoiled_bytes(gzip.decompress(packed))
