@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from apr_core.base.types import InputError
-from apr_core.certification.inpainting import inpainter_for, group_of, mask_groups
+from apr_core.certification.inpainting import group_of, inpainter_for, mask_groups
 from apr_core.data.sample import load_sample
 from apr_core.data.variogram import REACH, load_variogram, measure_variogram
 from tests.conftest import noise
