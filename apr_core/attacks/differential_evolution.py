@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from apr_core.attacks.batch import Batch
 from apr_core.base import random
+from apr_core.base.batch import Batch
 from apr_core.base.types import Strategy
 
 STREAMS = 8

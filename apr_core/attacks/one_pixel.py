@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks import differential_evolution as de
-from apr_core.attacks.batch import Batch
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.confirmation import confirm_flips
 from apr_core.attacks.perturbation import apply_edits, edit_norms
 from apr_core.base import random
+from apr_core.base.batch import Batch
 from apr_core.base.types import Fitness, Stop
 from apr_core.models.outputs import logit_margin
 

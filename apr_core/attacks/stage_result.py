@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from apr_core.attacks.batch import Batch
 from apr_core.attacks.perturbation import apply_edits, repeat_last
+from apr_core.base.batch import Batch
 
 
 @dataclass(frozen=True)

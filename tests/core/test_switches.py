@@ -150,6 +150,7 @@ def test_confirmations_and_certificates_are_in_float32(switches, way) -> None:
 
 def test_a_check_is_in_float32(switches) -> None:
     new_everywhere()
+    torch.manual_seed(0)
     seen: set[str] = set()
     net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)).eval()
     net.register_forward_hook(lambda *_: seen.update(read(*names) for names in OPERATIONS))
