@@ -124,7 +124,7 @@ def tried(
 
 def contact_sheet(tiles: Sequence[tuple[Image.Image, str]], across: int, header: str = "") -> bytes:
     """A PNG file of pictures of one size, in rows of `across`, each above its text."""
-    font, gap = ImageFont.load_default(13), 16
+    font, gap = ImageFont.load_default(13), 24
     width, height = tiles[0][0].size
     across = min(across, len(tiles))
     down = -(-len(tiles) // across)

@@ -48,11 +48,11 @@ def tab_to(page: Page, wanted: Locator, most: int = 80) -> None:
     raise AssertionError("The Tab key does not lead there.")
 
 
-def open_class(page: Page, server: Server, title: str = "9b") -> str:
+def open_class(page: Page, server: Server) -> str:
     """Open a class by keyboard; returns its address."""
     page.goto(f"{server.url}/classroom")
     tab_to(page, page.get_by_label("Name of the class"))
-    page.keyboard.type(title)
+    page.keyboard.type("9b")
     tab_to(page, page.get_by_role("button", name="Open the class"))
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("presenter")).to_be_visible()
@@ -61,8 +61,7 @@ def open_class(page: Page, server: Server, title: str = "9b") -> str:
 
 def sit_down(page: Page, address: str, nickname: str) -> None:
     page.goto(address)
-    tab_to(page, page.get_by_label("Your nickname"))
-    page.keyboard.type(nickname)
+    page.get_by_label("Your nickname").press_sequentially(nickname)
     page.keyboard.press("Enter")
     expect(page.get_by_text(f"You are {nickname}.")).to_be_visible()
 
@@ -129,15 +128,17 @@ def test_a_class_plays_the_lesson_from_end_to_end(
     expect(student.get_by_text(f"Step {len(STEPS) - 1} of {len(STEPS)}")).to_be_visible()
 
 
-def test_a_phone_that_slept_comes_back_to_its_seat_and_its_game(
+def test_a_class_outlives_reloads_guards_its_key_and_is_deleted(
     server: Server, visitor: Callable[[int], Page]
 ) -> None:
-    teacher, student = visitor(1280), visitor(390)
-    address = open_class(teacher, server)
-    sit_down(student, address, "Ben")
-    go_on(teacher, 1)
-    expect(student.get_by_test_id("canvas-picture")).to_be_visible()
-    tab_to(student, student.get_by_test_id("canvas-picture"))
+    teacher, student, other = visitor(1280), visitor(390), visitor(390)
+    teacher.goto(f"{server.url}/classroom")
+    teacher.get_by_role("button", name="Open the class").click()
+    expect(teacher.get_by_test_id("presenter")).to_be_visible()
+    sit_down(student, teacher.url, "Ben")
+
+    go_on(teacher, 1)  # a phone that slept comes back to its seat and its game
+    student.get_by_test_id("canvas-picture").focus()
     student.keyboard.press("2")
     student.keyboard.press("Enter")
     expect(student.get_by_text("1 try", exact=True)).to_be_visible()
@@ -147,35 +148,23 @@ def test_a_phone_that_slept_comes_back_to_its_seat_and_its_game(
     teacher.reload()
     expect(teacher.get_by_test_id("presenter")).to_be_visible()
 
-
-def test_a_class_that_is_deleted_says_so_to_those_who_sit_in_it(
-    server: Server, visitor: Callable[[int], Page]
-) -> None:
-    teacher, student = visitor(1280), visitor(390)
-    address = open_class(teacher, server)
-    sit_down(student, address, "Cleo")
-    teacher.get_by_role("button", name="Manage").click()
-    teacher.get_by_text("This class is over").click()
-    teacher.get_by_role("button", name="Delete the class and all of it").click()
-    for page in (teacher, student):
-        expect(page.get_by_text("There is no class")).to_be_visible()
-        expect(page.get_by_role("heading", name="Join a class")).to_be_visible()
-
-
-def test_a_guessed_key_opens_nothing(server: Server, visitor: Callable[[int], Page]) -> None:
-    teacher, other = visitor(1280), visitor(390)
-    address = open_class(teacher, server)
-    other.goto(address)
+    other.goto(teacher.url)  # a guessed key opens nothing
     other.get_by_text("I am the teacher").click()
-    other.get_by_label("The teacher's key").fill("letmein")
-    other.get_by_label("The teacher's key").press("Enter")
+    field = other.get_by_label("The teacher's key")
+    field.fill("letmein")
+    field.press("Enter")
     expect(other.get_by_text("This is not the key of class")).to_be_visible()
     expect(other.get_by_test_id("presenter")).to_have_count(0)
     teacher.get_by_role("button", name="Manage").click()
-    key = teacher.get_by_test_id("stPopoverBody").locator("code").first.inner_text()
-    other.get_by_label("The teacher's key").fill(key)
-    other.get_by_label("The teacher's key").press("Enter")
+    field.fill(teacher.get_by_test_id("stPopoverBody").locator("code").first.inner_text())
+    field.press("Enter")
     expect(other.get_by_test_id("presenter")).to_be_visible()
+
+    teacher.get_by_text("This class is over").click()  # those in a deleted class are told
+    teacher.get_by_role("button", name="Delete the class and all of it").click()
+    for page in (teacher, student, other):
+        expect(page.get_by_text("There is no class")).to_be_visible()
+        expect(page.get_by_role("heading", name="Join a class")).to_be_visible()
 
 
 def test_the_lesson_alone_is_walked_by_keys_and_found_again(server: Server, page: Page) -> None:

@@ -48,42 +48,31 @@ def test_runs_after_a_kill(servers, folder: Path, page: Page, tmp_path: Path) ->
     before = start(servers, folder)
     page.goto(link(before, QUICK))
     expect(page.get_by_text("Survived 80 queries in")).to_be_visible()
+    picture = tmp_path / "mine.png"
+    picture.write_bytes(to_png(load_test_image(9)[0]))
+    page.get_by_role("radio", name="Your picture").click()  # with the same settings
+    page.locator("input[type=file]").set_input_files(str(picture))
+    expect(page.get_by_text("As the model sees it: 32 × 32 pixels")).to_be_visible()
+    page.get_by_role("button", name="Hunt for the pixel").click()
+    page.wait_for_url("**/attack?run=*")
+    own = page.url.partition("run=")[2]
     page.goto(link(before, LONG))
     expect(page.get_by_text("of 1000 · queries").first).to_be_visible()
-    kept = sorted(path.name for path in folder.iterdir())
-    assert len(kept) == 2
+    assert len(list(folder.iterdir())) == 3
     before.kill()
+    assert (folder / f"{own}.json.gz").stat().st_size < 1000  # without the picture
 
     after = start(servers, folder)
     page.goto(link(after, QUICK))
     expect(page.get_by_text("Survived 80 queries in")).to_be_visible()
     expect(page.get_by_role("button", name="PNG")).to_be_visible()
+    page.goto(f"{after.url}/attack?run={own}")
+    expect(page.get_by_text("which is never written to disk, so it was lost")).to_be_visible()
+    expect(page.get_by_test_id("stFileUploader")).to_be_visible()
     page.goto(link(after, LONG))
     expect(page.get_by_text("This run was interrupted when the server stopped")).to_be_visible()
-    again = page.get_by_role("button", name="Run it again, same seed")
-    again.click()
+    page.get_by_role("button", name="Run it again, same seed").click()
     expect(page.get_by_text("of 1000 · queries").first).to_be_visible()
     expect(page.get_by_text("was interrupted")).to_have_count(0)
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled after")).to_be_visible()
-
-
-def test_an_own_picture_is_not_kept(servers, folder: Path, page: Page, tmp_path: Path) -> None:
-    picture = tmp_path / "mine.png"
-    picture.write_bytes(to_png(load_test_image(9)[0]))
-    before = start(servers, folder)
-    page.goto(f"{before.url}/attack")
-    page.get_by_role("radio", name="Your picture").click()
-    page.locator("input[type=file]").set_input_files(str(picture))
-    expect(page.get_by_text("As the model sees it: 32 × 32 pixels")).to_be_visible()
-    page.get_by_role("button", name="Hunt for the pixel").click()
-    page.wait_for_url("**/attack?run=*")
-    run_id = page.url.partition("run=")[2]
-    before.kill()
-    assert [path.name for path in folder.iterdir()] == [f"{run_id}.json.gz"]
-    assert (folder / f"{run_id}.json.gz").stat().st_size < 1000
-
-    after = start(servers, folder)
-    page.goto(f"{after.url}/attack?run={run_id}")
-    expect(page.get_by_text("which is never written to disk, so it was lost")).to_be_visible()
-    expect(page.get_by_test_id("stFileUploader")).to_be_visible()
