@@ -21,13 +21,13 @@ from apr_core.base.types import InputError
 from apr_core.classroom.board import Classrooms
 from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.evaluation.attribution.agreement import AgreementRecord, load_agreements
-from apr_core.evaluation.cells import Records
 from apr_core.evaluation.certificates import CertRecord, load_certificates
+from apr_core.evaluation.model_summary import Records
 from apr_core.evaluation.record import Record, load_records, records_fingerprint
 from apr_core.report.tables import Table, make_tables
 from apr_core.serving.archive.store import Archive
 from apr_core.serving.gallery import GalleryEntry, load_gallery
-from apr_core.serving.model_loader import load_scorer
+from apr_core.serving.model_loader import load_oracle
 from apr_core.serving.ray.start import Replicas, score_on
 from apr_core.serving.run_export import START_RUN, load_recording
 from apr_core.serving.service import AttackService
@@ -84,7 +84,7 @@ def scorer(name: str) -> ModelOracle:
 
     Streamlit's own cache does not work here: the service's thread belongs to no session.
     """
-    return load_scorer(name, default_device())
+    return load_oracle(name, default_device())
 
 
 def probabilities(model: str, images: list[Tensor]) -> Tensor:

@@ -4,7 +4,7 @@ import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.base.types import InputError
-from apr_core.evaluation.cells import is_past
+from apr_core.evaluation.model_summary import is_past
 from apr_ui.frame import begin_page
 from apr_ui.resources import cards, certificates, evaluations, tables
 from apr_ui.results.view import (

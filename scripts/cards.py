@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from apr_core.evaluation.cells import Records, is_of
+from apr_core.evaluation.model_summary import Records, is_of
 from apr_core.zoo.checkpoints import Card, is_own, list_cards, write_card
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from apr_core.evaluation.cells import LADDER, Records, find_certificates, find_record
 from apr_core.evaluation.metrics import Rate
+from apr_core.evaluation.model_summary import LADDER, Records, find_certificates, find_record
 from apr_core.report.tables import BARE, PLUS
 from apr_core.zoo.checkpoints import Card, is_own, list_cards
 from scripts.result_tables import MARK, cautions_of, numbers, rate_columns, table

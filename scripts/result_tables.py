@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from apr_core.evaluation.cells import Measurement, Records, is_of
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.metrics import Rate
+from apr_core.evaluation.model_summary import Measurement, Records, is_of
 from apr_core.evaluation.record import Record, results_folder
 from apr_core.report.overheads import signed
 from apr_core.report.tables import BARE, PLUS, DefenceTable, make_tables, summaries
-from apr_core.report.targets import is_aim
+from apr_core.report.targets import is_target
 from apr_core.zoo.checkpoints import Card, caution_of
 
 MARK = "†"
@@ -134,7 +134,7 @@ def _claims(
     rows = (
         (plus[claim.architecture], claim.text, claim.holds, claim.found)
         for claim in tables[0].claims
-        if is_aim(claim) and claim.architecture in plus
+        if is_target(claim) and claim.architecture in plus
     )
     text = table(("model", "target", "holds", "found"), rows)
     yield "Targets of APR+", "\n\n".join([text, *summaries(tables[-1])])

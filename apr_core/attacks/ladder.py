@@ -80,7 +80,7 @@ class SparsityLevelResult:
     caught: tuple[str, ...]
 
 
-Known = Mapping[str, Mapping[tuple[int, int], SparsityLevelResult]]
+Precomputed = Mapping[str, Mapping[tuple[int, int], SparsityLevelResult]]
 """What cold-start stages found already: by stage, and by image index and pixels."""
 
 
@@ -104,7 +104,7 @@ def climb(
     images: Tensor,
     labels: Tensor,
     indices: Tensor,
-    known: Known | None = None,
+    known: Precomputed | None = None,
 ) -> list[Verdict]:
     """Attack a batch of images with every stage of the ladder.
 
@@ -145,7 +145,7 @@ class _Climber:
         images: Tensor,
         labels: Tensor,
         indices: Tensor,
-        known: Known | None,
+        known: Precomputed | None,
     ) -> None:
         self.config, self.oracle, self.known = config, oracle, known or {}
         self.images, self.labels, self.indices = images, labels, indices

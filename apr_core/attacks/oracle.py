@@ -39,7 +39,7 @@ Draw = Callable[[int, int], Tensor]
 
 class QueryOracle(Protocol):
     """What a search queries: `ModelOracle` in this process, or
-    `apr_core.serving.ray.scorer.ClusterScorer` on a cluster's machines.
+    `apr_core.serving.ray.oracle.ClusterOracle` on a cluster's machines.
 
     Attributes:
         device: where what is asked and what is answered lie.

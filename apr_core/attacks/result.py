@@ -11,7 +11,7 @@ from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.perturbation import apply_edits
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.types import InputError, Status
 from apr_core.models.inputs import RGB, as_pictures, as_uint8
 
@@ -173,7 +173,7 @@ class AttackResult:
             InputError: the text is not a result.
         """
         try:
-            return strict.build(cls, strict.parse(text))
+            return schema.build(cls, schema.parse(text))
         except ValueError as error:
             raise InputError(
                 f"This is not an attack result ({error}); use one that `to_json` wrote."

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict
 from typing import Any, get_type_hints
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.types import InputError
 from apr_core.base.version import versions
 from apr_core.by_hand.game import PIXELS, Game, check_edit
@@ -41,13 +41,13 @@ def from_json(text: str) -> Game:
         InputError: the text is no game.
     """
     try:
-        entry = strict.build(dict[str, Any], strict.parse(text))
+        entry = schema.build(dict[str, Any], schema.parse(text))
         if entry["format"] != FORMAT:
             raise ValueError(f"format {entry['format']!r:.40}")
         entry.setdefault("earlier_hints", 0)  # files from before they were remembered
         kinds = get_type_hints(Game)
-        told = {name: strict.build(kinds[name], entry[name], name) for name in (*_PLAIN, *_LISTS)}
-        image = from_png(base64.b64decode(strict.build(str, entry["image"], "image")))
+        told = {name: schema.build(kinds[name], entry[name], name) for name in (*_PLAIN, *_LISTS)}
+        image = from_png(base64.b64decode(schema.build(str, entry["image"], "image")))
         game = Game(image=image, **told)
         _check(game)
     except (KeyError, ValueError) as error:

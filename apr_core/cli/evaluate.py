@@ -30,8 +30,8 @@ from apr_core.cli.common import (
     rate_words,
 )
 from apr_core.data.sample import load_sample
-from apr_core.evaluation.journal import Deal, Entries
-from apr_core.evaluation.protocol import Attempt, EvalProgress, evaluate, setting_for
+from apr_core.evaluation.journal import Dispatcher, Entries
+from apr_core.evaluation.protocol import EvalProgress, EvalTask, evaluate, setting_for
 from apr_core.evaluation.record import Level, Record, Setting, save_record
 from apr_core.models.inputs import as_input
 from apr_core.models.precision import SAMPLE, forward_over_float32
@@ -163,7 +163,7 @@ def pixels_of(text: str) -> tuple[int, ...]:
         raise InputError(f"--pixels is '{text[:40]}'; write 1, or several as in 1,3.") from None
 
 
-def _on_ray(args: argparse.Namespace, attempt: Attempt) -> Deal:
+def _on_ray(args: argparse.Namespace, attempt: EvalTask) -> Dispatcher:
     """Have groups of images looked at by the machines of a cluster."""
 
     def deal(groups: list[Tensor]) -> Iterator[tuple[Entries, float]]:
@@ -173,7 +173,7 @@ def _on_ray(args: argparse.Namespace, attempt: Attempt) -> Deal:
     return deal
 
 
-def _look(model: str, randomised: bool, attempt: Attempt, places: Tensor) -> tuple[Entries, float]:
+def _look(model: str, randomised: bool, attempt: EvalTask, places: Tensor) -> tuple[Entries, float]:
     """What became of a group of images, and the seconds it took."""
     started = time.monotonic()
     entries = attempt(_scorer(model, randomised, attempt.setting), places)
@@ -183,7 +183,7 @@ def _look(model: str, randomised: bool, attempt: Attempt, places: Tensor) -> tup
 @lru_cache(maxsize=1)
 def _scorer(model: str, randomised: bool, setting: Setting) -> ModelOracle:
     target, _ = load_target(model, default_device(), randomised)
-    return Attempt(setting, {}).scorer(target.model)
+    return EvalTask(setting, {}).oracle(target.model)
 
 
 def _share(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 
 from apr_core.cli.common import Subparsers, add_json, print_json
-from apr_core.evaluation.cells import Records
+from apr_core.evaluation.model_summary import Records
 from apr_core.report.printing import STYLES, in_print
 from apr_core.report.tables import make_tables
 

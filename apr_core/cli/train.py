@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.hardware import default_device
 from apr_core.base.paths import check_checkout
 from apr_core.base.types import InputError
@@ -154,7 +154,7 @@ def request_of(args: argparse.Namespace) -> TrainRequest:
     if args.request is None:
         return TrainRequest(args.architecture, args.defence, config_of(args), args.name, args.ship)
     try:
-        return strict.build(TrainRequest, strict.parse(args.request))
+        return schema.build(TrainRequest, schema.parse(args.request))
     except InputError:
         raise
     except ValueError as error:

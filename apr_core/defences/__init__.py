@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 from torch import nn
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.registry import Registry
 from apr_core.base.types import InputError
 from apr_core.defences.adversarial_training import AdversarialTraining
@@ -66,8 +66,8 @@ def restore_front(name: str, constants: dict[str, Any]) -> nn.Module | None:
     defence = DEFENCES.get(name)
     kinds = get_type_hints(type(defence))
     try:
-        given = strict.build(dict[str, Any], constants)
-        known = {key: strict.build(kinds.get(key, Any), value) for key, value in given.items()}
+        given = schema.build(dict[str, Any], constants)
+        known = {key: schema.build(kinds.get(key, Any), value) for key, value in given.items()}
         return replace(defence, **known).make_front()  # type: ignore[type-var]
     except InputError:
         raise

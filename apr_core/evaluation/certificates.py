@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.provenance import Provenance, provenance
 from apr_core.base.types import InputError
@@ -25,7 +25,7 @@ from apr_core.certification.lattice_masking import (
     certify,
 )
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
-from apr_core.evaluation.journal import Entries, Journal, one_by_one
+from apr_core.evaluation.journal import Entries, Journal, dispatch_in_turn
 from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.protocol import EvalProgress
 from apr_core.evaluation.record import check_rate, file_name, load_all, results_folder
@@ -86,7 +86,7 @@ class CertRecord(Provenance):
             InputError: the text is no record of certificates.
         """
         try:
-            record = strict.build(cls, strict.parse(text))
+            record = schema.build(cls, schema.parse(text))
             for rate in (record.clean, record.certified):
                 check_rate(rate)
             return record
@@ -122,14 +122,14 @@ def certify_model(
     images, labels, indices = choose_images(setting.images)
     device = device_of(target.model)
     wrapper = behind_lattice(target.model, setting.spacing)
-    certificate_of = partial(strict.build, Certificate)
+    certificate_of = partial(schema.build, Certificate)
     journal = Journal(setting.name, asdict(setting), setting.sha256, check=certificate_of)
 
     def attempt(group: Tensor) -> Entries:
         found = certify(wrapper, as_input(images[group].to(device)), labels[group].to(device))
         return dict(zip(indices[group].tolist(), map(asdict, found), strict=True))
 
-    for seconds, left in journal.work_through(indices, device, one_by_one(attempt)):
+    for seconds, left in journal.work_through(indices, device, dispatch_in_turn(attempt)):
         report(_progress(journal, setting, seconds, left))
     everyone = {index: certificate_of(journal.entries[index]) for index in indices.tolist()}
     record = _record(setting, everyone, device, journal.seconds)

@@ -23,14 +23,14 @@ def rates_by_class(record: Record, pixels: int, classes: int = 10) -> list[Rate]
     return [rate_of(*counts) for counts in zip(fallen, attacked, strict=True)]
 
 
-def flip_matrix(record: Record, scorer: ModelOracle, pixels: int, classes: int = 10) -> Tensor:
+def flip_matrix(record: Record, oracle: ModelOracle, pixels: int, classes: int = 10) -> Tensor:
     """How many images of each class fell to each other class, (K, K) int64.
 
     The record holds the edits, and the model says again what it makes of them. What was flipped
     by an attack that changes more than pixels is not counted.
 
     Args:
-        scorer: of the record's model, with the weights that the record names.
+        oracle: of the record's model, with the weights that the record names.
     """
     fallen = [
         (verdict.index, rung.edits)
@@ -45,7 +45,7 @@ def flip_matrix(record: Record, scorer: ModelOracle, pixels: int, classes: int =
     edited = [
         edit_image(image, edits) for (image, _), (_, edits) in zip(known, fallen, strict=True)
     ]
-    said = scorer.verify_float32(torch.stack(edited).to(scorer.device)).argmax(1).tolist()
+    said = oracle.verify_float32(torch.stack(edited).to(oracle.device)).argmax(1).tolist()
     for (_, label), after in zip(known, said, strict=True):
         if after != label:
             matrix[label, after] += 1

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.files import Claim
 from apr_core.base.types import InputError
 from apr_core.evaluation.record import results_folder
@@ -22,11 +22,11 @@ from apr_core.training.workers import ALONE, Workers
 GROUP = {"cpu": 8, "cuda": 64}
 """Images that are looked at together, and lost together in a kill: minutes of work at most."""
 Entries = dict[int, dict[str, Any]]
-Deal = Callable[[list[Tensor]], Iterator[tuple[Entries, float]]]
+Dispatcher = Callable[[list[Tensor]], Iterator[tuple[Entries, float]]]
 """Has groups of images looked at: their places (n,) each -> entries and seconds, as they come."""
 
 
-def one_by_one(attempt: Callable[[Tensor], Entries]) -> Deal:
+def dispatch_in_turn(attempt: Callable[[Tensor], Entries]) -> Dispatcher:
     """Look at the groups in turn, here."""
 
     def deal(groups: list[Tensor]) -> Iterator[tuple[Entries, float]]:
@@ -56,7 +56,7 @@ def _read_line(line: bytes, path: Path, check: Check) -> _Line:
         InputError: it is damaged all the same.
     """
     try:
-        found = strict.build(_Line, strict.parse(line))
+        found = schema.build(_Line, schema.parse(line))
         if not all(index.isascii() and index.isdecimal() for index in found.entries):
             raise ValueError("an entry is of no image")
         for entry in found.entries.values():
@@ -139,7 +139,7 @@ class Journal:
         self,
         indices: Tensor,
         device: torch.device,
-        deal: Deal,
+        deal: Dispatcher,
         workers: Workers = ALONE,
         weight: int = 1,
     ) -> Iterator[tuple[float, float]]:

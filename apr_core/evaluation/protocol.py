@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from apr_core.attacks.ladder import LADDER, LadderConfig, Verdict, climb
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.stages import STAGES
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
 from apr_core.base.version import ATTACK_VERSION
 from apr_core.certification.lattice_masking import LatticeMasking, behind_lattice
-from apr_core.evaluation.earlier import Known, known_to, looked_at
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
-from apr_core.evaluation.journal import Deal, Entries, Journal, one_by_one
+from apr_core.evaluation.journal import Dispatcher, Entries, Journal, dispatch_in_turn
 from apr_core.evaluation.metrics import rate_of
+from apr_core.evaluation.precomputed import Precomputed, precomputed_for, reuse_records
 from apr_core.evaluation.record import Record, Setting, levels_of
 from apr_core.models import Classifier
 from apr_core.training.workers import ALONE, Workers
@@ -45,17 +45,17 @@ class EvalProgress:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class EvalTask:
     """What is done with a group of an evaluation's images; it travels to other machines.
 
     Attributes:
-        known: what need not be found again; see `known_to`.
+        known: what need not be found again; see `precomputed_for`.
     """
 
     setting: Setting
-    known: Known
+    known: Precomputed
 
-    def scorer(self, model: nn.Module) -> ModelOracle:
+    def oracle(self, model: nn.Module) -> ModelOracle:
         """The model as it is attacked."""
         setting = self.setting
         masked = behind_lattice(model, setting.lattice) if setting.lattice else model
@@ -68,17 +68,17 @@ class Attempt:
             checked=own,
         )
 
-    def __call__(self, scorer: ModelOracle, places: Tensor) -> Entries:
+    def __call__(self, oracle: ModelOracle, places: Tensor) -> Entries:
         """What became of the images at some places (n,) of the fixed order, by their indices."""
         setting = self.setting
         images, labels, indices = (part[places] for part in choose_images(setting.images))
         config = LadderConfig(setting.stages, setting.pixels, setting.seed, setting.leave)
-        verdicts = climb(config, scorer, images, labels, indices, self.known)
+        verdicts = climb(config, oracle, images, labels, indices, self.known)
         return {verdict.index: asdict(verdict) for verdict in verdicts}
 
 
 Report = Callable[[EvalProgress], None]
-Spread = Callable[[Attempt], Deal]
+Spread = Callable[[EvalTask], Dispatcher]
 """Has an attempt's groups looked at elsewhere."""
 
 
@@ -122,7 +122,7 @@ def setting_for(
         compiled=compiled,
         attack_version=ATTACK_VERSION,
     )
-    if setting.bytes > strict.MOST_BYTES:
+    if setting.bytes > schema.MOST_BYTES:
         raise InputError(
             f"The record of {images:,} images at {len(pixels)} numbers of pixels would be larger "
             "than records may be; ask for fewer of either."
@@ -151,30 +151,30 @@ def evaluate(
     """
     indices = choose_indices(setting.images)
     setting, notes = _without_gradient(setting, target.model)
-    known, sources = known_to(setting)
+    known, sources = precomputed_for(setting)
     notes += sources
-    attempt = Attempt(setting, known)
-    scorer = attempt.scorer(target.model)
-    deal = spread(attempt) if spread else one_by_one(partial(attempt, scorer))
-    verdict_of = partial(strict.build, Verdict)
+    attempt = EvalTask(setting, known)
+    oracle = attempt.oracle(target.model)
+    deal = spread(attempt) if spread else dispatch_in_turn(partial(attempt, oracle))
+    verdict_of = partial(schema.build, Verdict)
     journal = Journal(setting.name, asdict(setting), setting.sha256, workers, check=verdict_of)
     notes += _fill(journal, setting, workers)
     weight = max(1, setting.lattice)
-    for seconds, left in journal.work_through(indices, scorer.device, deal, workers, weight):
+    for seconds, left in journal.work_through(indices, oracle.device, deal, workers, weight):
         report(_progress(journal, setting, seconds, left))
     workers.wait()
     if not workers.first:
         return None
     journal.read()
     everyone = tuple(verdict_of(journal.entries[index]) for index in indices.tolist())
-    record = _record(target, attempt, everyone, scorer, journal.seconds, notes)
+    record = _record(target, attempt, everyone, oracle, journal.seconds, notes)
     journal.delete()
     return record
 
 
 def _fill(journal: Journal, setting: Setting, workers: Workers) -> list[str]:
     """Write down what other records have of the images; a sentence for each that was used."""
-    earlier = looked_at(setting)
+    earlier = reuse_records(setting)
     missing = {
         index: asdict(verdict)
         for index, verdict in earlier.verdicts.items()
@@ -213,9 +213,9 @@ def _progress(
 
 def _record(
     target: TargetModel,
-    attempt: Attempt,
+    attempt: EvalTask,
     verdicts: tuple[Verdict, ...],
-    scorer: ModelOracle,
+    oracle: ModelOracle,
     seconds: float,
     notes: list[str],
 ) -> Record:
@@ -235,7 +235,7 @@ def _record(
         levels=levels_of(setting, verdicts),
         verdicts=verdicts,
         notes=notes,
-        **provenance(scorer.device, command_of(setting), seconds),
+        **provenance(oracle.device, command_of(setting), seconds),
     )
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from apr_core.attacks.gradient import EPSILON
 from apr_core.attacks.ladder import Verdict
 from apr_core.attacks.stages import STAGES
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.paths import shipped, written
 from apr_core.base.provenance import Provenance
@@ -193,8 +193,8 @@ class Record(Provenance):
             InputError: the text is no record of an evaluation.
         """
         try:
-            entry = strict.parse(text)
-            record = strict.build(cls, entry)
+            entry = schema.parse(text)
+            record = schema.build(cls, entry)
             _check(record)
             return record if "compiled" in entry["setting"] else _of_old(record)
         except ValueError as error:
@@ -282,7 +282,7 @@ def load_all(folder: str, read: Callable[[str], Kind]) -> tuple[list[Kind], list
     records, damaged = [], []
     for path in find_records(f"{folder}/*.json"):
         try:
-            records.append(read(strict.text(path)))
+            records.append(read(schema.text(path)))
         except (OSError, ValueError) as error:
             damaged.append(f"{path.name}: {error}")
     return records, damaged

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from apr_core.evaluation.cells import Cell
 from apr_core.evaluation.metrics import Estimate, Paired, holm
+from apr_core.evaluation.model_summary import ModelSummary
 from apr_core.zoo.checkpoints import CAUTION
 
 SURE = 0.05
@@ -138,7 +138,7 @@ def lowest(pairs: Sequence[Paired]) -> Evidence:
     return Evidence(True, max(pair.p_value for pair in pairs))
 
 
-def between_equals(finding: Finding, *cells: Cell) -> Finding:
+def between_equals(finding: Finding, *cells: ModelSummary) -> Finding:
     """What was found of some models, left open where their training was not alike or not right."""
     reasons = []
     if len({cell.epochs for cell in cells}) > 1:
@@ -152,5 +152,5 @@ def between_equals(finding: Finding, *cells: Cell) -> Finding:
     return Finding(" ".join([finding.found, *p_value, *reasons]), Holds.OPEN)
 
 
-Compare = Callable[[Cell, Cell], Paired | None]
+Compare = Callable[[ModelSummary, ModelSummary], Paired | None]
 """Two models under the same attack, on the images that both get right."""

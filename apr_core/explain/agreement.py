@@ -68,7 +68,7 @@ def top_overlap(one: Tensor, other: Tensor, share: float = TOP) -> tuple[Overlap
     return tuple(_overlap(first, second, share) for first, second in _pairs(one, other))
 
 
-def standing(heat: Tensor, x: int, y: int) -> float:
+def percentile_rank(heat: Tensor, x: int, y: int) -> float:
     """The share of a map's (H, W) other pixels that pixel (x, y) outweighs, ties counted half.
 
     0.5 is what a pixel picked at random has on average; 1 says that the map points at this one.

@@ -3,7 +3,7 @@
 A part is measured by what it is there for: masks in training by the share that is certified, the
 others by the success rate of the strongest attack that was run on both models. Both are counted on
 the same images, with the part and without it. A part would be worth its place by a gain of `POINT`;
-`parts_summary` says of how many that is shown.
+`components_summary` says of how many that is shown.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from apr_core.evaluation.cells import Cell, Records, compare, compare_certificates
 from apr_core.evaluation.metrics import Paired, paired_difference
+from apr_core.evaluation.model_summary import ModelSummary, Records, compare, compare_certificates
 from apr_core.evaluation.verdicts import (
     WEIGHTS,
     Claim,
@@ -26,22 +26,22 @@ from apr_core.evaluation.verdicts import (
 POINT = 0.01
 """The gain that would make a part worth its place."""
 
-Worth = Callable[[Cell, Cell, Records], Paired | None]
+Worth = Callable[[ModelSummary, ModelSummary, Records], Paired | None]
 """APR+ and APR+ without a part, on the same images; None where that was not measured."""
 
 
-def _success(whole: Cell, rest: Cell, records: Records) -> Paired | None:
+def _success(whole: ModelSummary, rest: ModelSummary, records: Records) -> Paired | None:
     """Whether the attack broke each."""
     return compare(whole, rest, records.evaluations)
 
 
-def _no_certificate(whole: Cell, rest: Cell, records: Records) -> Paired | None:
+def _no_certificate(whole: ModelSummary, rest: ModelSummary, records: Records) -> Paired | None:
     """Whether each is wrong behind lattice masking, or right without a certificate."""
     return compare_certificates(whole.model, rest.model, records.certificates)
 
 
 @dataclass(frozen=True)
-class Part:
+class Component:
     """A part of APR+.
 
     Attributes:
@@ -59,12 +59,12 @@ class Part:
     worth: Worth = _success
 
 
-PARTS = (
-    Part("APR+ w/o clamp", "apr-plus-no-clamp"),
-    Part("APR+ w/o attention", "apr-plus-no-attention"),
-    Part("APR+ w/o adversarial training", "apr-plus-no-adversarial"),
-    Part("APR+ w/o regularisation", "apr-plus-no-regularizer"),
-    Part(
+COMPONENTS = (
+    Component("APR+ w/o clamp", "apr-plus-no-clamp"),
+    Component("APR+ w/o attention", "apr-plus-no-attention"),
+    Component("APR+ w/o adversarial training", "apr-plus-no-adversarial"),
+    Component("APR+ w/o regularisation", "apr-plus-no-regularizer"),
+    Component(
         "APR+ w/o masks in training",
         "apr-plus-no-masks",
         "goes without a certificate at least a point more often",
@@ -74,29 +74,39 @@ PARTS = (
 )
 
 
-def part_claims(architecture: str, cells: dict[str, Cell], records: Records) -> list[Claim]:
+def component_claims(
+    architecture: str, cells: dict[str, ModelSummary], records: Records
+) -> list[Claim]:
     """That each part gains a point, for an architecture with any model that lacks one.
 
     Args:
         cells: of that architecture, by defence.
     """
     whole = cells.get("apr-plus")
-    if whole is None or not any(part.defence in cells for part in PARTS):
+    if whole is None or not any(part.defence in cells for part in COMPONENTS):
         return []
-    return [_claim(part, architecture, whole, cells.get(part.defence), records) for part in PARTS]
+    return [
+        _claim(part, architecture, whole, cells.get(part.defence), records) for part in COMPONENTS
+    ]
 
 
 def _claim(
-    part: Part, architecture: str, whole: Cell, rest: Cell | None, records: Records
+    part: Component,
+    architecture: str,
+    whole: ModelSummary,
+    rest: ModelSummary | None,
+    records: Records,
 ) -> Claim:
     return claim_of(_text(part), architecture, _gain(part, whole, rest, records))
 
 
-def _text(part: Part) -> str:
+def _text(part: Component) -> str:
     return f"{WEIGHTS}{part.label} {part.does} than the whole of it."
 
 
-def _gain(part: Part, whole: Cell, rest: Cell | None, records: Records) -> Finding:
+def _gain(
+    part: Component, whole: ModelSummary, rest: ModelSummary | None, records: Records
+) -> Finding:
     worth = part.worth(whole, rest, records) if rest else None
     if rest is None or worth is None or not worth.images:
         return Finding()
@@ -109,14 +119,14 @@ def _gain(part: Part, whole: Cell, rest: Cell | None, records: Records) -> Findi
     return between_equals(Finding(found, evidence=at_least(gain, POINT)), whole, rest)
 
 
-def parts_summary(claims: Sequence[Claim], cells: Sequence[Cell]) -> str:
+def components_summary(claims: Sequence[Claim], cells: Sequence[ModelSummary]) -> str:
     """How many gains of a point are shown, and why no part is dropped; "" if none was measured.
 
     Args:
         claims: of table 3, judged; those that are not of a part are passed over.
         cells: that they are of.
     """
-    texts = {_text(part) for part in PARTS}
+    texts = {_text(part) for part in COMPONENTS}
     mine = [claim for claim in claims if claim.text in texts]
     measured = [claim for claim in mine if claim.holds is not Holds.UNMEASURED]
     if not measured:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apr_core.evaluation.cells import Cell
+from apr_core.evaluation.certificate_check import CertificateAttackCheck
 from apr_core.evaluation.metrics import Paired, Rate, difference_of_counts, reduction
-from apr_core.evaluation.trials import Trial
+from apr_core.evaluation.model_summary import ModelSummary
 from apr_core.evaluation.verdicts import (
     WEIGHTS,
     Claim,
@@ -25,7 +25,9 @@ from apr_core.report import paper
 _NOT_ALIKE = "not by the same attack on images that both get right"
 
 
-def defence_claims(architecture: str, cells: dict[str, Cell], compare: Compare) -> list[Claim]:
+def defence_claims(
+    architecture: str, cells: dict[str, ModelSummary], compare: Compare
+) -> list[Claim]:
     """The reduction, the first place and the price, as section V.B and table 1 have them."""
     theirs = {row.defence: row for row in paper.DEFENCES}
     drop = 1 - theirs["apr"].asr / theirs["vanilla"].asr
@@ -45,7 +47,7 @@ def defence_claims(architecture: str, cells: dict[str, Cell], compare: Compare) 
     return [claim_of(f"{WEIGHTS}{text}", architecture, finding) for text, finding in said.items()]
 
 
-def _lowers(apr: Cell | None, vanilla: Cell | None, drop: float) -> Finding:
+def _lowers(apr: ModelSummary | None, vanilla: ModelSummary | None, drop: float) -> Finding:
     """Whether the success rate falls by so large a share."""
     if apr is None or vanilla is None or not apr.asr or not vanilla.asr:
         return Finding()
@@ -62,7 +64,7 @@ def _lowers(apr: Cell | None, vanilla: Cell | None, drop: float) -> Finding:
 
 
 def _stands_out(
-    wanted: str, place: str, cells: dict[str, Cell], names: list[str], compare: Compare
+    wanted: str, place: str, cells: dict[str, ModelSummary], names: list[str], compare: Compare
 ) -> Finding:
     """Whether the success rate of `wanted` is the lowest, or the highest, beyond chance."""
     rates = {name: cells[name].asr for name in names if name in cells}
@@ -83,12 +85,14 @@ def _stands_out(
     return between_equals(Finding(found, evidence=lowest(pairs)), *every)
 
 
-def _by_place(place: str, wanted: Cell, rival: Cell, compare: Compare) -> Paired | None:
+def _by_place(
+    place: str, wanted: ModelSummary, rival: ModelSummary, compare: Compare
+) -> Paired | None:
     """Both models, so that the first one has the fewer broken images where it has that place."""
     return compare(wanted, rival) if place == "lowest" else compare(rival, wanted)
 
 
-def _price(apr: Cell | None, vanilla: Cell | None, price: float) -> Finding:
+def _price(apr: ModelSummary | None, vanilla: ModelSummary | None, price: float) -> Finding:
     """Whether so many points of clean accuracy are lost at most."""
     if apr is None or vanilla is None or not apr.clean or not vanilla.clean:
         return Finding()
@@ -102,7 +106,9 @@ def _price(apr: Cell | None, vanilla: Cell | None, price: float) -> Finding:
     return between_equals(Finding(found, evidence=at_most(ours, price)), apr, vanilla)
 
 
-def ablation_claims(architecture: str, cells: dict[str, Cell], compare: Compare) -> list[Claim]:
+def ablation_claims(
+    architecture: str, cells: dict[str, ModelSummary], compare: Compare
+) -> list[Claim]:
     """That each component helps, and attention most, as section V.D has it."""
     claims = [
         claim_of(
@@ -115,7 +121,7 @@ def ablation_claims(architecture: str, cells: dict[str, Cell], compare: Compare)
     return [*claims, _most(architecture, cells, compare)]
 
 
-def _harms(full: Cell | None, part: Cell | None, compare: Compare) -> Finding:
+def _harms(full: ModelSummary | None, part: ModelSummary | None, compare: Compare) -> Finding:
     """Whether a model without a component is broken more often."""
     if full is None or part is None or not full.asr or not part.asr:
         return Finding()
@@ -128,7 +134,7 @@ def _harms(full: Cell | None, part: Cell | None, compare: Compare) -> Finding:
     return between_equals(Finding(found, evidence=evidence), full, part)
 
 
-def _most(architecture: str, cells: dict[str, Cell], compare: Compare) -> Claim:
+def _most(architecture: str, cells: dict[str, ModelSummary], compare: Compare) -> Claim:
     """That attention helps most: that nothing falls as often as what lacks it, the whole included.
     The paper's own table 3 does not bear it out."""
     full, *rows = paper.ABLATION
@@ -142,7 +148,7 @@ def _most(architecture: str, cells: dict[str, Cell], compare: Compare) -> Claim:
     return claim_of(text, architecture, finding)
 
 
-def certificate_claims(architecture: str, trials: Sequence[Trial]) -> list[Claim]:
+def certificate_claims(architecture: str, trials: Sequence[CertificateAttackCheck]) -> list[Claim]:
     """That no certified image can be turned, held against attacks that tried all the same."""
     claims = []
     for trial in trials:

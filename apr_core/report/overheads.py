@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.types import InputError
 from apr_core.evaluation.metrics import Estimate
 from apr_core.evaluation.record import find_records
@@ -117,9 +117,9 @@ def _read_overhead(architecture: str) -> _Costs | None:
     if path is None:
         return None
     try:
-        entry = strict.build(dict[str, Any], strict.read(path))
+        entry = schema.build(dict[str, Any], schema.read(path))
         costs = (tuple(map(_cost, entry[name])) for name in ("training", "inference"))
-        return _Costs(strict.build(str, entry["hardware"]), *costs)
+        return _Costs(schema.build(str, entry["hardware"]), *costs)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is no record of an overhead ({error}); make it with `python -m apr_core "
@@ -132,4 +132,4 @@ def _cost(entry: dict[str, Any]) -> _Cost:
     told = {
         name: entry[name] for name in ("defence", "form", "overhead", "interval") if name in entry
     }
-    return strict.build(_Cost, told)
+    return schema.build(_Cost, told)

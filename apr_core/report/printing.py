@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from apr_core.base.types import InputError
-from apr_core.evaluation.cells import Cell
 from apr_core.evaluation.metrics import Mean, Paired, Rate
+from apr_core.evaluation.model_summary import ModelSummary
 from apr_core.evaluation.verdicts import measured_first
 from apr_core.report.overheads import OverheadRow, signed
 from apr_core.report.tables import OverheadTable, Row, Table
 from apr_core.zoo.checkpoints import CAUTION
 
-NOTHING = Cell("", "", 0, 0, None)
+NOTHING = ModelSummary("", "", 0, 0, None)
 UNKNOWN = "not measured"
 STYLES = {"text": "simple", "markdown": "github", "latex": "latex_booktabs"}
 
@@ -75,7 +75,7 @@ def _row_words(row: Row) -> list[dict[str, str]]:
     return [lead | first, *(dict.fromkeys(lead, "") | words for words in rest)]
 
 
-def _cell_words(cell: Cell, reference: str) -> dict[str, str]:
+def _cell_words(cell: ModelSummary, reference: str) -> dict[str, str]:
     return {
         "model": cell.architecture,
         "epochs": str(cell.epochs or ""),

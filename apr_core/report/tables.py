@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from apr_core.evaluation.cells import Cell, Records, cell_of, compare
-from apr_core.evaluation.trials import try_certificates
+from apr_core.evaluation.certificate_check import check_certificates
+from apr_core.evaluation.model_summary import ModelSummary, Records, compare, summarize_model
 from apr_core.evaluation.verdicts import Claim, Compare, judge
 from apr_core.report import paper
-from apr_core.report.ablation import PARTS, part_claims, parts_summary
+from apr_core.report.ablation import COMPONENTS, component_claims, components_summary
 from apr_core.report.claims import ablation_claims, certificate_claims, defence_claims
 from apr_core.report.overheads import OverheadRow, overhead_claims, overhead_rows
 from apr_core.report.paper import PaperRow
-from apr_core.report.targets import aim_claims
+from apr_core.report.targets import target_claims
 from apr_core.zoo.checkpoints import CAUTION, load_card, model_names
 
 BARE, PLUS = "vanilla", "apr-plus"
@@ -40,7 +40,7 @@ class Row:
     reference: str
     lattice: bool = False
     paper: PaperRow | None = None
-    cells: tuple[Cell, ...] = ()
+    cells: tuple[ModelSummary, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class OverheadTable:
 
 
 Table = DefenceTable | OverheadTable
-Claims = Callable[[str, dict[str, Cell], Compare], list[Claim]]
+Claims = Callable[[str, dict[str, ModelSummary], Compare], list[Claim]]
 """An architecture, its cells by defence, and what compares two -> what is said of them."""
 
 
@@ -75,7 +75,7 @@ def make_tables(records: Records | None = None) -> list[Table]:
     records = records or Records.read()
     table1 = [*_theirs(paper.DEFENCES), *(Row(label, PLUS, BARE, masked) for label, masked in OURS)]
     table3 = [*_theirs(paper.ABLATION), Row("Full APR+", PLUS, PLUS)]
-    table3 += [Row(part.label, part.defence, PLUS) for part in PARTS]
+    table3 += [Row(part.label, part.defence, PLUS) for part in COMPONENTS]
     costs = [row for name in ARCHITECTURES for row in overhead_rows(name)]
     first = _defences(1, "Defences on CIFAR-10", table1, records, defence_claims)
     third = _defences(3, "Ablation of APR on CIFAR-10", table3, records, ablation_claims)
@@ -104,27 +104,27 @@ def _judged(*tables: DefenceTable) -> list[DefenceTable]:
 def summaries(table: DefenceTable) -> list[str]:
     """What table 3 shows of the parts of APR+, in a sentence, where any was measured."""
     cells = [cell for row in table.rows if row.reference == PLUS for cell in row.cells]
-    summary = parts_summary(table.claims, cells)
+    summary = components_summary(table.claims, cells)
     return [summary] if summary else []
 
 
 def _reached(table: DefenceTable) -> Iterator[Claim]:
     """What was asked of APR+, for every architecture that has it."""
     for architecture in ARCHITECTURES:
-        yield from aim_claims(architecture, _bare(table.rows, architecture).get(PLUS))
+        yield from target_claims(architecture, _bare(table.rows, architecture).get(PLUS))
 
 
 def _proofs(table: DefenceTable, records: Records) -> Iterator[Claim]:
     """What attacks on certified images say of the proof, for the models of a table."""
     models = {cell.model: cell.architecture for row in table.rows for cell in row.cells}
     for name, architecture in models.items():
-        yield from certificate_claims(architecture, try_certificates(load_card(name), records))
+        yield from certificate_claims(architecture, check_certificates(load_card(name), records))
 
 
 def _worths(table: DefenceTable, records: Records) -> Iterator[Claim]:
     """What the parts of APR+ are worth."""
     for architecture in ARCHITECTURES:
-        yield from part_claims(architecture, _bare(table.rows, architecture), records)
+        yield from component_claims(architecture, _bare(table.rows, architecture), records)
 
 
 def _theirs(rows: Sequence[PaperRow]) -> list[Row]:
@@ -165,15 +165,15 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
         )
 
 
-def _cells(row: Row, records: Records) -> Iterator[Cell]:
+def _cells(row: Row, records: Records) -> Iterator[ModelSummary]:
     for architecture in ARCHITECTURES:
         name = f"cifar10-{architecture}-{row.defence}"
         if name in model_names():
             reference = f"cifar10-{architecture}-{row.reference}"
-            yield cell_of(name, architecture, reference, records, row.lattice)
+            yield summarize_model(name, architecture, reference, records, row.lattice)
 
 
-def _bare(rows: Sequence[Row], architecture: str) -> dict[str, Cell]:
+def _bare(rows: Sequence[Row], architecture: str) -> dict[str, ModelSummary]:
     return {
         row.defence: cell
         for row in rows

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apr_core.evaluation.cells import LADDER, Cell
 from apr_core.evaluation.metrics import Rate, share_of
+from apr_core.evaluation.model_summary import LADDER, ModelSummary
 from apr_core.evaluation.verdicts import (
     Claim,
     Finding,
@@ -47,7 +47,7 @@ _FALLS = (
     "These weights of APR+ without masking fall to one pixel on at most {bound} of the images that "
     "they get right."
 )
-AIMS = {
+TARGETS = {
     "resnet18": (
         Aim("clean", 0.94, True, _CLEAN),
         Aim("certified", 0.90, True, _CERTIFIED),
@@ -58,25 +58,26 @@ AIMS = {
 """Those on what it costs are the paper's own figures, which table 4 holds it against."""
 
 
-def aim_claims(architecture: str, cell: Cell | None) -> list[Claim]:
+def target_claims(architecture: str, cell: ModelSummary | None) -> list[Claim]:
     """That the bare APR+ of an architecture reaches what was asked of it."""
     if cell is None:
         return []
     return [
-        claim_of(_text(aim), architecture, _held(aim, cell)) for aim in AIMS.get(architecture, ())
+        claim_of(_text(aim), architecture, _held(aim, cell))
+        for aim in TARGETS.get(architecture, ())
     ]
 
 
-def is_aim(claim: Claim) -> bool:
-    """Whether a claim of table 1 is one of those that `aim_claims` makes."""
-    return claim.text in map(_text, AIMS.get(claim.architecture, ()))
+def is_target(claim: Claim) -> bool:
+    """Whether a claim of table 1 is one of those that `target_claims` makes."""
+    return claim.text in map(_text, TARGETS.get(claim.architecture, ()))
 
 
 def _text(aim: Aim) -> str:
     return aim.text.format(bound=f"{aim.bound:.0%}")
 
 
-def _held(aim: Aim, cell: Cell) -> Finding:
+def _held(aim: Aim, cell: ModelSummary) -> Finding:
     rate: Rate | None = getattr(cell, aim.field)
     if rate is None:
         return Finding()

@@ -17,7 +17,7 @@ import torch
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.types import InputError, Status
 from apr_core.data.cifar10 import CLASSES, with_article
@@ -66,7 +66,7 @@ def load_gallery(path: Path = GALLERY) -> tuple[GalleryEntry, ...]:
         InputError: the file is missing or damaged.
     """
     try:
-        entries = strict.build(tuple[GalleryEntry, ...], strict.read(path))
+        entries = schema.build(tuple[GalleryEntry, ...], schema.read(path))
         if not entries:
             raise ValueError("it has no runs")
         return entries

@@ -10,7 +10,7 @@ from apr_core.serving.requests import BEHIND_LATTICE
 from apr_core.zoo.checkpoints import load_model
 
 
-def load_scorer(name: str, device: str | torch.device = "cpu") -> ModelOracle:
+def load_oracle(name: str, device: str | torch.device = "cpu") -> ModelOracle:
     """The model of a name, which may end with `BEHIND_LATTICE`.
 
     Raises:

@@ -17,7 +17,7 @@ import torch
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome, to_edits
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.types import InputError
 from apr_core.base.version import versions
 from apr_core.data.cifar10 import CLASSES
@@ -116,11 +116,11 @@ def load_recording(path: Path) -> dict[str, Any]:
         InputError: the file is missing, damaged or of another format.
     """
     try:
-        recording: dict[str, Any] = strict.build(dict[str, Any], strict.read(path))
+        recording: dict[str, Any] = schema.build(dict[str, Any], schema.read(path))
         if recording.get("format") == 1:
-            frames = strict.build(list[dict[str, Any]], recording.get("frames"), "frames")
+            frames = schema.build(list[dict[str, Any]], recording.get("frames"), "frames")
             recording |= {"format": FORMAT, "frames": [from_format_1(old) for old in frames]}
-        strict.build(_Recording, recording)
+        schema.build(_Recording, recording)
         if recording["format"] != FORMAT:
             raise ValueError(f"it is of format {recording['format']}")
     except (OSError, ValueError) as error:

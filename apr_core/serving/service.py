@@ -24,9 +24,9 @@ from apr_core.serving.archive.archive_format import Head
 from apr_core.serving.archive.store import Archive
 from apr_core.serving.batch_step import TROUBLE, Run, advance, apology
 from apr_core.serving.memory_limits import count_fitting, forget_ended
-from apr_core.serving.model_loader import load_scorer
+from apr_core.serving.model_loader import load_oracle
 from apr_core.serving.requests import Phase, Request, View
-from apr_core.serving.wait_estimate import Pace, in_words
+from apr_core.serving.wait_estimate import WaitEstimator, in_words
 
 LOG = logging.getLogger(__name__)
 MAX_LIVE = 32
@@ -57,11 +57,11 @@ class AttackService:
         idle_seconds: float = IDLE_SECONDS,
         archive: Archive | None = None,
     ) -> None:
-        self._load = load or load_scorer
+        self._load = load or load_oracle
         self._max_live, self._max_queued = max_live, max_queued
         self._idle_seconds = idle_seconds
         self._archive = archive
-        self._pace = Pace(max_live)
+        self._pace = WaitEstimator(max_live)
         self._scorers: dict[str, QueryOracle] = {}
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._changed = threading.Condition()

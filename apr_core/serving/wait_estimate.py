@@ -13,7 +13,7 @@ REMEMBERED = 30
 """Ended runs that the pace is of."""
 
 
-class Pace:
+class WaitEstimator:
     """Note how long runs took; ask how long a place waits.
 
     Args:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.hardware import describe_hardware
 from apr_core.base.types import InputError
@@ -286,7 +286,7 @@ class Run:
                 metadata = file.metadata() or {}
                 self._check_identity(path, metadata)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            self._take_up(tensors, strict.build(_Kept, strict.parse(metadata["progress"], False)))
+            self._take_up(tensors, schema.build(_Kept, schema.parse(metadata["progress"], False)))
         except InputError:
             raise
         except (SafetensorError, OSError, RuntimeError, ValueError, LookupError) as error:
@@ -329,6 +329,6 @@ def _told(metadata: dict[str, str], name: str) -> str:
     told = metadata.get(name, "")
     if name != "config":
         return told
-    config = strict.build(dict[str, Any], strict.parse(told))
+    config = schema.build(dict[str, Any], schema.parse(told))
     config.pop("mixed_precision", None)
     return json.dumps(config)

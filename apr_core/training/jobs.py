@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.files import Claim
 from apr_core.base.types import InputError
 from apr_core.defences.recipe import TrainConfig
@@ -84,7 +84,7 @@ class TrainRun:
                     return
                 self.read += len(line)
                 try:
-                    report = strict.build(Progress, strict.parse(line, finite=False))
+                    report = schema.build(Progress, schema.parse(line, finite=False))
                 except ValueError as error:
                     LOG.warning("a line of %s is no report (%s)", self.path(".log"), error)
                     continue

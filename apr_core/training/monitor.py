@@ -18,7 +18,7 @@ BUDGET = OnePixelConfig(population=60, generations=4)
 """Su et al.'s attack with 300 queries an image."""
 
 
-class Probe:
+class TrainingMonitor:
     """Called after an epoch: a few figures on a model that is being trained.
 
     The images are always the same, so that the figures make a trend to watch. The attack is too

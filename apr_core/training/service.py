@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.hardware import give_way
 from apr_core.base.paths import python_path
@@ -157,7 +157,7 @@ class TrainingService:
             training_folder().glob("*.order"), key=lambda path: path.stat().st_mtime
         ):
             try:
-                request = strict.build(TrainRequest, strict.read(path))
+                request = schema.build(TrainRequest, schema.read(path))
                 run = TrainRun(request, TrainPhase.INTERRUPTED)
                 run.catch_up()
             except (OSError, ValueError) as error:

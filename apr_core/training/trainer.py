@@ -24,7 +24,7 @@ from apr_core.defences.input_transform import InputTransformation
 from apr_core.defences.recipe import Defence, TrainConfig, constants
 from apr_core.models import ARCHITECTURES, build_model
 from apr_core.training.fit import Report, fit
-from apr_core.training.monitor import Probe, count_correct
+from apr_core.training.monitor import TrainingMonitor, count_correct
 from apr_core.training.workers import ALONE, Workers
 from apr_core.zoo.checkpoints import (
     Card,
@@ -123,7 +123,7 @@ def train(
         return save_measured(model, card, data, own=not request.ship)
     model = build_model(request.architecture, defence.make_front())
     images, labels = data.train_images[: config.subset], data.train_labels[: config.subset]
-    look = Probe(model) if probe else dict
+    look = TrainingMonitor(model) if probe else dict
     state = request.state_file
     with _claimed(state) if workers.first else nullcontext():
         fitted = fit(model, defence, images, labels, config, device, state, report, look, workers)

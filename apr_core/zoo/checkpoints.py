@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.files import file_sha256, write_whole
 from apr_core.base.paths import shipped, written
 from apr_core.base.registry import unknown_name
@@ -82,7 +82,7 @@ class Card:
             InputError: the file is not a card.
         """
         try:
-            card = strict.build(cls, strict.read(path, MOST_CARD_BYTES))
+            card = schema.build(cls, schema.read(path, MOST_CARD_BYTES))
             if not (0 <= card.correct <= card.tested and 0 <= card.clean_accuracy <= 1):
                 raise ValueError(f"{card.correct} of {card.tested} is no accuracy")
         except (OSError, ValueError) as error:

@@ -14,8 +14,8 @@ from apr_core.data.cifar10 import CLASSES
 from apr_core.evaluation.attribution.agreement import NOISE, AgreementRecord, find_agreement
 from apr_core.explain.agreement import (
     TOP,
+    percentile_rank,
     rank_correlation,
-    standing,
     top_overlap,
     vulnerability_correlation,
 )
@@ -121,7 +121,7 @@ def agreement(
         if truth is not None:
             row[WITH_TRUTH] = vulnerability_correlation(weight, truth)[0]
         for edit in edits[:1]:
-            row[OUTWEIGHS] = standing(weight[0], edit.x, edit.y)
+            row[OUTWEIGHS] = percentile_rank(weight[0], edit.x, edit.y)
         rows.append(row | _areas(model, image, target, one.values))
     noise = torch.rand(image.shape[1:], generator=torch.Generator().manual_seed(0))
     rows.append({"method": NAMES[NOISE], **_areas(model, image, target, noise)})

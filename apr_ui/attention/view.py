@@ -14,7 +14,7 @@ from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CLASSES
 from apr_core.explain import attention as gates
-from apr_core.explain.agreement import standing
+from apr_core.explain.agreement import percentile_rank
 from apr_core.explain.attributions import attribute
 from apr_core.explain.methods import METHODS, Figure
 from apr_core.models.inputs import as_input
@@ -182,7 +182,7 @@ def _map_text(one: Map, edits: Sequence[PixelEdit]) -> str:
     place = int(one.values.argmax())
     words = f"strongest at ({place % width}, {place // width})"
     for edit in edits[:1]:
-        share = standing(one.values.abs(), edit.x, edit.y)
+        share = percentile_rank(one.values.abs(), edit.x, edit.y)
         words += f"; the attacked pixel ranks above {share:.0%} of the others"
     return words
 

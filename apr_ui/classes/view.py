@@ -16,9 +16,9 @@ from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.images import to_png
 from apr_core.data.sample import load_sample
 from apr_core.evaluation.attribution.cached_predictions import kept_glance, take_glance
-from apr_core.evaluation.cells import find_record
 from apr_core.evaluation.classes import flip_matrix, rates_by_class
 from apr_core.evaluation.metrics import Rate, rate_of
+from apr_core.evaluation.model_summary import find_record
 from apr_core.evaluation.record import Record
 from apr_core.explain.attention import gate_of
 from apr_core.models.inputs import as_input

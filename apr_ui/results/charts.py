@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from apr_core.evaluation.cells import Cell
+from apr_core.evaluation.model_summary import ModelSummary
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.record import Record
@@ -52,7 +52,7 @@ def caught_bars(records: Sequence[Record]) -> go.Figure:
     return figure.update_layout(legend_traceorder="normal")
 
 
-def trade_off(cells: Sequence[Cell]) -> go.Figure:
+def trade_off(cells: Sequence[ModelSummary]) -> go.Figure:
     """Robustness against clean accuracy, as shares of all images.
 
     A filled mark is the certified share, an open one the robust accuracy.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import streamlit as st
 
-from apr_core.evaluation.cells import Cell, is_past, lattices_of
+from apr_core.evaluation.model_summary import ModelSummary, is_past, lattices_of
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.metrics import Rate
 from apr_core.report.printing import columns, in_print
@@ -173,7 +173,7 @@ def _of_several_lattices(records: Sequence[CertRecord]) -> list[CertRecord]:
     return [record for record in records if times[record.setting.model] > 1]
 
 
-def _trade_off_text(cell: Cell) -> str:
+def _trade_off_text(cell: ModelSummary) -> str:
     parts = [f"{cell.model} {cell.clean.rate:.1%} clean" if cell.clean else cell.model]
     parts += [f"{cell.certified.rate:.1%} certified"] if cell.certified else []
     parts += [f"{cell.robust.rate:.1%} right after the attack"] if cell.robust else []

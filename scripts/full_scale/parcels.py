@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.types import InputError
 from apr_core.evaluation.record import results_folder
@@ -120,7 +120,7 @@ def join(parcel: Path) -> list[str]:
         InputError: a piece is missing or damaged, or the list is none.
     """
     try:
-        listed = strict.build(_Listed, strict.read(parcel / LIST))
+        listed = schema.build(_Listed, schema.read(parcel / LIST))
         pieces = [(name, (parcel / Path(name).name).read_bytes()) for name in listed.pieces]
     except (OSError, ValueError) as error:
         raise InputError(f"{parcel} holds no whole parcel ({error}); copy it again.") from None

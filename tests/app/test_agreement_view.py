@@ -16,8 +16,8 @@ from apr_core.evaluation.attribution.agreement import (
     NOISE,
     AgreementRecord,
     AgreementSetting,
-    Figures,
-    Looked,
+    AttributionScores,
+    ImageStudy,
     Summary,
     save_agreement,
     summaries,
@@ -43,13 +43,13 @@ from tests.conftest import figures
 AT = "cifar10-resnet20-at"
 
 
-def looked(index: int, label: int, truth: float, outweighs: float | None) -> Looked:
+def looked(index: int, label: int, truth: float, outweighs: float | None) -> ImageStudy:
     maps = {
-        "saliency": Figures(None, None, truth, outweighs, 0.2, 0.6),
-        CENTRE: Figures(None, None, 0.1, outweighs, 0.3, 0.5),
-        NOISE: Figures(None, None, 0.0, outweighs, 0.3, 0.5),
+        "saliency": AttributionScores(None, None, truth, outweighs, 0.2, 0.6),
+        CENTRE: AttributionScores(None, None, 0.1, outweighs, 0.3, 0.5),
+        NOISE: AttributionScores(None, None, 0.0, outweighs, 0.3, 0.5),
     }
-    return Looked(index, label, int(outweighs is not None), maps)
+    return ImageStudy(index, label, int(outweighs is not None), maps)
 
 
 IMAGES = (

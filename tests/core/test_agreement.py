@@ -16,8 +16,8 @@ from apr_core.attacks.truth_map import TruthMap
 from apr_core.base.types import InputError
 from apr_core.explain.agreement import (
     Overlap,
+    percentile_rank,
     rank_correlation,
-    standing,
     top_overlap,
     vulnerability,
     vulnerability_correlation,
@@ -116,10 +116,10 @@ def test_two_maps_of_noise_overlap_by_chance() -> None:
 
 def test_where_a_pixel_stands() -> None:
     heat = grid([1, 2, 3], [4, 4, 9])[0]
-    assert standing(heat, 2, 1) == 1
-    assert standing(heat, 0, 0) == 0
-    assert standing(heat, 0, 1) == pytest.approx(3.5 / 5)
-    assert standing(torch.zeros(5, 5), 3, 3) == 0.5
+    assert percentile_rank(heat, 2, 1) == 1
+    assert percentile_rank(heat, 0, 0) == 0
+    assert percentile_rank(heat, 0, 1) == pytest.approx(3.5 / 5)
+    assert percentile_rank(torch.zeros(5, 5), 3, 3) == 0.5
 
 
 # deletion and insertion
@@ -225,7 +225,7 @@ def test_wrong_input_is_one_sentence() -> None:
         ("cannot be compared", lambda: top_overlap(maps[0], maps[0])),
         ("share is 0,", lambda: top_overlap(maps, maps, 0)),
         ("share is 1.5", lambda: top_overlap(maps, maps, 1.5)),
-        (r"no pixel \(4, 0\)", lambda: standing(maps[0], 4, 0)),
+        (r"no pixel \(4, 0\)", lambda: percentile_rank(maps[0], 4, 0)),
         (r"shape \(1, 3, 4\)", lambda: deletion_curve(model, images, targets, maps[:1])),
         ("not finite", lambda: deletion_curve(model, images, targets, maps / 0)),
         ("steps is 13", lambda: insertion_curve(model, images, targets, maps, 13)),

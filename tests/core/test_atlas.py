@@ -25,8 +25,8 @@ from apr_core.evaluation.attribution.agreement import (
     NOISE,
     AgreementRecord,
     AgreementSetting,
-    Figures,
-    Looked,
+    AttributionScores,
+    ImageStudy,
     Verdict,
     find_agreement,
     load_agreements,
@@ -45,7 +45,7 @@ from apr_core.evaluation.attribution.study import (
 )
 from apr_core.evaluation.images import image_order
 from apr_core.evaluation.metrics import Mean, mean_of, rate_of
-from apr_core.explain.agreement import rank_correlation, standing, top_overlap
+from apr_core.explain.agreement import percentile_rank, rank_correlation, top_overlap
 from apr_core.explain.curves import deletion_curve, insertion_curve
 from apr_core.explain.task import AttributionConfig
 from apr_core.models import Classifier, build_model
@@ -59,22 +59,22 @@ SMALL = AttributionConfig(steps=4, draws=4, probes=2, window=8, stride=8)
 SETTING = AgreementSetting("a model", "0" * 64, 4, "1" * 64, 0.1, 4, asdict(SMALL))
 
 
-def figures(*values: float | None) -> Figures:
+def figures(*values: float | None) -> AttributionScores:
     """Correlation with the truth map, share outweighed and deletion; the rest does not matter."""
     truth, outweighs, deletion = values
-    return Figures(0.5, 0.25, truth, outweighs, deletion or 0.0, 0.5)
+    return AttributionScores(0.5, 0.25, truth, outweighs, deletion or 0.0, 0.5)
 
 
-def looked(index: int, label: int, truth: float, outweighs: float | None = None) -> Looked:
+def looked(index: int, label: int, truth: float, outweighs: float | None = None) -> ImageStudy:
     maps = {
         "saliency": figures(truth, outweighs, 0.2),
         NOISE: figures(0.0, outweighs and 0.5, 0.3),
         CENTRE: figures(0.1, outweighs, 0.3),
     }
-    return Looked(index, label, int(outweighs is not None), maps)
+    return ImageStudy(index, label, int(outweighs is not None), maps)
 
 
-def record_of(*images: Looked, setting: AgreementSetting = SETTING) -> AgreementRecord:
+def record_of(*images: ImageStudy, setting: AgreementSetting = SETTING) -> AgreementRecord:
     return AgreementRecord(
         setting,
         rate_of(len(images), setting.images),
@@ -184,7 +184,7 @@ def test_the_figures_are_those_of_each_map_by_itself(
         truth = -known_truth[5].margins
         expected = rank_correlation(weight[1:], truth[None])[0]
         assert figures.with_truth == pytest.approx(expected, abs=1e-3)
-        assert figures.outweighs == pytest.approx(standing(weight[1], 7, 4), abs=2e-3)
+        assert figures.outweighs == pytest.approx(percentile_rank(weight[1], 7, 4), abs=2e-3)
         assert found[0].maps[name].outweighs is None
         if name == "attention":
             assert figures.with_attention is figures.overlap is None
@@ -325,7 +325,7 @@ def told_of(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The images that are looked at, group by group; what is found of them is made up."""
     groups: list[list[int]] = []
 
-    def pretend(scorer, images, labels, indices, setting) -> list[Looked]:
+    def pretend(scorer, images, labels, indices, setting) -> list[ImageStudy]:
         groups.append(indices.tolist())
         assert torch.equal(answers(scorer.model, images), labels)
         return [looked(*one, 0.25) for one in zip(indices.tolist(), labels.tolist(), strict=True)]

@@ -22,7 +22,7 @@ from apr_core.attacks.perturbation import Perturbations
 from apr_core.base.types import InputError
 from apr_core.cli import main
 from apr_core.data.sample import load_sample
-from apr_core.serving.model_loader import load_scorer
+from apr_core.serving.model_loader import load_oracle
 from apr_core.serving.ray.start import LOCAL, Replicas, score_on
 from apr_core.serving.ray.tasks import spread
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, Phase, RunView
@@ -106,7 +106,7 @@ def edits(count: int) -> Perturbations:
 
 
 def test_replicas_say_what_this_process_says(load) -> None:
-    here, there = load_scorer(MODEL), apart(load, MODEL)
+    here, there = load_oracle(MODEL), apart(load, MODEL)
     asked, images = edits(1234), load_sample().images[:30]
     assert torch.equal(apart(there.query, asked), here.query(asked))
     assert torch.equal(apart(there.verify_float32, images), here.verify_float32(images))
@@ -119,7 +119,7 @@ def test_replicas_say_what_this_process_says(load) -> None:
 def test_a_proof_comes_from_afar(load) -> None:
     name = MODEL + BEHIND_LATTICE
     image, label = load_sample().images[:1], load_sample().labels[:1]
-    here = load_scorer(name).certified_pixels(image, label)
+    here = load_oracle(name).certified_pixels(image, label)
     there = apart(apart(load, name).certified_pixels, image, label)
     assert here is not None
     assert there is not None
@@ -132,7 +132,7 @@ def test_a_proof_comes_from_afar(load) -> None:
 )
 def test_runs_end_as_they_do_in_one_process(load, killed: int) -> None:
     rows = range(3)
-    alone = run(load_scorer, rows, lambda: None)
+    alone = run(load_oracle, rows, lambda: None)
     far = run(load, rows, partial(kill, killed) if killed else lambda: None)
     assert [view.phase for view in far] == [Phase.ENDED] * 3
     assert [view.outcome for view in far] == [view.outcome for view in alone]

@@ -24,7 +24,7 @@ from apr_core.serving.requests import (
     history_bytes,
 )
 from apr_core.serving.service import AttackService
-from apr_core.serving.wait_estimate import Pace, in_words
+from apr_core.serving.wait_estimate import WaitEstimator, in_words
 from tests.conftest import LinearModel, answers
 from tests.core.test_service import (  # noqa: F401  its fixtures
     LONG,
@@ -263,7 +263,7 @@ def test_ended_maps_leave_memory_by_their_size(
 
 def test_a_place_in_the_queue_waits_as_long_as_runs_took() -> None:
     request = AttackRequest("m", torch.zeros(3, 6, 6, dtype=torch.uint8), 0, 0, SHORT)
-    pace = Pace(at_once=2)
+    pace = WaitEstimator(at_once=2)
     assert pace.wait(1, []) is None
     going = [View(request, Phase.RUNNING, seconds=1.0, seconds_left=9.0)]
     assert pace.wait(1, going) == 5.0

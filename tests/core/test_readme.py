@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from apr_core.evaluation.cells import Records
 from apr_core.evaluation.metrics import Rate, rate_of
+from apr_core.evaluation.model_summary import Records
 from apr_core.report.tables import BARE, PLUS
 from apr_core.zoo.checkpoints import OLD_PENALTY, Card
 from scripts import readme

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.types import shown
 
 
@@ -41,12 +41,12 @@ def test_a_text_from_outside_is_shown_short() -> None:
 )
 def test_json_that_cannot_be_taken_on_is_refused(text: str | bytes, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
-        strict.parse(text)
+        schema.parse(text)
 
 
 def test_good_json_is_as_it_was() -> None:
-    assert strict.parse('{"a": [1, -2.5, "x", null, true]}') == {"a": [1, -2.5, "x", None, True]}
-    assert strict.parse("[NaN, 1e999]", finite=False)[1] == float("inf")
+    assert schema.parse('{"a": [1, -2.5, "x", null, true]}') == {"a": [1, -2.5, "x", None, True]}
+    assert schema.parse("[NaN, 1e999]", finite=False)[1] == float("inf")
 
 
 @pytest.mark.parametrize(
@@ -68,17 +68,17 @@ def test_good_json_is_as_it_was() -> None:
 )
 def test_values_are_held_to_their_type(kind: type, value: object, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
-        strict.build(kind, value)
+        schema.build(kind, value)
 
 
 def test_values_of_their_type_are_built() -> None:
-    assert strict.build(tuple[int, str], [1, "x"]) == (1, "x")
-    assert strict.build(float | None, None) is None
-    assert strict.build(Tally, {"tried": 3}) == Tally(tried=3)
+    assert schema.build(tuple[int, str], [1, "x"]) == (1, "x")
+    assert schema.build(float | None, None) is None
+    assert schema.build(Tally, {"tried": 3}) == Tally(tried=3)
 
 
 def test_a_file_too_big_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "big.json"
     path.write_text("[" + "1," * 10_000 + "1]")
     with pytest.raises(ValueError, match="more than 1,000 bytes"):
-        strict.read(path, most=1000)
+        schema.read(path, most=1000)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.tickets import known_claim
 from apr_core.classroom.board import Classrooms
 from apr_core.classroom.plan import Plan
@@ -198,7 +198,7 @@ def test_the_bounds_that_are_told_are_those_that_hold() -> None:
         f"{room.MAX_KEPT} that have ended, {room.MAX_BYTES // mebi} MB; "
         f"{room.MAX_BYTES // mebi} MB of live ones",
         f"ended after {service.IDLE_SECONDS / 60:g} minutes",
-        f"{zoo.MOST_CARD_BYTES // mebi} MB, {strict.MOST_BYTES // mebi} MB; {strict.DEEPEST} lists",
+        f"{zoo.MOST_CARD_BYTES // mebi} MB, {schema.MOST_BYTES // mebi} MB; {schema.DEEPEST} lists",
         f"at most {store.MOST_RUNS:,} runs and {store.MOST_BYTES // mebi} MB",
     ):
         assert words in told, words

@@ -18,7 +18,7 @@ from apr_core.attacks.truth_map import TruthMap
 from apr_core.base.types import InputError
 from apr_core.certification.lattice_masking import LatticeMasking, behind_lattice
 from apr_core.serving.archive.store import Archive
-from apr_core.serving.model_loader import load_scorer
+from apr_core.serving.model_loader import load_oracle
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, MapRequest, Phase, RunView
 from apr_core.serving.run_export import UNWATCHED, status_of
 from apr_core.serving.service import CLAIM_SECONDS, AttackService
@@ -737,12 +737,12 @@ def test_maps_and_attacks_do_not_share_a_run(request_for) -> None:
 
 
 def test_a_name_may_ask_for_the_lattice() -> None:
-    bare = load_scorer("cifar10-resnet20-vanilla")
-    masked = load_scorer("cifar10-resnet20-vanilla" + BEHIND_LATTICE)
+    bare = load_oracle("cifar10-resnet20-vanilla")
+    masked = load_oracle("cifar10-resnet20-vanilla" + BEHIND_LATTICE)
     assert isinstance(masked.model, LatticeMasking)
     assert not isinstance(bare.model, LatticeMasking)
     with pytest.raises(InputError, match="no model"):
-        load_scorer("cifar10-no-such" + BEHIND_LATTICE)
+        load_oracle("cifar10-no-such" + BEHIND_LATTICE)
 
 
 @pytest.mark.parametrize("step", ["_reap", "_admit", "_publish_all"])

@@ -16,7 +16,6 @@ from apr_core.certification.lattice_masking import SPACING
 from apr_core.cli import main
 from apr_core.defences import DEFENCES
 from apr_core.defences.recipe import constants
-from apr_core.evaluation.cells import find_record, is_past, lattices_of
 from apr_core.evaluation.certificates import (
     CertRecord,
     CertSetting,
@@ -24,6 +23,7 @@ from apr_core.evaluation.certificates import (
     save_certificates,
 )
 from apr_core.evaluation.metrics import Paired, rate_of
+from apr_core.evaluation.model_summary import find_record, is_past, lattices_of
 from apr_core.evaluation.record import Record, Setting, levels_of, results_folder, save_record
 from apr_core.evaluation.verdicts import Holds
 from apr_core.report import paper

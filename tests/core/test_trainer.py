@@ -27,7 +27,7 @@ from apr_core.models import ARCHITECTURES, build_model
 from apr_core.models.clamp_front import NeighbourhoodFront
 from apr_core.models.pixel_attention import PixelAttention
 from apr_core.training.fit import Progress
-from apr_core.training.monitor import PROBED, Probe, count_correct
+from apr_core.training.monitor import PROBED, TrainingMonitor, count_correct
 from apr_core.training.trainer import TrainRequest, find_finished, seed_requests, train
 from apr_core.zoo.checkpoints import is_own, load_card, load_model, model_names
 from tests.conftest import PATIENCE, ROOT, answers
@@ -320,7 +320,7 @@ def test_looking_at_a_model_does_not_change_its_training(data: Cifar10) -> None:
 def test_a_probe_reports_what_the_model_does() -> None:
     torch.manual_seed(0)
     model = build_model("resnet20")
-    found = Probe(model)()
+    found = TrainingMonitor(model)()
     sample = load_sample()
     correct = count_correct(model, sample.images, sample.labels)
     assert found["test_accuracy"] == correct / 1000

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from apr_core.evaluation.cells import Cell
 from apr_core.evaluation.metrics import Paired, holm, mcnemar, paired
+from apr_core.evaluation.model_summary import ModelSummary
 from apr_core.evaluation.verdicts import (
     SURE,
     Claim,
@@ -20,7 +20,7 @@ from apr_core.evaluation.verdicts import (
     lowest,
 )
 
-ALIKE = Cell("a-model-here", "resnet20", 40, 0, None)
+ALIKE = ModelSummary("a-model-here", "resnet20", 40, 0, None)
 
 
 def pair(first_only: int, second_only: int) -> Paired:

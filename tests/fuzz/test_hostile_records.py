@@ -18,7 +18,7 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.ladder import Verdict
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import AttackResult, Outcome, PixelEdit, edit_image
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.types import InputError, Stop
 from apr_core.by_hand import export as games
 from apr_core.by_hand.game import Answer, Game, Heat, Hint, Try
@@ -152,7 +152,7 @@ def test_journals(fuzz: Fuzz, results: Path) -> None:
 
     def read(data: bytes) -> None:
         path.write_bytes(data)
-        Journal("work", {"name": "work"}, sha256="a" * 64, check=partial(strict.build, Verdict))
+        Journal("work", {"name": "work"}, sha256="a" * 64, check=partial(schema.build, Verdict))
 
     valid = json.dumps(line).encode() + b"\n"
     fuzz(spoiled_lines(line) | spoiled_lines(line, line, line), read, valid)

@@ -9,12 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.provenance import Provenance
 from apr_core.base.types import InputError
-from apr_core.evaluation.cells import is_of
 from apr_core.evaluation.metrics import Mean, Rate, mean_of
+from apr_core.evaluation.model_summary import is_of
 from apr_core.evaluation.record import check_rate, file_name, load_all, results_folder
 from apr_core.zoo.checkpoints import Card
 
@@ -28,7 +28,7 @@ SMALL, MIDDLING = 0.1, 0.3
 _FIGURES: Any = tuple[float | None, float | None, float | None, float | None, float, float]
 
 
-class Figures(NamedTuple):
+class AttributionScores(NamedTuple):
     """One map of one image.
 
     Attributes:
@@ -50,7 +50,7 @@ class Figures(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Looked:
+class ImageStudy:
     """One image that the model gets right.
 
     Attributes:
@@ -62,7 +62,7 @@ class Looked:
     index: int
     label: int
     broken: int
-    maps: dict[str, Figures]
+    maps: dict[str, AttributionScores]
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class AgreementRecord(Provenance):
 
     setting: AgreementSetting
     right: Rate
-    looked: tuple[Looked, ...]
+    looked: tuple[ImageStudy, ...]
 
     def summaries(self, label: int | None = None) -> dict[str, Summary]:
         """By method, over the images of a class, or of all."""
@@ -145,12 +145,12 @@ class AgreementRecord(Provenance):
             InputError: the text is no record of agreement.
         """
         try:
-            entry = strict.build(dict[str, Any], strict.parse(text))
+            entry = schema.build(dict[str, Any], schema.parse(text))
             del entry["means"]
-            found = strict.build(list[dict[str, Any]], entry["looked"], "looked")
-            record = strict.build(cls, entry | {"looked": []})
+            found = schema.build(list[dict[str, Any]], entry["looked"], "looked")
+            record = schema.build(cls, entry | {"looked": []})
             check_rate(record.right)
-            return replace(record, looked=tuple(map(looked_from, found)))
+            return replace(record, looked=tuple(map(image_study_from, found)))
         except (ValueError, KeyError) as error:
             raise InputError(
                 f"This is no record of agreement ({error}); make one with `python -m apr_core "
@@ -158,28 +158,28 @@ class AgreementRecord(Provenance):
             ) from None
 
 
-def looked_from(entry: dict[str, Any]) -> Looked:
+def image_study_from(entry: dict[str, Any]) -> ImageStudy:
     """Undo `dataclasses.asdict` and JSON.
 
     Raises:
         KeyError, ValueError: it is none, or lacks what every method is held against.
     """
-    rows = strict.build(dict[str, Any], entry["maps"], "maps")
+    rows = schema.build(dict[str, Any], entry["maps"], "maps")
     maps = {method: _figures_from(values, method) for method, values in rows.items()}
     for name in (NOISE, CENTRE):
         maps[name]
-    return replace(strict.build(Looked, entry | {"maps": {}}), maps=maps)
+    return replace(schema.build(ImageStudy, entry | {"maps": {}}), maps=maps)
 
 
-def _figures_from(values: Any, method: str) -> Figures:
+def _figures_from(values: Any, method: str) -> AttributionScores:
     listed = list(values) if isinstance(values, tuple) else values
-    known = Figures(*strict.build(_FIGURES, listed, method))
+    known = AttributionScores(*schema.build(_FIGURES, listed, method))
     if not all(value is None or -1 <= value <= 1 for value in known):
         raise ValueError(f"{method} has a figure beyond 1")
     return known
 
 
-def summaries(looked: Iterable[Looked]) -> dict[str, Summary]:
+def summaries(looked: Iterable[ImageStudy]) -> dict[str, Summary]:
     """What the images say together, by method."""
     rows: dict[str, list[dict[str, float | None]]] = {}
     for one in looked:

@@ -55,13 +55,13 @@ def key_of(card: Card) -> str:
     return digest.hexdigest()
 
 
-def take_glance(scorer: ModelOracle) -> Glance:
+def take_glance(oracle: ModelOracle) -> Glance:
     """Ask the model."""
     sample = load_sample()
-    answers = scorer.query_images(sample.images.to(scorer.device)).softmax(1).float().cpu()
-    if not has_attention(scorer.model):
+    answers = oracle.query_images(sample.images.to(oracle.device)).softmax(1).float().cpu()
+    if not has_attention(oracle.model):
         return Glance(answers, None)
-    gates = gate_of(scorer.model, as_input(sample.images))
+    gates = gate_of(oracle.model, as_input(sample.images))
     regions = [object_region(image) for image in sample.images]
     ratios = [
         float("nan") if region is None else mass_inside(gate, region).ratio

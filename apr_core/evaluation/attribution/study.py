@@ -25,18 +25,18 @@ from apr_core.evaluation.attribution.agreement import (
     NOISE,
     AgreementRecord,
     AgreementSetting,
-    Figures,
-    Looked,
-    looked_from,
+    AttributionScores,
+    ImageStudy,
+    image_study_from,
 )
 from apr_core.evaluation.images import image_order, indices_sha256
-from apr_core.evaluation.journal import Entries, Journal, one_by_one
+from apr_core.evaluation.journal import Entries, Journal, dispatch_in_turn
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.protocol import EvalProgress
 from apr_core.explain.agreement import (
     TOP,
+    percentile_rank,
     rank_correlation,
-    standing,
     top_overlap,
     vulnerability_correlation,
 )
@@ -93,28 +93,28 @@ def measure_agreement(
     """
     sample, indices = load_sample(), even_indices(setting.images)
     rows = torch.searchsorted(sample.indices, indices)
-    images, labels, scorer = sample.images[rows], sample.labels[rows], ModelOracle(target.model)
+    images, labels, oracle = sample.images[rows], sample.labels[rows], ModelOracle(target.model)
     journal = Journal(
         f"agreement-{setting.name}",
         asdict(setting) | {"attack_version": ATTACK_VERSION},
         setting.sha256,
-        check=lambda entry: looked_from(entry) if entry else None,
+        check=lambda entry: image_study_from(entry) if entry else None,
     )
 
     def attempt(group: Tensor) -> Entries:
         found: Entries = {index: {} for index in indices[group].tolist()}
-        said = scorer.verify_float32(images[group].to(scorer.device)).argmax(1).cpu()
+        said = oracle.verify_float32(images[group].to(oracle.device)).argmax(1).cpu()
         right = group[said == labels[group]]
         if len(right):
-            looked = examine(scorer, images[right], labels[right], indices[right], setting)
+            looked = examine(oracle, images[right], labels[right], indices[right], setting)
             found |= {one.index: asdict(one) for one in looked}
         return found
 
-    for seconds, left in journal.work_through(indices, scorer.device, one_by_one(attempt)):
+    for seconds, left in journal.work_through(indices, oracle.device, dispatch_in_turn(attempt)):
         report(_progress(journal, setting, seconds, left))
     entries = [journal.entries[index] for index in indices.tolist()]
-    looked = tuple(looked_from(entry) for entry in entries if entry)
-    record = _record(setting, looked, scorer.device, journal.seconds)
+    looked = tuple(image_study_from(entry) for entry in entries if entry)
+    record = _record(setting, looked, oracle.device, journal.seconds)
     journal.delete()
     return record
 
@@ -128,8 +128,8 @@ def _progress(
 
 
 def examine(
-    scorer: ModelOracle, images: Tensor, labels: Tensor, indices: Tensor, setting: AgreementSetting
-) -> list[Looked]:
+    oracle: ModelOracle, images: Tensor, labels: Tensor, indices: Tensor, setting: AgreementSetting
+) -> list[ImageStudy]:
     """Look at images uint8 (B, 3, H, W) that the model gets right.
 
     Args:
@@ -137,20 +137,22 @@ def examine(
         indices: (B,), of the test images; noise depends on them alone.
     """
     seen = as_input(images)
-    maps = maps_of(scorer.model, seen, labels, AttributionConfig(**setting.config))  # type: ignore[arg-type]
+    maps = maps_of(oracle.model, seen, labels, AttributionConfig(**setting.config))  # type: ignore[arg-type]
     keys = random.keys_for(0, indices)
     height, width = images.shape[2:]
     maps[NOISE] = random.uniform(keys, 0, (height, width))
     maps[CENTRE] = nearness(height, width).expand(len(images), -1, -1)
-    truths = [truth_of(scorer, *one) for one in zip(images, labels.tolist(), strict=True)]
-    figures: dict[str, list[Figures]] = {}
+    truths = [truth_of(oracle, *one) for one in zip(images, labels.tolist(), strict=True)]
+    figures: dict[str, list[AttributionScores]] = {}
     for method, values in maps.items():
-        asked = (scorer.model, seen, labels, values, setting.steps)
+        asked = (oracle.model, seen, labels, values, setting.steps)
         curves = deletion_curve(*asked), insertion_curve(*asked)
         gate = maps.get(ATTENTION) if method != ATTENTION else None
         figures[method] = _figures(values, gate, truths, curves, setting.top)
     return [
-        Looked(index, label, int(truth.broken.sum()), {name: figures[name][row] for name in maps})
+        ImageStudy(
+            index, label, int(truth.broken.sum()), {name: figures[name][row] for name in maps}
+        )
         for row, (index, label, truth) in enumerate(
             zip(indices.tolist(), labels.tolist(), truths, strict=True)
         )
@@ -173,11 +175,11 @@ def nearness(height: int, width: int) -> Tensor:
     return 1 - torch.hypot(down[:, None], across) / 2**0.5
 
 
-def truth_of(scorer: ModelOracle, image: Tensor, label: int) -> TruthMap:
+def truth_of(oracle: ModelOracle, image: Tensor, label: int) -> TruthMap:
     """The truth map of an image uint8 (3, H, W), from its beginning to its end."""
-    survey = TruthMapSearch(scorer, image, label)
+    survey = TruthMapSearch(oracle, image, label)
     while survey.live:
-        survey.tell(scorer.query(survey.ask()))
+        survey.tell(oracle.query(survey.ask()))
     return survey.result()
 
 
@@ -187,7 +189,7 @@ def _figures(
     truths: list[TruthMap],
     curves: tuple[Curve, Curve],
     top: float,
-) -> list[Figures]:
+) -> list[AttributionScores]:
     """One method's figures, an image each; `maps` and `gate` are (B, H, W)."""
     weights = maps.abs()
     none = (None,) * len(maps)
@@ -196,9 +198,9 @@ def _figures(
     found = []
     for row, truth in enumerate(truths):
         flips, both = truth.flips()[:1], shared[row]
-        outweighed = standing(weights[row], flips[0].x, flips[0].y) if flips else None
+        outweighed = percentile_rank(weights[row], flips[0].x, flips[0].y) if flips else None
         found.append(
-            Figures(
+            AttributionScores(
                 with_attention=_rounded(alike[row]),
                 overlap=_rounded(both.shared if both else None),
                 with_truth=_rounded(vulnerability_correlation(weights[row : row + 1], truth)[0]),
@@ -215,7 +217,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _record(
-    setting: AgreementSetting, looked: tuple[Looked, ...], device: torch.device, seconds: float
+    setting: AgreementSetting, looked: tuple[ImageStudy, ...], device: torch.device, seconds: float
 ) -> AgreementRecord:
     words = ["python", "-m", "apr_core", "agreement", "--model", setting.model]
     return AgreementRecord(

@@ -15,7 +15,7 @@ from typing import Any
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome, PixelEdit, Snapshot
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.sample import SIDE, load_test_image
@@ -97,7 +97,7 @@ def read_head(run_id: str, file: gzip.GzipFile) -> Head:
     Raises:
         ValueError: it is damaged, or another run's.
     """
-    saved = strict.build(Head, _line(file, LONGEST_HEAD))
+    saved = schema.build(Head, _line(file, LONGEST_HEAD))
     if saved.format != FORMAT or saved.run != run_id:
         raise ValueError(f"it is of format {saved.format} and says that it is {saved.run!r:.40}")
     _check_classes(saved.label)
@@ -112,7 +112,7 @@ def _line(file: gzip.GzipFile, most: int) -> Any:
     line = file.readline(most)
     if not line.endswith(b"\n"):
         raise ValueError("it is cut short")
-    return strict.parse(line)
+    return schema.parse(line)
 
 
 def request_of(head: Head) -> AttackRequest:
@@ -142,7 +142,7 @@ def read_frames(head: Head, file: gzip.GzipFile) -> Iterator[Snapshot]:
     for generation in range(config.generations + 1):
         if not file.peek(1):
             return
-        snapshot = _snapshot(strict.build(ArchivedFrame, _line(file, longest)), config)
+        snapshot = _snapshot(schema.build(ArchivedFrame, _line(file, longest)), config)
         if snapshot.generation != generation:
             raise ValueError(f"generation {snapshot.generation} stands at place {generation}")
         yield snapshot

@@ -12,7 +12,7 @@ from ray import serve
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.perturbation import Perturbations
 from apr_core.base.hardware import default_device
-from apr_core.serving.model_loader import load_scorer
+from apr_core.serving.model_loader import load_oracle
 from apr_core.serving.ray.wire import Array, Packed, tensor_of, unpack
 
 MOST_TOGETHER = 32
@@ -107,5 +107,5 @@ class Replica:
     def _scorer(self, model: str) -> ModelOracle:
         with self._loading:
             if model not in self._scorers:
-                self._scorers[model] = load_scorer(model, default_device())
+                self._scorers[model] = load_oracle(model, default_device())
             return self._scorers[model]

@@ -124,8 +124,8 @@ def score_on(address: str, replicas: Replicas) -> Callable[[str], QueryOracle]:
     join(address, replicas.most)
     from ray import serve  # noqa: PLC0415  an extra, as is what imports it
 
+    from apr_core.serving.ray.oracle import ClusterOracle  # noqa: PLC0415
     from apr_core.serving.ray.replica import MOST_TOGETHER, Replica  # noqa: PLC0415
-    from apr_core.serving.ray.scorer import ClusterScorer  # noqa: PLC0415
 
     found = ray_module().cluster_resources()
     gpus = 1 if found.get("GPU") else 0
@@ -149,7 +149,7 @@ def score_on(address: str, replicas: Replicas) -> Callable[[str], QueryOracle]:
     deployment = serve.deployment(**settings)(Replica)
     serve.start(proxy_location="Disabled")
     handle = serve.run(deployment.bind(threads), name=NAME, route_prefix=None)
-    return lambda name: ClusterScorer(name, handle)
+    return lambda name: ClusterOracle(name, handle)
 
 
 def ray_module() -> Any:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apr_core.certification.lattice_masking import Verdict
-from apr_core.evaluation.cells import Records, find_certificates, is_of
 from apr_core.evaluation.metrics import Rate, rate_of
+from apr_core.evaluation.model_summary import Records, find_certificates, is_of
 from apr_core.zoo.checkpoints import Card
 
 
 @dataclass(frozen=True)
-class Trial:
+class CertificateAttackCheck:
     """One model behind one lattice.
 
     Attributes:
@@ -30,7 +30,7 @@ class Trial:
     which: tuple[int, ...]
 
 
-def try_certificates(card: Card, records: Records) -> list[Trial]:
+def check_certificates(card: Card, records: Records) -> list[CertificateAttackCheck]:
     """A trial for each lattice that the model's present weights were both certified and attacked
     behind."""
     attacked = [
@@ -56,7 +56,7 @@ def try_certificates(card: Card, records: Records) -> list[Trial]:
         others = [i for i, verdict in verdicts.items() if verdict == Verdict.UNCERTIFIED]
         which = tuple(index for index in certified if broken[index])
         trials.append(
-            Trial(
+            CertificateAttackCheck(
                 model=card.name,
                 lattice=lattice,
                 attacks=tuple(dict.fromkeys(record.setting.attack for record in runs)),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from apr_core.base import schema as strict
+from apr_core.base import schema
 from apr_core.base.types import InputError
 from apr_core.certification.lattice_masking import SPACING
 from apr_core.evaluation.certificates import CertRecord, load_certificates, on_shared_images
@@ -18,7 +18,7 @@ LADDER, PAPERS_ATTACK = "ladder", "de"
 
 
 @dataclass(frozen=True)
-class Cell:
+class ModelSummary:
     """Ours for one row and one architecture; what was not measured is None.
 
     Attributes:
@@ -72,9 +72,9 @@ class Records:
         return cls(evaluations, certificates, [*torn, *torn_too])
 
 
-def cell_of(
+def summarize_model(
     name: str, architecture: str, reference: str, records: Records, lattice: bool = False
-) -> Cell:
+) -> ModelSummary:
     """What was found of the model `name`, and how it compares with the bare model `reference`.
 
     Args:
@@ -84,7 +84,7 @@ def cell_of(
     proven = find_certificates(records.certificates, card)
     bare = rate_of(card.correct, card.tested)
     runs = [] if lattice else _read_seeds(card)
-    cell = Cell(
+    cell = ModelSummary(
         model=name,
         architecture=architecture,
         epochs=card.epochs or load_card(card.base).epochs,
@@ -114,7 +114,7 @@ def cell_of(
     )
 
 
-def compare(first: Cell, second: Cell, records: Sequence[Record]) -> Paired | None:
+def compare(first: ModelSummary, second: ModelSummary, records: Sequence[Record]) -> Paired | None:
     """Two models under the attack of the second's cell; None if it was not tried on both."""
     if not second.attack:
         return None
@@ -151,9 +151,9 @@ def _read_seeds(card: Card) -> list[dict[str, Any]]:
     if path is None:
         return []
     try:
-        runs = strict.build(list[dict[str, Any]], strict.read(path)["runs"])
+        runs = schema.build(list[dict[str, Any]], schema.read(path)["runs"])
         for run in runs:
-            strict.build(float, run["clean_accuracy"])
+            schema.build(float, run["clean_accuracy"])
         return runs if any(run["sha256"] == card.sha256 for run in runs) else []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(

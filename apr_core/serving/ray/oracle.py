@@ -25,7 +25,7 @@ _LOST = (RayActorError, WorkerCrashedError, RayServeException)
 """What is raised where a replica is gone, and not the model at fault."""
 
 
-class ClusterScorer:
+class ClusterOracle:
     """A model on a cluster, as a search sees it; see `apr_core.attacks.oracle.QueryOracle`.
 
     What is to be scored is dealt out in pieces over the replicas. What a replica was asked that

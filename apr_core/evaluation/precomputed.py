@@ -13,17 +13,17 @@ from apr_core.attacks.stages import STAGES
 from apr_core.evaluation.images import choose_indices
 from apr_core.evaluation.record import Record, Setting, load_records
 
-Known = dict[str, dict[tuple[int, int], SparsityLevelResult]]
+Precomputed = dict[str, dict[tuple[int, int], SparsityLevelResult]]
 """By stage, and by image and pixels."""
 
 
-def known_to(setting: Setting) -> tuple[Known, list[str]]:
+def precomputed_for(setting: Setting) -> tuple[Precomputed, list[str]]:
     """What records of single stages say that an evaluation of several would find again.
 
     Returns:
         What is known, and a sentence for each record that was used.
     """
-    known: Known = {}
+    known: Precomputed = {}
     sources = []
     usable = len(setting.stages) > 1 and setting.sha256
     for record in load_records()[0] if usable else []:
@@ -55,7 +55,7 @@ def _searches_of(record: Record) -> dict[tuple[int, int], SparsityLevelResult]:
 
 
 @dataclass
-class Earlier:
+class ReusedResults:
     """What other records have of an evaluation's images.
 
     Attributes:
@@ -69,13 +69,13 @@ class Earlier:
     sources: list[str] = field(default_factory=list)
 
 
-def looked_at(setting: Setting) -> Earlier:
+def reuse_records(setting: Setting) -> ReusedResults:
     """What records of the same work on another number of images have of these.
 
     A record of as many is not looked at: who asks for it again wants it measured again. Nor is one
     of another version of the attack, which may find otherwise: the setting says which.
     """
-    earlier = Earlier()
+    earlier = ReusedResults()
     wanted = set(choose_indices(setting.images).tolist())
     for record in load_records()[0] if setting.sha256 else []:
         theirs = record.setting
