@@ -1,26 +1,24 @@
-"""How long after a click on a pixel the bars begin to move, in a browser, on a running app.
+"""Latency in a browser from a click on a pixel to the first movement of the bars, on a running app.
 
     make run &
     python -m benchmarks.by_hand_speed [http://127.0.0.1:8501]
 
-Clicks at the gallery's winning pixel and beside it in turn, so that every click moves the bars.
+The clicks alternate between the gallery's winning pixel and another, so that each moves the bars.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import platform
 import shutil
 import statistics
 import sys
+from importlib.metadata import version
 
-import streamlit
-import torch
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
-from apr_core.base.hardware import describe_hardware
-from apr_core.base.version import find_commit
 from apr_core.serving.gallery import load_gallery
+from scripts.provenance import made_here
 
 CLICKS, WARM_UP = 10, 2
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
@@ -38,7 +36,7 @@ WATCH = """(section) => {
     requestAnimationFrame(look);
   }, true);
 }"""
-"""Notes, at every click, the milliseconds to the first frame in which a bar has another width."""
+"""JavaScript: at every click, the milliseconds to the first frame with a bar of another width."""
 
 
 def launch(playwright: Playwright) -> Browser:
@@ -76,10 +74,8 @@ def main() -> None:
         browser.close()
     print(
         f"click to bars moving: median {statistics.median(times):.0f} ms "
-        f"({min(times):.0f} to {max(times):.0f}), n = {len(times)}; "
-        f"{describe_hardware(torch.device('cpu'))}, load {os.getloadavg()[0]:.1f}; Python "
-        f"{platform.python_version()}, torch {torch.__version__}, streamlit "
-        f"{streamlit.__version__}, Chromium {chromium}; commit {find_commit()[:12]}"
+        f"({min(times):.0f} to {max(times):.0f}), n = {len(times)}; load {os.getloadavg()[0]:.1f}, "
+        f"streamlit {version('streamlit')}, Chromium {chromium}; {json.dumps(made_here())}"
     )
 
 

@@ -1,4 +1,4 @@
-"""How long a race of five takes in a browser, on every picture of the gallery.
+"""Duration of a race of five models in a browser, on every picture of the gallery.
 
     python -m benchmarks.race_speed --out results/race.json
 
@@ -37,11 +37,7 @@ FRAMED = """() => [...document.querySelectorAll("*")].some((host) => {
 
 @dataclass(frozen=True)
 class Race:
-    """What was seen of one; times in seconds from the click.
-
-    Attributes:
-        statuses: how each model's run ended.
-    """
+    """A race; `statuses` say how each model's run ended, times are in seconds from the click."""
 
     index: int
     title: str
@@ -51,7 +47,7 @@ class Race:
 
 
 def race(page: Page, address: str, picture: int) -> Race:
-    """One race of the five, on the gallery's picture of that number."""
+    """Race the five on the gallery's picture of that number."""
     page.goto(f"{address}/compare")
     page.get_by_test_id(f"picker-{picture}").click()
     chosen = page.get_by_test_id("stMultiSelect").locator("[data-baseweb=tag], [data-tag]")
@@ -72,7 +68,7 @@ def race(page: Page, address: str, picture: int) -> Race:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Race on every picture, and print or write what came of it."""
+    """Race on every picture, and print or write the record."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, help="write the record here")
     parser.add_argument("--pictures", type=int, default=1000, help="at most so many")

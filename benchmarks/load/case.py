@@ -1,4 +1,4 @@
-"""How many sessions there are, and what each is to do."""
+"""The load to put on the app: how many sessions, and what each of them does."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 SEEDS_A_VISITOR = 10_000
 SEEDS_A_PHASE = SEEDS_A_VISITOR * 200
-"""No two runs have a seed in common: none is found already made."""
+"""No two runs share a seed, so that none is found in the archive."""
 
 
 @dataclass(frozen=True)
 class LoadConfig:
-    """How much to ask of the app.
+    """Settings of a load test.
 
     Attributes:
-        sessions: that run at the same time, each on a picture of its own.
-        population, generations: of each run; all of it is spent.
-        rounds: how often all run; runs alone come before, between and after.
-        alone: how many of those there are each time, one after the other.
-        minutes: how long all run in the end, each starting anew when its run has ended; 0 for not.
+        sessions: concurrent visitors, each with a picture of its own.
+        population, generations: of each run; it spends its whole budget.
+        rounds: how often all sessions run at once; single runs come before, between and after.
+        alone: how many single runs each time.
+        minutes: length of a last phase in which sessions start run after run; 0 for none.
         apart_seconds: between the arrivals of two sessions.
-        click_seconds: between two clicks of a session on a control, while its run goes on.
-        class_image: index of the test image that a class link is opened on; by default one that
-            the model is sure of, whose run is long.
+        click_seconds: between a session's clicks on a control during its run.
+        class_image: index of the test image of the class link; by default the one that the model is
+            surest of, whose run is long.
     """
 
     model: str = "cifar10-resnet20-vanilla"
@@ -56,13 +56,23 @@ class LoadConfig:
 
     @property
     def queries(self) -> int:
-        """Of one run."""
+        """Queries of one run."""
         return self.population * (self.generations + 1)
 
 
 @dataclass(frozen=True)
 class Visit:
-    """A visitor's plan; the attributes are those of `benchmarks.load.visit.Visit`."""
+    """A visitor's plan.
+
+    Attributes:
+        page, query: the link that they follow: it starts a run, or shows one.
+        keeps: values that their browser has stored, by name.
+        delay: seconds until they come.
+        click_seconds: between clicks on a control during a run; 0 for none.
+        seed: of the run that the link starts; each click adds one.
+        stay_seconds: they start another run after each, and leave so long after they came, in the
+            middle of a run too; 0 to leave when the first run has ended.
+    """
 
     visitor: int
     page: str
@@ -81,10 +91,9 @@ def hunts(
     click_seconds: float = 0.0,
     stay_seconds: float = 0.0,
 ) -> list[Visit]:
-    """A visitor for each of the images, who follows a link that starts a run on it.
+    """A visitor for each of the CIFAR-10 test images, who follows a link that starts a run on it.
 
     Args:
-        images: indices of CIFAR-10 test images.
         phase: a number that no other list of visits has.
     """
     visits = []
@@ -98,14 +107,6 @@ def hunts(
             "stop": Stop.BUDGET.value,
             "seed": seed,
         }
-        visit = Visit(
-            visitor,
-            "attack",
-            urlencode(query),
-            delay=visitor * config.apart_seconds,
-            click_seconds=click_seconds,
-            seed=seed,
-            stay_seconds=stay_seconds,
-        )
-        visits.append(visit)
+        delay, link = visitor * config.apart_seconds, urlencode(query)
+        visits.append(Visit(visitor, "attack", link, {}, delay, click_seconds, seed, stay_seconds))
     return visits

@@ -1,4 +1,4 @@
-"""What a measurement of the load says: values that go to JSON."""
+"""Record of a load test, and the aims that it is held against."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MOST_OVER_MEDIAN = 1.5
 MOST_CLICK, MOST_CLICK_P99 = 0.3, 1.0
 MOST_MEMORY = 3 * 1024.0
 MOST_GROWTH = 5.0
-"""MB a minute. Runs that have ended are kept in memory, up to a bound that takes hours to reach."""
+"""MB a minute. Ended runs are kept in memory, up to a bound that takes hours to reach."""
 
 
 @dataclass(frozen=True)
 class Alone:
-    """Runs with nobody else there: the queries per second of each that was seen in more than one
-    look, and their median; None if all were over sooner."""
+    """Single runs: queries per second of each that was seen in more than one frame, and their
+    median; None if there was none."""
 
     queries_per_second: float | None
     rates: tuple[float, ...]
@@ -33,10 +33,9 @@ class Crowd:
     Attributes:
         runs: that were seen to end.
         queries, seconds: after the first frame of all.
-        over_alone: its rate over the mean rate of the runs alone just before and after it.
-            None, as the rate, where one of them was over in a single look.
-        slowest_over_median, slowest_over_fastest: sessions, by how long their runs took.
-        server_cpu_seconds, visitors_cpu_seconds: of the processors, which both share.
+        over_alone: rate over the mean rate of the single runs just before and after; None, as the
+            rate, where a run was over in a single frame.
+        slowest_over_median, slowest_over_fastest: sessions, by the duration of their runs.
     """
 
     sessions: int
@@ -57,8 +56,8 @@ class ClassLink:
     """Sessions that open one class link, at the step where a class watches its run.
 
     Attributes:
-        runs_seen: different runs among all that the sessions saw.
-        runs_noted: runs that the server noted as asked for.
+        runs_seen: different runs that the sessions saw.
+        runs_noted: runs that the server noted.
         queries: of the run.
     """
 
@@ -71,12 +70,12 @@ class ClassLink:
 
 @dataclass(frozen=True)
 class Memory:
-    """The server's resident memory in MB: after one run, at the most, and in the end.
+    """The server's resident memory in MB: after one run, at its peak, and in the end.
 
     Attributes:
-        growth: MB a minute, of what it falls back to, over the second half of the long stay; None
-            if there was none, or one too short to tell.
-        series: from the start on, every half minute.
+        growth: of its floor, MB a minute, over the second half of the long stay; None without one,
+            or if it was too short.
+        series: every half minute.
     """
 
     first: float
@@ -98,13 +97,12 @@ class Aim:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """One measurement.
+    """One load test.
 
     Attributes:
-        rounds: each time that all ran one run each.
-        long: all, for the minutes that were asked for; None if none were.
+        rounds: each time that all sessions ran one run each.
+        long: the last phase; None without one.
         troubles: errors that pages showed, connections lost, and tracebacks in the server's log.
-        commit: of the working tree, "-dirty" if tracked files differ, "" where it is unknown.
     """
 
     model: str
@@ -126,37 +124,36 @@ class LoadResult:
 def judge(
     rounds: tuple[Crowd, ...], long: Crowd | None, link: ClassLink, memory: Memory
 ) -> tuple[Aim, ...]:
-    """The aims, each beside what was measured: of several the worst, of the throughputs the median.
+    """The aims, each beside the worst measurement; of the throughputs the median.
 
     They are for thirty sessions on two cores with a ResNet-20. What was not measured is left out.
     """
     crowds = [*rounds, *([long] if long else [])]
     clicks = [crowd.waits.click for crowd in crowds if crowd.waits.click]
     shares = [crowd.over_alone for crowd in rounds if crowd.over_alone is not None]
-    aims = [
-        _at_most(
-            "the slowest session, over the median one",
+    at_most = {
+        "the slowest session, over the median one": (
             MOST_OVER_MEDIAN,
             max(crowd.slowest_over_median for crowd in crowds),
         ),
-        _at_most("runs that a class link costs", 1, max(link.runs_seen, link.runs_noted)),
-        _at_most("memory, MB", MOST_MEMORY, memory.peak),
+        "runs that a class link costs": (1, max(link.runs_seen, link.runs_noted)),
+        "memory, MB": (MOST_MEMORY, memory.peak),
+        "a click answered, seconds, median": (
+            MOST_CLICK,
+            max((click.median for click in clicks), default=None),
+        ),
+        "a click answered, seconds, 99th percentile": (
+            MOST_CLICK_P99,
+            max((click.p99 for click in clicks), default=None),
+        ),
+        "growth of memory, MB a minute": (MOST_GROWTH, memory.growth),
+    }
+    aims = [
+        Aim(f"{what}, at most", wanted, measured, measured <= wanted)
+        for what, (wanted, measured) in at_most.items()
+        if measured is not None
     ]
     if shares:
-        what = "throughput, over a run's alone"
-        aims.insert(0, _at_least(what, LEAST_THROUGHPUT, median(shares)))
-    if clicks:
-        slowest, p99 = max(click.median for click in clicks), max(click.p99 for click in clicks)
-        aims.append(_at_most("a click answered, seconds, median", MOST_CLICK, slowest))
-        aims.append(_at_most("a click answered, seconds, 99th percentile", MOST_CLICK_P99, p99))
-    if memory.growth is not None:
-        aims.append(_at_most("growth of memory, MB a minute", MOST_GROWTH, memory.growth))
+        what, share = "throughput, over a run's alone, at least", median(shares)
+        aims.insert(0, Aim(what, LEAST_THROUGHPUT, share, share >= LEAST_THROUGHPUT))
     return tuple(aims)
-
-
-def _at_most(what: str, wanted: float, measured: float) -> Aim:
-    return Aim(f"{what}, at most", wanted, measured, measured <= wanted)
-
-
-def _at_least(what: str, wanted: float, measured: float) -> Aim:
-    return Aim(f"{what}, at least", wanted, measured, measured >= wanted)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +15,13 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from apr_core.serving.gallery import load_gallery
 from apr_ui.poll_rate import SHORTEST_PAUSE, WATCHING_SECONDS, PollRate, pause_for
-from benchmarks.load.case import LoadConfig
+from benchmarks.load import visitors
+from benchmarks.load.case import LoadConfig, Visit
+from benchmarks.load.figures import Diary
 from benchmarks.load.measure import measure_load
 from benchmarks.load.record import LoadResult
-from benchmarks.load.tab import Heard, Kind, Tab
-from benchmarks.load.visit import HUNT, SEED, Visit, Visitor
+from benchmarks.load.tab import Heard, Tab
+from benchmarks.load.visitors import HUNT, SEED, Visitor
 from tests.conftest import PATIENCE
 
 FOLLOWING = "fragment-1"
@@ -137,10 +140,10 @@ class Page:
     async def listen(self):
         yield player("a", live=True)
         assert await self.pressed.get() == SEED
-        for kind in (Kind.BEGAN, Kind.DREW, Kind.DONE):
+        for kind in ("began", "drew", "done"):
             yield Heard(kind, time.monotonic(), whole=True)
         yield player("a", live=False)
-        yield Heard(Kind.DONE, time.monotonic(), whole=True)
+        yield Heard("done", time.monotonic(), whole=True)
         while await self.pressed.get() != HUNT:
             pass
         yield player("b", live=False)
@@ -151,21 +154,43 @@ def player(run: str, live: bool) -> Heard:
     element.bidi_component.component_name = "app.apr_player"
     shown = {"run": run, "live": live, "status": "survived"}
     element.bidi_component.json = json.dumps(shown | {"frames": [{"generation": 0, "queries": 8}]})
-    return Heard(Kind.DREW, time.monotonic(), whole=True, element=element)
+    return Heard("drew", time.monotonic(), whole=True, element=element)
 
 
 def test_a_visitor_who_stays_clicks_and_hunts_again() -> None:
-    told: list[dict[str, Any]] = []
+    diary = Diary()
 
     async def stay() -> None:
         visit = Visit(0, "attack", "", click_seconds=0.001, stay_seconds=PATIENCE)
-        await Visitor(visit, Page(), told.append).stay()
+        await Visitor(visit, Page(), diary, diary.ask(0)).stay()
 
     asyncio.run(stay())
-    assert [line["run"] for line in told if line["what"] == "end"] == ["a", "b"]
-    assert [line["what"] for line in told].count("asked") == 1  # the first is told as they come
-    click = next(line for line in told if line["what"] == "click")
-    assert click["answered"] >= click["drawn"] > 0
+    assert [run.run for run in diary.ended] == ["a", "b"]
+    assert all(run.frames[0][1] == 8 for run in diary.runs)
+    answered, drawn = diary.clicks[0]
+    assert answered >= drawn > 0
+    assert diary.troubles  # the server hung up
+
+
+def test_a_visitor_whose_time_is_up_leaves_in_the_middle_of_a_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    diary = Diary()
+    still = SimpleNamespace(monotonic=lambda: 0.0)  # the event loop's clock goes on
+    monkeypatch.setattr(visitors, "time", still)
+
+    class Endless(Page):
+        async def listen(self):
+            yield player("a", live=False)
+            yield Heard("done", time.monotonic(), whole=True)
+            yield player("b", live=True)
+            await asyncio.Event().wait()
+
+    visit = Visit(0, "attack", "", stay_seconds=0.05)
+    asyncio.run(Visitor(visit, Endless(), diary, diary.ask(0)).stay())
+    assert [run.run for run in diary.runs] == ["a", "b"]
+    assert [run.run for run in diary.ended] == ["a"]
+    assert diary.troubles == []
 
 
 def test_many_watchers_look_less_often() -> None:

@@ -1,4 +1,4 @@
-"""Reckoning with what visitors tell, and the command that sends them."""
+"""Figures of a load test, and its command."""
 
 from __future__ import annotations
 
@@ -15,50 +15,38 @@ from apr_core.cli import main
 from benchmarks.cli import bench, load
 from benchmarks.load import server
 from benchmarks.load.case import LoadConfig, hunts
-from benchmarks.load.driving import Diary, Seen, read
-from benchmarks.load.figures import Seconds, Waits, every, fairness, growth, rate, throughput
+from benchmarks.load.figures import (
+    Diary,
+    Seconds,
+    Seen,
+    Waits,
+    every,
+    fairness,
+    growth,
+    rate,
+    throughput,
+)
 from benchmarks.load.record import Alone, ClassLink, Crowd, LoadResult, Memory, judge
 from benchmarks.load.server import App
 from tests.conftest import figures
 
-TOLD = [
-    {"what": "asked", "visitor": 0, "at": 10.0},
-    {"what": "asked", "visitor": 1, "at": 10.5},
-    {"what": "frame", "visitor": 0, "at": 11.0, "run": "a", "new": 1, "queries": 8},
-    {"what": "frame", "visitor": 1, "at": 11.5, "run": "b", "new": 2, "queries": 16},
-    {"what": "click", "visitor": 1, "at": 11.6, "drawn": 0.1, "answered": 0.3},
-    {"what": "frame", "visitor": 0, "at": 13.0, "run": "a", "new": 2, "queries": 24},
-    {"what": "end", "visitor": 0, "at": 13.0, "run": "a", "status": "survived"},
-    {"what": "asked", "visitor": 0, "at": 14.0},
-    {"what": "trouble", "visitor": 1, "at": 14.5, "text": "It broke."},
-    {"what": "left", "visitor": -1, "at": 15.0, "cpu_seconds": 0.25},
+RUNS = [
+    Seen(0, 10.0, "a", [(11.0, 8), (13.0, 24)], ended=13.0),
+    Seen(1, 10.5, "b", [(11.5, 16)]),
+    Seen(0, 14.0),
 ]
+DIARY = Diary(RUNS, clicks=[(0.3, 0.1)])
+WAITS = Waits.of([DIARY])
 
 
-@pytest.fixture
-def diary() -> Diary:
-    return read(TOLD)
-
-
-def test_what_is_told_becomes_runs_in_their_order(diary: Diary) -> None:
-    first, second, third = diary.runs
-    assert (first.visitor, first.run, first.asked, first.ended) == (0, "a", 10.0, 13.0)
-    assert first.frames == [(11.0, 8), (13.0, 24)]
-    assert (second.run, second.frames, second.ended) == ("b", [(11.5, 16)], None)
-    assert (third.visitor, third.asked, third.frames) == (0, 14.0, [])
-    assert diary.ended == (first,)
-    assert diary.troubles == ("It broke.",)
-    assert diary.cpu_seconds == 0.25
-
-
-def test_waits_are_counted_from_the_asking(diary: Diary) -> None:
-    waits = Waits.of([diary])
-    assert waits.first_frame == Seconds(2, 1.0, 1.0, 1.0)
-    assert waits.frame_interval == Seconds(1, 2.0, 2.0, 2.0)
-    assert waits.end == Seconds(1, 3.0, 3.0, 3.0)
-    assert waits.click == Seconds(1, 0.3, 0.3, 0.3)
-    assert waits.click_drawn == Seconds(1, 0.1, 0.1, 0.1)
-    assert Waits.of([read(TOLD[:2])]) == Waits(None, None, None, None, None)
+def test_waits_are_counted_from_the_request() -> None:
+    assert WAITS.first_frame == Seconds(2, 1.0, 1.0, 1.0)
+    assert WAITS.frame_interval == Seconds(1, 2.0, 2.0, 2.0)
+    assert WAITS.end == Seconds(1, 3.0, 3.0, 3.0)
+    assert WAITS.click == Seconds(1, 0.3, 0.3, 0.3)
+    assert WAITS.click_drawn == Seconds(1, 0.1, 0.1, 0.1)
+    assert Waits.of([Diary(RUNS[2:])]) == Waits(None, None, None, None, None)
+    assert DIARY.ended == RUNS[:1]
 
 
 def test_the_99th_percentile_lies_just_below_the_longest() -> None:
@@ -66,10 +54,10 @@ def test_the_99th_percentile_lies_just_below_the_longest() -> None:
     assert taken == Seconds(101, 50.0, 99.0, 100.0)
 
 
-def test_throughput_begins_at_the_first_frame_of_all(diary: Diary) -> None:
-    assert throughput(diary.runs) == (16 + 16, 2.0)
-    assert rate(diary.runs) == 16.0
-    assert rate(diary.runs[2:]) is None  # seen in a single look
+def test_throughput_begins_at_the_first_frame_of_all() -> None:
+    assert throughput(RUNS) == (16 + 16, 2.0)
+    assert rate(RUNS) == 16.0
+    assert rate(RUNS[2:]) is None  # no frame was seen
 
 
 def test_fairness_is_of_each_visitors_mean_run() -> None:
@@ -118,7 +106,6 @@ def test_config_refuses_what_cannot_be(wrong: dict[str, Any]) -> None:
         LoadConfig(**wrong)
 
 
-WAITS = Waits.of([read(TOLD)])
 CROWD = Crowd(30, 30, 3000, 1.0, 3000.0, 0.97, WAITS, 1.2, 1.4, 2.0, 0.5)
 LINK = ClassLink(30, 1, 1, 400, WAITS)
 MEMORY = Memory(700.0, 900.0, 850.0, None)
