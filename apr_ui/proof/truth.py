@@ -8,11 +8,11 @@ from torch import Tensor
 
 from apr_core.attacks.truth_map import TruthMap
 from apr_core.base.tickets import Ticket
-from apr_core.base.types import InputError
 from apr_core.serving.requests import BEHIND_LATTICE, MapRequest, MapView
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import truth_map
 from apr_ui.downloads import offer_files
+from apr_ui.errors import errors_on_page
 from apr_ui.persistent_widget import persistent
 from apr_ui.pictures import mapped
 from apr_ui.resources import service
@@ -58,10 +58,8 @@ def ask_for_map(request: MapRequest, page: str, words: str) -> MapView | None:
     """
     place = f"{page}.map-ticket"
     if st.button(words, key=f"{page}.map-draw"):
-        try:
+        with errors_on_page():
             st.session_state[place] = service().submit(request)
-        except InputError as error:
-            st.error(plain(error), icon=":material/error:")
     ticket: Ticket | None = st.session_state.get(place)
     if ticket is None or ticket.run_id != request.run_id:
         return None
