@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 from torch import Tensor
@@ -151,18 +152,15 @@ def _show(view: MapView, found: TruthMap) -> None:
 def as_table(found: TruthMap) -> pd.DataFrame:
     """A row a pixel: its place, its worst colour, the logit margin left, and what is known."""
     height, width = found.broken.shape
-    rows = []
-    for y in range(height):
-        for x in range(width):
-            tried = bool(found.margins[y, x].isfinite())
-            known = "certified" if found.certified[y, x] else "unknown"
-            rows.append(
-                {
-                    "x": x,
-                    "y": y,
-                    "colour": " ".join(map(str, found.colours[y, x].tolist())) if tried else "",
-                    "logits left": float(found.margins[y, x]) if tried else None,
-                    "known": "broken" if found.broken[y, x] else known,
-                }
-            )
-    return pd.DataFrame(rows)
+    tried = found.margins.isfinite().flatten().numpy()
+    known = np.where(found.certified.flatten(), "certified", "unknown")
+    colours = [" ".join(map(str, rgb)) for rgb in found.colours.flatten(0, 1).tolist()]
+    return pd.DataFrame(
+        {
+            "x": np.tile(np.arange(width), height),
+            "y": np.repeat(np.arange(height), width),
+            "colour": np.where(tried, colours, ""),
+            "logits left": np.where(tried, found.margins.flatten().double(), np.nan),
+            "known": np.where(found.broken.flatten(), "broken", known),
+        }
+    )
