@@ -4,11 +4,10 @@ import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.base.paths import shipped
-from apr_core.base.types import InputError
+from apr_ui.errors import errors_on_page
 from apr_ui.frame import FRAMED, menu_place
 from apr_ui.page_table import PAGES
 from apr_ui.warming import warm_up
-from apr_ui.words import plain
 
 st.set_page_config(
     page_title="APR Lab",
@@ -28,8 +27,6 @@ pages = [
     )
     for number, entry in enumerate(PAGES)
 ]
-try:
+with errors_on_page():
     st.navigation(pages, position=menu_place()).run()
-except InputError as error:
-    st.error(plain(error), icon=":material/error:")
 warm_up()

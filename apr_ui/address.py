@@ -8,9 +8,8 @@ from urllib.parse import urlencode
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from apr_core.base.types import InputError
+from apr_ui.errors import errors_on_page
 from apr_ui.persistent_widget import visit
-from apr_ui.words import plain
 
 _REPLACED = "app.replaced-address"
 
@@ -41,10 +40,8 @@ def follow_address(
         if by_history():
             forget()
         return
-    try:
+    with errors_on_page("link_off"):
         do(params)
-    except InputError as error:
-        st.error(plain(error), icon=":material/link_off:")
 
 
 def by_history() -> bool:

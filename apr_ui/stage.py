@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from apr_core.attacks.result import Outcome
-from apr_core.base.types import InputError, Status
+from apr_core.base.types import Status
 from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.data.images import to_png
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
@@ -15,6 +15,7 @@ from apr_ui.chart_view import show_chart
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.controls import Choice
 from apr_ui.downloads import offer_files
+from apr_ui.errors import errors_on_page
 from apr_ui.pictures import alt_text, animation, enlarge, magnified, ringed
 from apr_ui.player import player, player_data
 from apr_ui.player.standalone import standalone_page
@@ -35,11 +36,8 @@ def preview(choice: Choice | None, model: str) -> None:
     """The picture as the model sees it, beside the original, and the model's prediction."""
     if choice is None:
         return
-    try:
+    with errors_on_page():
         answer = probabilities(model, [choice.image])[0]
-    except InputError as error:
-        st.error(plain(error), icon=":material/error:")
-    else:
         leading = int(answer.argmax())
         words = f"The model says **{CLASSES[leading]}**, {float(answer[leading]):.0%} sure."
         changing_markdown("stage.preview", words)

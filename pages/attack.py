@@ -1,19 +1,18 @@
 """The Attack page: choose a picture, watch the search, see the result."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
-from apr_core.base.types import InputError, Status
+from apr_core.base.types import Status
 from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
 from apr_core.zoo.checkpoints import missing_weights
 from apr_ui.address import follow_address, keep_address, share_link
 from apr_ui.changing_text import changing_container
 from apr_ui.controls import choose_config, choose_model, choose_picture, make_request, show_request
+from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
 from apr_ui.missing_run import missing_run
 from apr_ui.permalink import from_params, to_params
@@ -22,7 +21,6 @@ from apr_ui.proof.truth import offer_map
 from apr_ui.resources import cards, service
 from apr_ui.stage import headline, preview, show_end, subject, watch
 from apr_ui.state import ATTACK, cancel_runs, open_run, start_run
-from apr_ui.words import plain
 
 
 def open_link(params: dict[str, str]) -> None:
@@ -42,16 +40,6 @@ def _asked_for(params: dict[str, str]) -> AttackRequest | None:
     return view.request
 
 
-def start(make: Callable[[], AttackRequest]) -> bool:
-    """Start a run, or show why it cannot be started; whether it could."""
-    try:
-        start_run(make(), replay=True)
-    except InputError as error:
-        st.error(plain(error), icon=":material/error:")
-        return False
-    return True
-
-
 def plan(request: AttackRequest) -> None:
     """Set the controls to a run, to be started in the page run that follows."""
     st.session_state["attack.planned"] = request
@@ -65,8 +53,10 @@ def offers(view: RunView) -> None:
     request, outcome = view.request, view.outcome
     if outcome is None or view.unwatched:
         label, icon = "Run it again, same seed", ":material/replay:"
-        if st.button(label, key="attack.again", icon=icon) and start(lambda: request):
-            st.rerun()
+        if st.button(label, key="attack.again", icon=icon):
+            with errors_on_page():
+                start_run(request, replay=True)
+                st.rerun()
         return
     with st.container(horizontal=True):
         for pixels in (3, 5) if outcome.status is Status.SURVIVED else ():
@@ -84,7 +74,8 @@ def offers(view: RunView) -> None:
 begin_page("attack")
 follow_address("attack", open_link, ATTACK.forget)
 if "attack.planned" in st.session_state:
-    start(partial(st.session_state.pop, "attack.planned"))
+    with errors_on_page():
+        start_run(st.session_state.pop("attack.planned"), replay=True)
 stage, panel = st.columns([3, 2], gap="large")
 with panel:
     choice = choose_picture()
@@ -106,8 +97,10 @@ with stage:
         )
         if run and view and view.live and st.button("Cancel", key="attack.cancel"):
             cancel_runs(run.ticket)
-    if hunt and choice is not None and start(partial(make_request, choice, model, config)):
-        st.rerun()
+    if hunt and choice is not None:
+        with errors_on_page():
+            start_run(make_request(choice, model, config), replay=True)
+            st.rerun()
     if run and view:
         request, params = run.request, to_params(run.request)
         own = request.index == OWN_PICTURE  # found again only while it is in memory

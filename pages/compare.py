@@ -1,16 +1,13 @@
 """The Compare page: one picture, one seed, one budget, raced on every defence side by side."""
 
-from collections.abc import Callable
-from functools import partial
-
 import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
-from apr_core.base.types import InputError
 from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import AttackRequest
 from apr_ui.address import follow_address, keep_address, page_link, share_link
 from apr_ui.controls import choose_config, choose_picture, show_request
+from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
 from apr_ui.pictures import enlarge
 from apr_ui.race.end import offer_seals, show_end
@@ -27,7 +24,6 @@ from apr_ui.race.view import (
 from apr_ui.race.words import about, news
 from apr_ui.resources import check_known
 from apr_ui.state import cancel_runs
-from apr_ui.words import plain
 
 PREVIEW_SCALE = 6
 
@@ -55,16 +51,6 @@ def address_of(race: Race) -> dict[str, str]:
     if race.requests[0].index == OWN_PICTURE:
         return {"runs": ",".join(ticket.run_id for ticket in race.tickets)}
     return race_to_params(race.requests)
-
-
-def begin(make: Callable[[], tuple[AttackRequest, ...]]) -> None:
-    """Start a race and draw the page anew."""
-    try:
-        start_race(make(), replay=True)
-    except InputError as error:
-        st.error(plain(error), icon=":material/error:")
-        return
-    st.rerun()
 
 
 begin_page("compare")
@@ -95,7 +81,9 @@ with buttons:
     if race and live and st.button("Cancel", key="compare.cancel"):
         cancel_runs(*race.tickets)
 if go and choice is not None:
-    begin(partial(requests_for, choice, models, config))
+    with errors_on_page():
+        start_race(requests_for(choice, models, config), replay=True)
+        st.rerun()
 if race is None and any_race:
     st.info("There is no race on this picture yet: press **Race**.")
 if race and runners:

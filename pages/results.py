@@ -3,8 +3,8 @@
 import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
-from apr_core.base.types import InputError
 from apr_core.evaluation.model_summary import is_past
+from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
 from apr_ui.resources import cards, certificates, evaluations, tables
 from apr_ui.results.view import (
@@ -22,12 +22,10 @@ records, damaged = evaluations()
 proofs, damaged_proofs = certificates()
 for sentence in (*damaged, *damaged_proofs):
     st.warning(plain(sentence), icon=":material/broken_image:")
-try:
+with errors_on_page():
     for table in tables():
         show_table(table)
     show_trade_offs(tables(), proofs)
-except InputError as error:
-    st.error(plain(error), icon=":material/error:")
 st.subheader("Evaluations", anchor=False)
 if records:
     models = cards()[0]

@@ -5,19 +5,17 @@ import streamlit as st
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.base.types import InputError
 from apr_core.training.trainer import TrainRequest
+from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
 from apr_ui.training import begin, cancel, choose_training, follow, headline, others
-from apr_ui.words import plain
 
 begin_page("train")
 name = st.query_params.get("run", "")
 stage, panel = st.columns([3, 2], gap="large")
 with panel:
     request: TrainRequest | None = None
-    try:
+    with errors_on_page():
         request = choose_training()
-    except InputError as error:
-        st.error(plain(error), icon=":material/error:")
     start = st.button(
         "Start training",
         type="primary",

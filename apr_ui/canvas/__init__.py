@@ -1,56 +1,32 @@
-"""The canvas: one picture, large, of which a person tries pixels in a chosen colour."""
+"""The canvas: one large picture whose pixels a person edits in a chosen colour."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any, TypedDict
 
 import streamlit as st
 
 from apr_ui.component import Component
 
 
-class CanvasEdit(TypedDict):
-    """A pixel and its colour."""
-
-    x: int
-    y: int
-    rgb: Sequence[int]
-
-
-class CanvasColour(TypedDict):
-    """A colour to choose, and what it is called."""
-
-    name: str
-    rgb: Sequence[int]
-
-
-class CanvasHint(TypedDict):
-    """A word beside a pixel, with a mark that says the same."""
-
-    x: int
-    y: int
-    word: str
-    mark: str
-
-
 class CanvasData(TypedDict):
-    """What the canvas draws."""
+    """What the canvas draws; an edit is `{x, y, rgb}`."""
 
     game: str  # what tries are of: they come back with it
     width: int
     height: int
     image: str  # base64 of H*W*3 bytes, row by row: the clean picture
     title: str  # for screen readers
-    edits: Sequence[CanvasEdit]  # in the picture now, the newest last
-    pixels: int  # that may be changed: beyond it, the newest edit gives way
+    edits: Sequence[Mapping[str, Any]]  # in the picture now, the newest last
+    pixels: int  # that may be changed: beyond it, the newest edit is replaced
     tried: Sequence[Sequence[int]]  # x, y of the tries so far
-    colours: Sequence[CanvasColour]
+    colours: Sequence[Mapping[str, Any]]  # to choose from: {name, rgb}
     own: Sequence[int]  # one colour more, which is chosen when it changes
-    acked: int  # the last try that was taken
-    hints: bool  # whether H asks for one
-    hint: NotRequired[CanvasHint | None]
+    acked: int  # number of the last try that was taken
+    hints: bool  # whether the H key asks for one
+    hint: Mapping[str, Any] | None  # {x, y, word, mark}, shown beside its pixel
 
 
 class CanvasTry(TypedDict):
@@ -76,9 +52,9 @@ def canvas(
     """Draw the picture under a key that stays the same for as long as it stands.
 
     Args:
-        on_tries: told of the tries that are not in `acked` yet, and of earlier ones now and then.
-        on_hint: told for which game, and for which x and y, a hint is asked by a key.
-        on_undo: told of which game the newest edit is taken back by a key.
+        on_tries: called with the tries after `acked`, and sometimes with earlier ones too.
+        on_hint: called with the game, x and y for which the H key asks a hint.
+        on_undo: called with the game whose newest edit a key takes back.
     """
 
     def tried() -> None:

@@ -17,6 +17,7 @@ from apr_core.data.sample import load_test_image
 from apr_ui.changing_text import changing_markdown
 from apr_ui.classroom.board import show_board
 from apr_ui.classroom.seating import browser_said, remember, remembered
+from apr_ui.errors import errors_on_page
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
 from apr_ui.lesson.steps import LESSON, minutes_of
 from apr_ui.pictures import enlarge
@@ -42,7 +43,8 @@ def doors() -> None:
         with st.form("classroom.join", border=False):
             code = st.text_input("Class code", key="classroom.code", max_chars=12)
             if st.form_submit_button("Go to the class", type="primary"):
-                _go_to_class(code)
+                with errors_on_page("meeting_room"):
+                    _go_to_class(classrooms().room(code).code)
     with alone, st.container(border=True):
         st.subheader("Take it alone", anchor=False)
         st.markdown(f"Nine steps, about {minutes_of(STEPS):.0f} minutes, at your own pace.")
@@ -56,16 +58,6 @@ def doors() -> None:
             "phones follow. No accounts: a nickname is enough."
         )
         _plan_form()
-
-
-def _go_to_class(code: str) -> None:
-    try:
-        room = classrooms().room(code)
-    except InputError as error:
-        st.error(plain(error), icon=":material/meeting_room:")
-        return
-    st.query_params.from_dict({CLASS: room.code})
-    st.rerun()
 
 
 def _plan_form() -> None:
@@ -106,14 +98,16 @@ def _plan_form() -> None:
         _open(partial(Plan, index, model, seed, tuple(steps), tuple(hidden)), title)
 
 
+def _go_to_class(code: str) -> None:
+    st.query_params.from_dict({CLASS: code})
+    st.rerun()
+
+
 def _preview(index: int) -> None:
-    try:
+    with errors_on_page("image"):
         image, label = load_test_image(index)
-    except InputError as error:
-        st.warning(plain(error), icon=":material/image:")
-        return
-    seen = enlarge(image, 4)
-    st.image(seen, width=seen.width, caption=CLASSES[label], alt=with_article(CLASSES[label]))
+        seen, what = enlarge(image, 4), with_article(CLASSES[label])
+        st.image(seen, width=seen.width, caption=CLASSES[label], alt=what)
 
 
 def _check_right(plan: Plan) -> None:
@@ -128,16 +122,12 @@ def _check_right(plan: Plan) -> None:
 
 
 def _open(make: Callable[[], Plan], title: str) -> None:
-    try:
+    with errors_on_page():
         plan = make()
         _check_right(plan)
         opened = classrooms().open(plan, title)
-    except InputError as error:
-        st.error(plain(error), icon=":material/error:")
-        return
-    remember(opened.code, "teacher", opened.token)
-    st.query_params.from_dict({CLASS: opened.code})
-    st.rerun()
+        remember(opened.code, "teacher", opened.token)
+        _go_to_class(opened.code)
 
 
 def attend(room: Room) -> Attendance | None:
@@ -165,7 +155,9 @@ def _ask_nickname(room: Room) -> None:
             "Your nickname", key="classroom.nickname", max_chars=LONGEST_NICKNAME
         )
         if st.form_submit_button("Take a seat", type="primary"):
-            _take_seat(room, nickname)
+            with errors_on_page():
+                remember(room.code, "seat", classrooms().join(room.code, nickname).token)
+                st.rerun()
     st.caption("The class sees it. Choose one that does not reveal who you are.")
     with st.expander("I am the teacher", icon=":material/key:"):
         key = st.text_input("The teacher's key", type="password", key="classroom.key")
@@ -178,16 +170,6 @@ def _ask_nickname(room: Room) -> None:
                 "screen where the class was opened.",
                 icon=":material/key_off:",
             )
-
-
-def _take_seat(room: Room, nickname: str) -> None:
-    try:
-        seat = classrooms().join(room.code, nickname)
-    except InputError as error:
-        st.error(plain(error), icon=":material/error:")
-        return
-    remember(room.code, "seat", seat.token)
-    st.rerun()
 
 
 def follow(attendance: Attendance, meanwhile: Callable[[], None] = lambda: None) -> None:
@@ -264,12 +246,9 @@ def manage(attendance: Attendance, room: Room) -> None:
 
 
 def _try(act: Callable[[], None]) -> None:
-    try:
+    with errors_on_page():
         act()
-    except InputError as error:
-        st.error(plain(error), icon=":material/error:")
-        return
-    st.rerun()
+        st.rerun()
 
 
 def board_of(attendance: Attendance) -> None:

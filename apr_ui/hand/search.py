@@ -10,18 +10,18 @@ from PIL import Image
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.base.tickets import Ticket
-from apr_core.base.types import InputError
 from apr_core.by_hand.game import Game
 from apr_core.by_hand.helps import search_config
 from apr_core.serving.requests import AttackRequest, MapRequest, RunView
 from apr_ui.chart_view import show_chart
+from apr_ui.errors import errors_on_page
 from apr_ui.hand.figures import duel, duel_words, tried_by_person, tried_by_search
 from apr_ui.pictures import mapped
 from apr_ui.proof.truth import follow_map, truth_map_text
 from apr_ui.resources import service
 from apr_ui.stage import watch
 from apr_ui.state import CurrentRun, cancel_runs, set_replay
-from apr_ui.words import count_text, plain
+from apr_ui.words import count_text
 
 SCALE = 10
 """Screen pixels for one of the picture's: three pictures stand side by side."""
@@ -80,12 +80,9 @@ def _budget_words(game: Game, config: OnePixelConfig) -> str:
 
 
 def _begin(request: AttackRequest, page: str) -> None:
-    try:
+    with errors_on_page():
         start_search(request, page, replay=True)
-    except InputError as error:
-        st.error(plain(error), icon=":material/error:")
-        return
-    st.rerun()
+        st.rerun()
 
 
 def start_search(request: AttackRequest, page: str, replay: bool = False) -> None:
@@ -144,13 +141,10 @@ def _truth(game: Game, page: str) -> None:
     """The truth map of the picture that both started from."""
     request = MapRequest(game.model, game.image, game.label)
     ticket: Ticket | None = st.session_state.get(f"{page}.truth")
-    if ticket is None or ticket.run_id != request.run_id or not service().view(ticket.run_id):
-        try:
+    with errors_on_page():
+        if ticket is None or ticket.run_id != request.run_id or not service().view(ticket.run_id):
             ticket = st.session_state[f"{page}.truth"] = service().submit(request)
-        except InputError as error:
-            st.error(plain(error), icon=":material/error:")
-            return
-    view = follow_map(ticket, f"{page}.truth", shown=False)
-    if view is not None and view.outcome is not None:
-        note = f"Each pixel alone, in the eight corner colours: {truth_map_text(view.outcome)}"
-        _picture(mapped(game.image, view.outcome, SCALE), "Truth map", note)
+        view = follow_map(ticket, f"{page}.truth", shown=False)
+        if view is not None and view.outcome is not None:
+            note = f"Each pixel alone, in the eight corner colours: {truth_map_text(view.outcome)}"
+            _picture(mapped(game.image, view.outcome, SCALE), "Truth map", note)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import streamlit as st
+import torch
 from torch import Tensor
 
 from apr_core.attacks.enumeration import CORNERS
@@ -15,8 +15,9 @@ from apr_core.by_hand.export import to_csv, to_json
 from apr_core.by_hand.game import PIXELS, Game, begin, reset, try_edit, undo
 from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import to_png
+from apr_core.serving.frame import packed
 from apr_ui.bars import bars
-from apr_ui.canvas import CanvasData, CanvasHint, CanvasTry, canvas
+from apr_ui.canvas import CanvasData, CanvasTry, canvas
 from apr_ui.changing_text import changing_container, changing_markdown
 from apr_ui.downloads import offer_files
 from apr_ui.hand.games import current_game, keep_game, place_of
@@ -110,13 +111,13 @@ def _board(page: str, place: str, hints: bool, more: Callable[[Game], None] | No
 
 def _canvas(page: str, place: str, game: Game, hints: bool) -> None:
     _, height, width = game.image.shape
-    rows = game.image.permute(1, 2, 0).contiguous().numpy().tobytes()
+    hint = game.hints[-1] if game.hints else None
     own = st.session_state.get(f"{page}.colour", FIRST_COLOUR)
     data: CanvasData = {
         "game": place,
         "width": width,
         "height": height,
-        "image": base64.b64encode(rows).decode(),
+        "image": packed(game.image.permute(1, 2, 0), torch.uint8),
         "title": f"The picture: {CLASSES[game.label]}, {width} by {height} pixels",
         "edits": [{"x": edit.x, "y": edit.y, "rgb": edit.rgb} for edit in game.edits],
         "pixels": game.pixels,
@@ -127,7 +128,9 @@ def _canvas(page: str, place: str, game: Game, hints: bool) -> None:
         "own": list(bytes.fromhex(own.removeprefix("#"))),
         "acked": st.session_state.get(f"{page}.acked", 0),
         "hints": hints,
-        "hint": _hint_of(game),
+        "hint": None
+        if hint is None
+        else {"x": hint.x, "y": hint.y, "word": hint.heat, "mark": MARKS[hint.heat]},
     }
     canvas(
         data,
@@ -136,13 +139,6 @@ def _canvas(page: str, place: str, game: Game, hints: bool) -> None:
         lambda asked, x, y: ask_hint(page, asked, x, y),
         lambda asked: _change(page, asked, undo),
     )
-
-
-def _hint_of(game: Game) -> CanvasHint | None:
-    if not game.hints:
-        return None
-    hint = game.hints[-1]
-    return {"x": hint.x, "y": hint.y, "word": hint.heat, "mark": MARKS[hint.heat]}
 
 
 def _take_tries(page: str, sent: Sequence[CanvasTry]) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+import torch
 from torch import Tensor
 
 from apr_core.attacks.result import PixelEdit
+from apr_core.serving.frame import packed
 from apr_ui.component import Component
 
 _mount = Component("apr_heat", Path(__file__).parent)
@@ -41,15 +42,13 @@ def heat_picture(
 ) -> HeatPicture:
     """A picture uint8 (3, H, W) and its map (H, W), if there is one."""
     height, width = image.shape[1:]
-    pixels = image.permute(1, 2, 0).contiguous().numpy().tobytes()
-    floats = b"" if values is None else values.contiguous().numpy().astype("<f4").tobytes()
     return {
         "width": width,
         "height": height,
         "caption": caption,
         "alt": alt,
-        "image": base64.b64encode(pixels).decode(),
-        "values": base64.b64encode(floats).decode(),
+        "image": packed(image.permute(1, 2, 0), torch.uint8),
+        "values": "" if values is None else packed(values, torch.float32),
         "edits": [[edit.x, edit.y] for edit in edits],
     }
 

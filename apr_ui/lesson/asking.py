@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from apr_core.base.types import InputError
 from apr_ui.changing_text import changing_container
+from apr_ui.errors import errors_on_page
 from apr_ui.lesson.attendance import Attendance, Role
-from apr_ui.words import plain
 
 TALLY_SECONDS = 1.5
 
@@ -31,10 +30,8 @@ def ask(
         key=key,
     )
     if chosen is not None and chosen != kept:
-        try:
+        with errors_on_page():
             attendance.answer(question, chosen)
-        except InputError as error:
-            st.error(plain(error), icon=":material/error:")
     return chosen
 
 

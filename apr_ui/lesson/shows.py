@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import streamlit as st
 
 from apr_core.attacks.result import Outcome
-from apr_core.base.types import InputError, Status
+from apr_core.base.types import Status
 from apr_core.by_hand.game import Game
 from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.serving.gallery import GalleryEntry, request_of
@@ -17,6 +17,7 @@ from apr_core.serving.requests import AttackRequest, RunView
 from apr_ui.attention.view import ATTENTION, choose_explained_model, scenes_of, show_maps
 from apr_ui.changing_text import changing_container, changing_markdown
 from apr_ui.classroom.seating import remember, remembered
+from apr_ui.errors import errors_on_page
 from apr_ui.hand.games import adopt_game, game_name
 from apr_ui.hand.view import play
 from apr_ui.lesson.asking import ask, tally
@@ -28,7 +29,6 @@ from apr_ui.race.view import Race, default_models, watch_race
 from apr_ui.race.words import news
 from apr_ui.resources import classrooms, gallery, probabilities, service
 from apr_ui.stage import headline
-from apr_ui.words import plain
 
 Show = Callable[[Attendance], None]
 SCALE = 11
@@ -85,24 +85,14 @@ def _by_hand(attendance: Attendance) -> None:
     name = remembered(attendance.code).get(kind, "")
     if name and f"{page}.games" not in st.session_state:
         adopt_game(page, name)  # a phone that slept goes on where it was
-    try:
-        game = play(
-            attendance.place,
-            attendance.plan.model,
-            image,
-            label,
-            page,
-            attendance.sees("hints"),
-            pixels=(1,),
-        )
-    except InputError as error:
-        st.warning(plain(error), icon=":material/help:")
-        return
-    now = game_name(page, st.session_state[f"{page}.place"])
-    if attendance.code and now != name:
-        remember(attendance.code, kind, now)
-        st.rerun()  # so that the browser is told before the first try
-    _enter(attendance, game)
+    hints, model = attendance.sees("hints"), attendance.plan.model
+    with errors_on_page("help"):
+        game = play(attendance.place, model, image, label, page, hints, pixels=(1,))
+        now = game_name(page, st.session_state[f"{page}.place"])
+        if attendance.code and now != name:
+            remember(attendance.code, kind, now)
+            st.rerun()  # so that the browser is told before the first try
+        _enter(attendance, game)
 
 
 def _enter(attendance: Attendance, game: Game) -> None:
@@ -205,14 +195,10 @@ def _attention(attendance: Attendance) -> None:
 
 
 def _defences(attendance: Attendance) -> None:
-    try:
-        race = _joined(_race_of(attendance))
-    except InputError as error:
-        st.error(plain(error), icon=":material/error:")
-        return
-    runners = watch_race(race)
-    if runners and not any(runner.view.live for runner in runners):
-        st.info(news(runners), icon=":material/flag:")
+    with errors_on_page():
+        runners = watch_race(_joined(_race_of(attendance)))
+        if runners and not any(runner.view.live for runner in runners):
+            st.info(news(runners), icon=":material/flag:")
 
 
 def _race_of(attendance: Attendance) -> tuple[AttackRequest, ...]:

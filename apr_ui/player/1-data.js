@@ -10,8 +10,8 @@ const FOLLOW_STRIDES = 12; // the backlog is covered in about so many ticks
 const COMPACT_DRAW_MS = 66; // between two drawings of one picture among several
 const ANNOUNCE_MS = 2000;
 const WALK_TITLES = ["Choose", "Mutate", "Compare", "Keep or discard"];
-const NO_WALK_FIRST = "The first generation is random: no candidate has parents yet. Go one generation forward to see one made.";
-const NO_WALK = "No candidate was recorded step by step in this generation. Try the one before or after.";
+const NO_WALK_FIRST = "The first generation is random: no candidate has parents yet. Go one generation forward to see one.";
+const NO_WALK = "No candidate was recorded step by step in this generation. Try the previous or the next one.";
 
 const PLAYERS = new WeakMap(); // root element -> player
 const RUNS = new Map(); // run id -> { frames: Map(generation -> frame), order: [generation] }
@@ -148,12 +148,12 @@ const HEADLINES = {
   running: ({ data, following }) => (data.live || following ? "Searching" : "Replay"),
   flipped: (player) => {
     const last = player.store.frames.get(lastGeneration(player));
-    return last ? `Flipped: ${trueName(player)} now reads as ${className(player, last.best_label)}` : "Flipped";
+    return last ? `Flipped: ${trueName(player)} → ${className(player, last.best_label)}` : "Flipped";
   },
   survived: (player) => `Survived ${counted.format(maxQueries(player))} queries${closestText(player)}`,
   cancelled: (player) => `Cancelled${closestText(player)}`,
-  unwatched: (player) => `Ended early, as nobody was watching${closestText(player)}`,
-  failed: (player) => `Broke off${closestText(player)}`,
+  unwatched: (player) => `Ended early, because nobody was watching${closestText(player)}`,
+  failed: (player) => `Failed${closestText(player)}`,
   misclassified: (player) => `Nothing to attack: the model already takes this ${trueName(player)} for something else`,
   skipped: (player) => `Nothing to attack: the target is ${trueName(player)}, the picture's own class`,
 };
@@ -164,7 +164,7 @@ const NO_FRAME = {
   running: "Starting",
   cancelled: "Cancelled",
   unwatched: "Ended early",
-  failed: "Broke off",
+  failed: "Failed",
   misclassified: "Not attacked",
   skipped: "Not attacked",
 };
@@ -181,7 +181,7 @@ function headline(player) {
 
 function goneOnText(player) {
   const behind = player.data.live && !player.playing && player.shown < lastGeneration(player);
-  return behind ? `The search has gone on to generation ${lastGeneration(player)}. Play catches up.` : "";
+  return behind ? `The search is at generation ${lastGeneration(player)} now. Press Play to catch up.` : "";
 }
 
 function replacedText(frame) {

@@ -154,15 +154,15 @@ function verdict(player, walk) {
   const goal = target === null ? "fools the model more" : `brings it closer to ${className(player, target)}`;
   return walk.kept
     ? `Keep: the child ${goal}, so it takes its parent's place.`
-    : "Discard: the child is no better, so the parent stays.";
+    : "Discard: the child is not better, so the parent stays.";
 }
 
 function walkCaption(player, walk) {
   const child = placeText(walk.child[0]);
   const [pixel, others] = walk.child.length > 1 ? ["pixels", " (and its other pixels likewise)"] : ["pixel", ""];
   return [
-    `Candidate ${walk.slot} looks for something better. Three others are drawn at random. The way from r3 to r2, times ${walk.weight}, is the arrow: how far to move, in place and in colour.`,
-    `Add the arrow to r1. A child is born at ${child}${others}.`,
+    `Candidate ${walk.slot} gets a child. Three other candidates are drawn at random. The difference from r3 to r2, times ${walk.weight}, is the arrow: how far to move, in place and in colour.`,
+    `Add the arrow to r1: the child is at ${child}${others}.`,
     `Ask the model twice: how sure is it of ${trueName(player)} with the parent's ${pixel}, and with the child's? Lower is better for the search.`,
     verdict(player, walk),
   ][player.slow.step];

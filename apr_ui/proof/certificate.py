@@ -8,14 +8,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from apr_core.base.types import InputError
 from apr_core.certification.lattice_masking import Certificate, Verdict
 from apr_core.data.cifar10 import CLASSES, with_article
 from apr_core.serving.requests import BEHIND_LATTICE
 from apr_ui.changing_text import changing_container
+from apr_ui.errors import errors_on_page
 from apr_ui.pictures import enlarge
 from apr_ui.proof.finding import Proof, Vote, find_proof, is_light
-from apr_ui.words import plain
 
 EXPLANATION = (
     "**Lattice masking** asks the model 136 times: 16 times with one part in sixteen of the "
@@ -46,11 +45,9 @@ def offer_certificate(
     model = attacked.removesuffix(BEHIND_LATTICE)
     with st.expander("Certificate: the proof, mask by mask", icon=":material/verified:"):
         st.markdown(f"{EXPLANATION} Whichever pixel it is, some of the masks cover it.")
-        try:
+        proof = None
+        with errors_on_page():
             proof = _wanted(model, image, label, ended)
-        except InputError as error:
-            st.error(plain(error), icon=":material/error:")
-            return
         if proof is None:
             return
         if proof.found.verdict is not Verdict.CERTIFIED:

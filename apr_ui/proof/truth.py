@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 from torch import Tensor
 
 from apr_core.attacks.truth_map import TruthMap
 from apr_core.base.tickets import Ticket
-from apr_core.base.types import InputError
 from apr_core.serving.requests import BEHIND_LATTICE, MapRequest, MapView
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import truth_map
 from apr_ui.downloads import offer_files
+from apr_ui.errors import errors_on_page
 from apr_ui.persistent_widget import persistent
 from apr_ui.pictures import mapped
 from apr_ui.resources import service
@@ -58,10 +59,8 @@ def ask_for_map(request: MapRequest, page: str, words: str) -> MapView | None:
     """
     place = f"{page}.map-ticket"
     if st.button(words, key=f"{page}.map-draw"):
-        try:
+        with errors_on_page():
             st.session_state[place] = service().submit(request)
-        except InputError as error:
-            st.error(plain(error), icon=":material/error:")
     ticket: Ticket | None = st.session_state.get(place)
     if ticket is None or ticket.run_id != request.run_id:
         return None
@@ -153,18 +152,15 @@ def _show(view: MapView, found: TruthMap) -> None:
 def as_table(found: TruthMap) -> pd.DataFrame:
     """A row a pixel: its place, its worst colour, the logit margin left, and what is known."""
     height, width = found.broken.shape
-    rows = []
-    for y in range(height):
-        for x in range(width):
-            tried = bool(found.margins[y, x].isfinite())
-            known = "certified" if found.certified[y, x] else "unknown"
-            rows.append(
-                {
-                    "x": x,
-                    "y": y,
-                    "colour": " ".join(map(str, found.colours[y, x].tolist())) if tried else "",
-                    "logits left": float(found.margins[y, x]) if tried else None,
-                    "known": "broken" if found.broken[y, x] else known,
-                }
-            )
-    return pd.DataFrame(rows)
+    tried = found.margins.isfinite().flatten().numpy()
+    known = np.where(found.certified.flatten(), "certified", "unknown")
+    colours = [" ".join(map(str, rgb)) for rgb in found.colours.flatten(0, 1).tolist()]
+    return pd.DataFrame(
+        {
+            "x": np.tile(np.arange(width), height),
+            "y": np.repeat(np.arange(height), width),
+            "colour": np.where(tried, colours, ""),
+            "logits left": np.where(tried, found.margins.flatten().double(), np.nan),
+            "known": np.where(found.broken.flatten(), "broken", known),
+        }
+    )
