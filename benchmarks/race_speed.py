@@ -53,13 +53,13 @@ def race(page: Page, address: str, picture: int) -> Race:
     chosen = page.get_by_test_id("stMultiSelect").locator("[data-baseweb=tag], [data-tag]")
     page.wait_for_timeout(1500)
     while chosen.count() > len(MODELS):  # the five come first
-        page.get_by_role("combobox", name="Models that race").press("Backspace")
+        page.get_by_role("combobox", name="Models").press("Backspace")
         page.wait_for_timeout(1000)
     began = time.monotonic()
     page.get_by_role("button", name="Race", exact=True).click()
     page.wait_for_function(FRAMED, polling=20, timeout=LONGEST)
     framed = time.monotonic() - began
-    page.get_by_text("Who fell, and when").wait_for(timeout=LONGEST)
+    page.get_by_text("Attack results by model").wait_for(timeout=LONGEST)
     ended = time.monotonic() - began
     entry = load_gallery()[picture]
     players = page.get_by_test_id("player").all()

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_ui.page_table import page_entry
-from apr_ui.resources import cards, model_labels, scorer, service
+from apr_ui.resources import scorer, service
 from tests.conftest import PATIENCE, ROOT, wait_until
 
 VANILLA, APR = "cifar10-resnet20-vanilla", "cifar10-resnet20-apr"
@@ -84,5 +84,4 @@ def forget_all() -> None:
     """Empty every cache of the app, as a new start would."""
     st.cache_data.clear()
     st.cache_resource.clear()
-    for cached in (scorer, cards, model_labels):
-        getattr(cached, "cache_clear", lambda: None)()
+    scorer.cache_clear()
