@@ -13,7 +13,7 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import AttackResult, Snapshot
 from apr_core.attacks.search import Search
-from apr_core.base.types import NotAttacked, Status
+from apr_core.base.types import InputError, NotAttacked, Status
 from apr_core.base.version import versions
 from apr_core.models.inference import Model, evaluating
 from apr_core.models.inputs import RGB, as_floats, as_labels, as_pictures, as_uint8
@@ -42,7 +42,11 @@ class OnePixelAttack:
         name: str = "",
         chunk: int | None = None,
     ) -> None:
-        self.config = config or OnePixelConfig()
+        self.config = OnePixelConfig() if config is None else config
+        if not isinstance(self.config, OnePixelConfig):
+            raise InputError(
+                f"config is a {type(config).__name__}; give OnePixelConfig(population=...)."
+            )
         self.name = name
         self.oracle = ModelOracle(model, chunk)
         self.model = self.oracle.model
@@ -101,7 +105,7 @@ class OnePixelAttack:
         _warn_of_skipped(result)
         return result
 
-    def stream(self, image: object, label: int, index: int = 0) -> Iterator[Snapshot]:
+    def stream(self, image: object, label: object, index: int = 0) -> Iterator[Snapshot]:
         """One snapshot a generation, the initial population first.
 
         Args:
@@ -112,6 +116,9 @@ class OnePixelAttack:
         Raises:
             InputError: an image or a label that the model cannot be attacked on.
         """
+        shape = tuple(getattr(image, "shape", ()))
+        if len(shape) > len("CHW"):
+            raise InputError(f"stream takes one image (3, H, W), not {shape}; run takes several.")
         pictures = as_uint8([image], RGB)
         labels, indices = as_labels("label", [label], 1), torch.tensor([index])
         with evaluating(self.model):

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from apr_core.base.types import InputError, shown
+from apr_core.base.version import __version__
 from apr_core.cli import (
     agreement,
     app,
@@ -81,7 +82,8 @@ def _of_the_system(error: OSError) -> str:
     """What the operating system would not do, in a sentence."""
     what = shown(str(error.filename), 200) if error.filename else "A file"
     reason = error.strerror or type(error).__name__
-    return f"{what} cannot be read or written ({reason}); check the path, the leave and the room."
+    remedy = "check the path, the permissions and the free space on the disk"
+    return f"{what} cannot be read or written ({reason}); {remedy}."
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -91,6 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="apr-lab" if installed else "python -m apr_core",
         description="The engine of APR Lab, from the command line.",
     )
+    parser.add_argument("--version", action="version", version=f"apr-lab {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(subparsers)
@@ -105,8 +108,9 @@ def _add_bench(subparsers: Subparsers) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "benchmarks":
             raise
-        parser = subparsers.add_parser("bench", help="measure speed; in a checkout of the project")
-        parser.add_argument("options", nargs=argparse.REMAINDER)
+        anything = {"prefix_chars": "\0", "add_help": False}  # its options are known there alone
+        parser = subparsers.add_parser("bench", help="measure speed; in a checkout", **anything)
+        parser.add_argument("options", nargs="*")
         parser.set_defaults(run=_refuse_bench)
 
 

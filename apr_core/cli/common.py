@@ -81,7 +81,7 @@ def add_ray(parser: argparse.ArgumentParser, what: str) -> None:
         default="",
         metavar="ADDRESS",
         help=f"spread {what} over the Ray cluster at this address, or without one over a cluster "
-        "started on this machine (requirements-cluster.txt)",
+        "started on this machine (the extra [cluster])",
     )
 
 

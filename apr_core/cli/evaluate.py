@@ -49,7 +49,8 @@ def add(subparsers: Subparsers) -> None:
         help="measure how often a model falls to few pixels",
         description="Attack the first test images of a fixed order. What is interrupted goes on "
         "where it was when the same command is given again; images that a record of the same on "
-        "more or fewer images has already are taken from it.",
+        "more or fewer images has already are taken from it. What has ended is measured again, and "
+        "its record replaced.",
     )
     add_model(parser)
     parser.add_argument("--images", type=int, default=200)

@@ -99,10 +99,13 @@ def load_images(dataset: str = "cifar10", count: int = 8) -> tuple[Tensor, Tenso
         InputError: no such data set, or not that many images.
     """
     if dataset not in DATASETS:
-        raise InputError(unknown_name("data set", dataset, DATASETS))
+        raise InputError(unknown_name("data set", str(dataset), DATASETS))
     sample = load_sample()
-    if not 1 <= count <= len(sample.images):
-        raise InputError(f"count is {count}, but must lie between 1 and {len(sample.images):,}.")
+    whole = isinstance(count, int) and not isinstance(count, bool)
+    if not whole or not 1 <= count <= len(sample.images):
+        raise InputError(
+            f"count is {count!r:.40}, but must be a whole number from 1 to {len(sample.images):,}."
+        )
     return sample.images[:count].float() / 255, sample.labels[:count].clone()
 
 

@@ -147,8 +147,8 @@ def load_card(name: str) -> Card:
     Raises:
         InputError: there is none, or it is damaged.
     """
-    if not NAME_PATTERN.fullmatch(name) or name not in model_names():
-        raise InputError(unknown_name("model", name, model_names()))
+    if name not in model_names():
+        raise InputError(unknown_name("model", str(name), model_names()))
     return Card.read(_path(name, ".json"))
 
 
@@ -245,8 +245,8 @@ def check_name(name: str) -> None:
     """Raise InputError unless `name` can name a checkpoint."""
     if not NAME_PATTERN.fullmatch(name):
         raise InputError(
-            f"'{shown(name)}' cannot name a model; use small letters, digits and hyphens, as in "
-            "cifar10-resnet20-vanilla."
+            f"'{shown(name)}' cannot name a model; use small letters and digits in two or more "
+            "parts, with a hyphen between them, as in cifar10-resnet20-vanilla."
         )
 
 

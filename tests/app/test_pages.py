@@ -228,7 +228,7 @@ def test_damaged_weights_are_told_on_the_page(damaged_checkpoints) -> None:
 def test_weights_that_are_missing_are_said_to_be(damaged_checkpoints) -> None:
     name = "cifar10-vgg16-apr-plus"
     (damaged_checkpoints / f"{name}.safetensors").unlink()
-    app = open_page(PAGES[1])
+    app = open_page("attack")
     models = app.selectbox(key="attack.model")
     assert [option.split()[0] for option in models.options if "missing" in option] == [name]
     models.set_value(name).run()

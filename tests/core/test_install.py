@@ -212,3 +212,32 @@ def test_nothing_needs_posix_to_be_imported() -> None:
         [sys.executable, "-c", ELSEWHERE], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "word"),
+    [
+        (lambda: load_images("cifar10", "4"), "count is '4'"),
+        (lambda: load_images("cifar10", 2.5), "count is 2.5"),
+        (lambda: load_images("cifar10", True), "count is True"),
+        (lambda: load_images(None, 4), "None"),
+        (lambda: load_model(None), "None"),
+        (lambda: OnePixelAttack(lambda x: x, {"population": 8}), "config is a dict"),
+    ],
+)
+def test_what_is_of_a_wrong_type_is_one_sentence(asked, word: str) -> None:
+    with pytest.raises(InputError, match=re.escape(word)):
+        asked()
+
+
+def test_several_images_are_no_stream() -> None:
+    attack = OnePixelAttack(load_model("cifar10-resnet20-vanilla"))
+    with pytest.raises(InputError, match=r"one image.*\(2, 3, 32, 32\)"):
+        next(attack.stream(*load_images("cifar10", 2)))
+
+
+def test_bench_is_refused_with_any_option_where_it_is_not(monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "benchmarks.cli.bench", None)
+    for options in ([], ["--overhead"], ["--load", "30"], ["--help"]):
+        assert main(["bench", *options]) == 2
+        assert "checkout" in capsys.readouterr().err
