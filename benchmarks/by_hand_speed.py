@@ -15,10 +15,11 @@ import statistics
 import sys
 from importlib.metadata import version
 
+import torch
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
+from apr_core.base.provenance import environment
 from apr_core.serving.gallery import load_gallery
-from scripts.provenance import made_here
 
 CLICKS, WARM_UP = 10, 2
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
@@ -72,10 +73,11 @@ def main() -> None:
         times = measure(browser.new_page(), address)
         chromium = browser.version
         browser.close()
+    here = environment(torch.device("cpu"))
     print(
         f"click to bars moving: median {statistics.median(times):.0f} ms "
         f"({min(times):.0f} to {max(times):.0f}), n = {len(times)}; load {os.getloadavg()[0]:.1f}, "
-        f"streamlit {version('streamlit')}, Chromium {chromium}; {json.dumps(made_here())}"
+        f"streamlit {version('streamlit')}, Chromium {chromium}; {json.dumps(here)}"
     )
 
 

@@ -16,13 +16,14 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from playwright.sync_api import Page, sync_playwright
 
 from apr_core.base.files import write_whole
+from apr_core.base.provenance import environment
 from apr_core.serving.gallery import load_gallery
 from benchmarks.by_hand_speed import launch
 from benchmarks.load.server import App
-from scripts.provenance import made_here
 
 MODELS = tuple(f"cifar10-resnet20-{defence}" for defence in ("vanilla", "at", "it", "dd", "apr"))
 FRAME_AIM, END_AIM = 1.0, 30.0
@@ -89,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
         "first_frame_median": statistics.median(one.first_frame for one in races),
         "within_first_frame": sum(one.first_frame <= FRAME_AIM for one in races),
         "within_end": sum(one.end <= END_AIM for one in races),
-        **made_here(),
+        **environment(torch.device("cpu")),
     }
     if args.out:
         write_whole(args.out, json.dumps(record, indent=1) + "\n")

@@ -13,30 +13,47 @@ from apr_core.base.version import find_commit, versions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Provenance:
-    """What every record of a command holds besides its findings.
+class Environment:
+    """Where and with what a measurement was made.
 
     Attributes:
-        command: that makes the record.
+        commit: of the working tree, "-dirty" if tracked files differ, "" where it is unknown.
         date: in UTC, ISO 8601.
-        seconds: of measuring, over all sittings and workers.
     """
 
     hardware: str
     versions: dict[str, str]
     commit: str
-    command: str
     date: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance(Environment):
+    """What every record of a command holds besides its findings.
+
+    Attributes:
+        command: that makes the record.
+        seconds: of measuring, over all sittings and workers.
+    """
+
+    command: str
     seconds: float
+
+
+def environment(device: torch.device, **packages: str) -> dict[str, Any]:
+    """The fields of `Environment`, of this machine now.
+
+    Args:
+        packages: versions of further packages that took part.
+    """
+    return {
+        "hardware": describe_hardware(device),
+        "versions": versions() | packages,
+        "commit": find_commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def provenance(device: torch.device, command: str, seconds: float) -> dict[str, Any]:
     """The fields of `Provenance`, of this machine now."""
-    return {
-        "hardware": describe_hardware(device),
-        "versions": versions(),
-        "commit": find_commit(),
-        "command": command,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 1),
-    }
+    return {**environment(device), "command": command, "seconds": round(seconds, 1)}

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import version
 from statistics import fmean, median
 
-from apr_core.base.hardware import default_device, describe_hardware
-from apr_core.base.version import find_commit, versions
+from apr_core.base.hardware import default_device
+from apr_core.base.provenance import environment
 from apr_core.data.sample import load_sample
 from apr_core.zoo.checkpoints import load_model
 from benchmarks.load.case import LoadConfig
@@ -61,10 +60,7 @@ def measure_load(config: LoadConfig, report: Report = lambda done, total, what: 
     return LoadResult(
         model=config.model,
         device=str(device),
-        hardware=describe_hardware(device),
-        versions=versions() | {"streamlit": version("streamlit")},
-        commit=find_commit(),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        **environment(device, streamlit=version("streamlit")),
         config=asdict(config),
         alone=_alone([diary for block in lone for diary in block]),
         rounds=rounds,

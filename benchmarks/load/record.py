@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from apr_core.base.provenance import Environment
 from benchmarks.load.figures import Waits
 
 LEAST_THROUGHPUT = 0.95
@@ -96,7 +97,7 @@ class Aim:
 
 
 @dataclass(frozen=True)
-class LoadResult:
+class LoadResult(Environment):
     """One load test.
 
     Attributes:
@@ -107,10 +108,6 @@ class LoadResult:
 
     model: str
     device: str
-    hardware: str
-    versions: dict[str, str]
-    commit: str
-    date: str
     config: dict[str, Any]
     alone: Alone
     rounds: tuple[Crowd, ...]

@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import partial
 from statistics import median
 from typing import Any
@@ -24,9 +23,8 @@ from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.enumeration import corner_sweep
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.base.hardware import describe_hardware
+from apr_core.base.provenance import Environment, environment
 from apr_core.base.types import InputError, Stop
-from apr_core.base.version import find_commit, versions
 from apr_core.data.sample import load_sample
 from apr_core.models.inference import device_of, evaluating, prepare
 from benchmarks.speed.case import BenchConfig, Case, Timed, Work, synchronise
@@ -58,7 +56,7 @@ class Forward:
 
 
 @dataclass(frozen=True)
-class BenchResult:
+class BenchResult(Environment):
     """One measurement; rates are per second of wall time, medians over the rounds.
 
     Attributes:
@@ -73,16 +71,11 @@ class BenchResult:
             spread and queries_per_second; empty if it was not measured.
         peers: each with queries (model evaluations counted in one round), queries_per_second,
             spread, ratio_of_ours (ours over theirs), ratio_spread and version.
-        commit: of the working tree, "-dirty" if tracked files differ, "" where it is unknown.
     """
 
     model: str
     device: str
-    hardware: str
     threads: int
-    versions: dict[str, str]
-    commit: str
-    date: str
     config: dict[str, Any]
     rounds: int
     queries: int
@@ -215,14 +208,12 @@ def _summarise(
     ours, plain = rates["attack"], fastest(_rates_of(forwards, "plain"))
     bare = fastest(_rates_of(forwards, "prepared")) or plain
     device = device_of(case.model)
+    peers = {peer_package(peer): found for peer, found in installed.items()}
     return BenchResult(
+        **environment(device, **peers),
         model=name,
         device=str(device),
-        hardware=describe_hardware(device),
         threads=torch.get_num_threads(),
-        versions=versions() | {peer_package(peer): found for peer, found in installed.items()},
-        commit=find_commit(),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
         config=asdict(case.config),
         rounds=case.config.rounds,
         queries=rounds["attack"][0][0],

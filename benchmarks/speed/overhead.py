@@ -11,15 +11,13 @@ import copy
 import math
 import time
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
 import torch
 
-from apr_core.base.hardware import describe_hardware
+from apr_core.base.provenance import Environment, environment
 from apr_core.base.types import InputError
-from apr_core.base.version import find_commit, versions
 from apr_core.data.sample import load_sample
 from apr_core.defences import DEFENCES
 from apr_core.defences.distillation import Distillation
@@ -150,11 +148,10 @@ class InferenceCost:
 
 
 @dataclass(frozen=True)
-class OverheadResult:
+class OverheadResult(Environment):
     """One measurement.
 
     Attributes:
-        commit: of the working tree, "-dirty" if tracked files differ, "" where it is unknown.
         training: one entry a defence.
         inference: for each of `FORMS`, the plain model and the same one behind each front.
         paper: the overheads it gives in table 4, None for an architecture that is not in it.
@@ -162,11 +159,7 @@ class OverheadResult:
 
     architecture: str
     device: str
-    hardware: str
     threads: int
-    versions: dict[str, str]
-    commit: str
-    date: str
     config: dict[str, Any]
     training: tuple[TrainingCost, ...]
     inference: tuple[InferenceCost, ...]
@@ -186,11 +179,8 @@ def measure_overhead(
     return OverheadResult(
         architecture=config.architecture,
         device=str(device),
-        hardware=describe_hardware(device),
+        **environment(device),
         threads=torch.get_num_threads(),
-        versions=versions(),
-        commit=find_commit(),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
         config=asdict(config),
         training=training_costs(rounds, config.batch_size),
         inference=inference_costs(rounds),

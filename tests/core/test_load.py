@@ -132,8 +132,9 @@ def result(config: LoadConfig) -> LoadResult:
     """A made-up record."""
     aims = judge((CROWD,), CROWD, LINK, MEMORY)
     return LoadResult(
-        config.model, "cpu", "a processor", {"torch": "2"}, "abc", "today", asdict(config),
+        config.model, "cpu", asdict(config),
         Alone(3100.0, (3000.0, 3200.0), WAITS), (CROWD,), LINK, CROWD, MEMORY, aims, ("Oh.",),
+        hardware="a processor", versions={"torch": "2"}, commit="abc", date="today",
     )  # fmt: skip
 
 
