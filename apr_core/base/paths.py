@@ -32,10 +32,23 @@ def written(name: str) -> Path:
 
     `$APR_NAME` if it is set, the checkout's own, or one in the user's folder. It need not exist.
     """
-    chosen = os.environ.get(f"APR_{name.upper()}")
+    chosen = _chosen(name)
     if chosen:
         return Path(chosen)
     return (_ROOT if in_checkout() else user_data_path("apr-lab", appauthor=False)) / name
+
+
+def readable(name: str) -> list[Path]:
+    """The folders in which files of a name are looked for: what ships, then what was written.
+
+    `$APR_NAME` alone if it is set. In a checkout both are one folder.
+    """
+    places = [written(name)] if _chosen(name) else [shipped(name), written(name)]
+    return list(dict.fromkeys(places))
+
+
+def _chosen(name: str) -> str:
+    return os.environ.get(f"APR_{name.upper()}", "")
 
 
 def check_checkout(what: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +14,7 @@ from apr_core.attacks.ladder import Verdict
 from apr_core.attacks.stages import STAGES
 from apr_core.base import schema
 from apr_core.base.files import write_whole
-from apr_core.base.paths import shipped, written
+from apr_core.base.paths import readable, written
 from apr_core.base.provenance import Provenance
 from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CLASSES
@@ -35,10 +34,11 @@ def find_records(pattern: str) -> list[Path]:
 
     Of one that is in both places, what was written here.
     """
-    folders = [shipped("results"), results_folder()]
-    if "APR_RESULTS" in os.environ:
-        folders = folders[1:]
-    found = {path.relative_to(folder): path for folder in folders for path in folder.glob(pattern)}
+    found = {
+        path.relative_to(folder): path
+        for folder in readable("results")
+        for path in folder.glob(pattern)
+    }
     return [found[name] for name in sorted(found)]
 
 

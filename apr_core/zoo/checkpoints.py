@@ -8,7 +8,6 @@ unpickled, and weights whose hash is not the card's are refused. What comes with
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch import nn
 
 from apr_core.base import schema
 from apr_core.base.files import file_sha256, write_whole
-from apr_core.base.paths import shipped, written
+from apr_core.base.paths import readable, written
 from apr_core.base.registry import unknown_name
 from apr_core.base.types import InputError, shown
 from apr_core.defences import has_old_penalty, restore_front
@@ -97,15 +96,12 @@ class Card:
 
 
 def checkpoint_folder(own: bool = False) -> Path:
-    """Where checkpoints lie: `$APR_CHECKPOINTS`, or where `shipped` and `written` say.
+    """Where checkpoints lie: the first of the `readable` folders.
 
     Args:
         own: the folder in it for what people train for themselves.
     """
-    folder = written("checkpoints")
-    if own:
-        return folder / "own"
-    return folder if "APR_CHECKPOINTS" in os.environ else shipped("checkpoints")
+    return written("checkpoints") / "own" if own else readable("checkpoints")[0]
 
 
 def model_names() -> tuple[str, ...]:

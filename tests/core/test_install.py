@@ -214,6 +214,19 @@ def test_nothing_needs_posix_to_be_imported() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_files_are_looked_for_where_they_ship_and_where_they_are_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("APR_RESULTS", raising=False)
+    assert paths.readable("results") == [paths.shipped("results")]  # a checkout has one folder
+    monkeypatch.setenv("APR_RESULTS", str(tmp_path))
+    assert paths.readable("results") == [tmp_path]
+    monkeypatch.setattr(paths, "_ROOT", tmp_path / "site-packages")
+    monkeypatch.setenv("APR_RESULTS", "")  # as good as unset
+    assert paths.readable("results") == [paths.shipped("results"), paths.written("results")]
+    assert paths.shipped("results") != paths.written("results")
+
+
 @pytest.mark.parametrize(
     ("asked", "word"),
     [
