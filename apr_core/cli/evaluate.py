@@ -164,20 +164,20 @@ def pixels_of(text: str) -> tuple[int, ...]:
         raise InputError(f"--pixels is '{text[:40]}'; write 1, or several as in 1,3.") from None
 
 
-def _on_ray(args: argparse.Namespace, attempt: EvalTask) -> Dispatcher:
+def _on_ray(args: argparse.Namespace, task: EvalTask) -> Dispatcher:
     """Have groups of images looked at by the machines of a cluster."""
 
     def deal(groups: list[Tensor]) -> Iterator[tuple[Entries, float]]:
-        far = partial(_look, args.model, args.draws > 1, attempt)
+        far = partial(_look, args.model, args.draws > 1, task)
         return (came for _, came in spread(far, groups, args.ray))
 
     return deal
 
 
-def _look(model: str, randomised: bool, attempt: EvalTask, places: Tensor) -> tuple[Entries, float]:
+def _look(model: str, randomised: bool, task: EvalTask, places: Tensor) -> tuple[Entries, float]:
     """What became of a group of images, and the seconds it took."""
     started = time.monotonic()
-    entries = attempt(_scorer(model, randomised, attempt.setting), places)
+    entries = task(_scorer(model, randomised, task.setting), places)
     return entries, time.monotonic() - started
 
 

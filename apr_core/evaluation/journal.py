@@ -20,19 +20,19 @@ from apr_core.evaluation.record import results_folder
 from apr_core.training.workers import ALONE, Workers
 
 GROUP = {"cpu": 8, "cuda": 64}
-"""Images that are looked at together, and lost together in a kill: minutes of work at most."""
+"""Images in a group, whose results are written together: a kill loses one group's work."""
 Entries = dict[int, dict[str, Any]]
 Dispatcher = Callable[[list[Tensor]], Iterator[tuple[Entries, float]]]
-"""Has groups of images looked at: their places (n,) each -> entries and seconds, as they come."""
+"""Processes groups of images: places (n,) of each -> entries and seconds, as they come."""
 
 
-def dispatch_in_turn(attempt: Callable[[Tensor], Entries]) -> Dispatcher:
-    """Look at the groups in turn, here."""
+def dispatch_in_turn(task: Callable[[Tensor], Entries]) -> Dispatcher:
+    """Process the groups one after the other, in this process."""
 
     def deal(groups: list[Tensor]) -> Iterator[tuple[Entries, float]]:
         for group in groups:
             started = time.monotonic()
-            entries = attempt(group)
+            entries = task(group)
             yield entries, time.monotonic() - started
 
     return deal

@@ -1,32 +1,33 @@
 """Precomputed results: what earlier records hold, so that it is not measured again.
 
-Nothing that is found of an image depends on the images beside it: its random numbers come from the
-seed and its index. So a record of more images has those of fewer, and the other way round.
+The result of an image does not depend on the images beside it: its random numbers come from the
+seed and its index. So a record of more images holds the results of fewer, and the other way round.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from apr_core.attacks.ladder import SparsityLevelResult, Verdict
 from apr_core.attacks.stages import STAGES
 from apr_core.evaluation.images import choose_indices
-from apr_core.evaluation.record import Record, Setting, load_records
+from apr_core.evaluation.record import Record, Setting
 
 Precomputed = dict[str, dict[tuple[int, int], SparsityLevelResult]]
 """By stage, and by image and pixels."""
 
 
-def precomputed_for(setting: Setting) -> tuple[Precomputed, list[str]]:
-    """What records of single stages say that an evaluation of several would find again.
+def precomputed_for(setting: Setting, records: Sequence[Record]) -> tuple[Precomputed, list[str]]:
+    """Results of single stages that an evaluation of several stages need not measure again.
 
     Returns:
-        What is known, and a sentence for each record that was used.
+        The results, and a sentence for each record that was used.
     """
     known: Precomputed = {}
     sources = []
     usable = len(setting.stages) > 1 and setting.sha256
-    for record in load_records()[0] if usable else []:
+    for record in records if usable else []:
         name = record.setting.attack
         if name not in setting.stages or not STAGES.get(name).cold_start:
             continue
@@ -39,9 +40,9 @@ def precomputed_for(setting: Setting) -> tuple[Precomputed, list[str]]:
 
 
 def _searches_of(record: Record) -> dict[tuple[int, int], SparsityLevelResult]:
-    """A record's rungs by image and pixels, each with the queries of its own search alone.
+    """A record's levels by image and pixels, each with the queries of its own search alone.
 
-    An image that has left has been searched no more, and its later rungs tell nothing.
+    After its first flip an image was not searched again, so later levels hold no result.
     """
     searches = {}
     for verdict in record.verdicts:
@@ -56,7 +57,7 @@ def _searches_of(record: Record) -> dict[tuple[int, int], SparsityLevelResult]:
 
 @dataclass
 class ReusedResults:
-    """What other records have of an evaluation's images.
+    """Results of an evaluation's images that other records hold.
 
     Attributes:
         verdicts: by the image's index.
@@ -69,15 +70,15 @@ class ReusedResults:
     sources: list[str] = field(default_factory=list)
 
 
-def reuse_records(setting: Setting) -> ReusedResults:
-    """What records of the same work on another number of images have of these.
+def reuse_records(setting: Setting, records: Sequence[Record]) -> ReusedResults:
+    """Verdicts on these images from records of the same setting on another number of images.
 
-    A record of as many is not looked at: who asks for it again wants it measured again. Nor is one
-    of another version of the attack, which may find otherwise: the setting says which.
+    A record of the same number is not used: to ask for it again is to have it measured again. Nor
+    is one of another version of the attack, which the setting names: it may find something else.
     """
     earlier = ReusedResults()
     wanted = set(choose_indices(setting.images).tolist())
-    for record in load_records()[0] if setting.sha256 else []:
+    for record in records if setting.sha256 else []:
         theirs = record.setting
         if theirs != setting.on_images_of(theirs) or theirs.images == setting.images:
             continue

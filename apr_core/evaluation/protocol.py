@@ -1,14 +1,14 @@
 """Evaluation protocol: attacks on a fixed set of images, from setting to record, resumable.
 
-Images are attacked in groups. What became of a group is appended to a file at once, and a group
-that is in the file is not attacked again. Nothing that is found depends on the groups: every
-random number comes from the seed and an image's index.
+Images are attacked in groups. The results of a group are appended to a file at once, and a group
+that is in the file is not attacked again. No result depends on the groups: every random number
+comes from the seed and an image's index.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -26,7 +26,7 @@ from apr_core.evaluation.images import choose_images, choose_indices, indices_sh
 from apr_core.evaluation.journal import Dispatcher, Entries, Journal, dispatch_in_turn
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.precomputed import Precomputed, precomputed_for, reuse_records
-from apr_core.evaluation.record import Record, Setting, levels_of
+from apr_core.evaluation.record import Record, Setting, levels_of, load_records
 from apr_core.models import Classifier
 from apr_core.training.workers import ALONE, Workers
 from apr_core.zoo.target import TargetModel
@@ -46,10 +46,10 @@ class EvalProgress:
 
 @dataclass(frozen=True)
 class EvalTask:
-    """What is done with a group of an evaluation's images; it travels to other machines.
+    """The work on one group of an evaluation's images; it can be sent to other machines.
 
     Attributes:
-        known: what need not be found again; see `precomputed_for`.
+        known: results that need not be measured again; see `precomputed_for`.
     """
 
     setting: Setting
@@ -69,7 +69,7 @@ class EvalTask:
         )
 
     def __call__(self, oracle: ModelOracle, places: Tensor) -> Entries:
-        """What became of the images at some places (n,) of the fixed order, by their indices."""
+        """Results by index of the images at some places (n,) of the fixed order."""
         setting = self.setting
         images, labels, indices = (part[places] for part in choose_images(setting.images))
         config = LadderConfig(setting.stages, setting.pixels, setting.seed, setting.leave)
@@ -79,7 +79,7 @@ class EvalTask:
 
 Report = Callable[[EvalProgress], None]
 Spread = Callable[[EvalTask], Dispatcher]
-"""Has an attempt's groups looked at elsewhere."""
+"""Runs a task on other machines, group by group."""
 
 
 def setting_for(
@@ -140,8 +140,8 @@ def evaluate(
     """Evaluate, or go on with what was begun.
 
     Args:
-        workers: the processes among whom the groups are dealt.
-        spread: has them looked at elsewhere; by default they are looked at here.
+        workers: the processes that share the groups.
+        spread: runs the groups on other machines; by default this process does.
 
     Returns:
         The record; None for a worker that is not the first.
@@ -151,14 +151,15 @@ def evaluate(
     """
     indices = choose_indices(setting.images)
     setting, notes = _without_gradient(setting, target.model)
-    known, sources = precomputed_for(setting)
+    earlier = load_records()[0] if setting.sha256 else []
+    known, sources = precomputed_for(setting, earlier)
     notes += sources
-    attempt = EvalTask(setting, known)
-    oracle = attempt.oracle(target.model)
-    deal = spread(attempt) if spread else dispatch_in_turn(partial(attempt, oracle))
+    task = EvalTask(setting, known)
+    oracle = task.oracle(target.model)
+    deal = spread(task) if spread else dispatch_in_turn(partial(task, oracle))
     verdict_of = partial(schema.build, Verdict)
     journal = Journal(setting.name, asdict(setting), setting.sha256, workers, check=verdict_of)
-    notes += _fill(journal, setting, workers)
+    notes += _fill(journal, setting, workers, earlier)
     weight = max(1, setting.lattice)
     for seconds, left in journal.work_through(indices, oracle.device, deal, workers, weight):
         report(_progress(journal, setting, seconds, left))
@@ -167,14 +168,16 @@ def evaluate(
         return None
     journal.read()
     everyone = tuple(verdict_of(journal.entries[index]) for index in indices.tolist())
-    record = _record(target, attempt, everyone, oracle, journal.seconds, notes)
+    record = _record(target, task, everyone, oracle, journal.seconds, notes)
     journal.delete()
     return record
 
 
-def _fill(journal: Journal, setting: Setting, workers: Workers) -> list[str]:
-    """Write down what other records have of the images; a sentence for each that was used."""
-    earlier = reuse_records(setting)
+def _fill(
+    journal: Journal, setting: Setting, workers: Workers, records: Sequence[Record]
+) -> list[str]:
+    """Add to the journal what other records hold of the images; a sentence for each one used."""
+    earlier = reuse_records(setting, records)
     missing = {
         index: asdict(verdict)
         for index, verdict in earlier.verdicts.items()
@@ -213,13 +216,13 @@ def _progress(
 
 def _record(
     target: TargetModel,
-    attempt: EvalTask,
+    task: EvalTask,
     verdicts: tuple[Verdict, ...],
     oracle: ModelOracle,
     seconds: float,
     notes: list[str],
 ) -> Record:
-    setting = attempt.setting
+    setting = task.setting
     correct = sum(verdict.correct for verdict in verdicts)
     if not correct:
         notes = [

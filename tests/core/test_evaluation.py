@@ -366,11 +366,11 @@ def test_a_ladder_takes_the_papers_attack_from_its_record(target: TargetModel, m
         replace(alone, setting=replace(alone.setting, sha256="b" * 64)),
     ):
         save_record(other)
-    assert protocol.precomputed_for(straight.setting) == ({}, [])
+    assert protocol.precomputed_for(straight.setting, load_records()[0]) == ({}, [])
     save_record(alone)
     target.model.sha256 = ""  # who knows whether it is the same
     unknown = setting_for(target, "ladder", **settings)
-    assert protocol.precomputed_for(unknown) == ({}, [])
+    assert protocol.precomputed_for(unknown, load_records()[0]) == ({}, [])
     target.model.sha256 = alone.setting.sha256
     spared = evaluate(target, setting_for(target, "ladder", **settings))
     assert spared.verdicts == straight.verdicts
@@ -430,7 +430,9 @@ def test_what_fell_to_one_pixel_was_not_searched_with_two(target: TargetModel, m
     target.model.see(16)
     alone = evaluate(target, setting_for(target, "de", pixels=(1, 2), images=8))
     save_record(alone)
-    known, _ = protocol.precomputed_for(setting_for(target, "ladder", pixels=(2,), images=8))
+    known, _ = protocol.precomputed_for(
+        setting_for(target, "ladder", pixels=(2,), images=8), load_records()[0]
+    )
     first = {verdict.index: verdict.rungs[0] for verdict in alone.verdicts if verdict.rungs}
     stood = {index for index, rung in first.items() if not rung.flipped}
     assert set() < stood < set(first)
