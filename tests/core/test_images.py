@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 import warnings
@@ -29,14 +28,9 @@ from apr_core.data.images import (
     to_pil,
     to_png,
 )
+from tests.fuzz.nasty_pictures import encode
 
 ORIENTATION, MAKER, SOFTWARE = 0x0112, 0x010F, 0x0131
-
-
-def encode(picture: Image.Image, format_: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, format_, **options)
-    return file.getvalue()
 
 
 def scene(width: int = 64, height: int = 64) -> Image.Image:
