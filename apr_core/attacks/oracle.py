@@ -144,7 +144,7 @@ class ModelOracle:
     @torch.no_grad()
     def query_images(self, images: Tensor) -> Tensor:
         """Logits of many images as a search sees them, fast: uint8 (N, C, H, W) -> (N, K)."""
-        with FULL_PRECISION.held():
+        with self._precision(), FULL_PRECISION.held():
             return self._query(_slices(images), len(images))
 
     @torch.no_grad()

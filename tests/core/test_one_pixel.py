@@ -23,7 +23,7 @@ from apr_core import (
 )
 from apr_core.attacks.one_pixel import decode, initial_genomes
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.attacks.perturbation import apply_edits, edit_norms
+from apr_core.attacks.perturbation import Perturbations, apply_edits, edit_norms
 from apr_core.base.random import keys_for
 from apr_core.data.images import to_png
 from tests.conftest import ConstantModel, CountingModel, LinearModel, answers
@@ -355,3 +355,13 @@ def test_looking_at_many_images_says_what_the_model_says(network, pictures: Tens
     torch.testing.assert_close(
         oracle.query_images(pictures), oracle.verify_float32(pictures), rtol=1e-4, atol=1e-4
     )
+
+
+def test_looking_at_many_images_has_the_precision_of_the_search(network, pictures: Tensor) -> None:
+    half, full = ModelOracle(network, half=True), ModelOracle(network)
+    unchanged = pictures[:, :, :1, :1].flatten(1)[:, None, None]
+    edits = Perturbations.of_each(
+        pictures, torch.zeros(len(pictures), 1, 1, 2, dtype=torch.int64), unchanged.long()
+    )
+    assert torch.equal(half.query_images(pictures), half.query(edits))
+    assert not torch.equal(half.query_images(pictures), full.query_images(pictures))
