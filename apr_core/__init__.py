@@ -5,7 +5,7 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import AttackResult, Outcome, PixelEdit, Snapshot
 from apr_core.base.types import Fitness, InputError, Status, Stop, Strategy
 from apr_core.base.version import __version__
-from apr_core.data.sample import load_images
+from apr_core.data.registry import load_images
 from apr_core.zoo.checkpoints import Card, list_cards, load_model
 
 __all__ = [

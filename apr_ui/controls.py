@@ -11,12 +11,13 @@ from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.base.types import Fitness, InputError, Stop, Strategy
-from apr_core.data.cifar10 import CLASSES, with_article
+from apr_core.data.dataset import with_article
 from apr_core.data.images import OWN_PICTURE, Picture, to_pil, to_png
-from apr_core.data.sample import PER_CLASS, load_sample, load_test_image
+from apr_core.data.sample import PER_CLASS
 from apr_core.serving.archive.archive_format import Head
 from apr_core.serving.requests import BEHIND_LATTICE, SERVED, AttackRequest
 from apr_core.zoo.checkpoints import zoo_fingerprint
+from apr_ui.dataset import class_name, shown_data
 from apr_ui.persistent_widget import persistent
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import (
@@ -74,7 +75,7 @@ def _from_gallery() -> Choice:
     st.caption("Verified runs. Most pictures survive a one-pixel attack.")
     picker("Gallery", _gallery_items(), chosen, "attack.gallery", _choose_entry)
     entry = entries[chosen]
-    image, label = load_test_image(entry.index)
+    image, label = shown_data().test_image(entry.index)
     return Choice(image, label, entry.index, f"On {entry.model}: {entry.story}")
 
 
@@ -89,7 +90,7 @@ def _gallery_items() -> list[PickerItem]:
             {
                 "title": entry.title + (f" ({defence})" if defence not in ("", "vanilla") else ""),
                 "note": f"{entry.story} Model: {entry.model}.",
-                "png": base64.b64encode(to_png(load_test_image(entry.index)[0])).decode(),
+                "png": base64.b64encode(to_png(shown_data().test_image(entry.index)[0])).decode(),
             }
         )
     return items
@@ -101,10 +102,10 @@ def _choose_entry(number: int) -> None:
 
 
 def _from_class() -> Choice:
-    name = st.selectbox("Class", CLASSES, **persistent("attack.class", "cat"))
+    name = st.selectbox("Class", shown_data().classes, **persistent("attack.class", "cat"))
     number = st.slider("Test image of this class", 1, PER_CLASS, **persistent("attack.number"))
-    shipped = load_sample()
-    label = CLASSES.index(name)
+    shipped = shown_data().shipped_sample()
+    label = shown_data().classes.index(name)
     row = int((shipped.labels == label).nonzero()[number - 1, 0])
     index = int(shipped.indices[row])
     caption = f"CIFAR-10 test image {index}, {with_article(name)}."
@@ -149,7 +150,9 @@ def choose_model() -> str:
 def choose_config() -> OnePixelConfig:
     """Every setting of the attack, in an expander; the defaults are those of the paper."""
     with st.expander("Settings of the search", icon=":material/tune:"):
-        goal = st.selectbox("Target class", [ANY, *CLASSES], **persistent("attack.target"))
+        goal = st.selectbox(
+            "Target class", [ANY, *shown_data().classes], **persistent("attack.target")
+        )
         left, right = st.columns(2)
         with left:
             pixels = _number("Pixels", "pixels", 1, 16)
@@ -174,7 +177,7 @@ def choose_config() -> OnePixelConfig:
         strategy=strategy,
         fitness=fitness,
         stop=stop,
-        target=None if goal == ANY else CLASSES.index(goal),
+        target=None if goal == ANY else shown_data().classes.index(goal),
         l2_penalty=penalty,
         seed=seed,
     )
@@ -202,7 +205,7 @@ def show_request(request: AttackRequest | Head) -> None:
     values: dict[str, object] = asdict(request.config) | {
         "model": request.model.removesuffix(BEHIND_LATTICE),
         "masked": request.model.endswith(BEHIND_LATTICE),
-        "target": ANY if target is None else CLASSES[target],
+        "target": ANY if target is None else class_name(target),
     }
     if request.index != OWN_PICTURE:
         values |= _place(request)
@@ -219,9 +222,9 @@ def _place(request: AttackRequest | Head) -> dict[str, object]:
     for number, entry in enumerate(gallery()):
         if entry.index == request.index and entry.model == request.model:
             return {"source": GALLERY, "entry": number}
-    shipped = load_sample()
+    shipped = shown_data().shipped_sample()
     row = shipped.row(request.index)
     if row is None:
         return {}
     number = int((shipped.labels[: row + 1] == request.label).sum())
-    return {"source": CLASS, "class": CLASSES[request.label], "number": number}
+    return {"source": CLASS, "class": class_name(request.label), "number": number}

@@ -14,10 +14,9 @@ from typing import Any, get_type_hints
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.base.types import InputError, check_ranges, shown
-from apr_core.data.cifar10 import CLASSES, class_number
 from apr_core.data.images import OWN_PICTURE, from_png, to_png
-from apr_core.data.sample import SIDE, load_test_image
 from apr_core.serving.requests import SERVED, AttackRequest
+from apr_ui.dataset import class_name, shown_data
 
 LONGEST = 16_000
 """Characters of a picture in a link; a 32 x 32 PNG has at most about 4,300."""
@@ -30,13 +29,13 @@ def to_params(request: AttackRequest) -> dict[str, str]:
     params = {"model": request.model}
     if request.index == OWN_PICTURE:
         png = base64.urlsafe_b64encode(to_png(request.image)).decode().rstrip("=")
-        params |= {"picture": png, "label": CLASSES[request.label]}
+        params |= {"picture": png, "label": class_name(request.label)}
     else:
         params["index"] = str(request.index)
     for item in fields(OnePixelConfig):
         value = getattr(request.config, item.name)
         if value != getattr(_DEFAULT, item.name):
-            params[item.name] = CLASSES[value] if item.name == "target" else str(value)
+            params[item.name] = class_name(value) if item.name == "target" else str(value)
     return params
 
 
@@ -53,7 +52,10 @@ def from_params(params: Mapping[str, str]) -> AttackRequest | None:
     )
     check_ranges(config, SERVED)
     if "picture" in params:
-        image, label = _picture(params["picture"]), class_number(params.get("label", ""))
+        image, label = (
+            _picture(params["picture"]),
+            shown_data().class_number(params.get("label", "")),
+        )
         return AttackRequest(params["model"], image, label, OWN_PICTURE, config)
     if not params["index"].isdecimal():
         raise InputError(
@@ -61,14 +63,14 @@ def from_params(params: Mapping[str, str]) -> AttackRequest | None:
             "from 0 to 9999."
         )
     index = int(params["index"][:9])
-    image, label = load_test_image(index)
+    image, label = shown_data().test_image(index)
     return AttackRequest(params["model"], image, label, index, config)
 
 
 def _value(name: str, text: str) -> Any:
     """A setting as its type; other text is returned as it is, for the config to refuse."""
     if name == "target":
-        return class_number(text)
+        return shown_data().class_number(text)
     for kind in (int, float):
         if _KINDS[name] is kind:
             try:
@@ -82,9 +84,10 @@ def _picture(text: str) -> Any:
     try:
         if len(text) > LONGEST:
             raise ValueError("too long")
-        image = from_png(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), SIDE * SIDE)
-        if tuple(image.shape) != (3, SIDE, SIDE):
-            raise ValueError("not 32 x 32")
+        height, width = shown_data().size
+        image = from_png(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), height * width)
+        if tuple(image.shape) != (3, height, width):
+            raise ValueError(f"not {width} x {height}")
     except (ValueError, binascii.Error, InputError):
         raise InputError(
             "The picture in the link is damaged; copy the whole link again, or upload the picture."

@@ -19,7 +19,7 @@ from apr_core.base.hardware import default_device
 from apr_core.base.registry import unknown_name
 from apr_core.base.types import InputError
 from apr_core.classroom.board import Classrooms
-from apr_core.data.cifar10 import CLASSES, with_article
+from apr_core.data.dataset import with_article
 from apr_core.evaluation.attribution.agreement import AgreementRecord, load_agreements
 from apr_core.evaluation.certificates import CertRecord, load_certificates
 from apr_core.evaluation.model_summary import Records
@@ -42,6 +42,7 @@ from apr_core.zoo.checkpoints import (
     model_names,
     zoo_fingerprint,
 )
+from apr_ui.dataset import class_name
 from apr_ui.limits import SessionService
 from apr_ui.words import plain
 
@@ -189,7 +190,7 @@ def start_run_recording() -> dict[str, Any]:
     """The Start page's run: what the player draws, a title and a sentence."""
     recording = load_recording(START_RUN)
     outcome = Outcome.from_dict(recording["outcome"])
-    before, after = CLASSES[outcome.label], CLASSES[outcome.label_after]
+    before, after = class_name(outcome.label), class_name(outcome.label_after)
     edit = outcome.edits[0]
     return {
         "player": {**recording, "autoplay": True},

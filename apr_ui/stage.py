@@ -6,7 +6,7 @@ import streamlit as st
 
 from apr_core.attacks.result import Outcome
 from apr_core.base.types import Status
-from apr_core.data.cifar10 import CLASSES, with_article
+from apr_core.data.dataset import with_article
 from apr_core.data.images import to_png
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
 from apr_core.serving.run_export import record, to_csv, to_json
@@ -14,6 +14,7 @@ from apr_ui.changing_text import changing_container, changing_markdown
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.controls import Choice
+from apr_ui.dataset import class_name, shown_data
 from apr_ui.downloads import offer_files
 from apr_ui.errors import errors_on_page
 from apr_ui.pictures import alt_text, animation, enlarge, magnified, ringed
@@ -39,7 +40,7 @@ def preview(choice: Choice | None, model: str) -> None:
     with errors_on_page():
         answer = probabilities(model, [choice.image])[0]
         leading = int(answer.argmax())
-        words = f"The model says **{CLASSES[leading]}**, {float(answer[leading]):.0%} sure."
+        words = f"The model says **{class_name(leading)}**, {float(answer[leading]):.0%} sure."
         changing_markdown("stage.preview", words)
     seen = enlarge(choice.image, PREVIEW_SCALE)
     if choice.original is None:
@@ -100,7 +101,7 @@ def headline(view: RunView) -> None:
 
 def _ending(view: RunView, outcome: Outcome) -> tuple[str, str, str]:
     """The tone, the words and the icon of how a run ended."""
-    true, after = CLASSES[outcome.label], CLASSES[outcome.label_after]
+    true, after = class_name(outcome.label), class_name(outcome.label_after)
     spent = f"{outcome.queries:,} queries in {view.seconds:.1f} s"
     if outcome.status is Status.FLIPPED:
         count = len(outcome.edits)
@@ -111,7 +112,7 @@ def _ending(view: RunView, outcome: Outcome) -> tuple[str, str, str]:
         )
         return "success", words, "bolt"
     if outcome.status is Status.MISCLASSIFIED:
-        before = with_article(CLASSES[outcome.label_before])
+        before = with_article(class_name(outcome.label_before))
         words = (
             f"The model already takes this {true} for {before}, so there is nothing to flip. "
             "Choose another picture or another model."
@@ -133,12 +134,12 @@ def _ending(view: RunView, outcome: Outcome) -> tuple[str, str, str]:
 
 def _closest(outcome: Outcome) -> str:
     """The effect of the best edit that did not flip the picture."""
-    true = CLASSES[outcome.label]
+    true = class_name(outcome.label)
     if outcome.target is None:
         return f"With the closest edit, the model is still {outcome.true_after:.0%} sure of {true}."
     return (
-        f"It did not become {CLASSES[outcome.target]}; with the closest edit, the model is "
-        f"{outcome.confidence_after:.0%} sure of {CLASSES[outcome.label_after]}."
+        f"It did not become {class_name(outcome.target)}; with the closest edit, the model is "
+        f"{outcome.confidence_after:.0%} sure of {class_name(outcome.label_after)}."
     )
 
 
@@ -177,9 +178,9 @@ def _before_and_after(outcome: Outcome, view: RunView) -> None:
         st.image(
             ringed(edited, outcome.edits, 6),
             width=150,
-            caption=f"Predicted: {CLASSES[outcome.label_after]}",
-            alt=alt_text(outcome, CLASSES),
+            caption=f"Predicted: {class_name(outcome.label_after)}",
+            alt=alt_text(outcome, shown_data().classes),
         )
     with bars:
-        alt = describe_bars(CLASSES, before, after)
-        show_chart(confidence_bars(CLASSES, before, after), "attack.bars", alt)
+        alt = describe_bars(shown_data().classes, before, after)
+        show_chart(confidence_bars(shown_data().classes, before, after), "attack.bars", alt)

@@ -8,10 +8,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.typing import UploadedFile
 
 from apr_core.base.types import InputError
-from apr_core.data.cifar10 import CLASSES
 from apr_core.data.decode import MAX_BYTES
 from apr_core.data.images import Picture, read_picture
 from apr_core.data.picture_file import READ
+from apr_ui.dataset import class_name, shown_data
 from apr_ui.persistent_widget import persistent
 from apr_ui.words import plain
 
@@ -47,24 +47,24 @@ def choose_own() -> tuple[Picture, int | None] | None:
         st.warning(warning, icon=":material/info:")
     truth = st.selectbox(
         "True class",
-        [ASK, *CLASSES],
+        [ASK, *shown_data().classes],
         **persistent(_TRUTH),
         help="The attack tries to turn the model away from this class.",
     )
-    return picture, None if truth == ASK else CLASSES.index(truth)
+    return picture, None if truth == ASK else shown_data().classes.index(truth)
 
 
 def show_own(picture: Picture, label: int) -> None:
     """Set the controls to a picture of this true class; call before they are drawn."""
     forget_own()
     st.session_state[_PICTURE] = picture
-    st.session_state[_TRUTH] = CLASSES[label]
+    st.session_state[_TRUTH] = class_name(label)
 
 
 def await_own(label: int) -> None:
     """Set the controls for a picture of this true class to be uploaded."""
     forget_own()
-    st.session_state[_TRUTH] = CLASSES[label]
+    st.session_state[_TRUTH] = class_name(label)
 
 
 def forget_own() -> None:

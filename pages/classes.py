@@ -3,7 +3,6 @@
 import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
-from apr_core.data.cifar10 import CLASSES
 from apr_core.evaluation.record import Record
 from apr_ui.attention.agreement import offer_overall
 from apr_ui.attention.view import choose_explained_model
@@ -23,6 +22,7 @@ from apr_ui.classes.view import (
     show_rates,
     view_of,
 )
+from apr_ui.dataset import shown_data
 from apr_ui.frame import begin_page
 from apr_ui.persistent_widget import persistent
 
@@ -30,8 +30,13 @@ from apr_ui.persistent_widget import persistent
 @st.fragment
 def browse(model: str, view: View, record: Record | None) -> None:
     """One class; choosing another redraws only this part."""
-    picked = st.pills("Class", CLASSES, required=True, **persistent("classes.class", CLASSES[0]))
-    name = picked or CLASSES[0]
+    picked = st.pills(
+        "Class",
+        shown_data().classes,
+        required=True,
+        **persistent("classes.class", shown_data().classes[0]),
+    )
+    name = picked or shown_data().classes[0]
     looks, examples = st.columns([2, 3], gap="large")
     with looks:
         show_rates(name, view, record)
@@ -49,7 +54,7 @@ def browse(model: str, view: View, record: Record | None) -> None:
             orders = ORDERS if view.attention is not None else ORDERS[:-1]
             order = st.selectbox("Sorted by", orders, **persistent("classes.order"))
         show_examples(name, view, rows_of(name, view, record, kind, order))
-    offer_overall("classes", model, CLASSES.index(name))
+    offer_overall("classes", model, shown_data().classes.index(name))
 
 
 begin_page("classes")

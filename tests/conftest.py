@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.models import Classifier, build_model
 from apr_core.models.pixel_attention import PixelAttention
 from tests import processes
@@ -140,7 +140,7 @@ def network() -> Classifier:
 @pytest.fixture(scope="session")
 def pictures() -> Tensor:
     """Four CIFAR-10 test images, uint8 (4, 3, 32, 32)."""
-    return load_sample().images[:4]
+    return find_dataset().shipped_sample().images[:4]
 
 
 def answers(model: nn.Module, images: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 from apr_core.base.types import InputError, shown
 
 T = TypeVar("T")
+MOST_LISTED = 50
+"""Names that a sentence lists; a data set may have a thousand classes."""
 
 
 class Registry(Generic[T]):
@@ -55,5 +57,6 @@ def unknown_name(kind: str, name: str, known: tuple[str, ...]) -> str:
     """The sentence for a name that is not among `known`."""
     near = get_close_matches(shown(name), known, n=1)
     hint = f" (did you mean '{near[0]}'?)" if near else ""
-    listing = ", ".join(known) if known else "none so far"
+    listing = ", ".join(known[:MOST_LISTED]) if known else "none so far"
+    listing += f" and {len(known) - MOST_LISTED:,} more" if len(known) > MOST_LISTED else ""
     return f"There is no {kind} '{shown(name)}'{hint}; the known ones are: {listing}."

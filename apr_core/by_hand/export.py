@@ -13,8 +13,8 @@ from apr_core.base import schema
 from apr_core.base.types import InputError
 from apr_core.base.version import versions
 from apr_core.by_hand.game import PIXELS, Game, check_edit
-from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import from_png, to_png
+from apr_core.data.registry import find_dataset
 
 FORMAT = 1
 _PLAIN = ("model", "label", "pixels", "line", "earlier", "earlier_best", "earlier_hints")
@@ -82,7 +82,7 @@ def to_csv(game: Game) -> str:
         pixels = "; ".join(
             f"({edit.x} {edit.y}) rgb({' '.join(map(str, edit.rgb))})" for edit in tried.edits
         )
-        said = [CLASSES[tried.answer.label], f"{tried.answer.confidence:.6f}"]
+        said = [find_dataset().classes[tried.answer.label], f"{tried.answer.confidence:.6f}"]
         flipped = "yes" if game.broke(tried) else "no"
         lines.writerow([number, pixels, f"{game.true(tried):.6f}", *said, flipped])
     return file.getvalue()

@@ -17,7 +17,7 @@ from torch import Tensor
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.base.types import InputError, check_class
-from apr_core.data.cifar10 import CLASSES
+from apr_core.data.registry import find_dataset
 
 PIXELS = (1, 3, 5)
 """How many pixels a person may change."""
@@ -178,10 +178,11 @@ def begin(model: str, scorer: ModelOracle, image: Tensor, label: int, pixels: in
     clean = look(scorer, image)
     check_class("label", label, len(clean.probabilities))
     if clean.label != label:
+        named = find_dataset().classes
         raise InputError(
-            f"The model takes this {CLASSES[label]} for another class already "
-            f"({CLASSES[clean.label]}, {clean.confidence:.0%} sure), so there is nothing to flip; "
-            "choose another picture or another model."
+            f"The model takes this {named[label]} for another class already ({named[clean.label]}, "
+            f"{clean.confidence:.0%} sure), so there is nothing to flip; choose another picture or "
+            "another model."
         )
     return Game(model, image, label, pixels, clean)
 

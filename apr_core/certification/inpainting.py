@@ -2,7 +2,7 @@
 
 A masked pixel becomes that weighted mean of the unmasked pixels within `REACH` rows and columns,
 the weights adding up to one, whose expected squared error is least (Matheron, 1963), for pictures
-that vary from place to place as CIFAR-10's do (`apr_core.data.variogram`). The weights are
+that vary from place to place as a data set's do (`apr_core.data.variogram`). The weights are
 solutions of a small linear system: they depend on where the masks and the edges lie, never on what
 is in the picture.
 """
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from apr_core.base.types import InputError
-from apr_core.data import variogram
+from apr_core.data.registry import DEFAULT, find_dataset
+from apr_core.data.variogram import REACH as CENTRE
 
 REACH = 3
 AROUND = [
@@ -59,12 +60,13 @@ class KrigingInpainter:
         return (seen * weights.to(kept.dtype)[:, None]).sum(3).clamp(0, 1)
 
 
-def mask_groups(images: Tensor, groups: Tensor, spacing: int) -> Tensor:
+def mask_groups(images: Tensor, groups: Tensor, spacing: int, dataset: str = DEFAULT) -> Tensor:
     """Images with one or two of their groups masked, and filled in from the other pixels.
 
     Args:
         images: (B, C, H, W) float in [0, 1].
         groups: (B, 1) or (B, 2) int64: the groups masked in each image, which may be the same.
+        dataset: whose variogram the inpainting goes by.
 
     Returns:
         (B, C, H, W). What is masked in an image has no part in it, to the bit.
@@ -73,7 +75,7 @@ def mask_groups(images: Tensor, groups: Tensor, spacing: int) -> Tensor:
         InputError: an image is smaller than the spacing.
     """
     height, width = images.shape[2:]
-    inpainter = inpainter_for(height, width, spacing, images.device)
+    inpainter = inpainter_for(height, width, spacing, images.device, dataset)
     masked = (inpainter.lattice == groups[:, :, None, None]).any(1, keepdim=True)  # (B, 1, H, W)
     kept = torch.where(masked, 0.0, images).flatten(2)  # what is masked is gone from here on
     first, last = groups[:, 0], groups[:, -1]
@@ -91,7 +93,9 @@ def group_of(height: int, width: int, spacing: int) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def inpainter_for(height: int, width: int, spacing: int, device: torch.device) -> KrigingInpainter:
+def inpainter_for(
+    height: int, width: int, spacing: int, device: torch.device, dataset: str = DEFAULT
+) -> KrigingInpainter:
     """The inpainter for images of one size, computed once.
 
     Raises:
@@ -111,7 +115,9 @@ def inpainter_for(height: int, width: int, spacing: int, device: torch.device) -
     sources = (rows * width + columns) * inside
     seen, kinds = torch.unique(inside.flatten(0, 1), dim=0, return_inverse=True)
     offsets = torch.arange(spacing**2)
-    weights = torch.stack([_weights(seen & ~_masked(int(one), spacing)) for one in offsets])
+    gamma = find_dataset(dataset).variogram()
+    usable = (seen & ~_masked(int(one), spacing) for one in offsets)
+    weights = torch.stack([_weights(one, gamma) for one in usable])
     tensors = (lattice, places, sources, kinds.view_as(places), weights)
     return KrigingInpainter(*(tensor.to(device) for tensor in tensors))
 
@@ -132,13 +138,12 @@ def _masked(offset: int, spacing: int) -> Tensor:
     return own | other
 
 
-def _weights(usable: Tensor) -> Tensor:
+def _weights(usable: Tensor, gamma: Tensor) -> Tensor:
     """Kriging weights (N, S) float32 of the sources that may be used, (N, S) bool."""
     around = torch.tensor(AROUND)
-    gamma, centre = variogram.load_variogram(), variogram.REACH
     between = around[:, None] - around
-    differ = gamma[centre + between[..., 0], centre + between[..., 1]]  # (S, S)
-    pull = gamma[centre + around[:, 0], centre + around[:, 1]]  # (S,)
+    differ = gamma[CENTRE + between[..., 0], CENTRE + between[..., 1]]  # (S, S)
+    pull = gamma[CENTRE + around[:, 0], CENTRE + around[:, 1]]  # (S,)
     count = len(around)
     used = usable.double()
     system = torch.zeros(len(usable), count + 1, count + 1, dtype=torch.float64)

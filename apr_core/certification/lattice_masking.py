@@ -42,6 +42,7 @@ from torch import Tensor, nn
 
 from apr_core.base.types import InputError
 from apr_core.certification.inpainting import group_of, mask_groups
+from apr_core.data.registry import DEFAULT
 from apr_core.models import Classifier
 from apr_core.models.inference import Model, as_module, in_training, prepare
 from apr_core.models.inputs import as_floats, as_labels, check_classes
@@ -64,17 +65,23 @@ class LatticeMasking(nn.Module):
     Args:
         model: images (B, C, H, W) in [0, 1] -> logits (B, K).
         spacing: n; spacing^2 predictions where they agree, at most about spacing^4 / 2.
+        dataset: whose variogram the inpainting goes by; by default the model's own, or CIFAR-10's.
 
     Raises:
         InputError: the spacing is out of range.
     """
 
-    def __init__(self, model: Model, spacing: int = SPACING) -> None:
+    def __init__(self, model: Model, spacing: int = SPACING, dataset: str = "") -> None:
         super().__init__()
         low, high = SPACINGS
         if not low <= spacing <= high:
             raise InputError(f"spacing is {spacing}, but must lie between {low} and {high}.")
         self.model, self.spacing = as_module(model), spacing
+        self.dataset = dataset or getattr(model, "dataset", DEFAULT)
+
+    def masked(self, images: Tensor, groups: Tensor) -> Tensor:
+        """Images (B, C, H, W) with groups (B, 1) or (B, 2) masked; see `mask_groups`."""
+        return mask_groups(images, groups, self.spacing, self.dataset)
 
     @property
     def groups(self) -> int:
@@ -112,7 +119,7 @@ class LatticeMasking(nn.Module):
         chunk = CHUNK.get(images.device.type, 100)
         with FULL_PRECISION.held():
             logits = [
-                query_model(self.model, mask_groups(images[rows], groups, self.spacing))
+                query_model(self.model, self.masked(images[rows], groups))
                 for rows, groups in zip(
                     torch.split(owner, chunk), torch.split(chosen, chunk), strict=True
                 )
@@ -146,14 +153,14 @@ class LatticeMasking(nn.Module):
         return f"spacing={self.spacing}"
 
 
-def behind_lattice(model: Model, spacing: int = SPACING) -> LatticeMasking:
+def behind_lattice(model: Model, spacing: int = SPACING, dataset: str = "") -> LatticeMasking:
     """A model behind lattice masking, in evaluation mode; this package's own is folded first.
 
     Raises:
         InputError: the spacing is out of range.
     """
     inner: Model = prepare(model) if isinstance(model, Classifier) else model
-    return LatticeMasking(inner, spacing).eval()
+    return LatticeMasking(inner, spacing, dataset).eval()
 
 
 class Verdict(StrEnum):
@@ -284,7 +291,7 @@ def _first_logits(wrapper: LatticeMasking, images: Tensor, labels: Tensor) -> Te
     check_mode(wrapper)
     first = wrapper.one_mask_logits(images)
     check_not_probabilities(first.flatten(0, 1))
-    masked = mask_groups(images[:1], images.new_zeros(1, 1, dtype=torch.int64), wrapper.spacing)
+    masked = wrapper.masked(images[:1], images.new_zeros(1, 1, dtype=torch.int64))
     with FULL_PRECISION.held():
         check_company(wrapper.model, masked, first[0, 0], float(least_lead(first[0, 0])) / 2)
     check_classes("label", labels, first.shape[2])

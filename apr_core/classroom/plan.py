@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from apr_core.attacks.config import RANGES
 from apr_core.base.types import InputError, check_ranges
 from apr_core.classroom.names import echo
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 
 STEPS: tuple[str, ...] = (
     "bet",
@@ -91,8 +91,9 @@ def _check_index(index: object) -> None:
     if isinstance(index, bool) or not isinstance(index, int):
         raise InputError(f"index must be a whole number, not {index!r}; take a test image's.")
     # An index too great for int64 would not fit beside the sample's.
-    if not 0 <= index < 2**31 or load_sample().row(index) is None:
-        near = int(min(load_sample().indices.tolist(), key=lambda known: abs(known - index)))
+    sample = find_dataset().shipped_sample()
+    if not 0 <= index < 2**31 or sample.row(index) is None:
+        near = int(min(sample.indices.tolist(), key=lambda known: abs(known - index)))
         raise InputError(
             f"Test image {index} is not in the shipped sample of 1,000; take {near}, which is."
         )

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from apr_core.cli.common import (
     Subparsers,
+    add_data,
     add_device,
     add_json,
     add_model,
@@ -44,6 +45,7 @@ def add(subparsers: Subparsers) -> None:
         "command is given again.",
     )
     add_model(parser)
+    add_data(parser)
     parser.add_argument("--images", type=int, default=100, help="at most 1,000; default 100")
     add_device(parser)
     add_json(parser)

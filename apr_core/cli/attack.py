@@ -21,6 +21,7 @@ from apr_core.attacks.search import Search
 from apr_core.base.types import Fitness, InputError, NotAttacked, Status, Stop, Strategy
 from apr_core.cli.common import (
     Subparsers,
+    add_data,
     add_device,
     add_json,
     add_model,
@@ -29,17 +30,17 @@ from apr_core.cli.common import (
     print_json,
     write_out,
 )
-from apr_core.data.cifar10 import class_name, class_number, with_article
+from apr_core.data.dataset import DataSet, with_article
 from apr_core.data.images import OWN_PICTURE, read_picture_file, to_png
-from apr_core.data.sample import load_test_image
 
 
 def add(subparsers: Subparsers) -> None:
     """Add the command's parser."""
     parser = subparsers.add_parser("attack", help="attack one image")
     add_model(parser, default="cifar10-resnet20-vanilla")
+    add_data(parser)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--index", type=int, help="of a CIFAR-10 test image")
+    source.add_argument("--index", type=int, help="of a test image")
     source.add_argument("--image", type=Path, help="a PNG, JPEG, WebP, AVIF or BMP file")
     default = OnePixelConfig()
     parser.add_argument("--label", help="true class of --image; by default what the model says")
@@ -61,11 +62,13 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Attack; an image that survives is an answer, not an error."""
-    config = _config(args)
+    _config(args, None)  # whatever can be found wrong before anything is loaded
     check_out(args.out)
     target = chosen_target(args)
+    data = target.data
+    config = _config(args, data)
     attack = OnePixelAttack(target.model, config, name=args.model)
-    image, label, index = _image(args, attack.oracle)
+    image, label, index = _image(args, data, attack.oracle)
     _check_target(label, config.target)
     with (
         tqdm(total=config.max_queries, unit="query", disable=args.json) as bar,
@@ -81,13 +84,13 @@ def run(args: argparse.Namespace) -> int:
     if args.out and outcome.success:
         write_out(args.out, to_png(outcome.apply(image)))
     if args.json:
-        print_json(describe(result))
+        print_json(describe(result, data))
     else:
-        print(in_words(outcome, args.out))
+        print(in_words(outcome, data, args.out))
     return 0
 
 
-def describe(result: AttackResult) -> dict[str, Any]:
+def describe(result: AttackResult, data: DataSet) -> dict[str, Any]:
     """One image's result as the flat JSON that `attack --json` prints."""
     outcome = result.outcomes[0]
     return {
@@ -100,8 +103,8 @@ def describe(result: AttackResult) -> dict[str, Any]:
         "label": outcome.label,
         "label_before": outcome.label_before,
         "label_after": outcome.label_after,
-        "class_before": class_name(outcome.label_before),
-        "class_after": class_name(outcome.label_after),
+        "class_before": data.class_name(outcome.label_before),
+        "class_after": data.class_name(outcome.label_after),
         "confidence_before": outcome.confidence_before,
         "confidence_after": outcome.confidence_after,
         "true_before": outcome.true_before,
@@ -114,9 +117,12 @@ def describe(result: AttackResult) -> dict[str, Any]:
     }
 
 
-def in_words(outcome: Outcome, out: Path | None = None) -> str:
+def in_words(outcome: Outcome, data: DataSet, out: Path | None = None) -> str:
     """The outcome in a sentence or two."""
-    true, before = class_name(outcome.label), class_name(outcome.label_before)
+    true, before = (
+        data.class_name(outcome.label),
+        data.class_name(outcome.label_before),
+    )
     if outcome.status is Status.MISCLASSIFIED:
         taken = f"The model takes this {true} for {with_article(before)} already"
         return f"{taken}, so it was not attacked."
@@ -129,12 +135,12 @@ def in_words(outcome: Outcome, out: Path | None = None) -> str:
         )
     saved = f" Written to {out}." if out else ""
     return (
-        f"{before} ({outcome.confidence_before:.0%}) became {class_name(outcome.label_after)} "
+        f"{before} ({outcome.confidence_before:.0%}) became {data.class_name(outcome.label_after)} "
         f"({outcome.confidence_after:.0%}) after {spent}: {edits}.{saved}"
     )
 
 
-def _config(args: argparse.Namespace) -> OnePixelConfig:
+def _config(args: argparse.Namespace, data: DataSet | None) -> OnePixelConfig:
     return OnePixelConfig(
         pixels=args.pixels,
         population=args.population,
@@ -142,22 +148,22 @@ def _config(args: argparse.Namespace) -> OnePixelConfig:
         strategy=args.strategy,
         fitness=args.fitness,
         stop=args.stop,
-        target=None if args.target is None else class_number(args.target),
+        target=None if data is None or args.target is None else data.class_number(args.target),
         l2_penalty=args.l2_penalty,
         recombination=args.recombination,
         seed=args.seed,
     )
 
 
-def _image(args: argparse.Namespace, scorer: ModelOracle) -> tuple[Tensor, int, int]:
+def _image(args: argparse.Namespace, data: DataSet, scorer: ModelOracle) -> tuple[Tensor, int, int]:
     """The image, its true class, and the index that fixes its random numbers."""
-    label = None if args.label is None else class_number(args.label)
+    label = None if args.label is None else data.class_number(args.label)
     if args.index is not None:
         if label is not None:
             raise InputError("--label goes with --image; a test image has its own label.")
-        image, label = load_test_image(args.index)
+        image, label = data.test_image(args.index)
         return image, label, args.index
-    picture = read_picture_file(args.image)
+    picture = read_picture_file(args.image, data)
     for warning in picture.warnings:
         print(warning, file=sys.stderr)
     if label is None:

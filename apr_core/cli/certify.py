@@ -10,6 +10,7 @@ from tqdm import tqdm
 from apr_core.certification.lattice_masking import SPACING
 from apr_core.cli.common import (
     Subparsers,
+    add_data,
     add_device,
     add_json,
     add_model,
@@ -36,6 +37,7 @@ def add(subparsers: Subparsers) -> None:
         "What is interrupted goes on where it was when the same command is given again.",
     )
     add_model(parser)
+    add_data(parser)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--spacing", type=int, default=SPACING, help="of the lattice")
     add_device(parser)
@@ -45,7 +47,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Certify and write the record."""
-    target, notes = load_target(args.model, chosen_device(args))
+    target, notes = load_target(args.model, chosen_device(args), data=args.data)
     setting = cert_setting(target, args.images, args.spacing)
     with tqdm(total=setting.images, unit="image", disable=args.json) as bar:
         record = certify_model(target, setting, lambda progress: _show(bar, progress))

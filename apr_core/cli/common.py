@@ -12,11 +12,15 @@ import torch
 
 from apr_core.base.hardware import default_device
 from apr_core.base.types import InputError, shown
+from apr_core.data.registry import DATASETS
 from apr_core.evaluation.metrics import Rate
 from apr_core.serving.ray.start import LOCAL
 from apr_core.zoo.target import TargetModel, load_target
 
 Subparsers = Any  # argparse has no public name for it
+DATA_HELP = (
+    f"a data set ({', '.join(DATASETS)}), or your own: a folder with one folder a class, or an .npz"
+)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -60,9 +64,14 @@ def add_model(
     )
 
 
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """`--data`."""
+    parser.add_argument("--data", default="", help=f"{DATA_HELP}; by default the model's own")
+
+
 def chosen_target(args: argparse.Namespace) -> TargetModel:
     """As `load_target`, on the device that was asked for; what the check says goes to stderr."""
-    target, notes = load_target(args.model, chosen_device(args))
+    target, notes = load_target(args.model, chosen_device(args), data=args.data)
     for note in notes:
         print(note, file=sys.stderr)
     return target

@@ -21,6 +21,7 @@ from apr_core.base.hardware import default_device
 from apr_core.base.types import InputError
 from apr_core.cli.common import (
     Subparsers,
+    add_data,
     add_device,
     add_json,
     add_model,
@@ -29,7 +30,7 @@ from apr_core.cli.common import (
     print_json,
     rate_words,
 )
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.evaluation.journal import Dispatcher, Entries
 from apr_core.evaluation.protocol import EvalProgress, EvalTask, evaluate, setting_for
 from apr_core.evaluation.record import Level, Record, Setting, save_record
@@ -53,6 +54,7 @@ def add(subparsers: Subparsers) -> None:
         "its record replaced.",
     )
     add_model(parser)
+    add_data(parser)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--attack", default=LADDER_NAME, help=f"{LADDER_NAME}, {', '.join(STAGES)}")
     parser.add_argument("--pixels", default="1", help="k, or several as in 1,3")
@@ -123,7 +125,7 @@ def _asked(
     Raises:
         InputError: there is no such model, or it cannot be evaluated so.
     """
-    target, notes = load_target(args.model, device, randomised=args.draws > 1)
+    target, notes = load_target(args.model, device, args.draws > 1, args.data)
     setting = setting_for(
         target,
         args.attack,
@@ -143,7 +145,9 @@ def _asked(
 
 def _tell_if_slow(target: TargetModel) -> None:
     """Say so where bfloat16, which --half searches in on a processor, costs time."""
-    ratio = forward_over_float32(target.model, as_input(load_sample().images[:SAMPLE]))
+    ratio = forward_over_float32(
+        target.model, as_input(find_dataset().shipped_sample().images[:SAMPLE])
+    )
     if ratio > 1:
         print(
             f"On this processor a forward pass takes {ratio:.1f} times as long in bfloat16 as in "
@@ -183,7 +187,7 @@ def _look(model: str, randomised: bool, task: EvalTask, places: Tensor) -> tuple
 
 @lru_cache(maxsize=1)
 def _scorer(model: str, randomised: bool, setting: Setting) -> ModelOracle:
-    target, _ = load_target(model, default_device(), randomised)
+    target, _ = load_target(model, default_device(), randomised, setting.data)
     return EvalTask(setting, {}).oracle(target.model)
 
 

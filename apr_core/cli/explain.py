@@ -18,6 +18,7 @@ from apr_core.base.registry import unknown_name
 from apr_core.base.types import InputError
 from apr_core.cli.common import (
     Subparsers,
+    add_data,
     add_device,
     add_json,
     add_model,
@@ -26,9 +27,8 @@ from apr_core.cli.common import (
     print_json,
     write_out,
 )
-from apr_core.data.cifar10 import class_name, class_number
+from apr_core.data.dataset import DataSet
 from apr_core.data.images import OWN_PICTURE, read_picture_file, to_pil
-from apr_core.data.sample import load_test_image
 from apr_core.explain.attention import ATTENTION, attention_of
 from apr_core.explain.attributions import Attribution, attribute
 from apr_core.explain.methods import METHODS
@@ -57,8 +57,9 @@ def add(subparsers: Subparsers) -> None:
         "methods, with the figure that says how far to trust it.",
     )
     add_model(parser)
+    add_data(parser)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--index", type=int, help="of a CIFAR-10 test image")
+    source.add_argument("--index", type=int, help="of a test image")
     source.add_argument("--image", type=Path, help="a PNG, JPEG, WebP, AVIF or BMP file")
     parser.add_argument("--method", default="integrated-gradients", help=", ".join(NAMES))
     parser.add_argument("--target", help="class to explain; by default what the model says")
@@ -73,8 +74,9 @@ def run(args: argparse.Namespace) -> int:
     """Explain, and write what was asked for."""
     config = AttributionConfig(seed=args.seed)
     _check(args)
-    model = chosen_target(args).model
-    image, index = _image(args)
+    chosen = chosen_target(args)
+    model, data = chosen.model, chosen.data
+    image, index = _image(args, data)
     images = image[None].float().to(device_of(model)) / 255
     with torch.no_grad():
         said = int(model(images).argmax())
@@ -83,16 +85,20 @@ def run(args: argparse.Namespace) -> int:
         "index": index,
         "method": args.method,
         "label_said": said,
-        "class_said": class_name(said),
+        "class_said": data.class_name(said),
     }
     if args.method == ATTENTION:
         heat, signed = attention_of(model, images)[0], False
         entry |= {"target": None, "class": None, "figure": None}
     else:
-        target = said if args.target is None else class_number(args.target)
+        target = said if args.target is None else data.class_number(args.target)
         found = _attribute(args, model, images, target, config)
         heat, signed = found.maps[0], METHODS.get(args.method).signed
-        entry |= {"target": target, "class": class_name(target), "figure": _figure(found)}
+        entry |= {
+            "target": target,
+            "class": data.class_name(target),
+            "figure": _figure(found),
+        }
     entry |= {**describe(heat), "config": asdict(config)}
     if args.out:
         file = io.BytesIO()
@@ -142,7 +148,7 @@ def overlay(image: Tensor, heat: Tensor, signed: bool) -> Image.Image:
     """A map over its picture, enlarged without blur.
 
     Args:
-        image: uint8 (3, H, W); it stays as a dim grey.
+        image: uint8 (C, H, W); it stays as a dim grey.
         heat: (H, W).
         signed: colour stands for the sign, and strength for the size as a share of the largest, by
             its square root, or little would show; otherwise from the lowest value to the highest.
@@ -196,11 +202,11 @@ def _figure(found: Attribution) -> dict[str, Any]:
     }
 
 
-def _image(args: argparse.Namespace) -> tuple[Tensor, int]:
-    """The image, uint8 (3, H, W), and its index."""
+def _image(args: argparse.Namespace, data: DataSet) -> tuple[Tensor, int]:
+    """The image, uint8 (C, H, W), and its index."""
     if args.index is not None:
-        return load_test_image(args.index)[0], args.index
-    picture = read_picture_file(args.image)
+        return data.test_image(args.index)[0], args.index
+    picture = read_picture_file(args.image, data)
     for warning in picture.warnings:
         print(warning, file=sys.stderr)
     return picture.image, OWN_PICTURE

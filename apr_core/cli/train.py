@@ -17,6 +17,7 @@ from apr_core.base.hardware import default_device
 from apr_core.base.paths import check_checkout
 from apr_core.base.types import InputError
 from apr_core.cli.common import (
+    DATA_HELP,
     Subparsers,
     add_device,
     add_json,
@@ -24,7 +25,8 @@ from apr_core.cli.common import (
     chosen_device,
     print_json,
 )
-from apr_core.data.cifar10 import Cifar10, fetch_cifar10
+from apr_core.data.dataset import DataSet
+from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.defences import DEFENCES
 from apr_core.defences.recipe import PRESETS, TrainConfig
 from apr_core.models import ARCHITECTURES
@@ -49,6 +51,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--request", help="the whole request as JSON, in place of the options that make one"
     )
+    parser.add_argument("--data", default=DEFAULT, help=DATA_HELP)
     parser.add_argument("--architecture", default="resnet20", help=", ".join(ARCHITECTURES))
     parser.add_argument("--defence", default="vanilla", help=", ".join(DEFENCES))
     parser.add_argument("--preset", default="fast", help=", ".join(PRESETS))
@@ -63,7 +66,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("--subset", type=int, help="train on the first so many images only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", help="several, as in 0-4 or 0,3,7: only the first is shipped")
-    parser.add_argument("--name", default="", help="by default cifar10-ARCHITECTURE-DEFENCE-MARK")
+    parser.add_argument("--name", default="", help="by default DATA-ARCHITECTURE-DEFENCE-MARK")
     parser.add_argument("--notes", default="", help="a sentence for the card")
     parser.add_argument(
         "--ship", action="store_true", help="put it among the project's own checkpoints"
@@ -90,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     device = worker_device(chosen_device(args))
     cards = []
     with join_workers(device) as workers, Reporter(args, silent=not workers.first) as report:
-        data = _fetch(workers)
+        data = _fetch(requests[0].data, workers)
         for request in requests:
             card = find_finished(request) if args.seeds else None
             report.describe(request)
@@ -124,19 +127,19 @@ def _train_here(notes: str, probe: bool, request: TrainRequest) -> tuple[Card, d
     """Train one seed on whichever machine this is; its card, and its checkpoint's files."""
     card = find_finished(request)
     if card is None:
-        card = train(request, fetch_cifar10(), default_device(), notes=notes, probe=probe)
+        data = find_dataset(request.data)
+        data.fetch("auto", print)
+        card = train(request, data, default_device(), notes=notes, probe=probe)
     return card, checkpoint_files(card.name)
 
 
-def _fetch(workers: Workers) -> Cifar10:
+def _fetch(name: str, workers: Workers) -> DataSet:
     """The data set, which the first worker fetches while the others wait."""
-
-    def fetch() -> Cifar10:
-        return fetch_cifar10(say=lambda sentence: tqdm.write(sentence, file=sys.stderr))
-
-    fetched = fetch() if workers.first else None
+    data = find_dataset(name)
+    if workers.first:
+        data.fetch("auto", lambda sentence: tqdm.write(sentence, file=sys.stderr))
     workers.wait()
-    return fetched or fetch()
+    return data
 
 
 def requests_of(args: argparse.Namespace) -> list[TrainRequest]:
@@ -152,7 +155,9 @@ def request_of(args: argparse.Namespace) -> TrainRequest:
         InputError: `--request` is not one.
     """
     if args.request is None:
-        return TrainRequest(args.architecture, args.defence, config_of(args), args.name, args.ship)
+        return TrainRequest(
+            args.architecture, args.defence, config_of(args), args.name, args.ship, args.data
+        )
     try:
         return schema.build(TrainRequest, schema.parse(args.request))
     except InputError:

@@ -7,7 +7,6 @@ pixels without loss. Either way the decoded arrays must have the hashes below.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import shutil
@@ -28,8 +27,10 @@ from torch import Tensor
 
 from apr_core.base.files import write_whole
 from apr_core.base.paths import written
-from apr_core.base.registry import unknown_name
 from apr_core.base.types import InputError
+from apr_core.data.dataset import DataSet, Split, tensor_sha256
+from apr_core.data.sample import load_grid_sample
+from apr_core.data.variogram import load_variogram
 
 CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -61,29 +62,6 @@ class Cifar10:
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
-
-
-def with_article(name: str) -> str:
-    """A class as one speaks of one of it: "an airplane", "a bird"."""
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
-
-
-def class_name(label: int) -> str:
-    """A class by its number, in words; a model of one's own may have more than CIFAR-10."""
-    return CLASSES[label] if 0 <= label < len(CLASSES) else f"class {label}"
-
-
-def class_number(name: str) -> int:
-    """A class by its name or its number.
-
-    Raises:
-        InputError: there is no such class.
-    """
-    if name in map(str, range(len(CLASSES))):
-        return int(name)
-    if name not in CLASSES:
-        raise InputError(unknown_name("class", name, CLASSES))
-    return CLASSES.index(name)
 
 
 def data_folder() -> Path:
@@ -141,17 +119,12 @@ def fetch_cifar10(source: str = "auto", say: Callable[[str], None] = print) -> C
 def verify(arrays: dict[str, Tensor], origin: str) -> None:
     """Raise InputError unless each array has its known SHA-256."""
     for name, expected in SHA256.items():
-        found = sha256(arrays[name]) if name in arrays else "missing"
+        found = tensor_sha256(arrays[name]) if name in arrays else "missing"
         if found != expected:
             raise InputError(
                 f"CIFAR-10's {name} in {origin} has SHA-256 {found[:12]}, not {expected[:12]}; "
                 f"delete {cifar10_file()} and fetch it again."
             )
-
-
-def sha256(array: Tensor) -> str:
-    """SHA-256 of a tensor's bytes in C order."""
-    return hashlib.sha256(array.contiguous().numpy().tobytes()).hexdigest()
 
 
 def _data_set(arrays: dict[str, Tensor]) -> Cifar10:
@@ -241,3 +214,34 @@ def _sprite(png: bytes) -> Tensor:
         pixels = np.asarray(picture.convert("RGB"))
     images = torch.from_numpy(pixels.copy()).view(-1, 32, 32, 3)
     return images.permute(0, 3, 1, 2).contiguous()
+
+
+def _split(name: str) -> Split:
+    data = load_cifar10()
+    images, labels = getattr(data, f"{name}_images"), getattr(data, f"{name}_labels")
+    return Split.in_memory(images, labels, SHA256[f"{name}_images"])
+
+
+def _fetch(source: str, say: Callable[[str], None]) -> None:
+    fetch_cifar10(source, say)
+
+
+CIFAR10 = DataSet(
+    name="cifar10",
+    title="CIFAR-10",
+    classes=CLASSES,
+    size=(32, 32),
+    channels=3,
+    mean=MEAN,
+    std=STD,
+    source="https://www.cs.toronto.edu/~kriz/cifar.html",
+    licence="none stated by its author",
+    citation="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+    tested=10_000,
+    load=_split,
+    here=lambda: cifar10_file().exists(),
+    fetch=_fetch,
+    variogram=lambda: load_variogram("cifar10"),
+    sample=lambda: load_grid_sample("cifar10"),
+    hashes=SHA256,
+)

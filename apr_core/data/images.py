@@ -1,4 +1,4 @@
-"""Images: a person's picture decoded and resized to CIFAR-10's size; lossless PNG."""
+"""Images: a person's picture decoded and resized to a data set's size; lossless PNG."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from apr_core.base.types import InputError, shown
+from apr_core.data.dataset import DataSet
 from apr_core.data.decode import Decoded, check_bytes, decode
+from apr_core.data.registry import DEFAULT, find_dataset
 
-SIZE = 32
-"""Side in pixels of what the model sees."""
 OWN_PICTURE = -1
 """The index of a person's own picture, which has none in a test set."""
 DISPLAY_SIZE = 512
@@ -39,7 +39,7 @@ class Picture:
     """A picture ready for the model."""
 
     image: Tensor
-    """What the model sees: uint8 (3, 32, 32)."""
+    """What the model sees: uint8 (C, H, W)."""
     original: Image.Image
     """The whole picture for display: RGB, at most 512 pixels on its longer side."""
     name: str
@@ -47,21 +47,28 @@ class Picture:
     """Sentences for a person: what was done to the picture, and what to expect of it."""
 
 
-def read_picture(data: bytes, name: str = "the picture") -> Picture:
-    """A PNG, JPEG, WebP, AVIF or BMP file's bytes as a picture; one of 32×32 keeps every pixel.
+def read_picture(data: bytes, name: str = "the picture", dataset: DataSet | None = None) -> Picture:
+    """A PNG, JPEG, WebP, AVIF or BMP file's bytes as a picture; one of the size keeps every pixel.
+
+    Args:
+        data: the file.
+        name: of the picture, for sentences.
+        dataset: whose size and channels the model wants; by default CIFAR-10.
 
     Raises:
         InputError: it is empty, too big, of another format, animated or damaged.
     """
     name = shown(name, 80) or "the picture"
     decoded = decode(data, name)
-    image = _to_tensor(_reduce(decoded.rgb))
-    notes = (*_reading_warnings(decoded), *content_warnings(image))
+    wanted = dataset or find_dataset()
+    image = _to_tensor(_reduce(decoded.rgb, wanted.size, wanted.channels))
+    usual = content_warnings(image) if wanted.name == DEFAULT else ()
+    notes = (*_reading_warnings(decoded, wanted), *usual)
     decoded.rgb.thumbnail((DISPLAY_SIZE, DISPLAY_SIZE))
     return Picture(image, decoded.rgb, name, notes)
 
 
-def read_picture_file(path: Path) -> Picture:
+def read_picture_file(path: Path, dataset: DataSet | None = None) -> Picture:
     """`read_picture` for a path.
 
     Raises:
@@ -77,21 +84,27 @@ def read_picture_file(path: Path) -> Picture:
         raise InputError(
             f"The file {path} cannot be read ({error.strerror}); check its path and permissions."
         ) from error
-    return read_picture(data, path.name)
+    return read_picture(data, path.name, dataset)
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """A uint8 image (3, H, W) as an RGB picture of H rows.
+    """A uint8 image (3, H, W), or (1, H, W) in grey, as an RGB picture of H rows.
 
     Raises:
         InputError: the tensor has another type or shape.
     """
-    if image.dtype != torch.uint8 or image.ndim != 3 or len(image) != 3 or not image.numel():
+    if (
+        image.dtype != torch.uint8
+        or image.ndim != 3
+        or len(image) not in (1, 3)
+        or not image.numel()
+    ):
         raise InputError(
             f"An image cannot be {image.dtype} of shape {tuple(image.shape)}; "
-            "give torch.uint8 of shape (3, H, W)."
+            "give torch.uint8 of shape (3, H, W) or (1, H, W)."
         )
-    return Image.fromarray(image.detach().cpu().permute(1, 2, 0).contiguous().numpy())
+    pixels = image.detach().cpu().expand(3, -1, -1).permute(1, 2, 0)
+    return Image.fromarray(pixels.contiguous().numpy())
 
 
 def to_png(image: Tensor) -> bytes:
@@ -133,7 +146,7 @@ def content_warnings(image: Tensor) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _reading_warnings(decoded: Decoded) -> Iterator[str]:
+def _reading_warnings(decoded: Decoded, wanted: DataSet) -> Iterator[str]:
     """Sentences on what was done to a picture."""
     size = decoded.size
     if decoded.off_colour:
@@ -143,30 +156,40 @@ def _reading_warnings(decoded: Decoded) -> Iterator[str]:
         )
     if decoded.see_through:
         yield "The picture is partly transparent, so it was laid on white."
-    if lost := 100 - 100 * min(size) / max(size):
+    height, width = wanted.size
+    if height != width:
+        yield f"The picture was brought to {width} × {height} pixels, whatever its own shape."
+    elif lost := 100 - 100 * min(size) / max(size):
         yield (
             f"The picture is {size[0]} × {size[1]} pixels and was cropped to its central square, "
             f"which leaves out about {min(99, max(1, round(lost)))} % of it."
         )
-    if min(size) < SIZE:
+    if min(size) < min(wanted.size):
         yield (
-            f"The picture's shorter side has only {min(size)} of the {SIZE} pixels that the model "
-            "wants, so it was enlarged and looks softer than CIFAR-10's."
+            f"The picture's shorter side has only {min(size)} of the {min(wanted.size)} pixels "
+            f"that the model wants, so it was enlarged and looks softer than {wanted.title}'s."
         )
 
 
-def _reduce(rgb: Image.Image) -> Image.Image:
-    """The central square at 32×32.
+def _reduce(rgb: Image.Image, size: tuple[int, int], channels: int) -> Image.Image:
+    """The central square, or the whole where the size is none, at a height and width.
 
     BOX averages areas, so no colour falls outside those it stands for. LANCZOS overshoots at
     edges, and an extreme pixel of the filter's making would mislead in a one-pixel lab.
     """
-    side = min(rgb.size)
-    left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
-    method = Image.Resampling.BOX if side >= SIZE else Image.Resampling.BILINEAR
-    return rgb.resize((SIZE, SIZE), method, box=(left, top, left + side, top + side))
+    height, width = size
+    box = (0, 0, rgb.width, rgb.height)
+    if height == width:
+        side = min(rgb.size)
+        left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
+        box = (left, top, left + side, top + side)
+    shrinks = box[2] - box[0] >= width and box[3] - box[1] >= height
+    method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+    reduced = rgb.resize((width, height), method, box=box)
+    return reduced.convert("L") if channels == 1 else reduced
 
 
 def _to_tensor(rgb: Image.Image) -> Tensor:
-    """An RGB picture of H rows as uint8 (3, H, W)."""
-    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
+    """An RGB picture of H rows as uint8 (3, H, W), one in grey as (1, H, W)."""
+    pixels = torch.from_numpy(np.array(rgb))
+    return pixels.view(rgb.height, rgb.width, -1).permute(2, 0, 1).contiguous()

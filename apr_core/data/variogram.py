@@ -1,21 +1,20 @@
-"""Variogram: spatial statistics of CIFAR-10 for kriging, measured once and shipped.
+"""Variogram: spatial statistics of a data set for kriging, measured once and shipped.
 
 gamma(d) is half the mean squared difference of two pixels of an image that lie d apart, over all
-channels. `assets/variogram.json` holds it for every d of up to `REACH` rows and columns.
+channels. `assets/variograms/DATASET.json` holds it for every d of up to `REACH` rows and columns.
 """
 
 from __future__ import annotations
 
 import json
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from apr_core.data.cifar10 import SHA256, Cifar10
-from apr_core.data.sample import ASSETS
+from apr_core.base.paths import shipped
 
-JSON = ASSETS / "variogram.json"
 REACH = 6
 CHUNK = 5000
 
@@ -39,23 +38,31 @@ def measure_variogram(images: Tensor) -> Tensor:
     return table
 
 
-def make_variogram(data: Cifar10) -> None:
-    """Measure it on the 50,000 training images, and write it."""
+def variogram_file(dataset: str) -> Path:
+    """Where a data set's table is shipped."""
+    return shipped("assets") / "variograms" / f"{dataset}.json"
+
+
+def make_variogram(dataset: str, citation: str, images: Tensor, sha256: str) -> None:
+    """Measure a data set's table on training pictures uint8 (N, C, H, W), and write it.
+
+    Args:
+        sha256: of the pictures.
+    """
     entry = {
-        "source": "CIFAR-10 training set (Krizhevsky, 2009), "
-        "https://www.cs.toronto.edu/~kriz/cifar.html",
-        "images": len(data.train_images),
-        "images_sha256": SHA256["train_images"],
-        "command": "python -m apr_core data cifar10 --variogram",
+        "source": citation,
+        "images": len(images),
+        "images_sha256": sha256,
+        "command": f"python -m apr_core data {dataset} --variogram",
         "gamma": [
-            [float(f"{value:.8g}") for value in row]
-            for row in measure_variogram(data.train_images).tolist()
+            [float(f"{value:.8g}") for value in row] for row in measure_variogram(images).tolist()
         ],
     }
-    JSON.write_text(json.dumps(entry) + "\n")
+    variogram_file(dataset).write_text(json.dumps(entry) + "\n")
 
 
 @cache
-def load_variogram() -> Tensor:
-    """The shipped table, as `measure_variogram` returns it."""
-    return torch.tensor(json.loads(JSON.read_text())["gamma"], dtype=torch.float64)
+def load_variogram(dataset: str) -> Tensor:
+    """A shipped table, as `measure_variogram` returns it."""
+    gamma = json.loads(variogram_file(dataset).read_text())["gamma"]
+    return torch.tensor(gamma, dtype=torch.float64)

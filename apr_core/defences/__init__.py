@@ -57,7 +57,7 @@ def has_old_penalty(name: str, constants: dict[str, Any]) -> bool:
     )
 
 
-def restore_front(name: str, constants: dict[str, Any]) -> nn.Module | None:
+def restore_front(name: str, constants: dict[str, Any], channels: int = 3) -> nn.Module | None:
     """What a defence with the constants that a card gives it puts before the network.
 
     Raises:
@@ -68,7 +68,7 @@ def restore_front(name: str, constants: dict[str, Any]) -> nn.Module | None:
     try:
         given = schema.build(dict[str, Any], constants)
         known = {key: schema.build(kinds.get(key, Any), value) for key, value in given.items()}
-        return replace(defence, **known).make_front()  # type: ignore[type-var]
+        return replace(defence, **known).make_front(channels)  # type: ignore[type-var]
     except InputError:
         raise
     except (TypeError, ValueError) as error:

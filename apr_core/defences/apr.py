@@ -60,8 +60,8 @@ class APR(Defence):
     """Share of the adversarial images whose originals stand in the same forward pass, for the
     finite difference."""
 
-    def make_front(self) -> nn.Module | None:
-        return PixelAttention() if self.attention else None
+    def make_front(self, channels: int = 3) -> nn.Module | None:
+        return PixelAttention(channels) if self.attention else None
 
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from apr_core.attacks.gradient import loss_gradient
 from apr_core.certification.inpainting import mask_groups
 from apr_core.certification.lattice_masking import SPACING
+from apr_core.data.registry import DEFAULT
 from apr_core.defences.adversarial_training import adversarial_share
 from apr_core.defences.apr import pair_count, shared_pass
 from apr_core.defences.one_pixel_examples import worst_pixels_examples
@@ -46,16 +47,16 @@ class APRPlus(Defence):
     paired: float = 0.25
     """As in APR."""
 
-    def make_front(self) -> nn.Module | None:
+    def make_front(self, channels: int = 3) -> nn.Module | None:
         if not (self.clamp or self.attention):
             return None
-        return NeighbourhoodFront(self.clamp, self.attention)
+        return NeighbourhoodFront(self.clamp, self.attention, channels)
 
     def loss(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         if not (self.adversarial or self.beta):
-            return clean_loss(model(self._mask(images, generator)).float(), labels)
+            return clean_loss(model(self._mask(model, images, generator)).float(), labels)
         share = adversarial_share(len(images), self.alpha)
         pairs = pair_count(share, self.paired) if self.beta else 0
         edited = share if self.adversarial else pairs
@@ -69,15 +70,16 @@ class APRPlus(Defence):
             examples,
             pairs,
             self.adversarial,
-            lambda clean: self._mask(clean, generator),
+            lambda clean: self._mask(model, clean, generator),
         )
         return loss + self.beta * parts.get("penalty", 0.0), parts
 
-    def _mask(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def _mask(self, model: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
         """The images, the first `masked` of them under two groups each, which may be the same."""
         count = round(self.masked * len(images))
         if not count:
             return images
+        dataset = getattr(model, "dataset", DEFAULT)
         pairs = torch.randint(0, self.spacing**2, (count, 2), generator=generator)
-        masked = mask_groups(images[:count], pairs.to(images.device), self.spacing)
+        masked = mask_groups(images[:count], pairs.to(images.device), self.spacing, dataset)
         return torch.cat([masked, images[count:]])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from apr_core.base.types import InputError
 from apr_core.defences.jpeg import jpeg_round_trip
 from apr_core.defences.recipe import Defence
+from apr_core.models.inputs import RGB
 
 
 class InputTransform(nn.Module):
@@ -68,7 +69,17 @@ class InputTransformation(Defence):
     bits: int = 5
     quality: int = 75
 
-    def make_front(self) -> InputTransform:
+    def make_front(self, channels: int = 3) -> InputTransform:
+        """The transform.
+
+        Raises:
+            InputError: the images are not in colour.
+        """
+        if channels != RGB:
+            raise InputError(
+                f"JPEG stands before pictures of {RGB} channels, and these have {channels}; choose "
+                "another defence."
+            )
         return InputTransform(self.bits, self.quality)
 
     def loss(

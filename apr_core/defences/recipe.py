@@ -19,8 +19,12 @@ class Defence:
     Defences are frozen dataclasses; their fields are their constants (`constants`).
     """
 
-    def make_front(self) -> nn.Module | None:
-        """A fresh module that sees the image first, in [0, 1]; by default there is none."""
+    def make_front(self, channels: int = 3) -> nn.Module | None:
+        """A fresh module that sees the image first, in [0, 1]; by default there is none.
+
+        Args:
+            channels: of the images.
+        """
         return None
 
     def loss(

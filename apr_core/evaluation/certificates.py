@@ -24,11 +24,18 @@ from apr_core.certification.lattice_masking import (
     behind_lattice,
     certify,
 )
+from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Entries, Journal, dispatch_in_turn
 from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.protocol import EvalProgress
-from apr_core.evaluation.record import check_rate, file_name, load_all, results_folder
+from apr_core.evaluation.record import (
+    check_rate,
+    data_words,
+    load_all,
+    results_folder,
+    subject_name,
+)
 from apr_core.models.inference import device_of
 from apr_core.models.inputs import as_input
 from apr_core.zoo.target import TargetModel
@@ -43,11 +50,13 @@ class CertSetting:
     spacing: int
     images: int
     indices_sha256: str
+    data: str = DEFAULT
+    data_sha256: str = ""
 
     @property
     def name(self) -> str:
         """What the record's file is called."""
-        return f"{file_name(self.model)}-lattice{self.spacing}-n{self.images}"
+        return f"{subject_name(self.model, self.data)}-lattice{self.spacing}-n{self.images}"
 
 
 @dataclass(frozen=True)
@@ -103,9 +112,15 @@ def cert_setting(target: TargetModel, images: int, spacing: int = SPACING) -> Ce
     Raises:
         InputError: numbers that cannot be.
     """
-    LatticeMasking(target.model, spacing)
+    LatticeMasking(target.model, spacing, target.data.name)
     return CertSetting(
-        target.name, target.sha256, spacing, images, indices_sha256(choose_indices(images))
+        target.name,
+        target.sha256,
+        spacing,
+        images,
+        indices_sha256(choose_indices(target.data, images)),
+        target.data.name,
+        target.data_sha256,
     )
 
 
@@ -119,9 +134,9 @@ def certify_model(
     Raises:
         InputError: an unfinished run of the same name has other settings.
     """
-    images, labels, indices = choose_images(setting.images)
+    images, labels, indices = choose_images(target.data, setting.images)
     device = device_of(target.model)
-    wrapper = behind_lattice(target.model, setting.spacing)
+    wrapper = behind_lattice(target.model, setting.spacing, setting.data)
     certificate_of = partial(schema.build, Certificate)
     journal = Journal(setting.name, asdict(setting), setting.sha256, check=certificate_of)
 
@@ -149,6 +164,7 @@ def _record(
     verdicts, count = [one.verdict for one in found.values()], len(found)
     clean, certified = _rates(verdicts)
     words = ["python", "-m", "apr_core", "certify", "--model", setting.model]
+    words += data_words(setting.model, setting.data)
     words += ["--images", str(setting.images), "--spacing", str(setting.spacing)]
     return CertRecord(
         setting=setting,

@@ -7,13 +7,14 @@ from torch import Tensor
 
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import edit_image
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.record import Record
 
 
-def rates_by_class(record: Record, pixels: int, classes: int = 10) -> list[Rate]:
+def rates_by_class(record: Record, pixels: int) -> list[Rate]:
     """The success rate among the images of each class that the model gets right."""
+    classes = len(find_dataset(record.setting.data).classes)
     fallen, attacked = [0] * classes, [0] * classes
     for verdict in record.verdicts:
         for rung in verdict.rungs:
@@ -23,7 +24,7 @@ def rates_by_class(record: Record, pixels: int, classes: int = 10) -> list[Rate]
     return [rate_of(*counts) for counts in zip(fallen, attacked, strict=True)]
 
 
-def flip_matrix(record: Record, oracle: ModelOracle, pixels: int, classes: int = 10) -> Tensor:
+def flip_matrix(record: Record, oracle: ModelOracle, pixels: int) -> Tensor:
     """How many images of each class fell to each other class, (K, K) int64.
 
     The record holds the edits, and the model says again what it makes of them. What was flipped
@@ -38,10 +39,11 @@ def flip_matrix(record: Record, oracle: ModelOracle, pixels: int, classes: int =
         for rung in verdict.rungs
         if rung.pixels == pixels and rung.flipped and rung.edits
     ]
-    matrix = torch.zeros(classes, classes, dtype=torch.int64)
+    data = find_dataset(record.setting.data)
+    matrix = torch.zeros(len(data.classes), len(data.classes), dtype=torch.int64)
     if not fallen:
         return matrix
-    known = [load_test_image(index) for index, _ in fallen]
+    known = [data.test_image(index) for index, _ in fallen]
     edited = [
         edit_image(image, edits) for (image, _), (_, edits) in zip(known, fallen, strict=True)
     ]

@@ -22,11 +22,12 @@ from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
 from apr_core.base.version import ATTACK_VERSION
 from apr_core.certification.lattice_masking import LatticeMasking, behind_lattice
+from apr_core.data.registry import find_dataset
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Dispatcher, Entries, Journal, dispatch_in_turn
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.precomputed import Precomputed, precomputed_for, reuse_records
-from apr_core.evaluation.record import Record, Setting, levels_of, load_records
+from apr_core.evaluation.record import Record, Setting, data_words, levels_of, load_records
 from apr_core.models import Classifier
 from apr_core.training.workers import ALONE, Workers
 from apr_core.zoo.target import TargetModel
@@ -58,7 +59,7 @@ class EvalTask:
     def oracle(self, model: nn.Module) -> ModelOracle:
         """The model as it is attacked."""
         setting = self.setting
-        masked = behind_lattice(model, setting.lattice) if setting.lattice else model
+        masked = behind_lattice(model, setting.lattice, setting.data) if setting.lattice else model
         own = isinstance(model, Classifier)  # behind a lattice, a check of it would take long
         return ModelOracle(
             masked,
@@ -71,7 +72,9 @@ class EvalTask:
     def __call__(self, oracle: ModelOracle, places: Tensor) -> Entries:
         """Results by index of the images at some places (n,) of the fixed order."""
         setting = self.setting
-        images, labels, indices = (part[places] for part in choose_images(setting.images))
+        images, labels, indices = (
+            part[places] for part in choose_images(find_dataset(setting.data), setting.images)
+        )
         config = LadderConfig(setting.stages, setting.pixels, setting.seed, setting.leave)
         verdicts = climb(config, oracle, images, labels, indices, self.known)
         return {verdict.index: asdict(verdict) for verdict in verdicts}
@@ -100,12 +103,12 @@ def setting_for(
         InputError: an unknown attack, or numbers that cannot be.
     """
     if lattice:
-        LatticeMasking(target.model, lattice)
+        LatticeMasking(target.model, lattice, target.data.name)
     stages = LADDER if attack == "ladder" else (attack,)
     LadderConfig(stages, pixels, seed, stop_on_success)
     if not 1 <= draws <= 1000:
         raise InputError(f"draws is {draws}, but must lie between 1 and 1000.")
-    indices = choose_indices(images)
+    indices = choose_indices(target.data, images)
     setting = Setting(
         model=target.name,
         sha256=target.sha256,
@@ -121,6 +124,8 @@ def setting_for(
         lattice=lattice,
         compiled=compiled,
         attack_version=ATTACK_VERSION,
+        data=target.data.name,
+        data_sha256=target.data_sha256,
     )
     if setting.bytes > schema.MOST_BYTES:
         raise InputError(
@@ -149,7 +154,7 @@ def evaluate(
     Raises:
         InputError: the model cannot be attacked, or an unfinished evaluation is damaged.
     """
-    indices = choose_indices(setting.images)
+    indices = choose_indices(target.data, setting.images)
     setting, notes = _without_gradient(setting, target.model)
     earlier = load_records()[0] if setting.sha256 else []
     known, sources = precomputed_for(setting, earlier)
@@ -245,6 +250,7 @@ def _record(
 def command_of(setting: Setting) -> str:
     """The command line that makes a setting's record."""
     words = ["python", "-m", "apr_core", "evaluate", "--model", setting.model]
+    words += data_words(setting.model, setting.data)
     words += ["--attack", setting.attack, "--pixels", ",".join(map(str, setting.pixels))]
     words += ["--images", str(setting.images), "--seed", str(setting.seed)]
     words += [] if setting.leave else ["--all"]

@@ -17,8 +17,7 @@ from apr_core.base.files import write_whole
 from apr_core.base.paths import readable, written
 from apr_core.base.provenance import Provenance
 from apr_core.base.types import InputError
-from apr_core.data.cifar10 import CLASSES
-from apr_core.data.sample import SIDE, TEST_IMAGES
+from apr_core.data.registry import DATASETS, DEFAULT, find_dataset
 from apr_core.evaluation.metrics import Rate, rate_of, success_curve
 
 _SHADES = frozenset(range(256))
@@ -47,6 +46,21 @@ def file_name(model: str) -> str:
     return "".join(c if c.isalnum() or c == "-" else "-" for c in model)
 
 
+def is_own_data(model: str, data: str) -> bool:
+    """Whether a data set goes without saying beside a model's name."""
+    return data == DEFAULT or model.startswith(f"{data}-")
+
+
+def data_words(model: str, data: str) -> list[str]:
+    """`--data` on a command line, where the model's name does not say it."""
+    return [] if is_own_data(model, data) else ["--data", data]
+
+
+def subject_name(model: str, data: str) -> str:
+    """A model on a data set as part of a file's name; its own goes without saying."""
+    return file_name(model) if is_own_data(model, data) else f"{file_name(model)}-{file_name(data)}"
+
+
 @dataclass(frozen=True)
 class Setting:
     """What was evaluated and how: two evaluations with the same setting find the same.
@@ -64,6 +78,8 @@ class Setting:
         lattice: spacing of the lattice that the model was masked with, end to end; 0 for none.
         compiled: whether the search ran on machine code made of the model, which rounds otherwise.
         attack_version: `ATTACK_VERSION` of the attack; a record without one is of the first.
+        data: the data set, or where a person's own came from.
+        data_sha256: of its pictures and labels, where its name does not fix them.
     """
 
     model: str
@@ -80,16 +96,20 @@ class Setting:
     lattice: int = 0
     compiled: bool = False
     attack_version: int = 1
+    data: str = DEFAULT
+    data_sha256: str = ""
 
     @property
     def subject(self) -> str:
         """What was attacked, in words: the model, and the lattice that it stood behind."""
-        return f"{self.model} behind a lattice of {self.lattice}" if self.lattice else self.model
+        behind = f" behind a lattice of {self.lattice}" if self.lattice else ""
+        on = "" if is_own_data(self.model, self.data) else f" on {self.data}"
+        return f"{self.model}{behind}{on}"
 
     @property
     def name(self) -> str:
         """What the record's file is called."""
-        model = file_name(self.model)
+        model = subject_name(self.model, self.data)
         model += f"-lattice{self.lattice}" if self.lattice else ""
         pixels = "-".join(map(str, self.pixels))
         tail = "" if self.leave else "-all"
@@ -227,12 +247,21 @@ def _check(record: Record) -> None:
     for rate in (record.clean, record.clean_all, *(level.asr for level in record.levels)):
         if rate is not None:
             check_rate(rate)
+    _check_verdicts(record)
+
+
+def _check_verdicts(record: Record) -> None:
+    """That every image, class and edit is of the data set, if it is one that is known here."""
+    data = record.setting.data
+    known = find_dataset(data) if data in DATASETS else None
+    tested, classes = (known.tested, len(known.classes)) if known else (2**31, 2**31)
+    height, width = known.size if known else (2**15, 2**15)
     for verdict in record.verdicts:
-        edits = [edit for rung in verdict.rungs for edit in rung.edits]
-        if not (0 <= verdict.index < TEST_IMAGES and 0 <= verdict.label < len(CLASSES)):
+        if not (0 <= verdict.index < tested and 0 <= verdict.label < classes):
             raise ValueError(f"no test image {verdict.index} is of class {verdict.label}")
-        for edit in edits:
-            if not (0 <= edit.x < SIDE and 0 <= edit.y < SIDE and set(edit.rgb) <= _SHADES):
+        for edit in (edit for rung in verdict.rungs for edit in rung.edits):
+            inside = 0 <= edit.x < width and 0 <= edit.y < height
+            if not (inside and set(edit.rgb) <= _SHADES):
                 raise ValueError(f"{edit} is no edit of a picture")
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.base.registry import Registry
-from apr_core.data.cifar10 import MEAN, STD
+from apr_core.data.dataset import DataSet
+from apr_core.data.registry import find_dataset
 from apr_core.models.resnet import resnet18, resnet20
 from apr_core.models.vgg import vgg16
 
@@ -34,18 +35,23 @@ class Normalize(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Images (B, 3, 32, 32) in [0, 1] -> logits (B, K), with nothing left to prepare outside.
+    """Images (B, C, H, W) in [0, 1] -> logits (B, K), with nothing left to prepare outside.
 
     Args:
         backbone: classifies normalised images.
         front: sees the image first, still in [0, 1] (the paper's attention, say, or JPEG).
+        data: whose mean and standard deviation images are normalised by; by default CIFAR-10.
     """
 
-    def __init__(self, backbone: nn.Module, front: nn.Module | None = None) -> None:
+    def __init__(
+        self, backbone: nn.Module, front: nn.Module | None = None, data: DataSet | None = None
+    ) -> None:
         super().__init__()
+        data = data or find_dataset()
         self.front = front if front is not None else nn.Identity()
-        self.normalize = Normalize(MEAN, STD)
+        self.normalize = Normalize(data.mean, data.std)
         self.backbone = backbone
+        self.dataset = data.name
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.backbone(self.normalize(self.front(images)))
@@ -53,11 +59,16 @@ class Classifier(nn.Module):
 
 
 def build_model(
-    architecture: str, front: nn.Module | None = None, num_classes: int = 10
+    architecture: str, front: nn.Module | None = None, data: DataSet | None = None
 ) -> Classifier:
     """A fresh classifier by its registered name, behind what sees the image first.
+
+    Args:
+        data: what it is to classify; by default CIFAR-10.
 
     Raises:
         InputError: the architecture is unknown.
     """
-    return Classifier(ARCHITECTURES.get(architecture)(num_classes=num_classes), front)
+    data = data or find_dataset()
+    make = ARCHITECTURES.get(architecture)
+    return Classifier(make(num_classes=len(data.classes), channels=data.channels), front, data)

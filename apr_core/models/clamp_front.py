@@ -96,7 +96,7 @@ class _Extremes(torch.autograd.Function):
 
 
 class NeighbourhoodFront(nn.Module):
-    """Clamp, then gate: images (B, 3, H, W) in [0, 1] -> the same shape and range.
+    """Clamp, then gate: images (B, C, H, W) in [0, 1] -> the same shape and range.
 
     The clamp brings each channel between `low` and `high` of its surroundings. The gate lets it
     deviate from their mean m as far as it trusts it: m + A (x - m), with A = sigmoid of a 3x3
@@ -104,12 +104,13 @@ class NeighbourhoodFront(nn.Module):
 
     Args:
         clamp, attention: whether each is there.
+        channels: C.
     """
 
-    def __init__(self, clamp: bool = True, attention: bool = True) -> None:
+    def __init__(self, clamp: bool = True, attention: bool = True, channels: int = 3) -> None:
         super().__init__()
         self.clamp = clamp
-        self.conv = nn.Conv2d(9, 1, kernel_size=3, padding=1) if attention else None
+        self.conv = nn.Conv2d(3 * channels, 1, kernel_size=3, padding=1) if attention else None
         self.sigmoid = nn.Sigmoid()
         if self.conv is not None:
             nn.init.normal_(self.conv.weight, std=0.05)
@@ -123,7 +124,7 @@ class NeighbourhoodFront(nn.Module):
         return around.mean + self._gate(seen, around) * (seen - around.mean)
 
     def attention(self, images: Tensor) -> Tensor:
-        """The gate A: (B, 3, H, W) -> (B, 1, H, W) in (0, 1); all open where there is none."""
+        """The gate A: (B, C, H, W) -> (B, 1, H, W) in (0, 1); all open where there is none."""
         around = look_around(images)
         if self.conv is None:
             return torch.ones_like(images[:, :1])

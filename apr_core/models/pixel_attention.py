@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class PixelAttention(nn.Module):
-    """A(x) = sigmoid(Wa * x + ba), and A(x) ⊙ x goes on; (B, 3, H, W) -> (B, 3, H, W).
+    """A(x) = sigmoid(Wa * x + ba), and A(x) ⊙ x goes on; (B, C, H, W) -> (B, C, H, W).
 
-    Wa is a 3x3 convolution to one map, so that the three channels of a pixel share a weight.
+    Wa is a 3x3 convolution to one map, so that the channels of a pixel share a weight.
     It starts nearly open (ba = 2, A about 0.88), which leaves an untrained gate harmless.
     """
 
@@ -21,7 +21,7 @@ class PixelAttention(nn.Module):
         nn.init.constant_(self.conv.bias, 2.0)  # type: ignore[arg-type]
 
     def attention(self, images: Tensor) -> Tensor:
-        """The map A(x): (B, 3, H, W) -> (B, 1, H, W) in (0, 1)."""
+        """The map A(x): (B, C, H, W) -> (B, 1, H, W) in (0, 1)."""
         gate: Tensor = self.sigmoid(self.conv(images))
         return gate
 

@@ -34,17 +34,20 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """(B, 3, 32, 32), normalised -> logits (B, K).
+    """(B, C, H, W), normalised -> logits (B, K).
 
     Args:
         widths: channels of each stage; every stage after the first halves the resolution.
         blocks: basic blocks in each stage.
         num_classes: K.
+        channels: C.
     """
 
-    def __init__(self, widths: tuple[int, ...], blocks: int, num_classes: int) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], blocks: int, num_classes: int, channels: int = 3
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, widths[0], 3, padding=1, bias=False)
+        self.conv = nn.Conv2d(channels, widths[0], 3, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(widths[0])
         self.relu = nn.ReLU()
         stages = []
@@ -72,11 +75,11 @@ def _initialise(model: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def resnet20(num_classes: int = 10) -> ResNet:
+def resnet20(num_classes: int = 10, channels: int = 3) -> ResNet:
     """0.27 M parameters: He et al.'s CIFAR network, with projection shortcuts."""
-    return ResNet((16, 32, 64), blocks=3, num_classes=num_classes)
+    return ResNet((16, 32, 64), blocks=3, num_classes=num_classes, channels=channels)
 
 
-def resnet18(num_classes: int = 10) -> ResNet:
+def resnet18(num_classes: int = 10, channels: int = 3) -> ResNet:
     """11.2 M parameters: the ImageNet network with a 3x3 stem and no first pooling."""
-    return ResNet((64, 128, 256, 512), blocks=2, num_classes=num_classes)
+    return ResNet((64, 128, 256, 512), blocks=2, num_classes=num_classes, channels=channels)

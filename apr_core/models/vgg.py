@@ -9,12 +9,13 @@ WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512
 
 
 class VGG(nn.Module):
-    """(B, 3, 32, 32), normalised -> logits (B, K), with one linear layer for a head."""
+    """(B, C, H, W), 17 to 32 pixels a side, normalised -> logits (B, K), with one linear layer."""
 
-    def __init__(self, widths: tuple[tuple[int, ...], ...], num_classes: int) -> None:
+    def __init__(
+        self, widths: tuple[tuple[int, ...], ...], num_classes: int, channels: int
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels = 3
         for group in widths:
             for width in group:
                 layers += [
@@ -23,7 +24,7 @@ class VGG(nn.Module):
                     nn.ReLU(),
                 ]
                 channels = width
-            layers.append(nn.MaxPool2d(2))
+            layers.append(nn.MaxPool2d(2, ceil_mode=True))
         self.features = nn.Sequential(*layers)
         self.flatten = nn.Flatten()
         self.linear = nn.Linear(channels, num_classes)
@@ -33,6 +34,6 @@ class VGG(nn.Module):
         return logits
 
 
-def vgg16(num_classes: int = 10) -> VGG:
+def vgg16(num_classes: int = 10, channels: int = 3) -> VGG:
     """14.7 M parameters."""
-    return VGG(WIDTHS, num_classes)
+    return VGG(WIDTHS, num_classes, channels)

@@ -19,13 +19,14 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome
 from apr_core.base import schema
 from apr_core.base.files import write_whole
+from apr_core.base.paths import shipped
 from apr_core.base.types import InputError, Status
-from apr_core.data.cifar10 import CLASSES, with_article
-from apr_core.data.sample import ASSETS, load_sample, load_test_image
+from apr_core.data.dataset import with_article
+from apr_core.data.registry import find_dataset
 from apr_core.serving.requests import AttackRequest
 from apr_core.zoo.checkpoints import load_card, load_model
 
-GALLERY = ASSETS / "gallery.json"
+GALLERY = shipped("assets") / "gallery.json"
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,9 @@ class GalleryEntry:
     @property
     def title(self) -> str:
         """Such as "cat → dog"."""
-        before = CLASSES[self.outcome.label]
+        before = find_dataset().classes[self.outcome.label]
         if self.outcome.success:
-            return f"{before} → {CLASSES[self.outcome.label_after]}"
+            return f"{before} → {find_dataset().classes[self.outcome.label_after]}"
         return f"{before} holds"
 
 
@@ -78,7 +79,7 @@ def load_gallery(path: Path = GALLERY) -> tuple[GalleryEntry, ...]:
 
 def run_entry(model: str, index: int, config: OnePixelConfig) -> Outcome:
     """One gallery run, as anyone would make it again."""
-    image, label = load_test_image(index)
+    image, label = find_dataset().test_image(index)
     attack = OnePixelAttack(load_model(model), config)
     result = attack.run(image[None], torch.tensor([label]), indices=torch.tensor([index]))
     return result.outcomes[0]
@@ -126,7 +127,7 @@ def make_gallery(plan: Plan, say: Callable[[str], None] = print) -> list[Gallery
 
 
 def _quick_pass(name: str, plan: Plan, say: Callable[[str], None]) -> tuple[Outcome, ...]:
-    sample = load_sample()
+    sample = find_dataset().shipped_sample()
     say(f"{name}: {plan.images} images, {plan.fast_generations} generations each ...")
     attack = OnePixelAttack(load_model(name), OnePixelConfig(generations=plan.fast_generations))
     chosen = slice(0, plan.images)
@@ -179,7 +180,7 @@ def _fill(
 
 
 def _story(kind: str, outcome: Outcome, other: str) -> str:
-    true, after = CLASSES[outcome.label], CLASSES[outcome.label_after]
+    true, after = find_dataset().classes[outcome.label], find_dataset().classes[outcome.label_after]
     left = f"the closest left {outcome.true_after:.0%} {true}"
     return {
         "flips": f"One pixel turns this {true} into {with_article(after)}.",
@@ -196,5 +197,5 @@ def save_gallery(entries: list[GalleryEntry], path: Path = GALLERY) -> None:
 
 def request_of(entry: GalleryEntry) -> AttackRequest:
     """The entry's run as a request to the service."""
-    image, label = load_test_image(entry.index)
+    image, label = find_dataset().test_image(entry.index)
     return AttackRequest(entry.model, image, label, entry.index, entry.config)

@@ -18,16 +18,16 @@ import torch
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome, to_edits
 from apr_core.base import schema
+from apr_core.base.paths import shipped
 from apr_core.base.types import InputError
 from apr_core.base.version import versions
-from apr_core.data.cifar10 import CLASSES
-from apr_core.data.sample import ASSETS
+from apr_core.data.registry import find_dataset
 from apr_core.serving.frame import Frame, frame, from_format_1, packed
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_core.serving.service import AttackService
 
 FORMAT = 2
-START_RUN = ASSETS / "start-run.json"
+START_RUN = shipped("assets") / "start-run.json"
 """The run that plays on the Start page."""
 UNWATCHED = "unwatched"
 """The status of a run that was ended because nobody watched it."""
@@ -69,7 +69,7 @@ def record(view: RunView, first: int = 0) -> dict[str, Any]:
         "index": request.index,
         "label": request.label,
         "config": asdict(request.config),
-        "classes": list(CLASSES),
+        "classes": list(find_dataset().classes),
         "width": width,
         "height": height,
         "image": packed(request.image.permute(1, 2, 0), torch.uint8),
@@ -103,7 +103,7 @@ def to_csv(view: RunView) -> str:
     for snapshot in view.snapshots:
         edits = to_edits(snapshot.positions[snapshot.best], snapshot.colours[snapshot.best])
         pixels = "; ".join(f"({e.x} {e.y}) rgb({' '.join(map(str, e.rgb))})" for e in edits)
-        leading = CLASSES[snapshot.best_label]
+        leading = find_dataset().classes[snapshot.best_label]
         said = [f"{snapshot.best_true:.6f}", leading, f"{snapshot.best_confidence:.6f}"]
         lines.writerow([snapshot.generation, snapshot.queries, pixels, *said])
     return file.getvalue()

@@ -7,11 +7,13 @@ from torch import Tensor, nn
 
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.data.sample import load_sample
+from apr_core.data.dataset import DataSet
 from apr_core.models.inference import device_of
 from apr_core.models.inputs import as_input
 from apr_core.models.switches import FULL_PRECISION
 
+MOST = 1000
+"""Test pictures that accuracy is told of."""
 PROBED = 16
 """Images that a model under way is attacked on."""
 BUDGET = OnePixelConfig(population=60, generations=4)
@@ -25,16 +27,18 @@ class TrainingMonitor:
     small for a rate that could be quoted.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, data: DataSet) -> None:
         self._model = model
-        self._sample = load_sample()
+        test = data.sample() if data.sample else data.load("test")
+        self._images, self._labels = test.images[:MOST], test.labels[:MOST]
 
     def __call__(self) -> dict[str, float]:
-        """`test_accuracy` on the shipped sample, and how many of those `probed` were `flipped`."""
-        images, labels = self._sample.images, self._sample.labels
+        """`test_accuracy` on the shipped sample, or on as many pictures of the test set; and how
+        many of those `probed` were `flipped`."""
+        images, labels = self._images, self._labels
         correct = count_correct(self._model, images, labels)
-        chosen = torch.arange(0, len(images), len(images) // PROBED)[:PROBED]
-        numbers = torch.arange(PROBED)
+        chosen = torch.arange(0, len(images), max(1, len(images) // PROBED))[:PROBED]
+        numbers = torch.arange(len(chosen))
         right = are_correct(self._model, images[chosen], labels[chosen])
         return {
             "test_accuracy": correct / len(images),
@@ -46,7 +50,7 @@ class TrainingMonitor:
         """How many of some images of the sample fall; `numbers` fix their draws."""
         if not len(chosen):
             return 0
-        images, labels = self._sample.images[chosen], self._sample.labels[chosen]
+        images, labels = self._images[chosen], self._labels[chosen]
         result = OnePixelAttack(self._model, BUDGET).run(images, labels, indices=numbers)
         return sum(outcome.success for outcome in result.outcomes)
 

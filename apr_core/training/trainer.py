@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +18,8 @@ from apr_core.base.hardware import describe_hardware
 from apr_core.base.paths import written
 from apr_core.base.types import InputError
 from apr_core.base.version import versions
-from apr_core.data.cifar10 import SHA256, Cifar10
+from apr_core.data.dataset import DataSet
+from apr_core.data.registry import DATASETS, DEFAULT
 from apr_core.defences import DEFENCES
 from apr_core.defences.distillation import Distillation
 from apr_core.defences.input_transform import InputTransformation
@@ -46,6 +48,7 @@ class TrainRequest:
         name: by default dataset-architecture-defence if it is to be shipped; else with six letters
             and digits that stand for everything about the run, so that no run is another's end.
         ship: keep the checkpoint among those that come with the project, not among one's own.
+        data: the data set, by its name or a path.
     """
 
     architecture: str
@@ -53,12 +56,13 @@ class TrainRequest:
     config: TrainConfig
     name: str = ""
     ship: bool = False
+    data: str = DEFAULT
 
     def __post_init__(self) -> None:
         ARCHITECTURES.get(self.architecture)
         DEFENCES.get(self.defence)
         if not self.name:
-            name = f"cifar10-{self.architecture}-{self.defence}"
+            name = f"{model_prefix(self.data)}-{self.architecture}-{self.defence}"
             object.__setattr__(self, "name", name if self.ship else f"{name}-{self._digest()}")
         check_name(self.name)
         if not self.ship and self.name in model_names():
@@ -79,6 +83,7 @@ class TrainRequest:
     def _digest(self) -> str:
         settings = replace(self.config, mixed_precision=True)  # 0.1 named it, and it was on
         everything = repr((DEFENCES.get(self.defence), settings))
+        everything += "" if self.data == DEFAULT else self.data
         return hashlib.sha256(everything.encode()).hexdigest()[:6]
 
     @property
@@ -94,7 +99,7 @@ def training_folder() -> Path:
 
 def train(
     request: TrainRequest,
-    data: Cifar10,
+    data: DataSet,
     device: torch.device,
     report: Report = lambda progress: None,
     notes: str = "",
@@ -104,6 +109,7 @@ def train(
     """Train, or go on with what was begun, and keep the checkpoint.
 
     Args:
+        data: the one that the request names, fetched.
         probe: after each epoch, look at how the model does (`apr_core.training.monitor.Probe`).
         workers: the processes that train together; all return the card, and the first one writes.
 
@@ -111,19 +117,20 @@ def train(
         InputError: the loss is not finite, an unfinished run has other settings, another process
             trains under this name, or the defence builds on a checkpoint that is not there.
     """
-    config = request.config
+    config, split = request.config, data.load("train")
     torch.manual_seed(config.seed)  # fixes the initial weights
-    defence = _taught(DEFENCES.get(request.defence), request.architecture, device)
-    card = _new_card(request, defence, device, notes)
+    defence = _taught(DEFENCES.get(request.defence), request, device)
+    card = _new_card(request, defence, split.sha256, device, notes)
     if isinstance(defence, InputTransformation):
         only = {"defence": constants(defence)}
-        card = replace(card, epochs=0, recipe=only, base=_vanilla(request.architecture))
+        card = replace(card, epochs=0, recipe=only, base=_vanilla(request))
         model = load_model(card.base, device)
-        model.front = defence.make_front()
+        model.front = defence.make_front(data.channels)
         return save_measured(model, card, data, own=not request.ship)
-    model = build_model(request.architecture, defence.make_front())
-    images, labels = data.train_images[: config.subset], data.train_labels[: config.subset]
-    look = TrainingMonitor(model) if probe else dict
+    model = build_model(request.architecture, defence.make_front(data.channels), data)
+    chosen = torch.arange(min(len(split), config.subset or len(split)))
+    images, labels = split.take(chosen), split.labels[chosen]
+    look = TrainingMonitor(model, data) if probe else dict
     state = request.state_file
     with _claimed(state) if workers.first else nullcontext():
         fitted = fit(model, defence, images, labels, config, device, state, report, look, workers)
@@ -153,15 +160,20 @@ def _claimed(state_file: Path) -> Iterator[None]:
         claim.release()
 
 
-def _vanilla(architecture: str) -> str:
-    return f"cifar10-{architecture}-vanilla"
+def model_prefix(data: str) -> str:
+    """What the names of a data set's models begin with: its name, or a folder's or file's."""
+    return data if data in DATASETS else re.sub(r"[^a-z0-9]+", "", Path(data).stem.lower()) or "own"
 
 
-def _taught(defence: Defence, architecture: str, device: torch.device) -> Defence:
+def _vanilla(request: TrainRequest) -> str:
+    return f"{model_prefix(request.data)}-{request.architecture}-vanilla"
+
+
+def _taught(defence: Defence, request: TrainRequest, device: torch.device) -> Defence:
     """The defence with its teacher, if it learns from one."""
     if not isinstance(defence, Distillation):
         return defence
-    teacher = load_card(_vanilla(architecture))
+    teacher = load_card(_vanilla(request))
     return replace(
         defence,
         teacher=f"{teacher.name} {teacher.sha256[:12]}",
@@ -169,17 +181,19 @@ def _taught(defence: Defence, architecture: str, device: torch.device) -> Defenc
     )
 
 
-def _new_card(request: TrainRequest, defence: Defence, device: torch.device, notes: str) -> Card:
+def _new_card(
+    request: TrainRequest, defence: Defence, data_sha256: str, device: torch.device, notes: str
+) -> Card:
     """What is known before the training."""
     return Card(
         name=request.name,
-        dataset="cifar10",
+        dataset=request.data,
         architecture=request.architecture,
         defence=request.defence,
         recipe={"defence": constants(defence), **asdict(request.config)},
         seed=request.config.seed,
         epochs=request.config.epochs,
-        data_sha256=SHA256["train_images"],
+        data_sha256=data_sha256,
         clean_accuracy=0.0,
         correct=0,
         tested=0,
@@ -190,11 +204,11 @@ def _new_card(request: TrainRequest, defence: Defence, device: torch.device, not
     )
 
 
-def save_measured(model: nn.Module, card: Card, data: Cifar10, own: bool = False) -> Card:
+def save_measured(model: nn.Module, card: Card, data: DataSet, own: bool = False) -> Card:
     """Save with the accuracy of the weights as they will be loaded, half precision and all."""
     model.load_state_dict(half_precision(model), strict=False)
-    correct = count_correct(model, data.test_images, data.test_labels)
-    tested = len(data.test_labels)
+    test = data.load("test")
+    correct, tested = count_correct(model, test.images, test.labels), len(test)
     card = replace(card, clean_accuracy=correct / tested, correct=correct, tested=tested)
     card = save_checkpoint(model, card, own)
     load_model(card.name)
@@ -221,7 +235,8 @@ def find_finished(request: TrainRequest) -> Card | None:
     if request.name not in model_names():
         return None
     card = load_card(request.name)
-    kind = (card.architecture, card.defence) == (request.architecture, request.defence)
+    made = (card.dataset, card.architecture, card.defence)
+    kind = made == (request.data, request.architecture, request.defence)
     asked = json.loads(json.dumps(constants(DEFENCES.get(request.defence))))
     asked.pop("teacher", None)
     same = kind and asked.items() <= card.recipe.get("defence", {}).items()

@@ -23,6 +23,7 @@ from apr_core.base.files import file_sha256, write_whole
 from apr_core.base.paths import readable, written
 from apr_core.base.registry import unknown_name
 from apr_core.base.types import InputError, shown
+from apr_core.data.registry import find_dataset
 from apr_core.defences import has_old_penalty, restore_front
 from apr_core.models import Classifier, build_model
 
@@ -41,7 +42,7 @@ class Card:
 
     Attributes:
         name: dataset-architecture-defence.
-        clean_accuracy: share of the 10,000 test images, in [0, 1], of the weights as saved.
+        clean_accuracy: share of all test images, in [0, 1], of the weights as saved.
         correct, tested: the counts it comes from.
         recipe: the defence and its constants, and every training setting.
         data_sha256: of the training images.
@@ -169,7 +170,7 @@ def missing_weights(card: Card) -> str:
     return (
         f"The weights of {card.name} are not at {weights}; restore {weights.name} there from "
         "checkpoints/ of the project's repository, or train them with `python -m apr_core train "
-        f"--architecture {card.architecture} --defence {card.defence}`."
+        f"--data {card.dataset} --architecture {card.architecture} --defence {card.defence}`."
     )
 
 
@@ -187,7 +188,7 @@ def load_model(name: str, device: str | torch.device = "cpu") -> Classifier:
         name: of a checkpoint, as `model_names` lists them.
 
     Returns:
-        Images (B, 3, 32, 32) float in [0, 1] -> logits (B, 10).
+        Images (B, C, H, W) float in [0, 1] -> logits (B, K), of the data set that the card names.
 
     Raises:
         InputError: no such model, a weights' file that is missing or not what its card says.
@@ -204,8 +205,9 @@ def load_model(name: str, device: str | torch.device = "cpu") -> Classifier:
             f"The weights of {name} are damaged: their SHA-256 begins {found[:12]}, and the card "
             f"says {card.sha256[:12]}; restore {weights.name} from the repository."
         )
-    front = restore_front(card.defence, card.recipe.get("defence", {}))
-    model = build_model(card.architecture, front)
+    data = find_dataset(card.dataset)
+    front = restore_front(card.defence, card.recipe.get("defence", {}), data.channels)
+    model = build_model(card.architecture, front, data)
     _load_weights(model, weights)
     return model.to(device).eval()
 

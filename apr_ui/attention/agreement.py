@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.truth_map import TruthMap
-from apr_core.data.cifar10 import CLASSES
 from apr_core.evaluation.attribution.agreement import NOISE, AgreementRecord, find_agreement
 from apr_core.explain.agreement import (
     TOP,
@@ -34,6 +33,7 @@ from apr_ui.attention.agreement_words import (
 )
 from apr_ui.attention.view import ATTENTION, Map, Scene
 from apr_ui.changing_text import changing_markdown
+from apr_ui.dataset import class_name
 from apr_ui.downloads import offer_files
 from apr_ui.proof.truth import ask_for_map
 from apr_ui.resources import agreements, cards, scorer
@@ -159,7 +159,7 @@ def offer_overall(page: str, model: str, label: int) -> None:
                 "makes it."
             )
             return
-        name = CLASSES[label]
+        name = class_name(label)
         whose = st.segmented_control(
             "Over",
             [EVERY, name],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from apr_core.data.cifar10 import CLASSES
 from apr_core.evaluation.attribution.agreement import (
     CENTRE,
     NOISE,
@@ -16,6 +15,7 @@ from apr_core.evaluation.attribution.agreement import (
 from apr_core.evaluation.metrics import Mean
 from apr_core.explain.agreement import TOP
 from apr_ui.attention.view import WORDS
+from apr_ui.dataset import class_name
 from apr_ui.words import count_text
 
 NAMES = WORDS | {CENTRE: "nearness to the centre", NOISE: "noise"}
@@ -110,7 +110,7 @@ def means_table(found: dict[str, Summary]) -> pd.DataFrame:
 def in_rows(record: AgreementRecord) -> pd.DataFrame:
     """A row a map: its picture, its method and its figures."""
     return pd.DataFrame(
-        {"index": one.index, "class": CLASSES[one.label], "broken pixels": one.broken}
+        {"index": one.index, "class": class_name(one.label), "broken pixels": one.broken}
         | {"method": method, **figures._asdict()}
         for one in record.looked
         for method, figures in one.maps.items()

@@ -15,9 +15,9 @@ import torch
 
 from apr_core.attacks.result import PixelEdit
 from apr_core.base.types import InputError
-from apr_core.data.cifar10 import CLASSES
 from apr_core.serving.requests import AttackRequest
 from apr_ui.controls import Choice
+from apr_ui.dataset import shown_data
 
 FIRST_METHODS = ("attention", "integrated-gradients", "gradcam")
 FIRST_OPACITY = 0.6
@@ -68,7 +68,7 @@ def view_from_params(
     Raises:
         InputError: the link names a class, an opacity or an edit that cannot be.
     """
-    target = _number("class", params, len(CLASSES) - 1, whole=True)
+    target = _number("class", params, len(shown_data().classes) - 1, whole=True)
     asked = params.get("methods", "").split(",")
     return AttentionView(
         None if target is None else int(target),

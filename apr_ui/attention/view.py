@@ -12,13 +12,13 @@ from torch import Tensor
 
 from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.base.types import InputError
-from apr_core.data.cifar10 import CLASSES
 from apr_core.explain import attention as gates
 from apr_core.explain.agreement import percentile_rank
 from apr_core.explain.attributions import attribute
 from apr_core.explain.methods import METHODS, Figure
 from apr_core.models.inputs import as_input
 from apr_core.zoo.checkpoints import zoo_fingerprint
+from apr_ui.dataset import class_name
 from apr_ui.heat import heat, heat_picture
 from apr_ui.persistent_widget import persistent
 from apr_ui.resources import cards, scorer, show_caution
@@ -205,9 +205,9 @@ def choose_class(answer: Tensor) -> int:
     said = int(answer.argmax())
     order = answer.argsort(descending=True).tolist()
     picked = st.pills(
-        f"Class to explain (by default the prediction, {CLASSES[said]})",
+        f"Class to explain (by default the prediction, {class_name(said)})",
         order,
-        format_func=lambda number: f"{CLASSES[number]} {float(answer[number]):.0%}",
+        format_func=lambda number: f"{class_name(number)} {float(answer[number]):.0%}",
         **persistent("attention.class"),
         wrap=True,
     )

@@ -6,13 +6,12 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from apr_core.data.cifar10 import CLASSES
-from apr_core.data.sample import load_sample
 from apr_core.evaluation.metrics import Mean, mean_of
 from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
 from apr_ui.classes.charts import ratios
 from apr_ui.classes.view import View
+from apr_ui.dataset import shown_data
 from apr_ui.heat import heat, heat_picture
 
 NOTABLE = 0.05
@@ -27,8 +26,8 @@ CLAIMS = {
 
 def show_mean(name: str, view: View) -> None:
     """The class's mean picture, with the mean attention over it."""
-    sample = load_sample()
-    mine = sample.labels == CLASSES.index(name)
+    sample = shown_data().shipped_sample()
+    mine = sample.labels == shown_data().classes.index(name)
     mean = sample.images[mine].float().mean(0).round().to(torch.uint8)
     words = f"The mean of its {int(mine.sum())} pictures"
     drawn, limits = [heat_picture(mean, None, words, f"{words}: {name}")], (0.0, 1.0)
@@ -55,8 +54,11 @@ def show_claims(view: View) -> None:
     if view.ratios is None:
         st.info("This model has no attention gate; choose one that has, such as APR's.")
         return
-    labels = load_sample().labels
-    means = {name: ratio_of(view.ratios[labels == number]) for number, name in enumerate(CLASSES)}
+    labels = shown_data().shipped_sample().labels
+    means = {
+        name: ratio_of(view.ratios[labels == number])
+        for number, name in enumerate(shown_data().classes)
+    }
     alt = "Ratio of attention on the object to its area: " + "; ".join(
         f"{name} {mean.mean:.2f}" for name, mean in means.items() if mean
     )
@@ -69,7 +71,9 @@ def show_claims(view: View) -> None:
         f"{NOTABLE:.0%}, the grey band, counts as no preference."
     )
     for group, (where, names) in CLAIMS.items():
-        mine = torch.isin(labels, torch.tensor([CLASSES.index(name) for name in names]))
+        mine = torch.isin(
+            labels, torch.tensor([shown_data().classes.index(name) for name in names])
+        )
         mean = ratio_of(view.ratios[mine])
         if mean is not None:
             words = f"- {_verdict(mean)} {_claim(group, where, mean)}"

@@ -12,9 +12,8 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from apr_core.data.cifar10 import CLASSES, with_article
+from apr_core.data.dataset import with_article
 from apr_core.data.images import to_png
-from apr_core.data.sample import load_sample
 from apr_core.evaluation.attribution.cached_predictions import kept_glance, take_glance
 from apr_core.evaluation.classes import flip_matrix, rates_by_class
 from apr_core.evaluation.metrics import Rate, rate_of
@@ -26,6 +25,7 @@ from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
 from apr_ui.classes.charts import flips
+from apr_ui.dataset import class_name, shown_data
 from apr_ui.downloads import offer_files
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import cards, evaluations, scorer
@@ -62,7 +62,7 @@ def _view(model: str, fingerprint: tuple[tuple[str, int], ...]) -> View:
     glance = kept_glance(cards()[0][model]) or take_glance(scorer(model))
     attention = None
     if glance.ratios is not None:
-        attention = gate_of(scorer(model).model, as_input(load_sample().images))
+        attention = gate_of(scorer(model).model, as_input(shown_data().shipped_sample().images))
     return View(glance.answers, attention, glance.ratios)
 
 
@@ -73,8 +73,8 @@ def record_of(model: str) -> Record | None:
 
 def rows_of(name: str, view: View, record: Record | None, kind: str, order: str) -> list[int]:
     """The sample's rows of a class that are of a kind, in an order."""
-    sample = load_sample()
-    label = CLASSES.index(name)
+    sample = shown_data().shipped_sample()
+    label = shown_data().classes.index(name)
     rows = (sample.labels == label).nonzero()[:, 0]
     right = view.answers[rows].argmax(1) == label
     if kind in (RIGHT, WRONG):
@@ -101,8 +101,8 @@ def spread_of(attention: Tensor) -> Tensor:
 
 def show_rates(name: str, view: View, record: Record | None) -> None:
     """The model's accuracy on a class, and the success rate of the attack."""
-    label = CLASSES.index(name)
-    mine = load_sample().labels == label
+    label = shown_data().classes.index(name)
+    mine = shown_data().shipped_sample().labels == label
     clean = rate_of(int((view.answers[mine].argmax(1) == label).sum()), int(mine.sum()))
     words = f"**Clean accuracy**: {_rate_text(clean)} pictures of this class in the shipped sample."
     changing_markdown("classes.right", words)
@@ -140,7 +140,7 @@ def show_examples(name: str, view: View, rows: Sequence[int]) -> None:
     )
     if len(rows) > MOST:
         st.caption(f"The first {MOST} of {len(rows)}.")
-    row, sample = rows[place], load_sample()
+    row, sample = rows[place], shown_data().shipped_sample()
     number = int((sample.labels[: row + 1] == sample.labels[row]).sum())
     places = {"source": "CIFAR-10", "class": name, "number": number}
     if st.button("Open it on the Attention page", icon=":material/visibility:"):
@@ -149,30 +149,30 @@ def show_examples(name: str, view: View, rows: Sequence[int]) -> None:
 
 
 def _item(row: int, view: View) -> PickerItem:
-    sample = load_sample()
+    sample = shown_data().shipped_sample()
     said = int(view.answers[row].argmax())
     label, sure = int(sample.labels[row]), float(view.answers[row].max())
     mark = "" if said == label else "✗ "
     return {
-        "title": f"{mark}{CLASSES[said]} {sure:.0%}",
-        "note": f"Test image {int(sample.indices[row])}, {with_article(CLASSES[label])}, "
-        f"predicted as {CLASSES[said]}.",
+        "title": f"{mark}{class_name(said)} {sure:.0%}",
+        "note": f"Test image {int(sample.indices[row])}, {with_article(class_name(label))}, "
+        f"predicted as {class_name(said)}.",
         "png": _png(row),
     }
 
 
 @functools.cache
 def _png(row: int) -> str:
-    return base64.b64encode(to_png(load_sample().images[row])).decode()
+    return base64.b64encode(to_png(shown_data().shipped_sample().images[row])).decode()
 
 
 def show_flips(record: Record, model: str) -> None:
     """Which class was flipped to which."""
     found = _flips(record, model, zoo_fingerprint())
     alt = f"Of {int(found.sum())} images that one pixel flipped, which class became which."
-    show_chart(flips(found, CLASSES), "classes.flips", alt)
+    show_chart(flips(found, shown_data().classes), "classes.flips", alt)
     rows = [
-        {"from": CLASSES[i], "to": CLASSES[j], "images": int(found[i, j])}
+        {"from": class_name(i), "to": class_name(j), "images": int(found[i, j])}
         for i, j in found.nonzero().tolist()
     ]
     frame = pd.DataFrame(rows, columns=["from", "to", "images"])

@@ -12,11 +12,11 @@ from apr_core.classroom.board import Room
 from apr_core.classroom.names import LONGEST_NICKNAME, LONGEST_TITLE
 from apr_core.classroom.plan import HIDEABLE, STEPS, Plan
 from apr_core.classroom.qr import qr_png
-from apr_core.data.cifar10 import CLASSES, with_article
-from apr_core.data.sample import load_test_image
+from apr_core.data.dataset import with_article
 from apr_ui.changing_text import changing_markdown
 from apr_ui.classroom.board import show_board
 from apr_ui.classroom.seating import browser_said, remember, remembered
+from apr_ui.dataset import class_name, shown_data
 from apr_ui.errors import errors_on_page
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
 from apr_ui.lesson.steps import LESSON, minutes_of
@@ -105,19 +105,20 @@ def _go_to_class(code: str) -> None:
 
 def _preview(index: int) -> None:
     with errors_on_page("image"):
-        image, label = load_test_image(index)
-        seen, what = enlarge(image, 4), with_article(CLASSES[label])
-        st.image(seen, width=seen.width, caption=CLASSES[label], alt=what)
+        image, label = shown_data().test_image(index)
+        seen, what = enlarge(image, 4), with_article(class_name(label))
+        st.image(seen, width=seen.width, caption=class_name(label), alt=what)
 
 
 def _check_right(plan: Plan) -> None:
     """Raise InputError if there is no such picture, or the model misclassifies it."""
-    image, label = load_test_image(plan.index)
+    image, label = shown_data().test_image(plan.index)
     said = int(probabilities(plan.model, [image])[0].argmax())
     if said != label:
         raise InputError(
-            f"{plan.model} already takes test image {plan.index}, {with_article(CLASSES[label])}, "
-            f"for {with_article(CLASSES[said])}; choose another picture or another model."
+            f"{plan.model} already takes test image {plan.index}, "
+            f"{with_article(class_name(label))}, for {with_article(class_name(said))}; choose "
+            "another picture or another model."
         )
 
 

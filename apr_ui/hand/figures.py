@@ -8,9 +8,9 @@ from PIL import Image
 
 from apr_core.attacks.result import to_edits
 from apr_core.by_hand.game import Game
-from apr_core.data.cifar10 import CLASSES
 from apr_core.serving.requests import RunView
 from apr_ui.charts import AFTER, COLOURS, LOG_QUERIES, QUERIES, SHARE_TO_ONE, lay_out
+from apr_ui.dataset import class_name
 from apr_ui.pictures import tried
 from apr_ui.words import count_text, edit_text, percent, plain
 
@@ -24,7 +24,7 @@ def duel_words(game: Game, view: RunView) -> str:
     if outcome is None:
         return plain(view.error)
     mine, theirs = game.first_flip, outcome.queries if outcome.success else None
-    name, asked = CLASSES[game.label], f"{outcome.queries:,} queries"
+    name, asked = class_name(game.label), f"{outcome.queries:,} queries"
     my_closest = f"closest try left {percent(game.closest)} {name}"
     its_closest = f"closest try left {percent(outcome.true_after)} {name}"
     if mine and theirs:

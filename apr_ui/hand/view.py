@@ -13,12 +13,12 @@ from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.result import PixelEdit
 from apr_core.by_hand.export import to_csv, to_json
 from apr_core.by_hand.game import PIXELS, Game, begin, reset, try_edit, undo
-from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import to_png
 from apr_core.serving.frame import packed
 from apr_ui.bars import bars
 from apr_ui.canvas import CanvasData, CanvasTry, canvas
 from apr_ui.changing_text import changing_container, changing_markdown
+from apr_ui.dataset import class_name, shown_data
 from apr_ui.downloads import offer_files
 from apr_ui.hand.games import current_game, keep_game, place_of
 from apr_ui.hand.hints import HELP, MARKS, ask_hint, can_hint, show_hint, take_hint, waiting
@@ -118,7 +118,7 @@ def _canvas(page: str, place: str, game: Game, hints: bool) -> None:
         "width": width,
         "height": height,
         "image": packed(game.image.permute(1, 2, 0), torch.uint8),
-        "title": f"The picture: {CLASSES[game.label]}, {width} by {height} pixels",
+        "title": f"The picture: {class_name(game.label)}, {width} by {height} pixels",
         "edits": [{"x": edit.x, "y": edit.y, "rgb": edit.rgb} for edit in game.edits],
         "pixels": game.pixels,
         "tried": sorted({(tried.edits[-1].x, tried.edits[-1].y) for tried in game.tries}),
@@ -175,7 +175,7 @@ def _verdict(page: str, game: Game) -> None:
 
 def verdict(game: Game) -> str:
     """The prediction in words."""
-    true, said = CLASSES[game.label], CLASSES[game.answer.label]
+    true, said = class_name(game.label), class_name(game.answer.label)
     sure = f"{percent(game.answer.confidence)} sure"
     if game.flipped:
         return f"**Flipped: {true} → {said}**, {sure}. Your first flip was try {game.first_flip}."
@@ -192,7 +192,7 @@ def counts(game: Game) -> str:
     """The score in one or two lines."""
     parts = [f"**{_tries(game.queries)}**"]
     if game.queries:
-        parts.append(f"closest: {percent(game.closest)} {CLASSES[game.label]}")
+        parts.append(f"closest: {percent(game.closest)} {class_name(game.label)}")
     if game.hints:
         parts.append(count_text(len(game.hints), "hint", "hints"))
     if game.fewest:
@@ -208,18 +208,18 @@ def counts(game: Game) -> str:
 
 
 def _bars(page: str, game: Game) -> None:
-    said = CLASSES[game.answer.label]
+    said = class_name(game.answer.label)
     true = game.answer.probabilities[game.label]
     bars(
         {
-            "classes": CLASSES,
+            "classes": shown_data().classes,
             "values": game.answer.probabilities,
             "clean": game.clean.probabilities,
             "label": game.label,
             "leading": game.answer.label,
             "number": game.queries,
             "said": f"{_tries(game.queries)}. The model says {said}, "
-            f"{percent(game.answer.confidence)}. {CLASSES[game.label]}: {percent(true)}.",
+            f"{percent(game.answer.confidence)}. {class_name(game.label)}: {percent(true)}.",
         },
         f"{page}.bars",
     )

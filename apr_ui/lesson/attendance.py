@@ -11,9 +11,9 @@ from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.classroom.plan import Plan
-from apr_core.data.sample import load_test_image
 from apr_core.serving.requests import AttackRequest
 from apr_core.serving.run_export import START_RUN, load_recording
+from apr_ui.dataset import shown_data
 from apr_ui.resources import classrooms
 
 _ALONE = "classroom.alone-answers"
@@ -55,7 +55,7 @@ class Attendance:
     @property
     def picture(self) -> tuple[Tensor, int]:
         """The lesson's picture, uint8 (3, 32, 32), and its class."""
-        return load_test_image(self.plan.index)
+        return shown_data().test_image(self.plan.index)
 
     @property
     def request(self) -> AttackRequest:

@@ -11,12 +11,13 @@ import streamlit as st
 from apr_core.attacks.result import Outcome
 from apr_core.base.types import Status
 from apr_core.by_hand.game import Game
-from apr_core.data.cifar10 import CLASSES, with_article
+from apr_core.data.dataset import with_article
 from apr_core.serving.gallery import GalleryEntry, request_of
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_ui.attention.view import ATTENTION, choose_explained_model, scenes_of, show_maps
 from apr_ui.changing_text import changing_container, changing_markdown
 from apr_ui.classroom.seating import remember, remembered
+from apr_ui.dataset import class_name
 from apr_ui.errors import errors_on_page
 from apr_ui.hand.games import adopt_game, game_name
 from apr_ui.hand.view import play
@@ -67,7 +68,7 @@ def _bet(attendance: Attendance) -> None:
     with words:
         image, label = attendance.picture
         sure = float(probabilities(attendance.plan.model, [image])[0][label])
-        told = f"The network is **{sure:.0%}** sure of **{CLASSES[label]}**."
+        told = f"The network is **{sure:.0%}** sure of **{class_name(label)}**."
         changing_markdown("classroom.sure", told)
         ask(attendance, "bet", "Will one pixel change its answer?", BETS)
         tally(attendance, "bet", BETS)
@@ -76,7 +77,11 @@ def _bet(attendance: Attendance) -> None:
 def _picture(attendance: Attendance) -> None:
     image, label = attendance.picture
     seen = enlarge(image, SCALE)
-    st.image(seen, width=seen.width, alt=f"The lesson's picture: {with_article(CLASSES[label])}")
+    st.image(
+        seen,
+        width=seen.width,
+        alt=f"The lesson's picture: {with_article(class_name(label))}",
+    )
 
 
 def _by_hand(attendance: Attendance) -> None:
@@ -156,7 +161,7 @@ def _find(attendance: Attendance) -> None:
     with picture:
         edits = outcome.edits if shown else ()
         seen = ringed(edited, edits, SCALE)
-        read = CLASSES[outcome.label_after]
+        read = class_name(outcome.label_after)
         st.image(seen, width=seen.width, caption=f"Predicted: {read}", alt="The attacked picture")
 
 

@@ -9,9 +9,10 @@ from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
 from apr_core.certification.lattice_masking import Certificate, Verdict
-from apr_core.data.cifar10 import CLASSES, with_article
+from apr_core.data.dataset import with_article
 from apr_core.serving.requests import BEHIND_LATTICE
 from apr_ui.changing_text import changing_container
+from apr_ui.dataset import class_name
 from apr_ui.errors import errors_on_page
 from apr_ui.pictures import enlarge
 from apr_ui.proof.finding import Proof, Vote, find_proof, is_light
@@ -69,7 +70,7 @@ def _wanted(model: str, image: Tensor, label: int, ended: bool) -> Proof | None:
 
 def seal_words(found: Certificate) -> str:
     """What is proven of a picture, and what is not."""
-    name = CLASSES[found.label]
+    name = class_name(found.label)
     if found.verdict is Verdict.CERTIFIED:
         return (
             f"**Certified: {name}.** All {found.predictions} predictions agree, so no single "
@@ -78,7 +79,7 @@ def seal_words(found: Certificate) -> str:
     if found.verdict is Verdict.WRONG:
         return (
             f"**Nothing to certify.** The masked model already takes this {name} for "
-            f"{with_article(CLASSES[found.answer])}."
+            f"{with_article(class_name(found.answer))}."
         )
     return (
         f"**Not certified.** {found.agreeing} of {found.predictions} predictions are {name} with a "
@@ -109,7 +110,7 @@ def show_seal(words: str, found: Certificate, place: DeltaGenerator | None = Non
 
 def show_votes(proof: Proof) -> None:
     """The masked pictures, and the model's prediction for each."""
-    name = CLASSES[proof.found.label]
+    name = class_name(proof.found.label)
     _pictures(proof.votes)
     st.caption(
         f"The {len(proof.votes)} pictures with one part masked and filled in from its "
@@ -129,7 +130,7 @@ def show_votes(proof: Proof) -> None:
 def _pictures(votes: Sequence[Vote]) -> None:
     with st.container(horizontal=True):
         for vote in votes:
-            said = CLASSES[vote.answer]
+            said = class_name(vote.answer)
             parts = " and ".join(map(str, vote.parts))
             st.image(
                 enlarge(vote.picture, MASK_SCALE),

@@ -8,8 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from apr_core.attacks.transfer import Cell, Effect
-from apr_core.data.cifar10 import CLASSES
 from apr_ui.charts import COLOUR_BAR, LOG_QUERIES, SHARE_TO_ONE, lay_out, line_style
+from apr_ui.dataset import class_name
 from apr_ui.race.words import Runner
 
 _MARKS = {"flipped": "x", "survived": "circle"}
@@ -73,7 +73,7 @@ def transfer_table(runners: Sequence[Runner], matrix: Matrix) -> pd.DataFrame:
     rows = [
         {"Edit found on": runner.name, "Ended": runner.ended}
         | {
-            other.name: _marked(cell, f"{CLASSES[cell.label]} {cell.confidence:.0%}")
+            other.name: _marked(cell, f"{class_name(cell.label)} {cell.confidence:.0%}")
             for other, cell in zip(runners, cells, strict=True)
         }
         for runner, cells in zip(runners, matrix, strict=True)
@@ -125,5 +125,6 @@ def _hover_text(runner: Runner, other: Runner, cell: Cell) -> str:
     kind = "The edit that broke" if runner.fell else "The closest edit on"
     return (
         f"{kind} {runner.name}, shown to {other.name}:<br>{cell.effect}; predicted "
-        f"{CLASSES[cell.label]}, {cell.confidence:.1%} sure;<br>the true class has {cell.true:.1%}"
+        f"{class_name(cell.label)}, {cell.confidence:.1%} sure;<br>the true class has "
+        f"{cell.true:.1%}"
     )

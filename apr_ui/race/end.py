@@ -9,10 +9,10 @@ from torch import Tensor
 
 from apr_core.attacks.transfer import Cell, transfer_matrix
 from apr_core.base.types import InputError
-from apr_core.data.cifar10 import CLASSES
 from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import confidence_bars, describe_bars
+from apr_ui.dataset import shown_data
 from apr_ui.downloads import offer_files
 from apr_ui.proof.certificate import EXPLANATION, seal_words, show_seal
 from apr_ui.proof.finding import find_proof, is_light
@@ -71,8 +71,8 @@ def show_end(race: Race, runners: Sequence[Runner], link: str) -> None:
     for number, runner in enumerate(finished):
         with grid.cell():
             st.markdown(f"**{runner.name}**")
-            bars = confidence_bars(CLASSES, before[number], after[number], most=3)
-            alt = describe_bars(CLASSES, before[number], after[number])
+            bars = confidence_bars(shown_data().classes, before[number], after[number], most=3)
+            alt = describe_bars(shown_data().classes, before[number], after[number])
             show_chart(bars, f"compare.bars-{number}", alt)
 
 

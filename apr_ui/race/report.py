@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from apr_core.data.cifar10 import CLASSES
+from apr_ui.dataset import class_name
 from apr_ui.pictures import contact_sheet, ringed
 from apr_ui.race.charts import Matrix, transfer_table
 from apr_ui.race.words import Runner, about, all_status_words, as_table, news, status_words
@@ -53,7 +53,7 @@ def report_page(runners: Sequence[Runner], matrix: Matrix, link: str) -> str:
     table = table.where(table.notna(), "")
     finished = [runner for runner in runners if runner.view.outcome]
     sheet = base64.b64encode(race_sheet(runners)).decode()
-    title = f"A race of {len(runners)} models: {CLASSES[request.label]}"
+    title = f"A race of {len(runners)} models: {class_name(request.label)}"
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -10,11 +10,11 @@ import pandas as pd
 
 from apr_core.attacks.result import Outcome
 from apr_core.base.types import Status
-from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import AttackRequest, Phase, RunView
 from apr_core.serving.wait_estimate import in_words
 from apr_core.zoo.checkpoints import Card
+from apr_ui.dataset import class_name
 from apr_ui.words import defence_title, edit_text
 
 ENDED = {
@@ -101,15 +101,15 @@ def status_words(view: RunView) -> str:
 
 
 def _outcome_words(outcome: Outcome) -> str:
-    after = CLASSES[outcome.label_after]
-    closest = f"{outcome.true_after:.0%} {CLASSES[outcome.label]}"
+    after = class_name(outcome.label_after)
+    closest = f"{outcome.true_after:.0%} {class_name(outcome.label)}"
     if outcome.target is not None:
         closest = f"{outcome.confidence_after:.0%} {after}"
     spent = f"{outcome.queries:,} queries"
     return {
         Status.FLIPPED: f"flipped to {after} after {spent}",
         Status.SURVIVED: f"survived {spent}; the closest edit left {closest}",
-        Status.MISCLASSIFIED: f"misread already, as {CLASSES[outcome.label_before]}: nothing to "
+        Status.MISCLASSIFIED: f"misread already, as {class_name(outcome.label_before)}: nothing to "
         "flip",
         Status.SKIPPED: "not attacked: the target is its own class",
         Status.CANCELLED: f"cancelled after {spent}",
@@ -134,9 +134,9 @@ def about(request: AttackRequest) -> str:
     what = "a picture of one's own" if own else f"test image {request.index}"
     config = request.config
     count = "1 pixel" if config.pixels == 1 else f"{config.pixels} pixels"
-    target = "" if config.target is None else f", target {CLASSES[config.target]}"
+    target = "" if config.target is None else f", target {class_name(config.target)}"
     return (
-        f"{CLASSES[request.label].capitalize()}, {what}{target}; {count}, population "
+        f"{class_name(request.label).capitalize()}, {what}{target}; {count}, population "
         f"{config.population}, at most {config.max_queries:,} queries each, {config.strategy}, "
         f"stop {config.stop}, seed {config.seed}."
     )
@@ -156,7 +156,7 @@ def as_table(runners: Sequence[Runner]) -> pd.DataFrame:
                 "Model": runner.name,
                 "Ended": runner.ended,
                 "Queries": outcome.queries if outcome else None,
-                "Prediction": CLASSES[outcome.label_after] if outcome else None,
+                "Prediction": class_name(outcome.label_after) if outcome else None,
                 "Pixel and colour": "; ".join(map(edit_text, outcome.edits)) if outcome else "",
                 "Sure before": outcome.confidence_before if outcome else None,
                 "Sure after": outcome.confidence_after if outcome else None,

@@ -16,6 +16,7 @@ from apr_core.base.files import write_whole
 from apr_core.base.types import InputError
 from apr_core.cli.common import (
     Subparsers,
+    add_data,
     add_device,
     add_json,
     add_model,
@@ -61,6 +62,7 @@ def add(subparsers: Subparsers) -> None:
         help="measure attack queries per second, what a defence costs, or the app under load",
     )
     add_model(parser, required=False)
+    add_data(parser)
     parser.add_argument("--images", type=int, help="attacked together")
     parser.add_argument("--generations", type=int)
     parser.add_argument("--rounds", type=int)

@@ -15,7 +15,7 @@ from statistics import fmean, median
 
 from apr_core.base.hardware import default_device
 from apr_core.base.provenance import environment
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.zoo.checkpoints import load_model
 from benchmarks.load.case import LoadConfig
 from benchmarks.load.figures import Diary, Waits, every, fairness, growth, rate, throughput
@@ -39,7 +39,7 @@ def measure_load(config: LoadConfig, report: Report = lambda done, total, what: 
     device = default_device()
     rows = surest_rows(load_model(config.model, device), config.sessions)
     with App() as app:
-        phases = Phases(config, load_sample().indices[rows].tolist(), app, report)
+        phases = Phases(config, find_dataset().shipped_sample().indices[rows].tolist(), app, report)
         phases.warm_up()
         first = app.memory()
         lone = [phases.alone()]

@@ -25,7 +25,7 @@ from apr_core.attacks.enumeration import corner_sweep
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.base.provenance import Environment, environment
 from apr_core.base.types import InputError, Stop
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.models.inference import device_of, evaluating, prepare
 from benchmarks.speed.case import BenchConfig, Case, Timed, Work, synchronise
 from benchmarks.speed.peers import peer_package, peer_version, peer_work
@@ -120,7 +120,7 @@ def choose_images(model: nn.Module, count: int) -> tuple[Tensor, Tensor]:
 
     They survive most often, so that peers, which stop at success, spend their budget too.
     """
-    sample, rows = load_sample(), surest_rows(model, count)
+    sample, rows = find_dataset().shipped_sample(), surest_rows(model, count)
     return sample.images[rows], sample.labels[rows]
 
 
@@ -130,7 +130,7 @@ def surest_rows(model: nn.Module, count: int) -> Tensor:
     Raises:
         InputError: it gets too few right.
     """
-    sample = load_sample()
+    sample = find_dataset().shipped_sample()
     logits = ModelOracle(model).verify_float32(sample.images.to(device_of(model))).cpu()
     true = sample.labels[:, None]
     margins = logits.gather(1, true) - logits.scatter(1, true, float("-inf")).amax(1, keepdim=True)

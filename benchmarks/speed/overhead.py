@@ -18,7 +18,7 @@ import torch
 
 from apr_core.base.provenance import Environment, environment
 from apr_core.base.types import InputError
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.defences import DEFENCES
 from apr_core.defences.distillation import Distillation
 from apr_core.defences.input_transform import InputTransformation
@@ -205,7 +205,7 @@ def paper_figures(architecture: str) -> dict[str, float] | None:
 
 def training_works(config: OverheadConfig, device: torch.device) -> dict[Part, Work]:
     """For each defence, a short epoch of `fit`'s own; all see the same batches."""
-    sample = load_sample()
+    sample = find_dataset().shipped_sample()
     rows = torch.arange(config.steps * config.batch_size) % len(sample.images)
     images, labels = sample.images[rows], sample.labels[rows]
     batches = AugmentedBatches(images, labels, config.batch_size, 0, device)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from apr_core.base.registry import Registry
 from apr_core.base.types import InputError
-from apr_core.data.cifar10 import CLASSES
+from apr_core.data.registry import find_dataset
 from apr_core.models.inference import device_of, keep_memory
 from apr_core.models.inputs import as_input
 from benchmarks.speed.case import BenchConfig, Case, Timed, Work, synchronise
@@ -64,7 +64,7 @@ def _art(model: nn.Module, images: Tensor, labels: Tensor, config: BenchConfig) 
         model=model,
         loss=nn.CrossEntropyLoss(),
         input_shape=tuple(images.shape[1:]),
-        nb_classes=len(CLASSES),
+        nb_classes=len(find_dataset().classes),
         clip_values=(0.0, 1.0),
         device_type="cpu" if images.device.type == "cpu" else "gpu",
     )

@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.models.inputs import as_input
 from benchmarks.speed.case import Timed, Work, synchronise
 
@@ -49,7 +49,7 @@ def passes_work(module: nn.Module, images: Tensor, seconds: float) -> Work:
 
 def input_batch(count: int, device: torch.device) -> Tensor:
     """The sample's images, over again if need be: (count, 3, 32, 32) in [0, 1], channels last."""
-    sample = load_sample().images
+    sample = find_dataset().shipped_sample().images
     return as_input(sample[torch.arange(count) % len(sample)].to(device))
 
 

@@ -21,7 +21,7 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.oracle import FEW_CHUNK, ModelOracle
 from apr_core.certification import lattice_masking
 from apr_core.certification.lattice_masking import behind_lattice, certify
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.defences import DEFENCES, jpeg
 from apr_core.defences.recipe import TrainConfig
 from apr_core.models import Classifier, build_model
@@ -86,7 +86,7 @@ def _network(device: torch.device) -> Classifier:
 
 
 def _images(count: int = FEW) -> Tensor:
-    return load_sample().images[:count]
+    return find_dataset().shipped_sample().images[:count]
 
 
 def _float32_is_float32(device: torch.device) -> None:
@@ -104,7 +104,10 @@ def _float32_is_float32(device: torch.device) -> None:
 
 def _training_in_bfloat16(device: torch.device) -> None:
     """Two steps of every defence, and of one in float32, whose loss is finite."""
-    images, labels = load_sample().images[:32], load_sample().labels[:32]
+    images, labels = (
+        find_dataset().shipped_sample().images[:32],
+        find_dataset().shipped_sample().labels[:32],
+    )
     for name, mixed in (*((name, True) for name in TRAINED), (TRAINED[0], False)):
         config = TrainConfig(epochs=1, batch_size=16, mixed_precision=mixed)
         batches = AugmentedBatches(images, labels, config.batch_size, 0, device)
@@ -115,7 +118,10 @@ def _training_in_bfloat16(device: torch.device) -> None:
 
 def _training_goes_on_from_a_file(device: torch.device) -> None:
     """The state of the optimiser comes back to the device it was on."""
-    images, labels = load_sample().images[:32], load_sample().labels[:32]
+    images, labels = (
+        find_dataset().shipped_sample().images[:32],
+        find_dataset().shipped_sample().labels[:32],
+    )
     defence, config = DEFENCES.get("apr-plus"), TrainConfig(epochs=2, batch_size=16)
     batches = AugmentedBatches(images, labels, config.batch_size, 0, device)
     first, second = (
@@ -189,7 +195,7 @@ def _jpeg_on_the_device(device: torch.device) -> None:
 
 
 def _a_certificate(device: torch.device) -> None:
-    model, labels = _network(device), load_sample().labels[:2]
+    model, labels = _network(device), find_dataset().shipped_sample().labels[:2]
     images = as_input(_images(2))
     here = certify(behind_lattice(model), images.to(device), labels.to(device))
     there = certify(behind_lattice(_network(torch.device("cpu"))), images, labels)

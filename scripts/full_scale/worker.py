@@ -24,7 +24,7 @@ from apr_core import cli
 from apr_core.base.files import write_whole
 from apr_core.base.hardware import default_device, describe_hardware
 from apr_core.data.cifar10 import Cifar10
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.training.trainer import training_folder
 from benchmarks.speed.measure import BATCHES
 from scripts.full_scale.jobs import RECIPE, ROWS, TOY, Job
@@ -147,7 +147,7 @@ class _Estimates:
 
 def _toy_data(*args: object, **more: object) -> Cifar10:
     """Pictures of the shipped sample in place of CIFAR-10, so that a rehearsal fetches nothing."""
-    sample = load_sample()
+    sample = find_dataset().shipped_sample()
     train, test = slice(0, TOY.subset), slice(-64, None)
     return Cifar10(sample.images[train], sample.labels[train], sample.images[test],
                    sample.labels[test])  # fmt: skip

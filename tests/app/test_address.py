@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from apr_core import OnePixelConfig
 from apr_core.attacks.result import PixelEdit
 from apr_core.data.images import OWN_PICTURE
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.serving.requests import AttackRequest
 from apr_ui.permalink import to_params
 from tests.app.pages import address_of, open_page, run, set_address
@@ -110,7 +110,7 @@ def test_back_from_a_search_is_the_game_without_it(monkeypatch: pytest.MonkeyPat
 
 
 def test_back_by_hand_keeps_a_picture_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    image, label = load_test_image(FLIP.index)
+    image, label = find_dataset().test_image(FLIP.index)
     own = to_params(AttackRequest(FLIP.model, image, label, OWN_PICTURE, OnePixelConfig()))
     app = open_page("hand", own)
     try_by_hand(app, FIRST)

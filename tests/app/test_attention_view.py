@@ -18,7 +18,7 @@ from apr_core.attacks.result import PixelEdit
 from apr_core.attacks.truth_map import TruthMapSearch
 from apr_core.base.types import InputError
 from apr_core.data.images import to_png
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.explain.agreement import rank_correlation, vulnerability_correlation
 from apr_core.explain.attention import attention_of
 from apr_core.explain.attributions import attribute
@@ -40,7 +40,7 @@ def on(model: str, *methods: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("method", [ATTENTION, "saliency"])
 def test_a_map_is_the_engines(method: str) -> None:
-    image, label = load_test_image(0)
+    image, label = find_dataset().test_image(0)
     scene = scenes_of(image, ())[0]
     found = map_of(APR, scene, label, method).values
     model, seen = load_model(APR), image[None].float() / 255
@@ -105,7 +105,7 @@ def test_a_link_to_no_image_is_one_sentence() -> None:
 
 
 def test_the_numbers_are_the_engines_and_the_files_hold_every_value() -> None:
-    image, label = load_test_image(0)
+    image, label = find_dataset().test_image(0)
     scenes = scenes_of(image, EDITS)
     methods = [ATTENTION, "saliency"]
     maps = {name: [map_of(APR, scene, label, name) for scene in scenes] for name in methods}
@@ -138,7 +138,7 @@ def test_maps_share_a_scale_that_says_where_nothing_is() -> None:
 
 
 def test_the_browser_is_given_every_value() -> None:
-    image, _ = load_test_image(0)
+    image, _ = find_dataset().test_image(0)
     values = torch.randn(32, 32, generator=torch.Generator().manual_seed(0))
     sent = heat_picture(image, values.T, "a caption", "words", EDITS)
     floats = np.frombuffer(base64.b64decode(sent["values"]), "<f4").reshape(32, 32)
@@ -183,7 +183,7 @@ def test_a_view_that_cannot_be_is_refused(name: str, value: str, said: str) -> N
 
 
 def test_a_picture_of_ones_own_comes_with_the_link() -> None:
-    image = load_test_image(3)[0].flip(2)
+    image = find_dataset().test_image(3)[0].flip(2)
     png = base64.urlsafe_b64encode(to_png(image)).decode().rstrip("=")
     params = {"model": APR, "picture": png, "label": "ship", "methods": "attention"}
     app = open_page("attention", params | {"edits": "3.5.ff0000"})

@@ -18,8 +18,7 @@ from apr_core.certification.lattice_masking import (
     behind_lattice,
     certify,
 )
-from apr_core.data.cifar10 import CLASSES
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest
 from apr_core.zoo.checkpoints import load_model
 from apr_ui.permalink import to_params
@@ -37,7 +36,7 @@ MANY_DOUBTS = 156
 
 
 def request(index: int, model: str = PLUS, **changes: int) -> AttackRequest:
-    image, label = load_test_image(index)
+    image, label = find_dataset().test_image(index)
     config = OnePixelConfig(population=8, generations=1, stop=Stop.BUDGET, seed=91)
     return AttackRequest(model, image, label, index, replace(config, **changes))
 
@@ -76,7 +75,7 @@ def test_the_page_says_of_a_picture_what_the_certificate_says(index: int) -> Non
     """Unasked, for the model is a light one."""
     app, verdict = shown(index), VERDICTS[index]
     assert "attack.certify" not in {button.key for button in app.button}
-    image, label = load_test_image(index)
+    image, label = find_dataset().test_image(index)
     wrapper = LatticeMasking(load_model(PLUS)).eval()
     (found,) = certify(wrapper, image[None].float() / 255, torch.tensor([label]))
     assert found.verdict is verdict
@@ -89,14 +88,14 @@ def test_the_page_says_of_a_picture_what_the_certificate_says(index: int) -> Non
 
 @pytest.mark.parametrize("index", VERDICTS)
 def test_every_masked_picture_stands_over_its_own_vote(index: int) -> None:
-    image, label = load_test_image(index)
+    image, label = find_dataset().test_image(index)
     wrapper = LatticeMasking(load_model(PLUS)).eval()
     with torch.inference_mode():
         logits = wrapper.one_mask_logits(image[None].float() / 255)
     sure = are_sure(logits, torch.tensor([label]))[0].tolist()
     shares, answers = logits[0].softmax(1).max(1)
     wanted = [
-        f"{'' if certain else '✗ '}{CLASSES[answer]} {share:.0%}"
+        f"{'' if certain else '✗ '}{find_dataset().classes[answer]} {share:.0%}"
         for certain, answer, share in zip(sure, answers.tolist(), shares.tolist(), strict=True)
     ]
     assert captions(shown(index))[:16] == wanted
@@ -104,7 +103,7 @@ def test_every_masked_picture_stands_over_its_own_vote(index: int) -> None:
 
 
 def test_a_vote_is_of_the_picture_that_it_stands_under() -> None:
-    image, label = load_test_image(DOUBTFUL)
+    image, label = find_dataset().test_image(DOUBTFUL)
     proof = find_proof(PLUS, image, label)
     inner = load_model(PLUS).eval()
     for number, vote in enumerate(proof.votes, start=1):
@@ -120,7 +119,7 @@ def test_a_vote_is_of_the_picture_that_it_stands_under() -> None:
 
 
 def test_doubts_under_two_masks_are_shown() -> None:
-    image, label = load_test_image(DOUBTFUL)
+    image, label = find_dataset().test_image(DOUBTFUL)
     proof = find_proof(PLUS, image, label)
     assert len(proof.doubts) == proof.found.predictions - proof.found.agreeing == 1
     assert all(len(vote.parts) == 2 and not vote.sure for vote in proof.doubts)
@@ -131,7 +130,7 @@ def test_doubts_under_two_masks_are_shown() -> None:
 
 
 def test_of_many_doubts_the_first_are_shown_and_all_are_counted() -> None:
-    image, label = load_test_image(MANY_DOUBTS)
+    image, label = find_dataset().test_image(MANY_DOUBTS)
     proof = find_proof(VANILLA, image, label)
     assert (proof.found.agreeing, proof.doubtful, len(proof.doubts)) == (126, 10, MOST_DOUBTS)
     wrapper = behind_lattice(load_model(VANILLA))
@@ -148,7 +147,7 @@ def test_of_many_doubts_the_first_are_shown_and_all_are_counted() -> None:
 
 
 def test_a_proof_that_is_kept_is_small() -> None:
-    image, label = load_test_image(MANY_DOUBTS)
+    image, label = find_dataset().test_image(MANY_DOUBTS)
     proof = find_proof(VANILLA, image, label)
     pictures = {
         vote.picture.untyped_storage().data_ptr(): vote for vote in (*proof.votes, *proof.doubts)
@@ -158,7 +157,7 @@ def test_a_proof_that_is_kept_is_small() -> None:
 
 
 def test_where_one_mask_suffices_for_doubt_two_are_not_looked_at() -> None:
-    image, label = load_test_image(CERTIFIED)
+    image, label = find_dataset().test_image(CERTIFIED)
     proof = find_proof(VANILLA, image, (label + 1) % 10)
     assert (proof.found.verdict, proof.found.predictions) == (Verdict.WRONG, 16)
     assert proof.doubts == ()

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch.distributions import Categorical
 
-from apr_core.data.cifar10 import CLASSES
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.evaluation.classes import rates_by_class
 from apr_core.evaluation.metrics import Mean
 from apr_core.explain.attention import attention_of
@@ -34,7 +33,7 @@ def on(model: str) -> dict[str, str]:
 
 
 def test_the_view_is_the_models() -> None:
-    view, sample = view_of(APR), load_sample()
+    view, sample = view_of(APR), find_dataset().shipped_sample()
     model, images = load_model(APR), sample.images[:20].float() / 255
     with torch.no_grad():
         torch.testing.assert_close(
@@ -48,17 +47,17 @@ def test_the_view_is_the_models() -> None:
 
 
 def test_examples_are_of_their_kind_and_in_their_order() -> None:
-    view, sample, record = view_of(VANILLA), load_sample(), record_of(VANILLA)
+    view, sample, record = view_of(VANILLA), find_dataset().shipped_sample(), record_of(VANILLA)
     every = rows_of("cat", view, record, ALL, ORDERS[0])
     assert len(every) == 100
-    assert {int(sample.labels[row]) for row in every} == {CLASSES.index("cat")}
+    assert {int(sample.labels[row]) for row in every} == {find_dataset().classes.index("cat")}
     right = rows_of("cat", view, record, RIGHT, ORDERS[0])
     wrong = rows_of("cat", view, record, WRONG, ORDERS[0])
     assert sorted(right + wrong) == every
-    assert all(view.answers[row].argmax() == CLASSES.index("cat") for row in right)
+    assert all(view.answers[row].argmax() == find_dataset().classes.index("cat") for row in right)
     flipped = rows_of("cat", view, record, FLIPPED, ORDERS[0])
     survived = rows_of("cat", view, record, SURVIVED, ORDERS[0])
-    rate = rates_by_class(record, 1)[CLASSES.index("cat")]
+    rate = rates_by_class(record, 1)[find_dataset().classes.index("cat")]
     assert (len(flipped), len(flipped) + len(survived)) == (rate.count, rate.total)
     sure = [float(view.answers[row, 3]) for row in rows_of("cat", view, record, ALL, ORDERS[1])]
     assert sure == sorted(sure, reverse=True)
@@ -85,7 +84,7 @@ def test_the_kind_of_examples_is_kept_where_there_is_such_a_kind(
 
 def test_the_page_says_the_rates_of_the_record() -> None:
     app = open_page("classes", state=on(VANILLA))
-    rate = rates_by_class(record_of(VANILLA), 1)[CLASSES.index("cat")]
+    rate = rates_by_class(record_of(VANILLA), 1)[find_dataset().classes.index("cat")]
     assert f"{rate.rate:.0%} [{rate.low:.0%}, {rate.high:.0%}] of {rate.total}" in said(app)
     assert any("no attention gate" in one.value for one in app.info)
 

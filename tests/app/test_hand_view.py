@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from apr_core.data.registry import find_dataset
+
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -16,7 +18,6 @@ from apr_core.base.types import InputError
 from apr_core.by_hand.game import Game, begin, try_edit
 from apr_core.by_hand.helps import heat_of, search_config
 from apr_core.data.images import OWN_PICTURE
-from apr_core.data.sample import load_sample, load_test_image
 from apr_core.serving.gallery import load_gallery
 from apr_core.serving.requests import AttackRequest, MapRequest, Phase, RunView
 from apr_core.serving.service import AttackService
@@ -60,7 +61,7 @@ def try_by_hand(app: AppTest, *edits: PixelEdit) -> Game:
 def test_the_page_begins_with_the_clean_picture() -> None:
     app = open_page("hand", link())
     game = game_of(app)
-    assert torch.equal(game.image, load_test_image(FLIP.index)[0])
+    assert torch.equal(game.image, find_dataset().test_image(FLIP.index)[0])
     assert (game.queries, game.pixels, game.model) == (0, 1, FLIP.model)
     assert app.button(key="hand.undo").disabled
     assert app.button(key="hand.reset").disabled
@@ -166,13 +167,13 @@ def test_the_address_finds_the_tries_again_as_a_copy() -> None:
 def test_what_is_no_longer_in_memory_is_said_and_the_picture_is_there() -> None:
     app = open_page("hand", link(game="gone"))
     assert "no longer in memory" in app.info[0].value
-    assert torch.equal(game_of(app).image, load_test_image(FLIP.index)[0])
+    assert torch.equal(game_of(app).image, find_dataset().test_image(FLIP.index)[0])
     alone = open_page("hand", {"game": "gone"})
     assert "are kept nowhere else" in alone.info[0].value
 
 
 def test_a_picture_of_ones_own_comes_back_by_link_and_by_name() -> None:
-    image, label = load_test_image(FLIP.index)
+    image, label = find_dataset().test_image(FLIP.index)
     request = AttackRequest(FLIP.model, image, label, OWN_PICTURE, OnePixelConfig())
     app = open_page("hand", to_params(request))
     game = try_by_hand(app, WINNER)
@@ -195,7 +196,7 @@ def test_a_bad_link_is_answered_plainly(params: dict[str, str], words: str) -> N
 
 
 def test_a_picture_that_the_model_misreads_is_not_attacked() -> None:
-    shipped = load_sample()
+    shipped = find_dataset().shipped_sample()
     answers = probabilities(FLIP.model, list(shipped.images[:300])).argmax(1)
     row = int((answers != shipped.labels[:300]).nonzero()[0, 0])
     app = open_page("hand", link(index=str(int(shipped.indices[row]))))
@@ -218,11 +219,10 @@ def test_another_page_plays_without_hints_and_without_a_choice_of_pixels() -> No
     def script(index: int) -> None:
         import streamlit as st
 
-        from apr_core.data.sample import load_test_image
-        from apr_ui.hand.view import play
+                from apr_ui.hand.view import play
 
         game = play(
-            "seat", "cifar10-resnet20-vanilla", *load_test_image(index), page="lesson",
+            "seat", "cifar10-resnet20-vanilla", *find_dataset().test_image(index), page="lesson",
             hints=False, pixels=(1,),
         )  # fmt: skip
         st.text(f"{game.queries} queries")
@@ -255,7 +255,7 @@ def test_a_look_has_one_thread_of_torch_and_leaves_the_others_theirs() -> None:
         assert later.submit(torch.get_num_threads).result() == before
     with pytest.raises(InputError, match="pixels is 2"):
         on_prediction_thread(new_game, 2)
-    image, _ = load_test_image(FLIP.index)
+    image, _ = find_dataset().test_image(FLIP.index)
     found = ModelOracle(load_model(FLIP.model))
     assert torch.equal(
         on_prediction_thread(found.verify_float32, image[None]), found.verify_float32(image[None])
@@ -267,7 +267,7 @@ def test_a_look_has_one_thread_of_torch_and_leaves_the_others_theirs() -> None:
 
 def new_game(pixels: int = 1) -> Game:
     return begin(
-        FLIP.model, ModelOracle(load_model(FLIP.model)), *load_test_image(FLIP.index), pixels
+        FLIP.model, ModelOracle(load_model(FLIP.model)), *find_dataset().test_image(FLIP.index), pixels
     )
 
 
@@ -275,7 +275,7 @@ def new_game(pixels: int = 1) -> Game:
 def ended() -> RunView:
     """The gallery's run, which flips."""
     own = AttackService()
-    image, label = load_test_image(FLIP.index)
+    image, label = find_dataset().test_image(FLIP.index)
     ticket = own.submit(AttackRequest(FLIP.model, image, label, FLIP.index, FLIP.config))
     wait_until(lambda: not own.view(ticket.run_id).live)
     view = own.view(ticket.run_id)

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from apr_core import OnePixelConfig, Stop
 from apr_core.data.images import OWN_PICTURE
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.serving.archive.store import INTERRUPTED, Archive
 from apr_core.serving.requests import BEHIND_LATTICE, SERVED, AttackRequest
 from apr_ui import limits
@@ -27,7 +27,7 @@ MARKUP = "![x](http://evil.example/x.png)"
 
 
 def request(index: int = 9, **changes: int) -> AttackRequest:
-    image, label = load_test_image(index)
+    image, label = find_dataset().test_image(index)
     return AttackRequest(MODEL, image, label, index, replace(QUICK, **changes))
 
 

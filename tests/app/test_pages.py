@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from apr_core.data.registry import find_dataset
+
 import base64
 import io
 import json
@@ -19,7 +21,6 @@ from streamlit.testing.v1 import AppTest
 from apr_core import OnePixelConfig
 from apr_core.base.types import InputError, Stop, Strategy
 from apr_core.data.images import OWN_PICTURE
-from apr_core.data.sample import load_test_image
 from apr_core.serving.gallery import load_gallery, request_of
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
 from apr_core.serving.run_export import START_RUN, load_recording, record, to_json
@@ -52,10 +53,9 @@ def test_the_attack_page_takes_every_setting() -> None:
 @pytest.mark.parametrize("behind", [BARE, MASKED])
 def test_a_map_is_drawn_on_request(behind: str) -> None:
     def script() -> None:
-        from apr_core.data.sample import load_test_image
-        from apr_ui.proof.truth import offer_map
+                from apr_ui.proof.truth import offer_map
 
-        offer_map("cifar10-resnet20-vanilla", *load_test_image(0))
+        offer_map("cifar10-resnet20-vanilla", *find_dataset().test_image(0))
 
     app = AppTest.from_function(script, default_timeout=PATIENCE).run()
     assert not any("pixels break the model" in text.value for text in app.markdown)
@@ -70,7 +70,7 @@ def test_a_map_is_drawn_on_request(behind: str) -> None:
     table = as_table(found)
     assert table["known"].value_counts().to_dict().get("broken", 0) == int(found.broken.sum())
     assert len(table) == 1024
-    picture = mapped(load_test_image(0)[0], found, 12)
+    picture = mapped(find_dataset().test_image(0)[0], found, 12)
     for flip in found.flips():
         assert picture.getpixel((flip.x * 12 + 6, flip.y * 12 + 6)) == flip.rgb
     run(app.segmented_control(key="attack.map-of").set_value(MASKED if behind == BARE else BARE))
@@ -78,7 +78,7 @@ def test_a_map_is_drawn_on_request(behind: str) -> None:
 
 
 def request(index: int = 0, **settings) -> AttackRequest:
-    image, label = load_test_image(0)
+    image, label = find_dataset().test_image(0)
     model = VANILLA
     return AttackRequest(model, image, label, index, OnePixelConfig(**settings))
 
@@ -133,7 +133,7 @@ def test_a_damaged_link_is_one_plain_error(changed: dict[str, str]) -> None:
 
 def test_the_magnified_pixel_stands_in_the_middle() -> None:
     entry = load_gallery()[0]
-    image, _ = load_test_image(entry.index)
+    image, _ = find_dataset().test_image(entry.index)
     edit = entry.outcome.edits[0]
     picture = magnified(entry.outcome.apply(image), edit)
     assert picture.getpixel((112, 112)) == tuple(edit.rgb)
@@ -261,7 +261,7 @@ def test_what_is_set_on_one_page_stands_on_the_next(first: str, second: str) -> 
 
 
 def test_the_settings_of_a_link_stand_on_every_page() -> None:
-    image, label = load_test_image(5)
+    image, label = find_dataset().test_image(5)
     config = OnePixelConfig(pixels=3, population=50, generations=7, seed=9, stop=Stop.BUDGET)
     app = open_page("attack", to_params(AttackRequest(APR, image, label, 5, config)))
     for page in ("compare", "start", "attack"):

@@ -16,7 +16,7 @@ from apr_core import OnePixelConfig
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.base.types import InputError
 from apr_core.data.images import read_picture
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.defences.recipe import TrainConfig
 from apr_core.models.outputs import check_logits
 from apr_core.serving.archive.store import INTERRUPTED
@@ -66,7 +66,7 @@ def refusals(folder: Path) -> Iterator[tuple[str, str]]:
     yield "no sessions", refused(lambda: LoadConfig(sessions=0))
     yield "no number of replicas", refused(lambda: Replicas.read("two"))
     yield "no picture", refused(lambda: read_picture(b"this is no picture", "mine.png"))
-    yield "no test image", refused(lambda: load_test_image(10_000))
+    yield "no test image", refused(lambda: find_dataset().test_image(10_000))
     yield (
         "no name of a model",
         refused(lambda: TrainRequest("resnet20", "apr", TrainConfig(), "My Model")),
@@ -74,7 +74,7 @@ def refusals(folder: Path) -> Iterator[tuple[str, str]]:
     damaged = folder / "gallery.json"
     damaged.write_text("{}")
     yield "no gallery", refused(lambda: load_gallery(damaged)).replace(str(folder), "")
-    logits = LinearModel()(load_test_image(0)[0][None, :, :6, :6].float())
+    logits = LinearModel()(find_dataset().test_image(0)[0][None, :, :6, :6].float())
     yield "too few logits", refused(lambda: check_logits(logits, 2))
     yield "no finite logit", refused(lambda: check_logits(logits * float("nan"), 1))
 

@@ -18,9 +18,8 @@ from apr_core import OnePixelConfig
 from apr_core.attacks.result import Outcome, PixelEdit, edit_image
 from apr_core.attacks.transfer import Effect, transfer_matrix
 from apr_core.base.types import InputError, Status, Stop
-from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.serving.requests import AttackRequest, Phase, RunView
 from apr_core.zoo.checkpoints import checkpoint_folder, load_card, load_model
 from apr_ui.controls import Choice
@@ -46,7 +45,7 @@ SMALL = OnePixelConfig(population=40, generations=6)
 
 
 def requests(index: int = 0, models: tuple[str, ...] = (VANILLA, APR), **changes):
-    image, label = load_test_image(0)
+    image, label = find_dataset().test_image(0)
     config = replace(SMALL, **changes)
     return tuple(AttackRequest(name, image, label, index, config) for name in models)
 
@@ -68,7 +67,7 @@ def test_a_link_starts_the_same_race(asked) -> None:
 
 
 def test_a_link_names_its_models_and_leaves_defaults_out() -> None:
-    image, label = load_test_image(3)
+    image, label = find_dataset().test_image(3)
     asked = [AttackRequest(name, image, label, 3, OnePixelConfig()) for name in (APR, VANILLA)]
     assert race_to_params(asked) == {"models": f"{APR},{VANILLA}", "index": "3"}
 
@@ -98,7 +97,7 @@ def test_a_model_named_twice_races_once() -> None:
 
 
 def test_a_picture_without_a_class_has_the_first_models_for_all() -> None:
-    image, _ = load_test_image(0)
+    image, _ = find_dataset().test_image(0)
     asked = requests_for(Choice(image, None, OWN_PICTURE, ""), (APR, VANILLA), SMALL)
     said = int(probabilities(APR, [image])[0].argmax())
     assert [(request.model, request.label) for request in asked] == [(APR, said), (VANILLA, said)]
@@ -139,7 +138,7 @@ def test_a_race_runs_to_its_end_and_is_compared() -> None:
     for view in views:
         row = table.loc[view.request.model]
         assert row["Queries"] == view.outcome.queries
-        assert row["Prediction"] == CLASSES[view.outcome.label_after]
+        assert row["Prediction"] == find_dataset().classes[view.outcome.label_after]
         edit = view.outcome.edits[0]
         assert row["Pixel and colour"] == f"({edit.x}, {edit.y}) rgb{edit.rgb}"
         assert row["Sure before"] == pytest.approx(view.outcome.confidence_before)
@@ -305,7 +304,7 @@ def test_another_picture_hides_the_race_and_its_own_brings_it_back() -> None:
 
 
 def ended(model: str, status: Status, queries: int, **changes) -> RunView:
-    image, label = load_test_image(0)
+    image, label = find_dataset().test_image(0)
     edits = (PixelEdit(3, 4, (255, 0, 9)),) if queries else ()
     after = 5 if status is Status.FLIPPED else label
     values = {
@@ -321,7 +320,7 @@ def ended(model: str, status: Status, queries: int, **changes) -> RunView:
 @pytest.fixture
 def runners() -> list[Runner]:
     """One of every kind of ending, out of order."""
-    image, label = load_test_image(0)
+    image, label = find_dataset().test_image(0)
     broken_off = RunView(AttackRequest("e-f-g", image, label, 0, SMALL), Phase.FAILED, error="Oh.")
     return [
         Runner("Failed", broken_off),
@@ -385,7 +384,7 @@ def test_the_sheet_and_the_page_hold_every_model(runners) -> None:
     sheet = Image.open(io.BytesIO(race_sheet(runners)))
     assert sheet.format == "PNG"
     finished = [runner for runner in runners if runner.view.outcome]
-    image, label = load_test_image(0)
+    image, label = find_dataset().test_image(0)
     edits = [runner.view.outcome.edits for runner in finished]
     names = [runner.view.request.model for runner in finished]
     matrix = transfer_matrix([scorer(name) for name in names], image, label, edits)

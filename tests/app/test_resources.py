@@ -13,13 +13,12 @@ ENDING = """
 import time
 
 from apr_core import OnePixelConfig
-from apr_core.data.sample import load_test_image
 from apr_core.serving.requests import AttackRequest
 from apr_core.base.types import Stop
 from apr_ui.resources import service
 
 config = OnePixelConfig(generations=1000, stop=Stop.BUDGET)
-request = AttackRequest("cifar10-resnet20-vanilla", *load_test_image(9), 9, config)
+request = AttackRequest("cifar10-resnet20-vanilla", *find_dataset().test_image(9), 9, config)
 ticket = service().submit(request)
 while len(service().view(ticket.run_id).snapshots) < 2:
     time.sleep(0.01)

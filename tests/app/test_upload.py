@@ -6,19 +6,18 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from apr_core.data.cifar10 import CLASSES
 from apr_core.data.decode import MAX_BYTES
 from apr_core.data.images import to_png
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_ui import upload
 from apr_ui.controls import UPLOAD
 from apr_ui.upload import ASK
 from tests.app.pages import go, open_page, run
 
 PAGES = ("attack", "hand", "compare", "attention")
-MINE = load_test_image(9)[0]
+MINE = find_dataset().test_image(9)[0]
 SOUND = ("mine.png", to_png(MINE), "image/png")
-OTHER = ("other.jfif", to_png(load_test_image(3)[0]), "image/jpeg")
+OTHER = ("other.jfif", to_png(find_dataset().test_image(3)[0]), "image/jpeg")
 NO_PICTURE = ("notes.png", b"hello", "image/png")
 
 
@@ -100,7 +99,7 @@ def test_a_class_that_is_awaited_is_kept_for_the_file_that_comes() -> None:
     app = AppTest.from_function(script, default_timeout=60).run()
     assert app.session_state["chosen"] is None
     assert put(app, SOUND).session_state["chosen"][1] == 8
-    assert app.selectbox(key="attack.truth").value == CLASSES[8]
+    assert app.selectbox(key="attack.truth").value == find_dataset().classes[8]
 
 
 def test_the_names_of_jpegs_are_all_taken_and_the_limit_is_told() -> None:

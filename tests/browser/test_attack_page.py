@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from apr_core import load_model
 from apr_core.data.images import from_png
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.models.inputs import as_input
 from apr_core.serving.gallery import load_gallery
 from apr_ui.page_table import PAGES
@@ -108,7 +108,7 @@ def test_an_ended_run_is_stepped_through_by_keyboard_and_downloaded(
     expect(player).to_have_attribute("data-step", "2")
 
     image = from_png(download(page, "PNG"))
-    label = load_test_image(FLIP.index)[1]
+    label = find_dataset().test_image(FLIP.index)[1]
     answer = load_model(FLIP.model)(as_input(image[None])).argmax().item()
     assert answer == FLIP.outcome.label_after != label
     assert Image.open(io.BytesIO(download(page, "GIF"))).n_frames >= last

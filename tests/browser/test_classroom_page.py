@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from apr_core.attacks.result import PixelEdit
 from apr_core.by_hand.game import begin, try_edit
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_ui.lesson.attendance import first_plan
 from apr_ui.lesson.quiz import QUIZ
 from apr_ui.lesson.steps import LESSON
@@ -86,7 +86,7 @@ def try_by_keyboard(page: Page, edit: PixelEdit) -> None:
 
 def test_the_winning_edit_wins() -> None:
     plan = first_plan()
-    image, label = load_test_image(plan.index)
+    image, label = find_dataset().test_image(plan.index)
     looking = scorer(plan.model)
     assert try_edit(begin(plan.model, looking, image, label), WINNING, looking).flipped
 

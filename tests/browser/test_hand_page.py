@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from apr_core import load_model
-from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import from_png
+from apr_core.data.registry import find_dataset
 from apr_core.models.inputs import as_input
 from apr_core.serving.gallery import load_gallery
 from tests.browser.conftest import PATIENT, PHONE, Server, download, expect_to_fit_a_phone
@@ -88,8 +88,8 @@ def test_a_pixel_is_clicked_the_bars_move_and_the_known_one_wins(
     win(page)
     expect_tries(page, 2)
     after = bars(page)
-    assert max(after, key=after.get) == CLASSES[FLIP.outcome.label_after]
-    assert after[CLASSES[FLIP.outcome.label_after]] == pytest.approx(
+    assert max(after, key=after.get) == find_dataset().classes[FLIP.outcome.label_after]
+    assert after[find_dataset().classes[FLIP.outcome.label_after]] == pytest.approx(
         FLIP.outcome.confidence_after, abs=1e-3
     )
     image = from_png(download(page, "PNG"))

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from apr_core.data.images import to_png
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from tests.browser.conftest import Server
 
 MODEL = "cifar10-resnet20-vanilla"
@@ -49,7 +49,7 @@ def test_runs_after_a_kill(servers, folder: Path, page: Page, tmp_path: Path) ->
     page.goto(link(before, QUICK))
     expect(page.get_by_text("Survived 80 queries in")).to_be_visible()
     picture = tmp_path / "mine.png"
-    picture.write_bytes(to_png(load_test_image(9)[0]))
+    picture.write_bytes(to_png(find_dataset().test_image(9)[0]))
     page.get_by_role("radio", name="Your picture").click()  # with the same settings
     page.locator("input[type=file]").set_input_files(str(picture))
     expect(page.get_by_text("As the model sees it: 32 × 32 pixels")).to_be_visible()

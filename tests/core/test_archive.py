@@ -18,7 +18,7 @@ from torch import Tensor
 from apr_core import OnePixelConfig, Status, Stop
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.data.images import OWN_PICTURE
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.models import Classifier
 from apr_core.serving.archive.store import INTERRUPTED, Archive, runs_folder
 from apr_core.serving.requests import AttackRequest, MapRequest, Phase, RunView
@@ -56,7 +56,7 @@ def serve(network: Classifier) -> Iterator[Callable[..., AttackService]]:
 
 
 def request_on(network: Classifier, index: int = 0, **changes: Any) -> AttackRequest:
-    image, _ = load_test_image(index)
+    image, _ = find_dataset().test_image(index)
     label = int(answers(network, image[None])[0])
     return AttackRequest(NAME, image, label, index, replace(CONFIG, **changes))
 

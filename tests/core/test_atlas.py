@@ -17,7 +17,7 @@ from apr_core.base import random
 from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
 from apr_core.cli import main
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.evaluation import journal
 from apr_core.evaluation.attribution import study
 from apr_core.evaluation.attribution.agreement import (
@@ -88,7 +88,7 @@ def record_of(*images: ImageStudy, setting: AgreementSetting = SETTING) -> Agree
 
 @pytest.mark.parametrize("count", [1, 10, 57, 100, 1000])
 def test_every_class_has_as_many_images(count: int) -> None:
-    sample, chosen = load_sample(), even_indices(count)
+    sample, chosen = find_dataset().shipped_sample(), even_indices(count)
     rows = torch.searchsorted(sample.indices, chosen)
     assert torch.equal(sample.indices[rows], chosen)
     counts = sample.labels[rows].bincount(minlength=10)
@@ -98,7 +98,7 @@ def test_every_class_has_as_many_images(count: int) -> None:
 
 
 def test_of_each_class_the_first_in_the_order_of_evaluation_are_taken() -> None:
-    sample, chosen = load_sample(), even_indices(40).tolist()
+    sample, chosen = find_dataset().shipped_sample(), even_indices(40).tolist()
     place = {index: number for number, index in enumerate(image_order().tolist())}
     for label in range(10):
         mine = sample.indices[sample.labels == label].tolist()
@@ -336,7 +336,7 @@ def told_of(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 
 def test_only_images_that_the_model_gets_right_are_looked_at(target, told_of) -> None:
     record = measure_agreement(target, agreement_setting(target, 30))
-    sample, chosen = load_sample(), even_indices(30)
+    sample, chosen = find_dataset().shipped_sample(), even_indices(30)
     rows = torch.searchsorted(sample.indices, chosen)
     right = answers(target.model, sample.images[rows]) == sample.labels[rows]
     assert 0 < right.sum() < 30

@@ -27,9 +27,8 @@ from apr_core.by_hand.helps import (
     search_config,
     with_hint,
 )
-from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import from_png, to_png
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.serving.gallery import load_gallery
 from apr_core.zoo.checkpoints import load_model
 from tests.conftest import CountingModel, LinearModel
@@ -61,7 +60,7 @@ def edit(x: int = 0, y: int = 0, value: int = 255) -> PixelEdit:
 
 def gallery_game() -> tuple[Game, ModelOracle]:
     scorer = ModelOracle(load_model(FLIP.model))
-    return begin(FLIP.model, scorer, *load_test_image(FLIP.index)), scorer
+    return begin(FLIP.model, scorer, *find_dataset().test_image(FLIP.index)), scorer
 
 
 def test_a_known_pixel_wins_and_survives_png() -> None:
@@ -171,7 +170,9 @@ def test_an_impossible_edit_is_refused_and_costs_nothing(bad: PixelEdit, said: s
 
 def test_what_cannot_be_played_is_said() -> None:
     wrong = (LABEL + 1) % 10
-    with pytest.raises(InputError, match=f"takes this {CLASSES[wrong]} for another class already"):
+    with pytest.raises(
+        InputError, match=f"takes this {find_dataset().classes[wrong]} for another class already"
+    ):
         begin("linear", SCORER, IMAGE, wrong)
     with pytest.raises(InputError, match="label 10 is not a class"):
         begin("linear", SCORER, IMAGE, 10)
@@ -211,7 +212,7 @@ def test_the_table_has_a_line_a_try() -> None:
     assert [row["flipped"] for row in rows] == ["no", "yes"]
     red, green, blue = WINNER.rgb
     assert rows[1]["pixels"] == f"({WINNER.x} {WINNER.y}) rgb({red} {green} {blue})"
-    assert rows[1]["leading_class"] == CLASSES[FLIP.outcome.label_after]
+    assert rows[1]["leading_class"] == find_dataset().classes[FLIP.outcome.label_after]
     assert float(rows[1]["true_probability"]) == pytest.approx(FLIP.outcome.true_after, abs=1e-5)
 
 

@@ -10,7 +10,7 @@ from apr_core.attacks.ladder import SparsityLevelResult, Verdict
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit
 from apr_core.base.provenance import provenance
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.evaluation.classes import flip_matrix, rates_by_class
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.record import Record, Setting, levels_of
@@ -34,7 +34,7 @@ def record_of(verdicts: list[Verdict]) -> Record:
 
 
 def test_flips_are_counted_by_class_and_by_what_they_became() -> None:
-    sample = load_sample()
+    sample = find_dataset().shipped_sample()
     ships = sample.indices[sample.labels == 8][:3].tolist()
     birds = sample.indices[sample.labels == 2][:2].tolist()
     red = (PixelEdit(0, 0, (255, 0, 0)),)

@@ -29,10 +29,10 @@ from apr_core.classroom.names import (
 )
 from apr_core.classroom.plan import HIDEABLE, STEPS, Plan
 from apr_core.classroom.qr import MOST_BYTES, QUIET_ZONE, qr_png, qr_svg
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 
 ONE_SENTENCE = re.compile(r"(?:(?![.!?]\s)[^\n])+\.")
-INDICES = load_sample().indices.tolist()
+INDICES = find_dataset().shipped_sample().indices.tolist()
 MODEL = "cifar10-resnet20-vanilla"
 PLAN = Plan(INDICES[0], MODEL)
 MARKUP = ("<b>Ann</b>", "**Ann**", "[x](y)", "`a`", "a_b_", "$x$", ":red[x]", "#Ann", "1. x", "- x")

@@ -18,7 +18,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from apr_core import OnePixelAttack, OnePixelConfig, Status
 from apr_core.cli import main
 from apr_core.data.images import to_png
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.models import build_model
 from apr_core.zoo.checkpoints import Card, half_precision, load_model, save_checkpoint
 from tests.conftest import answers
@@ -42,7 +42,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = build_model("resnet20")
     model.load_state_dict(half_precision(model), strict=False)
-    image, label = load_test_image(0)
+    image, label = find_dataset().test_image(0)
     assert label == CAT
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setenv("APR_CHECKPOINTS", str(folder))
@@ -145,7 +145,7 @@ def test_the_json_is_what_the_engine_says(json_of, model: str) -> None:
     config = OnePixelConfig(
         population=8, generations=2, seed=7, strategy="best1bin", fitness="margin"
     )
-    image, label = load_test_image(0)
+    image, label = find_dataset().test_image(0)
     result = OnePixelAttack(load_model(model), config).run(image[None], torch.tensor([label]))
     (outcome,) = result.outcomes
     assert told["success"] == outcome.success == (model == FRAGILE)
@@ -170,13 +170,13 @@ def test_the_picture_written_still_flips_when_read_back(json_of, tmp_path: Path)
     with Image.open(path) as picture:
         back = pil_to_tensor(picture)
     assert int(answers(load_model(FRAGILE), back[None])[0]) == told["label_after"] != CAT
-    changed = (back != load_test_image(0)[0]).any(0).nonzero().tolist()
+    changed = (back != find_dataset().test_image(0)[0]).any(0).nonzero().tolist()
     assert changed == [[pixel["y"], pixel["x"]] for pixel in told["pixels"]]
 
 
 def test_a_picture_of_ones_own_is_attacked_under_the_models_label(json_of, tmp_path) -> None:
     path = tmp_path / "own.png"
-    path.write_bytes(to_png(load_test_image(0)[0]))
+    path.write_bytes(to_png(find_dataset().test_image(0)[0]))
     told = json_of(*attack(FRAGILE, "--image", str(path)))
     assert told["label"] == told["label_before"] == CAT
     assert told["success"] is True
@@ -265,7 +265,7 @@ def test_bad_input_gets_one_sentence_and_exit_code_2(
 ) -> None:
     (tmp_path / "text.png").write_text("This is not a picture.\n" * 50)
     (tmp_path / "empty.png").touch()
-    (tmp_path / "own.png").write_bytes(to_png(load_test_image(0)[0]))
+    (tmp_path / "own.png").write_bytes(to_png(find_dataset().test_image(0)[0]))
     assert main([argument.replace("{tmp}", str(tmp_path)) for argument in arguments]) == 2
     printed = capsys.readouterr()
     assert ONE_SENTENCE.fullmatch(printed.err.removesuffix("\n")), printed.err

@@ -21,7 +21,7 @@ from apr_core.attacks.oracle import QueryOracle
 from apr_core.attacks.perturbation import Perturbations
 from apr_core.base.types import InputError
 from apr_core.cli import main
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.serving.model_loader import load_oracle
 from apr_core.serving.ray.start import LOCAL, Replicas, score_on
 from apr_core.serving.ray.tasks import spread
@@ -64,7 +64,7 @@ def replicas() -> list[int]:
 
 
 def request(row: int, config: OnePixelConfig = BUDGET) -> AttackRequest:
-    sample = load_sample()
+    sample = find_dataset().shipped_sample()
     label, index = int(sample.labels[row]), int(sample.indices[row])
     return AttackRequest(MODEL, sample.images[row], label, index, config)
 
@@ -101,13 +101,13 @@ def edits(count: int) -> Perturbations:
     """Edits of three images, more than one replica is asked for at once."""
     generator = torch.Generator().manual_seed(0)
     draw = partial(torch.randint, generator=generator)
-    images, owner = load_sample().images[:3], draw(0, 3, (count,))
+    images, owner = find_dataset().shipped_sample().images[:3], draw(0, 3, (count,))
     return Perturbations(images, owner, draw(0, 32, (count, 2, 2)), draw(0, 256, (count, 2, 3)))
 
 
 def test_replicas_say_what_this_process_says(load) -> None:
     here, there = load_oracle(MODEL), apart(load, MODEL)
-    asked, images = edits(1234), load_sample().images[:30]
+    asked, images = edits(1234), find_dataset().shipped_sample().images[:30]
     assert torch.equal(apart(there.query, asked), here.query(asked))
     assert torch.equal(apart(there.verify_float32, images), here.verify_float32(images))
     there._piece = 7  # many flips are confirmed in pieces, as candidates are scored
@@ -118,7 +118,10 @@ def test_replicas_say_what_this_process_says(load) -> None:
 
 def test_a_proof_comes_from_afar(load) -> None:
     name = MODEL + BEHIND_LATTICE
-    image, label = load_sample().images[:1], load_sample().labels[:1]
+    image, label = (
+        find_dataset().shipped_sample().images[:1],
+        find_dataset().shipped_sample().labels[:1],
+    )
     here = load_oracle(name).certified_pixels(image, label)
     there = apart(apart(load, name).certified_pixels, image, label)
     assert here is not None

@@ -22,18 +22,17 @@ from torch import Tensor
 from apr_core.base.types import InputError
 from apr_core.data import cifar10, sample
 from apr_core.data.cifar10 import (
-    CLASSES,
     MEAN,
     SHA256,
     STD,
     Cifar10,
-    class_number,
     fetch_cifar10,
     load_cifar10,
     unpack_sprites,
     verify,
 )
-from apr_core.data.sample import load_sample, load_test_image, make_sample
+from apr_core.data.registry import find_dataset
+from apr_core.data.sample import make_sample
 
 ONE_SENTENCE = re.compile(r"(?:(?![.!?]\s)[^\n])+\.")
 FIRST_LABELS = [3, 8, 8, 0, 6, 6, 1, 6, 3, 1, 0, 9, 5, 7, 9, 8, 5, 7, 8, 6]
@@ -78,12 +77,12 @@ def one_sentence(call: Callable[[], object]) -> str:
 def test_mean_and_classes_are_the_published_ones() -> None:
     assert MEAN == (0.49139968, 0.48215841, 0.44653091)
     assert STD == (0.24703223, 0.24348513, 0.26158784)
-    assert CLASSES[3:6] == ("cat", "deer", "dog")
-    assert len(CLASSES) == len(set(CLASSES)) == 10
+    assert find_dataset().classes[3:6] == ("cat", "deer", "dog")
+    assert len(find_dataset().classes) == len(set(find_dataset().classes)) == 10
 
 
 def test_the_sample_looks_like_the_training_set() -> None:
-    pixels = load_sample().images.double() / 255
+    pixels = find_dataset().shipped_sample().images.double() / 255
     for channel, (mean, std) in enumerate(zip(MEAN, STD, strict=True)):
         assert float(pixels[:, channel].mean()) == pytest.approx(mean, abs=0.01)
         assert float(pixels[:, channel].std()) == pytest.approx(std, abs=0.01)
@@ -91,12 +90,12 @@ def test_the_sample_looks_like_the_training_set() -> None:
 
 @pytest.mark.parametrize(("name", "number"), [("cat", 3), ("3", 3), ("truck", 9), ("0", 0)])
 def test_a_class_goes_by_name_or_number(name: str, number: int) -> None:
-    assert class_number(name) == number
+    assert find_dataset().class_number(name) == number
 
 
 @pytest.mark.parametrize("name", ["10", "-1", "3.0", "٣", "", "kitten", "x" * 1000])
 def test_what_is_no_class_is_named_beside_those_that_are(name: str) -> None:
-    said = one_sentence(lambda: class_number(name))
+    said = one_sentence(lambda: find_dataset().class_number(name))
     assert f"There is no class '{name[:60]}'" in said
     assert "airplane, automobile, bird" in said
 
@@ -297,7 +296,7 @@ def test_a_damaged_file_is_refused(no_data: Path, known: dict[str, Tensor], dama
 
 
 def test_the_sample_has_the_first_hundred_test_images_of_each_class() -> None:
-    found = load_sample()
+    found = find_dataset().shipped_sample()
     assert found.images.shape == (1000, 3, 32, 32)
     assert found.images.dtype == torch.uint8
     assert found.labels.bincount().tolist() == [100] * 10
@@ -318,7 +317,7 @@ def test_the_sample_is_that_of_the_full_test_set() -> None:
         images, labels = file.get_tensor("test_images"), file.get_tensor("test_labels")
     assert cifar10.sha256(images) == SHA256["test_images"]
     assert cifar10.sha256(labels) == SHA256["test_labels"]
-    found = load_sample()
+    found = find_dataset().shipped_sample()
     assert torch.equal(found.images, images[found.indices])
     assert torch.equal(found.labels, labels[found.indices].long())
 
@@ -379,16 +378,16 @@ def test_a_damaged_sample_is_refused(monkeypatch, tmp_path: Path, damage: str) -
 
 
 def test_a_test_image_inside_the_sample_needs_no_download(no_data) -> None:
-    found = load_sample()
+    found = find_dataset().shipped_sample()
     for row, index in ((0, 0), (17, 17), (999, int(found.indices[-1]))):
-        image, label = load_test_image(index)
+        image, label = find_dataset().test_image(index)
         assert torch.equal(image, found.images[row])
         assert label == int(found.labels[row])
 
 
 def test_a_test_image_outside_the_sample_names_one_inside(no_data) -> None:
-    last = int(load_sample().indices[-1])
-    said = one_sentence(lambda: load_test_image(9999))
+    last = int(find_dataset().shipped_sample().indices[-1])
+    said = one_sentence(lambda: find_dataset().test_image(9999))
     assert f"Test image 9999 is not in the shipped sample of 1,000; take {last}" in said
     assert "`python -m apr_core data cifar10`" in said
 
@@ -399,11 +398,11 @@ def test_a_test_image_outside_the_sample_comes_from_the_full_set(no_data, monkey
     full = Cifar10(images, labels, images, labels)
     (no_data / "cifar10.safetensors").touch()
     monkeypatch.setattr(sample, "load_cifar10", lambda: full)
-    image, label = load_test_image(9998)
+    image, label = find_dataset().test_image(9998)
     assert (int(image), label) == (9998 % 256, 8)
 
 
 @pytest.mark.parametrize("index", [-1, 10_000, 2**40])
 def test_there_are_ten_thousand_test_images(no_data, index: int) -> None:
-    said = one_sentence(lambda: load_test_image(index))
+    said = one_sentence(lambda: find_dataset().test_image(index))
     assert said == f"There is no test image {index}; indices go from 0 to 9999."

@@ -28,7 +28,7 @@ from apr_core.certification.lattice_masking import Verdict, behind_lattice, cert
 from apr_core.cli import main
 from apr_core.cli.evaluate import in_words, pixels_of, summary
 from apr_core.data.cifar10 import Cifar10
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.evaluation import journal, protocol
 from apr_core.evaluation.images import choose_images, image_order, indices_sha256
 from apr_core.evaluation.metrics import (
@@ -193,7 +193,7 @@ def test_the_order_of_the_images_is_frozen() -> None:
 def test_the_first_thousand_are_the_shipped_sample(monkeypatch) -> None:
     monkeypatch.setattr("apr_core.evaluation.images.load_cifar10", pytest.fail)
     images, labels, indices = choose_images(1000)
-    sample = load_sample()
+    sample = find_dataset().shipped_sample()
     assert sorted(indices.tolist()) == sample.indices.tolist()
     for place in (0, 17, 999):
         row = sample.row(int(indices[place]))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from apr_core import InputError, OnePixelAttack, Status, load_model
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.models.inputs import as_input
 from apr_core.serving.gallery import GalleryEntry, load_gallery, run_entry
 from apr_core.zoo.checkpoints import load_card
@@ -38,7 +38,7 @@ def test_the_weights_are_those_it_was_made_with(entry: GalleryEntry) -> None:
 
 @pytest.mark.parametrize("entry", GALLERY, ids=name)
 def test_the_edit_does_what_the_entry_says(entry: GalleryEntry) -> None:
-    image, label = load_test_image(entry.index)
+    image, label = find_dataset().test_image(entry.index)
     outcome = entry.outcome
     assert label == outcome.label == outcome.label_before
     with torch.no_grad():
@@ -58,7 +58,7 @@ def test_a_fast_run_goes_the_same_way_again(entry: GalleryEntry) -> None:
 
 @pytest.mark.parametrize("entry", [e for e in GALLERY if not e.outcome.success], ids=name)
 def test_a_survivor_survives_its_first_generations_again(entry: GalleryEntry) -> None:
-    image, label = load_test_image(entry.index)
+    image, label = find_dataset().test_image(entry.index)
     assert entry.outcome.queries == entry.config.max_queries
     stream = OnePixelAttack(load_model(entry.model), entry.config).stream(image, label, entry.index)
     for _, snapshot in zip(range(5), stream, strict=False):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.evaluation.attribution import cached_predictions as glances
 from apr_core.evaluation.attribution.cached_predictions import (
     Glance,
@@ -50,7 +50,7 @@ def test_the_shipped_files_are_of_todays_weights() -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_what_is_kept_is_what_the_model_says(name: str) -> None:
     kept, model = kept_glance(load_card(name)), load_model(name)
-    images = load_sample().images[::100].float() / 255
+    images = find_dataset().shipped_sample().images[::100].float() / 255
     with torch.no_grad():
         torch.testing.assert_close(
             kept.answers[::100], model(images).softmax(1), rtol=1e-2, atol=1e-3
@@ -59,7 +59,7 @@ def test_what_is_kept_is_what_the_model_says(name: str) -> None:
 
 
 def test_the_ratios_are_those_of_the_gate_and_the_object(card: Card) -> None:
-    kept, sample = kept_glance(card), load_sample()
+    kept, sample = kept_glance(card), find_dataset().shipped_sample()
     gates = attention_of(load_model(APR), sample.images[:4].float() / 255)
     for gate, image, ratio in zip(gates, sample.images, kept.ratios.tolist(), strict=False):
         assert ratio == pytest.approx(mass_inside(gate, object_region(image)).ratio, rel=1e-3)
@@ -111,7 +111,7 @@ def test_one_command_makes_what_is_missing_and_leaves_the_rest(
 
 
 def test_a_glance_is_taken_of_every_image(monkeypatch: pytest.MonkeyPatch, network) -> None:
-    sample = load_sample()
+    sample = find_dataset().shipped_sample()
     few = replace(sample, images=sample.images[:6])
     monkeypatch.setattr(glances, "load_sample", lambda: few)
     found = take_glance(ModelOracle(network))

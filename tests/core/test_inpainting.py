@@ -10,7 +10,7 @@ from torch import Tensor
 
 from apr_core.base.types import InputError
 from apr_core.certification.inpainting import group_of, inpainter_for, mask_groups
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.data.variogram import REACH, load_variogram, measure_variogram
 from tests.conftest import noise
 
@@ -86,7 +86,7 @@ def test_a_flat_picture_is_filled_in_as_it_was() -> None:
 
 
 def test_a_picture_is_filled_in_better_than_by_the_mean_of_its_neighbours() -> None:
-    images = load_sample().images[:50].float() / 255
+    images = find_dataset().shipped_sample().images[:50].float() / 255
     groups = torch.randint(0, 16, (50, 2), generator=torch.Generator().manual_seed(0))
     masked = (group_of(32, 32, 4) == groups[:, :, None, None]).any(1, keepdim=True)
     kernel = torch.tensor([[0.5, 1, 0.5], [1, 0, 1], [0.5, 1, 0.5]])[None, None]
@@ -116,7 +116,7 @@ def test_an_image_smaller_than_the_spacing_is_refused() -> None:
 
 
 def test_the_variogram_is_the_sample_s_up_to_chance() -> None:
-    shipped, sample = load_variogram(), measure_variogram(load_sample().images)
+    shipped, sample = load_variogram(), measure_variogram(find_dataset().shipped_sample().images)
     assert shipped.shape == (2 * REACH + 1, 2 * REACH + 1)
     assert shipped[REACH, REACH] == 0
     assert torch.equal(shipped, shipped.flip(0, 1))

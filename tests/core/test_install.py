@@ -20,7 +20,7 @@ import apr_core
 from apr_core import InputError, OnePixelAttack, OnePixelConfig, load_images, load_model
 from apr_core.base import paths, version
 from apr_core.cli import app, main
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.zoo.checkpoints import load_card, missing_weights
 from tests.conftest import ROOT
 
@@ -148,7 +148,7 @@ def test_test_images_come_as_models_take_them() -> None:
         torch.int64,
     )
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
-        expected = load_test_image(index)
+        expected = find_dataset().test_image(index)
         assert torch.equal((image * 255).round().byte(), expected[0])
         assert label == expected[1]
     assert len(load_images("cifar10", 1000)[0]) == 1000

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from apr_core import InputError
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.defences.jpeg import jpeg_round_trip
 
 QUALITIES = (1, 10, 50, 75, 95, 100)
@@ -43,7 +43,9 @@ def assert_as_pillow(images: Tensor, quality: int) -> None:
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_the_sample_and_noise_come_out_as_from_pillow(quality: int) -> None:
     black_and_white = noise(20, 3, 32, 32) // 128 * 255
-    assert_as_pillow(torch.cat([load_sample().images[:200], noise(20, 3, 32, 32)]), quality)
+    assert_as_pillow(
+        torch.cat([find_dataset().shipped_sample().images[:200], noise(20, 3, 32, 32)]), quality
+    )
     assert_as_pillow(black_and_white.to(memory_format=torch.channels_last), quality)
 
 
@@ -54,7 +56,7 @@ def test_any_size_comes_out_as_from_pillow(size: tuple[int, int]) -> None:
 
 
 def test_the_input_is_left_as_it_was_and_an_empty_batch_stays_empty() -> None:
-    images = load_sample().images[:8]
+    images = find_dataset().shipped_sample().images[:8]
     before = images.clone()
     jpeg_round_trip(images, 75)
     assert torch.equal(images, before)
@@ -63,7 +65,7 @@ def test_the_input_is_left_as_it_was_and_an_empty_batch_stays_empty() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_gives_what_the_processor_gives() -> None:
-    images = load_sample().images
+    images = find_dataset().shipped_sample().images
     for quality in QUALITIES:
         ours = jpeg_round_trip(images.cuda(), quality)
         assert ours.is_cuda

@@ -19,7 +19,7 @@ from apr_core.base.types import InputError
 from apr_core.cli import main
 from apr_core.cli.train import seeds_of
 from apr_core.data.cifar10 import Cifar10
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.defences import DEFENCES
 from apr_core.defences.input_transform import InputTransform
 from apr_core.defences.recipe import TrainConfig
@@ -321,7 +321,7 @@ def test_a_probe_reports_what_the_model_does() -> None:
     torch.manual_seed(0)
     model = build_model("resnet20")
     found = TrainingMonitor(model)()
-    sample = load_sample()
+    sample = find_dataset().shipped_sample()
     correct = count_correct(model, sample.images, sample.labels)
     assert found["test_accuracy"] == correct / 1000
     step = 1000 // PROBED

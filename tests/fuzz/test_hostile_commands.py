@@ -14,7 +14,7 @@ from apr_core.base.types import InputError
 from apr_core.cli import main
 from apr_core.data.cifar10 import cifar10_file
 from apr_core.data.images import to_png
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.models import build_model
 from apr_core.zoo.checkpoints import save_checkpoint
 from tests.core.test_zoo import CARD
@@ -112,7 +112,7 @@ def test_commands(fuzz: Fuzz, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     cifar10_file().write_bytes(b"damaged")
     deep = folder / "a" / "b" / "c"
     deep.mkdir(parents=True)
-    (deep / "good.png").write_bytes(to_png(load_test_image(0)[0]))
+    (deep / "good.png").write_bytes(to_png(find_dataset().test_image(0)[0]))
     (deep / "bad.png").write_bytes(corpus()["cut.png"])
     monkeypatch.chdir(deep)
     fuzz(lines(), run, ["models", "--json"], works=True)

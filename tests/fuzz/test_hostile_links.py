@@ -13,9 +13,8 @@ from apr_core.attacks.result import edit_image
 from apr_core.classroom.board import Classrooms
 from apr_core.classroom.names import clean_code, clean_nickname, clean_title
 from apr_core.classroom.plan import STEPS, Plan
-from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import to_png
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_ui.attention.link import view_from_params, view_to_params
 from apr_ui.permalink import from_params, to_params
 from apr_ui.race.link import race_from_params, race_to_params, split_names
@@ -29,8 +28,8 @@ RUN = {
     "model": ("cifar10-resnet20-vanilla", "cifar10-resnet20-apr+lattice"),
     "models": ("cifar10-resnet20-vanilla,cifar10-resnet20-apr", ",,", ",".join("abcdefgh")),
     "index": ("0", "9", "9999", "10000"),
-    "label": CLASSES,
-    "target": (*CLASSES, "9", "10"),
+    "label": find_dataset().classes,
+    "target": (*find_dataset().classes, "9", "10"),
     "population": ("4", "400", "2000", "2001", "3"),
     "generations": ("0", "100", "1000", "1001"),
     "pixels": ("1", "16", "17"),
@@ -61,7 +60,7 @@ def links(draw: st.DrawFn) -> dict[str, str]:
     if draw(st.booleans()):
         found |= TO_A_RUN | {"model": draw(st.sampled_from(RUN["model"]))}
     if draw(st.integers(0, 3)) == 0:
-        files = spoiled_bytes(to_png(load_test_image(0)[0]), *corpus().values())
+        files = spoiled_bytes(to_png(find_dataset().test_image(0)[0]), *corpus().values())
         coded = files.map(lambda data: base64.urlsafe_b64encode(data[:LONGEST]).decode())
         found["picture"] = draw(coded.map(lambda text: text.rstrip("=")) | WORDS)
         found.setdefault("label", "cat")
@@ -69,7 +68,7 @@ def links(draw: st.DrawFn) -> dict[str, str]:
 
 
 def test_links_to_runs_and_races(fuzz: Fuzz) -> None:
-    scorer = ModelOracle(ConstantModel([0.0] * len(CLASSES)), chunk=8)
+    scorer = ModelOracle(ConstantModel([0.0] * len(find_dataset().classes)), chunk=8)
 
     def follow(given: dict[str, str]) -> None:
         for text in given.values():
@@ -88,7 +87,7 @@ def test_links_to_runs_and_races(fuzz: Fuzz) -> None:
 
 
 def test_links_to_maps(fuzz: Fuzz) -> None:
-    image, methods = load_test_image(0)[0], ("attention", "gradcam")
+    image, methods = find_dataset().test_image(0)[0], ("attention", "gradcam")
 
     def follow(given: dict[str, str]) -> None:
         view = view_from_params(given, methods, (32, 32))

@@ -24,8 +24,7 @@ from apr_core.by_hand import export as games
 from apr_core.by_hand.game import Answer, Game, Heat, Hint, Try
 from apr_core.classroom.board import Classrooms
 from apr_core.classroom.plan import Plan
-from apr_core.data.cifar10 import CLASSES
-from apr_core.data.sample import load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.defences.recipe import TrainConfig
 from apr_core.evaluation.attribution.agreement import AgreementRecord
 from apr_core.evaluation.certificates import CertRecord
@@ -99,7 +98,7 @@ def results(folder: Path) -> Path:
 
 
 def test_evaluations(documents: Documents, results: Path) -> None:
-    image = load_test_image(0)[0]
+    image = find_dataset().test_image(0)[0]
 
     def read(text: str) -> None:
         (results / "evaluations" / "one.json").write_bytes(text.encode())
@@ -197,7 +196,7 @@ def test_recordings(documents: Documents, folder: Path) -> None:
 
 def test_kept_runs(fuzz: Fuzz, folder: Path, network: Classifier) -> None:
     save_checkpoint(network, CARD)
-    image, _ = load_test_image(0)
+    image, _ = find_dataset().test_image(0)
     config = OnePixelConfig(population=5, generations=2, pixels=2, stop=Stop.BUDGET)
     request = AttackRequest(CARD.name, image, int(answers(network, image[None])), 0, config)
     service = AttackService(lambda name: ModelOracle(network, 8), archive=Archive())
@@ -225,8 +224,10 @@ def test_kept_runs(fuzz: Fuzz, folder: Path, network: Classifier) -> None:
 
 
 def test_games_by_hand(documents: Documents) -> None:
-    image, label = load_test_image(0)
-    answer = Answer(label, tuple(float(number == label) for number in range(len(CLASSES))))
+    image, label = find_dataset().test_image(0)
+    answer = Answer(
+        label, tuple(float(number == label) for number in range(len(find_dataset().classes)))
+    )
     tried = Try((PixelEdit(1, 2, (3, 4, 5)),), answer)
     hint = Hint(1, 2, Heat.WARM, 5, 1024, 0)
     valid = games.to_json(Game("m", image, label, 1, answer, (tried,), (0,), (hint,)))

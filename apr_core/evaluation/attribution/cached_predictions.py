@@ -24,13 +24,14 @@ from torch import Tensor
 
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.base.files import write_whole
-from apr_core.data.sample import ASSETS, load_sample
+from apr_core.base.paths import shipped
+from apr_core.data.registry import find_dataset
 from apr_core.explain.attention import gate_of, has_attention
 from apr_core.explain.regions import mass_inside, object_region
 from apr_core.models.inputs import as_input
 from apr_core.zoo.checkpoints import Card, is_own, list_cards, load_model
 
-FOLDER = ASSETS / "glances"
+FOLDER = shipped("assets") / "glances"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +52,13 @@ def key_of(card: Card) -> str:
     """Equal as long as the model and the sample are: a hash of all that a glance depends on."""
     model = [card.sha256, card.architecture, card.defence, card.recipe.get("defence", {})]
     digest = hashlib.sha256(json.dumps(model, sort_keys=True).encode())
-    digest.update(load_sample().images.numpy().tobytes())
+    digest.update(find_dataset().shipped_sample().images.numpy().tobytes())
     return digest.hexdigest()
 
 
 def take_glance(oracle: ModelOracle) -> Glance:
     """Ask the model."""
-    sample = load_sample()
+    sample = find_dataset().shipped_sample()
     answers = oracle.query_images(sample.images.to(oracle.device)).softmax(1).float().cpu()
     if not has_attention(oracle.model):
         return Glance(answers, None)

@@ -19,7 +19,7 @@ from apr_core.base import random
 from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
 from apr_core.base.version import ATTACK_VERSION
-from apr_core.data.sample import load_sample
+from apr_core.data.registry import find_dataset
 from apr_core.evaluation.attribution.agreement import (
     CENTRE,
     NOISE,
@@ -59,13 +59,13 @@ def even_indices(count: int) -> Tensor:
     Raises:
         InputError: there are not so many.
     """
-    sample = load_sample()
+    sample = find_dataset().shipped_sample()
     if not 1 <= count <= len(sample.indices):
         raise InputError(
             f"images is {count}, but must lie between 1 and {len(sample.indices)}, the shipped "
             "sample's."
         )
-    order = image_order()[: len(sample.indices)]
+    order = image_order(find_dataset())[: len(sample.indices)]
     labels = sample.labels[torch.searchsorted(sample.indices, order)]
     rank = (labels[:, None] == labels).tril(-1).sum(1)  # of an image among those of its class
     return order[rank.argsort(stable=True)[:count]]
@@ -91,7 +91,7 @@ def measure_agreement(
     Raises:
         InputError: an unfinished run of the same name has other settings.
     """
-    sample, indices = load_sample(), even_indices(setting.images)
+    sample, indices = find_dataset().shipped_sample(), even_indices(setting.images)
     rows = torch.searchsorted(sample.indices, indices)
     images, labels, oracle = sample.images[rows], sample.labels[rows], ModelOracle(target.model)
     journal = Journal(

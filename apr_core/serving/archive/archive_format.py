@@ -16,9 +16,8 @@ from typing import Any
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome, PixelEdit, Snapshot
 from apr_core.base import schema
-from apr_core.data.cifar10 import CLASSES
 from apr_core.data.images import OWN_PICTURE
-from apr_core.data.sample import SIDE, load_test_image
+from apr_core.data.registry import find_dataset
 from apr_core.serving.frame import ArchivedFrame, archived_frame, to_snapshot
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView, check_size
 from apr_core.zoo.checkpoints import load_card
@@ -122,7 +121,7 @@ def request_of(head: Head) -> AttackRequest:
         ValueError: it is not the request that was noted.
     """
     check_size(head.config)
-    image, _ = load_test_image(head.index)
+    image, _ = find_dataset().test_image(head.index)
     request = AttackRequest(head.model, image, head.label, head.index, head.config)
     if request.run_id != head.run:
         raise ValueError("its settings are another run's")
@@ -153,7 +152,7 @@ def read_frames(head: Head, file: gzip.GzipFile) -> Iterator[Snapshot]:
 def _snapshot(line: ArchivedFrame, config: OnePixelConfig) -> Snapshot:
     snapshot = to_snapshot(line, config)
     positions, true = snapshot.positions, snapshot.true
-    if not 0 <= int(positions.min()) <= int(positions.max()) < SIDE:
+    if not 0 <= int(positions.min()) <= int(positions.max()) < find_dataset().size[0]:
         raise ValueError("a candidate lies outside the picture")
     if not bool((true >= 0).all() & (true <= 1).all() & snapshot.fitness.isfinite().all()):
         raise ValueError("a probability is none")
@@ -168,12 +167,17 @@ def _snapshot(line: ArchivedFrame, config: OnePixelConfig) -> Snapshot:
 
 def _check_classes(*labels: int) -> None:
     for label in labels:
-        if not 0 <= label < len(CLASSES):
+        if not 0 <= label < len(find_dataset().classes):
             raise ValueError(f"{label} is no class")
 
 
 def _check_edits(edits: tuple[PixelEdit, ...]) -> None:
     for edit in edits:
-        values = (edit.x < SIDE, edit.y < SIDE, max(edit.rgb) < 256, min(edit.x, edit.y) >= 0)
+        values = (
+            edit.x < find_dataset().size[0],
+            edit.y < find_dataset().size[0],
+            max(edit.rgb) < 256,
+            min(edit.x, edit.y) >= 0,
+        )
         if not all(values) or min(edit.rgb) < 0:
             raise ValueError(f"{edit} is no edit of the picture")

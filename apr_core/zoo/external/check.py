@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.base.types import InputError
-from apr_core.data.cifar10 import CLASSES, MEAN, STD
-from apr_core.data.sample import load_sample
+from apr_core.data.dataset import DataSet, Sample
+from apr_core.data.registry import find_dataset
 from apr_core.models.inference import Model, as_module, device_of
-from apr_core.models.inputs import as_input, as_labels, as_uint8
+from apr_core.models.inputs import RGB, as_input, as_labels, as_uint8
 from apr_core.models.outputs import (
     check_company,
     check_mode,
@@ -40,7 +40,7 @@ REMEDIES = {
 CLOSE = 3
 """Images by which two normalisations may differ before one is taken to be the model's."""
 NORMALISATIONS = {
-    "CIFAR-10's mean and standard deviation": (MEAN, STD),
+    "CIFAR-10's mean and standard deviation": (find_dataset().mean, find_dataset().std),
     "ImageNet's mean and standard deviation": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "mean 0.5 and standard deviation 0.5": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
@@ -64,12 +64,24 @@ class ModelCheck:
     notes: tuple[str, ...]
 
 
-def check_images(count: int = CHECK_IMAGES) -> tuple[Tensor, Tensor]:
-    """Images of the shipped sample, uint8 (count, 3, 32, 32), and labels, each class in turn."""
-    sample = load_sample()
-    classes = [(sample.labels == label).nonzero()[:, 0] for label in range(len(CLASSES))]
-    rows = torch.stack(classes, dim=1).flatten()[:count]
-    return sample.images[rows], sample.labels[rows]
+def check_images(data: DataSet | None = None, count: int = CHECK_IMAGES) -> tuple[Tensor, Tensor]:
+    """Test pictures, uint8 (N, C, H, W), and labels, each class in turn; `count` at most.
+
+    Args:
+        data: CIFAR-10 by default. Its sample is taken or, where it has none, its test set.
+
+    Raises:
+        InputError: it has neither here.
+    """
+    data = data or find_dataset()
+    sample = data.sample() if data.sample else data.load("test")
+    labels = sample.labels
+    ranks = torch.zeros_like(labels)  # of each picture within its class
+    for label in sorted(set(labels.tolist())):
+        ranks[labels == label] = torch.arange(int((labels == label).sum()))
+    rows = (ranks * (int(labels.max()) + 1) + labels).argsort()[:count]
+    images = sample.images[rows] if isinstance(sample, Sample) else sample.take(rows)
+    return images, labels[rows]
 
 
 def check_model(
@@ -142,8 +154,8 @@ def _check_classes(logits: Tensor, labels: Tensor) -> None:
     if highest >= classes:
         raise InputError(
             f"The model returns {classes} logits an image, but labels go up to {highest}; return "
-            "one for each class: the commands have CIFAR-10's ten, and check_model takes images "
-            "and labels of others."
+            "one for each class: without --data the commands have CIFAR-10's ten, and check_model "
+            "takes images and labels of others."
         )
 
 
@@ -179,7 +191,7 @@ def _check_scaling(model: nn.Module, images: Tensor, labels: Tensor, correct: in
 def _scalings(images: Tensor) -> Iterator[tuple[tuple[str, str], Tensor]]:
     """What a model may do and with which constants, and images (B, C, H, W) that then suit it."""
     yield (BYTES, ""), images * 255
-    if images.shape[1] != len(MEAN):
+    if images.shape[1] != RGB:
         return
     for name, constants in NORMALISATIONS.items():
         mean, std = (images.new_tensor(values).view(1, -1, 1, 1) for values in constants)
@@ -191,7 +203,7 @@ def _note_channels(model: nn.Module, images: Tensor, labels: Tensor, correct: in
     """A note, if any, that the model gets more right when blue comes first."""
     with suppress(InputError):
         best = _correct(_call(model, images.flip(1)), labels)
-        if images.shape[1] == len(MEAN) and best - correct > CLOSE:
+        if images.shape[1] == RGB and best - correct > CLOSE:
             return [
                 f"The model may expect the channels as blue, green and red (BGR): {best} of "
                 f"{len(images)} sample images are right that way, {correct} as it is; wrap it in a "

@@ -1,0 +1,190 @@
+"""Data sets: what the pictures are, what their labels mean, and where both come from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from apr_core.base.registry import unknown_name
+from apr_core.base.types import InputError
+
+Say = Callable[[str], None]
+"""Told in a sentence what is happening."""
+
+
+def with_article(name: str) -> str:
+    """A class as one speaks of one of it: "an airplane", "a bird"."""
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def tensor_sha256(tensor: Tensor) -> str:
+    """SHA-256 of a tensor's bytes in C order."""
+    return hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Labelled pictures of one size, decoded as they are taken.
+
+    Attributes:
+        labels: int64 (N,).
+        take: places (n,) int64 -> uint8 (n, C, H, W).
+        sha256: of all of it, so that a record can name what it was measured on.
+    """
+
+    labels: Tensor
+    take: Callable[[Tensor], Tensor]
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def in_memory(cls, images: Tensor, labels: Tensor, sha256: str = "") -> Split:
+        """Pictures uint8 (N, C, H, W) that are decoded already, and their labels (N,)."""
+        both = tensor_sha256(images) + tensor_sha256(labels.long())
+        return cls(
+            labels.long(),
+            lambda places: images[places],
+            sha256 or hashlib.sha256(both.encode()).hexdigest(),
+        )
+
+    @property
+    def images(self) -> Tensor:
+        """All pictures at once, uint8 (N, C, H, W)."""
+        return self.take(torch.arange(len(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Test pictures that come with the project: no download is needed for them.
+
+    Attributes:
+        images: uint8 (N, C, H, W).
+        labels: int64 (N,).
+        indices: in the test set, int64 (N,), ascending.
+        credits: whose each picture is, and its licence, where each has its own; else empty.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+    credits: tuple[str, ...] = ()
+
+    def row(self, index: int) -> int | None:
+        """Where test image `index` stands in the sample, None if it is not in it."""
+        found = (self.indices == index).nonzero()
+        return int(found[0, 0]) if len(found) else None
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A data set as a value: nothing of it is loaded before it is asked for.
+
+    Attributes:
+        name: as cards, records and `--data` have it.
+        title: for people.
+        classes: their names, by label.
+        size: height and width in pixels.
+        channels: 3, or 1 for grey.
+        mean, std: of the training pictures by channel, of pixels in [0, 1]; what this project's own
+            models normalise by.
+        source, licence, citation: where the pictures come from, and on what terms.
+        caution: a sentence that stands wherever a rate on it is shown; "" for none.
+        tested: how many test pictures there are, all of them.
+        load: "train" or "test" -> that split, verified; InputError where it is not here.
+        here: whether `load` has something to load.
+        fetch: from a source ("auto", or one that the data set knows, or a folder), to where `load`
+            finds it; InputError where that fails.
+        sample: pictures that come with the project; InputError where there are none.
+        variogram: half the mean squared difference of two pixels of a picture, by rows and columns
+            apart: see `apr_core.data.variogram`.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    size: tuple[int, int]
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    source: str
+    licence: str
+    citation: str
+    tested: int
+    load: Callable[[str], Split]
+    here: Callable[[], bool]
+    fetch: Callable[[str, Say], None]
+    variogram: Callable[[], Tensor]
+    sample: Callable[[], Sample] | None = None
+    caution: str = ""
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    def class_name(self, label: int) -> str:
+        """A class in words; a person's own model may have more than the data set."""
+        return self.classes[label] if 0 <= label < len(self.classes) else f"class {label}"
+
+    def class_number(self, name: str) -> int:
+        """A class by its name or its number.
+
+        Raises:
+            InputError: there is no such class, or several of this name.
+        """
+        if name.isascii() and name.isdigit() and int(name) < len(self.classes):
+            return int(name)
+        found = [number for number, known in enumerate(self.classes) if known == name]
+        if not found:
+            raise InputError(unknown_name("class", name, self.classes))
+        if len(found) > 1:
+            raise InputError(
+                f"Several classes are called {name} ({', '.join(map(str, found))}); give a number."
+            )
+        return found[0]
+
+    def shipped_sample(self) -> Sample:
+        """The pictures that come with the project.
+
+        Raises:
+            InputError: there are none.
+        """
+        if self.sample is None:
+            raise InputError(
+                f"No pictures of {self.title} come with this project; fetch them with "
+                f"`python -m apr_core data {self.name}`."
+            )
+        return self.sample()
+
+    def test_image(self, index: int) -> tuple[Tensor, int]:
+        """Test picture `index` as uint8 (C, H, W), and its label.
+
+        It comes from the sample, or from the full data set where that is here.
+
+        Raises:
+            InputError: there is no such index, or it is in neither.
+        """
+        if not 0 <= index < self.tested:
+            raise InputError(
+                f"There is no test image {index}; indices go from 0 to {self.tested - 1}."
+            )
+        sample = self.sample() if self.sample else None
+        row = sample.row(index) if sample else None
+        if sample and row is not None:
+            return sample.images[row], int(sample.labels[row])
+        if self.here():
+            test = self.load("test")
+            return test.take(torch.tensor([index]))[0], int(test.labels[index])
+        fetch = f"fetch them all with `python -m apr_core data {self.name}`"
+        if sample is None:
+            raise InputError(f"The pictures of {self.title} are not here; {fetch}.")
+        raise InputError(
+            f"Test image {index} is not in the shipped sample of {len(sample.indices):,}; take "
+            f"{self._nearest(sample, index)}, which is, or {fetch}."
+        )
+
+    @staticmethod
+    def _nearest(sample: Sample, index: int) -> int:
+        return int(sample.indices[(sample.indices - index).abs().argmin()])
