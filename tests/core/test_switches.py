@@ -154,7 +154,7 @@ def test_a_check_is_in_float32(switches) -> None:
     seen: set[str] = set()
     net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)).eval()
     net.register_forward_hook(lambda *_: seen.update(read(*names) for names in OPERATIONS))
-    check_model(net, *check_images(10))
+    check_model(net, *check_images(count=10))
     assert seen == {"ieee"}
 
 
