@@ -53,6 +53,10 @@ class Split:
             sha256 or hashlib.sha256(both.encode()).hexdigest(),
         )
 
+    def first(self, count: int) -> Split:
+        """The first so many of its pictures."""
+        return Split(self.labels[:count], self.take, self.sha256)
+
     @property
     def images(self) -> Tensor:
         """All pictures at once, uint8 (N, C, H, W)."""
@@ -103,6 +107,8 @@ class DataSet:
         here: whether `load` has something to load.
         fetch: from a source ("auto", or one that the data set knows, or a folder), to where `load`
             finds it; InputError where that fails.
+        mirrored: whether a picture's mirror image is of the same class, so that training may flip
+            it; not so of traffic signs and of letters.
         sample: pictures that come with the project; InputError where there are none.
         variogram: half the mean squared difference of two pixels of a picture, by rows and columns
             apart: see `apr_core.data.variogram`.
@@ -129,6 +135,7 @@ class DataSet:
     fetch: Callable[[str, Say], None]
     variogram: Callable[[], Tensor]
     sample: Callable[[], Sample] | None = None
+    mirrored: bool = False
     caution: str = ""
     hashes: dict[str, str] = field(default_factory=dict)
     trains: bool = True

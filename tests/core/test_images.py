@@ -19,7 +19,6 @@ from apr_core.base.types import InputError
 from apr_core.data import decode
 from apr_core.data.decode import MAX_BYTES
 from apr_core.data.images import (
-    SIZE,
     Picture,
     content_warnings,
     from_png,
@@ -30,6 +29,8 @@ from apr_core.data.images import (
 )
 from tests.fuzz.nasty_pictures import encode
 
+SIZE = 32
+"""Rows and columns of CIFAR-10's pictures, which a person's are brought to."""
 ORIENTATION, MAKER, SOFTWARE = 0x0112, 0x010F, 0x0131
 
 
