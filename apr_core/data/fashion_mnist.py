@@ -118,5 +118,6 @@ FASHION_MNIST = DataSet(
     load=_load,
     here=lambda: arrays.kept_file(NAME).exists(),
     fetch=_fetch,
+    mirrored=True,
     variogram=lambda: measured_variogram(NAME, lambda: _load("train").images),
 )

@@ -1,7 +1,7 @@
 """Folders of pictures: listed with their labels, hashed, and decoded as they are taken.
 
-Either one folder a class, or a table `images.csv` with the columns `file` and `label`, and if wanted
-`class_name`.
+Either one folder a class, or a table `images.csv` with the columns `file` and `label`, and where
+wanted `class_name`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 from tqdm import tqdm
 
@@ -28,6 +28,7 @@ from apr_core.base.paths import written
 from apr_core.base.types import InputError, shown
 from apr_core.data.dataset import Split
 from apr_core.data.decode import check_bytes, decode
+from apr_core.data.picture_file import READ
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp")
 TABLE = "images.csv"
@@ -37,6 +38,9 @@ MAX_LABEL = 100_000
 MANY = 2000
 """Files from which a bar shows that they are being read."""
 THREADS = min(8, os.cpu_count() or 1)
+
+_TURNED = (5, 6, 7, 8)
+"""EXIF's orientations that exchange width and height."""
 
 Prepare = Callable[[Image.Image], Image.Image]
 """An upright RGB picture of any size to the data set's size."""
@@ -126,6 +130,15 @@ def _label(text: str, path: Path, line: int) -> int:
     return int(text)
 
 
+def check_labels(name: str, count: int, named: int) -> None:
+    """Raise InputError where the labels of `count` classes have names of fewer."""
+    if count > named:
+        raise InputError(
+            f"{name} has the label {count - 1}, and there are names of {named} classes, 0 to "
+            f"{named - 1}; correct one of them."
+        )
+
+
 def read_image(folder: Path, file: str) -> Image.Image:
     """A listed picture, upright, RGB in sRGB.
 
@@ -143,6 +156,20 @@ def read_image(folder: Path, file: str) -> Image.Image:
     return decode(data, file).rgb
 
 
+def picture_size(folder: Path, file: str) -> tuple[int, int]:
+    """Width and height of a listed picture by its header, upright.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with Image.open(folder / file, formats=READ) as picture:
+            turned = picture.getexif().get(ExifTags.Base.Orientation) in _TURNED
+            return picture.size[::-1] if turned else picture.size
+    except Exception:  # Pillow's readers raise nearly anything: let the decoder say what it is
+        return read_image(folder, file).size
+
+
 def lazy_split(listing: Listing, prepare: Prepare, channels: int, contents: bool = True) -> Split:
     """Listed pictures as a split whose pictures are decoded when they are taken.
 
@@ -153,12 +180,13 @@ def lazy_split(listing: Listing, prepare: Prepare, channels: int, contents: bool
     """
     return Split(
         torch.tensor(listing.labels, dtype=torch.int64),
-        partial(_take, listing, prepare, channels),
+        partial(take_listed, listing, prepare, channels),
         listing_sha256(listing, contents),
     )
 
 
-def _take(listing: Listing, prepare: Prepare, channels: int, places: Tensor) -> Tensor:
+def take_listed(listing: Listing, prepare: Prepare, channels: int, places: Tensor) -> Tensor:
+    """The pictures at some places, (n,), decoded: uint8 (n, C, H, W)."""
     read = partial(_decoded, listing.folder, prepare, channels)
     files = [listing.files[place] for place in places.tolist()]
     with ThreadPoolExecutor(THREADS) as pool:
@@ -209,7 +237,8 @@ def _file_hashes(listing: Listing) -> list[str]:
         same = isinstance(kept, list) and kept[:2] == mark
         found[file] = kept if same and kept else [*mark, file_sha256(listing.folder / file)]
     if any(known.get(file) != entry for file, entry in found.items()):
-        write_whole(path, json.dumps(found))
+        with suppress(OSError):  # it saves time, and nothing else
+            write_whole(path, json.dumps(found))
     return [str(found[file][2]) for file in listing.files]
 
 

@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from apr_core.base.files import write_whole
-from apr_core.base.paths import shipped, written
+from apr_core.base.paths import written
 from apr_core.base.types import InputError, shown
-from apr_core.data.dataset import DataSet, Sample, Say, Split
+from apr_core.data.dataset import DataSet, Say, Split
 from apr_core.data.folder import (
     TABLE,
     Listing,
@@ -33,26 +32,23 @@ from apr_core.data.folder import (
     class_folders,
     lazy_split,
     list_classes,
-    read_image,
     read_table,
+)
+from apr_core.data.imagenet_sample import (
+    SIZE,
+    class_list,
+    picked_elsewhere,
+    picked_sample,
+    whole,
 )
 from apr_core.data.variogram import load_variogram
 
-SIZE = 224
 SHORTER_SIDE = 256
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-NIPS_SHA256 = "0" * 64
+NIPS_SHA256 = "b3eff6e14fffb6c642664d9f7bb79b8512c2f6e82bbec148ae5b320622a1eb90"
 """Of the 600 pictures, their names and labels; see `apr_core.data.folder.listing_sha256`."""
 NIPS_TABLE_SHA256 = "f85534bb0220c47abda27e45fefd00fa19bf42622a8b3673ca4f6b097178b192"
-_ASSETS = shipped("assets") / "imagenet"
-
-
-@cache
-def class_list() -> tuple[tuple[str, str], ...]:
-    """WordNet id and name of each of the 1,000 classes."""
-    classes = json.loads((_ASSETS / "classes.json").read_text(encoding="utf-8"))["classes"]
-    return tuple((wordnet, name) for wordnet, name in classes)
 
 
 CLASSES = tuple(name for _, name in class_list())
@@ -65,13 +61,6 @@ def centre_crop(picture: Image.Image) -> Image.Image:
     resized = picture.resize((width, height), Image.Resampling.BILINEAR)
     left, top = round((width - SIZE) / 2), round((height - SIZE) / 2)
     return resized.crop((left, top, left + SIZE, top + SIZE))
-
-
-def whole(picture: Image.Image) -> Image.Image:
-    """The whole picture at 224 x 224; one of this size keeps every pixel."""
-    if picture.size == (SIZE, SIZE):
-        return picture
-    return picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
 
 
 def _listing(folder: Path, split: str) -> tuple[Listing, Prepare]:
@@ -158,8 +147,8 @@ def _fetch(name: str, title: str, known: str, source: str, say: Say) -> None:
     found = lazy_split(listing, prepare, 3).sha256
     if known and found != known:
         raise InputError(
-            f"The pictures of {folder} have SHA-256 {found[:12]}, and not {known[:12]} as {title}'s "
-            "600 have; take the original folder."
+            f"The pictures of {folder} have SHA-256 {found[:12]}, and those of {title} "
+            f"{known[:12]}; take the original folder."
         )
     counts = {"test": len(listing.files)}
     if name == "imagenet" and (folder / "train").is_dir():
@@ -204,36 +193,6 @@ def _of_copy(tested: int, trains: bool) -> DataSet:
     return replace(IMAGENET, tested=tested, trains=trains)
 
 
-@cache
-def _shipped() -> Sample:
-    """Twelve of the 600 pictures, picked by hand.
-
-    Raises:
-        InputError: their files are missing or damaged.
-    """
-    try:
-        entries = json.loads((_ASSETS / "sample.json").read_text(encoding="utf-8"))["pictures"]
-        labels = torch.tensor([int(entry["label"]) for entry in entries])
-        indices = torch.tensor([int(entry["index"]) for entry in entries])
-        credits_ = tuple(
-            f"{entry['author']} ({entry['original_url']}), {entry['licence']} "
-            f"({entry['licence_url']}), scaled to {SIZE} x {SIZE} pixels"
-            for entry in entries
-        )
-        files = tuple(str(entry["file"]) for entry in entries)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"The shipped sample cannot be read ({error}); restore assets/.") from None
-    listing = Listing(_ASSETS, files, tuple(labels.tolist()))
-    images = lazy_split(listing, whole, 3).images
-    return Sample(images, labels, indices, credits_, picked=True)
-
-
-@cache
-def _elsewhere() -> Sample:
-    """The same pictures for ImageNet, in whose test set they are not."""
-    return replace(_shipped(), indices=torch.arange(0))
-
-
 def _variogram() -> Tensor:
     """Measured on the 600 pictures."""
     return load_variogram("nips2017")
@@ -249,18 +208,19 @@ IMAGENET = DataSet(
     std=STD,
     source="https://www.image-net.org",
     licence="for non-commercial research and education, by ImageNet's terms of access",
-    citation="Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 115, 2015",
+    citation="Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, 2015",
     tested=50_000,
     load=partial(_load, "imagenet", "ImageNet"),
     here=partial(_here, "imagenet"),
     fetch=partial(_fetch, "imagenet", "ImageNet", ""),
     variogram=_variogram,
-    sample=_elsewhere,
+    sample=picked_elsewhere,
+    mirrored=True,
     current=_current,
 )
 NIPS2017 = DataSet(
     name="nips2017",
-    title="NIPS 2017's pictures",
+    title="NIPS 2017",
     classes=CLASSES,
     size=(SIZE, SIZE),
     channels=3,
@@ -274,11 +234,11 @@ NIPS2017 = DataSet(
     "from, EfficientNet-Lite0 gets 91.9 % right and a quantised ResNet-50 (Martinez et al., 2020, "
     "Uber Non-Commercial License) 87.2 %; these are no ImageNet accuracies.",
     tested=600,
-    load=partial(_load, "nips2017", "NIPS 2017's pictures"),
+    load=partial(_load, "nips2017", "NIPS 2017"),
     here=partial(_here, "nips2017"),
-    fetch=partial(_fetch, "nips2017", "NIPS 2017's pictures", NIPS_SHA256),
+    fetch=partial(_fetch, "nips2017", "NIPS 2017", NIPS_SHA256),
     variogram=_variogram,
-    sample=_shipped,
+    sample=picked_sample,
     hashes={TABLE: NIPS_TABLE_SHA256, "test": NIPS_SHA256},
     trains=False,
 )

@@ -90,17 +90,20 @@ def load_variogram(dataset: str) -> Tensor:
 
 
 def measured_variogram(name: str, images: Callable[[], Tensor]) -> Tensor:
-    """A table that is not shipped: from `data/variograms`, or measured and kept there.
+    """A table that may not be shipped: from `data/variograms`, or measured and kept there.
 
     Args:
         name: of what was measured: another one for other pictures.
         images: those to measure, uint8 (N, C, H, W).
     """
+    if variogram_file(name).exists():
+        return load_variogram(name)
     path = written("data") / "variograms" / f"{name}.json"
     with suppress(OSError, ValueError, TypeError):
         kept = torch.tensor(json.loads(path.read_text()), dtype=torch.float64)
         if kept.shape == (2 * REACH + 1, 2 * REACH + 1):
             return kept
     table = measure_variogram(images())
-    write_whole(path, json.dumps(table.tolist()))
+    with suppress(OSError):  # it saves time, and nothing else
+        write_whole(path, json.dumps(table.tolist()))
     return table
