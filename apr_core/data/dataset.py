@@ -53,6 +53,10 @@ class Split:
             sha256 or hashlib.sha256(both.encode()).hexdigest(),
         )
 
+    def first(self, count: int) -> Split:
+        """The first so many of its pictures."""
+        return Split(self.labels[:count], self.take, self.sha256)
+
     @property
     def images(self) -> Tensor:
         """All pictures at once, uint8 (N, C, H, W)."""
@@ -95,14 +99,21 @@ class DataSet:
             models normalise by.
         source, licence, citation: where the pictures come from, and on what terms.
         caution: a sentence that stands wherever a rate on it is shown; "" for none.
-        tested: how many test pictures there are, all of them.
+        tested: how many test pictures there are, all of them; `find_dataset` gives those of the
+            copy that is here, where copies differ.
         load: "train" or "test" -> that split, verified; InputError where it is not here.
         here: whether `load` has something to load.
         fetch: from a source ("auto", or one that the data set knows, or a folder), to where `load`
             finds it; InputError where that fails.
+        mirrored: whether a picture's mirror image is of the same class, so that training may flip
+            it; not so of traffic signs and of letters.
         sample: pictures that come with the project; InputError where there are none.
         variogram: half the mean squared difference of two pixels of a picture, by rows and columns
             apart: see `apr_core.data.variogram`.
+        hashes: SHA-256 of each array, where the name fixes them; empty where copies differ, so that
+            records name the SHA-256 of the split.
+        current: the same data set as the copy that is here has it: its count, its source; None
+            where there is one copy only.
     """
 
     name: str
@@ -121,8 +132,10 @@ class DataSet:
     fetch: Callable[[str, Say], None]
     variogram: Callable[[], Tensor]
     sample: Callable[[], Sample] | None = None
+    mirrored: bool = False
     caution: str = ""
     hashes: dict[str, str] = field(default_factory=dict)
+    current: Callable[[], DataSet] | None = None
 
     def class_name(self, label: int) -> str:
         """A class in words; a person's own model may have more than the data set."""

@@ -128,12 +128,13 @@ def train(
         model.front = defence.make_front(data.channels)
         return save_measured(model, card, data, own=not request.ship)
     model = build_model(request.architecture, defence.make_front(data.channels), data)
-    chosen = torch.arange(min(len(split), config.subset or len(split)))
-    images, labels = split.take(chosen), split.labels[chosen]
+    split = split.first(config.subset) if config.subset else split
     look = TrainingMonitor(model, data) if probe else dict
     state = request.state_file
     with _claimed(state) if workers.first else nullcontext():
-        fitted = fit(model, defence, images, labels, config, device, state, report, look, workers)
+        fitted = fit(
+            model, defence, split, config, device, state, report, look, workers, data.mirrored
+        )
         card = replace(
             card,
             wall_time=round(fitted.seconds, 1),
