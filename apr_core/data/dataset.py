@@ -99,7 +99,8 @@ class DataSet:
             models normalise by.
         source, licence, citation: where the pictures come from, and on what terms.
         caution: a sentence that stands wherever a rate on it is shown; "" for none.
-        tested: how many test pictures there are, all of them.
+        tested: how many test pictures there are, all of them; `find_dataset` gives those of the
+            copy that is here, where copies differ.
         load: "train" or "test" -> that split, verified; InputError where it is not here.
         here: whether `load` has something to load.
         fetch: from a source ("auto", or one that the data set knows, or a folder), to where `load`
@@ -109,6 +110,10 @@ class DataSet:
         sample: pictures that come with the project; InputError where there are none.
         variogram: half the mean squared difference of two pixels of a picture, by rows and columns
             apart: see `apr_core.data.variogram`.
+        hashes: SHA-256 of each array, where the name fixes them; empty where copies differ, so that
+            records name the SHA-256 of the split.
+        current: the same data set as the copy that is here has it: its count, its source; None
+            where there is one copy only.
     """
 
     name: str
@@ -130,6 +135,7 @@ class DataSet:
     mirrored: bool = False
     caution: str = ""
     hashes: dict[str, str] = field(default_factory=dict)
+    current: Callable[[], DataSet] | None = None
 
     def class_name(self, label: int) -> str:
         """A class in words; a person's own model may have more than the data set."""

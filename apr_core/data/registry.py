@@ -8,9 +8,11 @@ from apr_core.base.registry import Registry
 from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CIFAR10
 from apr_core.data.dataset import DataSet
+from apr_core.data.gtsrb import GTSRB
+from apr_core.data.medmnist import BREASTMNIST, RETINAMNIST
 
 DATASETS: Registry[DataSet] = Registry("data set")
-for _known in (CIFAR10,):
+for _known in (CIFAR10, GTSRB, BREASTMNIST, RETINAMNIST):
     DATASETS.add(_known.name, _known)
 DEFAULT = CIFAR10.name
 """Where nobody says otherwise: what a person's own model is held to, and the pages show."""
@@ -22,7 +24,8 @@ def find_dataset(name: str = DEFAULT) -> DataSet:
     Raises:
         InputError: there is none of this name.
     """
-    return DATASETS.get(name)
+    known = DATASETS.get(name)
+    return known.current() if known.current else known
 
 
 def load_images(dataset: str = DEFAULT, count: int = 8) -> tuple[Tensor, Tensor]:

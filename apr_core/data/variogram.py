@@ -38,6 +38,18 @@ def measure_variogram(images: Tensor) -> Tensor:
     return table
 
 
+def mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of uint8 (N, C, H, W), by channel: mean and standard deviation of pixels in [0, 1]."""
+    shades = torch.arange(256, dtype=torch.float64) / 255
+    means, stds = [], []
+    for channel in images.unbind(1):
+        share = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
+        mean = (share * shades).sum()
+        means.append(float(mean))
+        stds.append(float((share * (shades - mean).square()).sum().sqrt()))
+    return tuple(means), tuple(stds)
+
+
 def variogram_file(dataset: str) -> Path:
     """Where a data set's table is shipped."""
     return shipped("assets") / "variograms" / f"{dataset}.json"

@@ -17,7 +17,7 @@ from apr_core.base.files import write_whole
 from apr_core.base.paths import readable, written
 from apr_core.base.provenance import Provenance
 from apr_core.base.types import InputError
-from apr_core.data.registry import DATASETS, DEFAULT, find_dataset
+from apr_core.data.registry import DATASETS, DEFAULT
 from apr_core.evaluation.metrics import Rate, rate_of, success_curve
 
 _SHADES = frozenset(range(256))
@@ -253,7 +253,7 @@ def _check(record: Record) -> None:
 def _check_verdicts(record: Record) -> None:
     """That every image, class and edit is of the data set, if it is one that is known here."""
     data = record.setting.data
-    known = find_dataset(data) if data in DATASETS else None
+    known = DATASETS.get(data) if data in DATASETS else None
     tested, classes = (known.tested, len(known.classes)) if known else (2**31, 2**31)
     height, width = known.size if known else (2**15, 2**15)
     for verdict in record.verdicts:

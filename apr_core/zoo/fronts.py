@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from apr_core.base.registry import Registry
 from apr_core.defences.input_transform import InputTransform
+from apr_core.models import Classifier
 from apr_core.models.clamp_front import NeighbourhoodFront
 
 FRONTS: Registry[Callable[[], nn.Module]] = Registry("front")
@@ -32,7 +33,7 @@ class Fronted(nn.Module):
         super().__init__()
         self.front, self.model = FRONTS.get(name)(), model
         self.differentiable = getattr(model, "differentiable", True)
-        beneath = getattr(model, "sha256", "")
+        beneath = getattr(model, "sha256", "") or _own_sha256(model)
         told = f"{beneath} {name} {self.front!r}"
         self.sha256 = hashlib.sha256(told.encode()).hexdigest() if beneath else ""
         self.eval()
@@ -40,6 +41,16 @@ class Fronted(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.model(self.front(images))
         return logits
+
+
+def _own_sha256(model: nn.Module) -> str:
+    """Of the weights of one of this project's own classifiers, which has no note of it."""
+    if not isinstance(model, Classifier):
+        return ""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def split_front(name: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.zoo.checkpoints import Card, load_card, model_names
 from apr_core.zoo.checkpoints import load_model as load_checkpoint
 from apr_core.zoo.external import check_images, check_model, is_external, load_external
+from apr_core.zoo.fronts import Fronted, split_front
 from apr_core.zoo.library import LITE0, find_library, is_library, load_library
 from apr_core.zoo.library.entry import default_dataset
 
@@ -44,7 +45,8 @@ def load_model(name: str, device: str | torch.device = "cpu") -> nn.Module:
 
     Args:
         name: of a checkpoint (`model_names`), of a library's model (`find_library`), or what
-            `load_external` takes. A person's own is not checked; `check_model` does that.
+            `load_external` takes; each may stand behind a front (`FRONTS`), as in "NAME+clamp". A
+            person's own is not checked; `check_model` does that.
 
     Returns:
         Images (B, C, H, W) float in [0, 1] -> logits (B, K).
@@ -52,7 +54,9 @@ def load_model(name: str, device: str | torch.device = "cpu") -> nn.Module:
     Raises:
         InputError: there is no such model, or its weights are missing or damaged.
     """
-    name = str(name)
+    name, front = split_front(str(name))
+    if front:
+        return Fronted(load_model(name, device), front).to(device)
     if is_library(name):
         return load_library(name, device)
     if is_external(name):
@@ -63,6 +67,7 @@ def load_model(name: str, device: str | torch.device = "cpu") -> nn.Module:
 
 def data_of(model: str) -> str:
     """The data set that a model is of, by the names of both; a person's own is held to CIFAR-10."""
+    model, _ = split_front(model)
     if is_library(model):
         return default_dataset()
     return load_card(model).dataset if model in model_names() else DEFAULT
@@ -82,6 +87,10 @@ def load_target(
         InputError: there is no such model or data set, they do not fit each other, or the model
             fails the check.
     """
+    base, front = split_front(name)
+    if front:
+        bare, notes = load_target(base, device, randomised, data)
+        return TargetModel(name, Fronted(bare.model, front).to(device), bare.data), notes
     dataset = find_dataset(data or data_of(name))
     if is_library(name):
         entry = find_library(name)  # weights are fetched only if the data fit

@@ -99,7 +99,7 @@ def test_every_class_has_as_many_images(count: int) -> None:
 
 def test_of_each_class_the_first_in_the_order_of_evaluation_are_taken() -> None:
     sample, chosen = find_dataset().shipped_sample(), even_indices(40).tolist()
-    place = {index: number for number, index in enumerate(image_order().tolist())}
+    place = {index: number for number, index in enumerate(image_order(find_dataset()).tolist())}
     for label in range(10):
         mine = sample.indices[sample.labels == label].tolist()
         first = sorted(mine, key=place.__getitem__)[:4]
@@ -317,7 +317,7 @@ def target(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TargetModel:
         0.0, {},
     )  # fmt: skip
     save_checkpoint(build_model("resnet20"), card)
-    return TargetModel(NAME, load_model(NAME), load_card(NAME))
+    return TargetModel(NAME, load_model(NAME), find_dataset(), load_card(NAME))
 
 
 @pytest.fixture

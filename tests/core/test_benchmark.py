@@ -19,6 +19,7 @@ from apr_core import InputError
 from apr_core.base import version
 from apr_core.base.registry import Registry
 from apr_core.cli import main
+from apr_core.data.registry import find_dataset
 from apr_core.models import Classifier
 from apr_core.zoo.target import TargetModel
 from benchmarks.cli import bench
@@ -229,7 +230,8 @@ def test_command_line_prints_and_writes_one_record(
     def quick(model: nn.Module, config: BenchConfig, *rest: Any) -> BenchResult:
         return measure(model, replace(TINY, images=config.images), *rest)
 
-    monkeypatch.setattr(bench, "chosen_target", lambda args: TargetModel(args.model, network))
+    target = TargetModel("net", network, find_dataset())
+    monkeypatch.setattr(bench, "chosen_target", lambda args: replace(target, name=args.model))
     monkeypatch.setattr(bench, "measure", quick)
     out = tmp_path / "bench-cpu.json"
     arguments = ["bench", "--model", "a-model", "--images", "1", "--device", "cpu"]

@@ -113,7 +113,8 @@ def test_one_command_makes_what_is_missing_and_leaves_the_rest(
 def test_a_glance_is_taken_of_every_image(monkeypatch: pytest.MonkeyPatch, network) -> None:
     sample = find_dataset().shipped_sample()
     few = replace(sample, images=sample.images[:6])
-    monkeypatch.setattr(glances, "load_sample", lambda: few)
+    data = replace(find_dataset(), sample=lambda: few)
+    monkeypatch.setattr(glances, "find_dataset", lambda: data)
     found = take_glance(ModelOracle(network))
     with torch.no_grad():
         expected = network(few.images.float() / 255).softmax(1)
