@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from apr_core import OnePixelAttack, OnePixelConfig
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.certification.lattice_masking import certify
+from apr_core.data.dataset import Split
 from apr_core.explain.attributions import attribute
 from apr_core.models.switches import FULL_PRECISION, QUIET_HOOKS, Switch
 from apr_core.training.monitor import count_correct
@@ -143,7 +144,7 @@ def test_confirmations_and_certificates_are_in_float32(switches, way) -> None:
     ModelOracle(model).verify_float32(images)
     OnePixelAttack(model, QUICK).run(images, labels)
     certify(model, images, labels)
-    count_correct(model, images, labels)
+    count_correct(model, Split.in_memory(images, labels))
     assert model.seen == {"ieee"}
     assert (newer(), older()) == before
 

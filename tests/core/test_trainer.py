@@ -18,7 +18,7 @@ import torch
 from apr_core.base.types import InputError
 from apr_core.cli import main
 from apr_core.cli.train import seeds_of
-from apr_core.data.dataset import DataSet
+from apr_core.data.dataset import DataSet, Split
 from apr_core.data.registry import find_dataset
 from apr_core.defences import DEFENCES
 from apr_core.defences.input_transform import InputTransform
@@ -322,7 +322,7 @@ def test_a_probe_reports_what_the_model_does() -> None:
     model = build_model("resnet20")
     found = TrainingMonitor(model, find_dataset())()
     sample = find_dataset().shipped_sample()
-    correct = count_correct(model, sample.images, sample.labels)
+    correct = count_correct(model, Split.in_memory(sample.images, sample.labels))
     assert found["test_accuracy"] == correct / 1000
     step = 1000 // PROBED
     chosen, truth = sample.images[::step][:PROBED], sample.labels[::step][:PROBED]
