@@ -25,8 +25,11 @@ HEADLINE_ARCHITECTURE = "resnet20"
 
 def headlines(cards: Sequence[Card], records: Records) -> str:
     """Three figures: one pixel against no defence and against APR+, and the certified share."""
-    headline = (DEFAULT, HEADLINE_ARCHITECTURE)
-    known = {card.defence: card for card in cards if (card.dataset, card.architecture) == headline}
+    known = {
+        card.defence: card
+        for card in cards
+        if (card.dataset, card.architecture) == (DEFAULT, HEADLINE_ARCHITECTURE)
+    }
     bare, plus = known.get(BARE), known.get(PLUS)
     marks = {card.name for card in cards if cautions_of([card])}
     mark = f" {MARK}" if plus and plus.name in marks else ""
