@@ -2,7 +2,8 @@
 
 Each image is searched by its own differential evolution; all searches of a batch live in one
 immutable state. `Search` runs them against an oracle.
-Dimensions: B images, A of them still searched, P population, k pixels, D = 5 k genome, K classes.
+Dimensions: B images, A of them still searched, P population, k pixels, C channels,
+D = (2 + C) k genome, K classes.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from apr_core.attacks.perturbation import apply_edits, edit_norms
 from apr_core.base import random
 from apr_core.base.batch import Batch
 from apr_core.base.types import Fitness, Stop
+from apr_core.models.inputs import RGB
 from apr_core.models.outputs import logit_margin
 
-GENES = 5
-"""Of a pixel: x, y, red, green, blue."""
+PLACE = 2
+"""Genes of a pixel before its colour: x and y."""
 _INSIDE = 1 - 2.0**-10
 """A position gene lies in [0, width); the last pixel ends just short of it."""
 Verify = Callable[[Tensor], Tensor]
@@ -118,7 +120,7 @@ class Candidates:
         rows: which images, (A,) int64.
         proposal: the genomes, (A, P, D), and what they were made of.
         positions: (A, P, k, 2) int64 as x, y.
-        colours: (A, P, k, 3) int64 in 0 to 255.
+        colours: (A, P, k, C) int64 in 0 to 255.
     """
 
     rows: Tensor
@@ -138,9 +140,9 @@ def init(
         targets: (B,) int64, -1 for untargeted.
         indices: (B,) int64; with the seed they fix the random numbers of each search.
     """
-    count, _, height, width = images.shape
+    count, channels, height, width = images.shape
     keys = random.keys_for(config.seed, indices)
-    genomes = initial_genomes(keys, config.population, config.pixels, height, width)
+    genomes = initial_genomes(keys, config.population, config.pixels, height, width, channels)
     infinite = torch.full((count,), float("inf"), device=images.device)
     return AttackState(
         images=images,
@@ -158,11 +160,11 @@ def init(
 def ask(config: OnePixelConfig, state: AttackState) -> Candidates:
     """The next generation of every search that has not ended."""
     rows = (~state.done).nonzero()[:, 0]
-    _, _, height, width = state.images.shape
-    low, high = box(config.pixels, height, width, state.images.device)
+    _, channels, height, width = state.images.shape
+    low, high = box(config.pixels, height, width, channels, state.images.device)
     evolution = de.DEConfig(config.strategy, config.weight, config.recombination, low, high)
     proposal = de.ask(evolution, state.search.at(rows))
-    return Candidates(rows, proposal, *decode(proposal.genomes))
+    return Candidates(rows, proposal, *decode(proposal.genomes, channels))
 
 
 def tell(
@@ -304,24 +306,29 @@ def _ends_early(
     return (reached & flipped).any(dim=1) & state.flipped
 
 
-def box(pixels: int, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def box(
+    pixels: int, height: int, width: int, channels: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Lower and upper corner, (D,) each, of the genomes of `pixels` edits."""
-    high = torch.tensor([width - 1 + _INSIDE, height - 1 + _INSIDE, 255.0, 255.0, 255.0])
-    return torch.zeros(pixels * GENES, device=device), high.repeat(pixels).to(device)
+    high = torch.tensor([width - 1 + _INSIDE, height - 1 + _INSIDE, *[255.0] * channels])
+    high = high.repeat(pixels).to(device)
+    return torch.zeros_like(high), high
 
 
-def initial_genomes(keys: Tensor, population: int, pixels: int, height: int, width: int) -> Tensor:
+def initial_genomes(
+    keys: Tensor, population: int, pixels: int, height: int, width: int, channels: int = RGB
+) -> Tensor:
     """Su et al.'s start, (B, P, D): positions uniform, colours Normal(128, 127) in 0 to 255."""
     shape = (population, pixels)
     place = random.uniform(keys, 0, (*shape, 2)) * torch.tensor([width, height], device=keys.device)
-    colour = (128 + 127 * random.normal(keys, 1, (*shape, 3))).clamp(0, 255)
+    colour = (128 + 127 * random.normal(keys, 1, (*shape, channels))).clamp(0, 255)
     return torch.cat([place, colour], dim=-1).flatten(2)
 
 
-def decode(genomes: Tensor) -> tuple[Tensor, Tensor]:
-    """Genomes (..., k * 5) -> positions (..., k, 2) as x, y and colours (..., k, 3), int64."""
-    genes = genomes.view(*genomes.shape[:-1], -1, GENES)
-    return genes[..., :2].floor().long(), genes[..., 2:].round().long()
+def decode(genomes: Tensor, channels: int = RGB) -> tuple[Tensor, Tensor]:
+    """Genomes (..., k (2 + C)) -> positions (..., k, 2) as x, y and colours (..., k, C), int64."""
+    genes = genomes.view(*genomes.shape[:-1], -1, PLACE + channels)
+    return genes[..., :PLACE].floor().long(), genes[..., PLACE:].round().long()
 
 
 def finish(state: AttackState, rows: Tensor) -> AttackState:

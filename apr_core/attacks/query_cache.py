@@ -117,6 +117,7 @@ class QueryCache:
 def _key(edits: Perturbations, rows: Tensor) -> Tensor:
     """A number for each one-pixel edit (N, 1, ...) of each image, (N,) int64."""
     x, y = edits.positions[:, 0].unbind(1)
-    red, green, blue = edits.colours[:, 0].unbind(1)
-    place = (rows[edits.owner] * SIDE + y) * SIDE + x
-    return place * COLOURS + (red * 256 + green) * 256 + blue
+    colour = torch.zeros_like(x)
+    for value in edits.colours[:, 0].unbind(1):
+        colour = colour * 256 + value
+    return ((rows[edits.owner] * SIDE + y) * SIDE + x) * COLOURS + colour

@@ -6,6 +6,8 @@ Whoever runs it asks for perturbations, has them scored in whatever company, and
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from apr_core.attacks.one_pixel import AttackState, Candidates, Predictions, dec
 from apr_core.attacks.oracle import QueryOracle
 from apr_core.attacks.perturbation import Perturbations, apply_edits
 from apr_core.attacks.query_cache import QueryCache
-from apr_core.attacks.result import MutationTrace, Outcome, Snapshot, to_edits
+from apr_core.attacks.result import MutationTrace, Outcome, Snapshot, as_rgb, to_edits
 from apr_core.base.types import InputError, Status
 from apr_core.models.inputs import check_classes
 
@@ -47,6 +49,7 @@ class Search:
         indices: Tensor | None = None,
     ) -> None:
         self.config, self.oracle, device = config, oracle, oracle.device
+        self._decode = partial(decode, channels=images.shape[1])
         images, labels = images.to(device), labels.to(device)
         if targets is None:
             targets = torch.full_like(
@@ -113,7 +116,7 @@ class Search:
         """How each image ended, in order; also of a search that was cut short."""
         state, before = self.state, self._before
         genomes, after = state.best()
-        positions, colours = decode(genomes)
+        positions, colours = self._decode(genomes)
         tried, success = state.queries > 0, state.flipped
         rows = (tried & ~success).nonzero()[:, 0]
         if len(rows) and not self.oracle.exact:  # a flip was verified when it was found
@@ -158,15 +161,15 @@ class Search:
     def snapshot(self) -> Snapshot:
         """The first image's search as it stands after a generation."""
         state = self.state
-        positions, colours = decode(state.search.genomes[0])
+        positions, colours = self._decode(state.search.genomes[0])
         slot = int(state.best_slots[0])
         genomes, best = state.best()
-        positions[slot], colours[slot] = decode(genomes[0])
+        positions[slot], colours[slot] = self._decode(genomes[0])
         return Snapshot(
             generation=state.search.generation - 1,
             queries=int(state.queries[0]),
             positions=positions.to("cpu", torch.int16),
-            colours=colours.to("cpu", torch.uint8),
+            colours=as_rgb(colours).to("cpu", torch.uint8),
             fitness=state.search.fitness[0].cpu(),
             true=state.predictions.true[0].cpu(),
             moved=state.search.moved[0].cpu(),
@@ -192,9 +195,9 @@ class Search:
         assert proposal.weight is not None
         return MutationTrace(
             slot=slot,
-            parent=to_edits(*decode(genomes[slot])),
+            parent=to_edits(*self._decode(genomes[slot])),
             child=to_edits(candidates.positions[0, slot], candidates.colours[0, slot]),
-            donors=tuple(to_edits(*decode(genomes[one])) for one in proposal.donors[0, slot]),
+            donors=tuple(to_edits(*self._decode(genomes[one])) for one in proposal.donors[0, slot]),
             weight=float(proposal.weight[0]),
             parent_true=float(parent_true[slot]),
             child_true=float(child_true[slot]),

@@ -32,7 +32,7 @@ class AttackContext:
     Attributes:
         images: uint8 (B, C, H, W), as they were.
         base: edits of k - 1 pixels that the ladder builds on.
-        corner_margins: (B, 8 H W), of the corner sweep for k pixels, if it came before.
+        corner_margins: (B, 2^C H W), of the corner sweep for k pixels, if it came before.
     """
 
     oracle: ModelOracle
@@ -93,8 +93,8 @@ def _differential_evolution(context: AttackContext, fitness: Fitness) -> StageRe
     while search.live:
         search.tell(context.oracle.query(search.ask()))
     state = search.state
-    positions, colours = decode(state.best()[0])
-    blank = StageResult.blank(len(positions), context.oracle.device)
+    positions, colours = decode(state.best()[0], context.images.shape[1])
+    blank = StageResult.blank(context.images, context.oracle.device)
     found = replace(blank, positions=positions, colours=colours)
     logits = context.oracle.verify_float32(found.edited(context.images))
     margin = logit_margin(logits, context.labels)
@@ -116,7 +116,7 @@ def _shift(
         shifted = attack(oracle.answer, as_input(context.images), context.labels)
         with torch.no_grad():
             logits = oracle.answer(shifted)
-    found = StageResult.blank(len(context.images), oracle.device)
+    found = StageResult.blank(context.images, oracle.device)
     return replace(
         found,
         margin=logit_margin(logits, context.labels),

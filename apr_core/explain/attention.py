@@ -24,7 +24,7 @@ from apr_core.models.inference import (
     device_of,
     set_evaluating,
 )
-from apr_core.models.inputs import RGB, as_floats
+from apr_core.models.inputs import COLOURED, as_floats
 from apr_core.models.outputs import query_model, reason_of
 from apr_core.models.pixel_attention import PixelAttention
 
@@ -46,7 +46,7 @@ def attention_of(model: nn.Module, images: object) -> Tensor:
 
     Args:
         model: with `PixelAttention` or a gated `NeighbourhoodFront` before it; left alone.
-        images: (B, 3, H, W), uint8 or float in [0, 1].
+        images: (B, C, H, W), uint8 or float in [0, 1].
 
     Returns:
         (B, H, W) float32 in (0, 1), on the CPU.
@@ -54,7 +54,7 @@ def attention_of(model: nn.Module, images: object) -> Tensor:
     Raises:
         InputError: the model has no attention, or the images are no such images.
     """
-    pictures = as_floats(images, RGB)
+    pictures = as_floats(images, *COLOURED)
     watched = own_copy(model)
     device = device_of(watched)
     with torch.inference_mode(False), torch.no_grad(), watching_attention(watched) as seen:

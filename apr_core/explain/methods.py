@@ -37,7 +37,7 @@ class Method:
     """One way to attribute.
 
     Attributes:
-        compute: from a task, (B, 3, H, W), or (B, 1, H, W) for GradCAM, and convergence deltas
+        compute: from a task, (B, C, H, W), or (B, 1, H, W) for GradCAM, and convergence deltas
             (B,), or None where infidelity is to be taken.
         description: one sentence for a person.
         reference: authors and year.
@@ -175,13 +175,14 @@ def feature_layer(model: nn.Module) -> nn.Module:
     lambda config, height, width: 1 + _windows(config, height, width) + _probes(config),
 )
 def _occlusion(task: Task) -> tuple[Tensor, None]:
-    side, stride = task.config.window, task.config.stride
+    channels, side, stride = task.images.shape[1], task.config.window, task.config.stride
     least = min(task.images.shape[2:])
     if side > least:
         raise InputError(f"window is {side}, but the images are only {least} across; lower it.")
     with torch.no_grad():
         raw = _captum().Occlusion(task.model).attribute(
-            task.images.detach(), (3, side, side), (3, stride, stride), task.start, task.targets,
+            task.images.detach(), (channels, side, side), (channels, stride, stride), task.start,
+            task.targets,
             perturbations_per_eval=max(1, rows_for(task.images.device) // len(task.images)),
         )  # fmt: skip
     return raw, None
@@ -235,7 +236,7 @@ def _gradient_shap(task: Task) -> tuple[Tensor, Tensor]:
     """As Captum's GradientShap, but for the draws, which Captum takes from global generators."""
     attr, draws = _captum(), task.config.draws
     owner = torch.arange(len(task.images), device=task.images.device).repeat_interleave(draws)
-    images = task.images.detach()[owner]  # dim -> (b * draws x 3 x H x W)
+    images = task.images.detach()[owner]  # dim -> (b * draws x C x H x W)
 
     def each(drawn: Tensor) -> Tensor:
         return drawn[0].repeat(len(task.images), 1, 1, 1).expand_as(images)
@@ -243,7 +244,7 @@ def _gradient_shap(task: Task) -> tuple[Tensor, Tensor]:
     images = images + task.config.noise * each(
         random.normal(task.key, 1, (draws, *images.shape[1:]))
     )
-    starts = each(random.uniform(task.key, 2, (draws, 3, 1, 1)))
+    starts = each(random.uniform(task.key, 2, (draws, images.shape[1], 1, 1)))
     points = starts + each(random.uniform(task.key, 3, (draws, 1, 1, 1))) * (images - starts)
     saliency, classes = attr.Saliency(task.model), task.targets[owner]
     rows = rows_for(images.device)

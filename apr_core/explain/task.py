@@ -62,7 +62,7 @@ class AttributionConfig:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What a method computes from: a model of its own, images that require a gradient (B, 3, H, W),
+    """What a method computes from: a model of its own, images that require a gradient (B, C, H, W),
     targets (B,), and the configuration."""
 
     model: nn.Module
@@ -72,7 +72,7 @@ class Task:
 
     @property
     def start(self) -> Tensor:
-        """The baseline, (B, 3, H, W)."""
+        """The baseline, (B, C, H, W)."""
         return torch.full_like(self.images, self.config.baseline, requires_grad=False)
 
     @property

@@ -154,6 +154,8 @@ def _remedy(model: object, images: Tensor, said: str) -> str:
         return f"move all of it to one device, as in model.to('{images.device}')"
     if "view size is not compatible" in said:
         return "use reshape or flatten(1) in its forward, in place of view"
+    if images.shape[1] == 1:
+        return f"{TAKES}; one of pictures in colour takes grey ones as images.repeat(1, 3, 1, 1)"
     return TAKES
 
 
