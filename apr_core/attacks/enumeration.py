@@ -21,9 +21,9 @@ from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.perturbation import Perturbations, apply_edits
 from apr_core.attacks.stage_result import StageResult
 from apr_core.base import random
-from apr_core.models.inference import evaluating
+from apr_core.models.inference import evaluating, scale_chunk
 from apr_core.models.inputs import RGB, as_input
-from apr_core.models.outputs import logit_margin
+from apr_core.models.outputs import in_chunks, logit_margin
 
 COLOURS_OF_GRID = 125
 """Of the grid: five levels a channel, or as many greys."""
@@ -33,7 +33,7 @@ TOP = 16
 """Pixels that the gradient names."""
 CHUNKS_A_BLOCK = 8
 GRADIENT_CHUNK = 64
-"""Images whose gradients are taken together."""
+"""Images of 32 x 32 whose gradients are taken together."""
 
 Listing = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Rows (A,) and places (n,) in the list -> positions (A, n, 1, 2) and colours (A, n, 1, C)."""
@@ -113,16 +113,25 @@ def top_gradient(oracle: ModelOracle, images: Tensor, labels: Tensor) -> StageRe
     Raises:
         InputError: the model cannot be differentiated.
     """
-    scores = []
-    parts = (torch.split(whole, GRADIENT_CHUNK) for whole in (images, labels))
-    for part, truth in zip(*parts, strict=True):
-        with torch.enable_grad(), evaluating(oracle.model):
-            probe = as_input(part).requires_grad_()
-            gradient = loss_gradient(oracle.answer(probe), truth, probe)
-        scores.append(score_pixels(probe.detach(), gradient).flatten(1))
-    every = torch.cat(scores)
+    every = score_pixels(as_input(images), input_gradient(oracle, images, labels)).flatten(1)
     worst = every.topk(min(TOP, every.shape[1])).indices
     return _at_pixels(oracle, images, labels, worst, corners_of(images.shape[1]))
+
+
+def input_gradient(oracle: ModelOracle, images: Tensor, labels: Tensor) -> Tensor:
+    """Gradient of the loss with respect to each image, uint8 (B, C, H, W) -> float32 of its shape.
+
+    Raises:
+        InputError: the model cannot be differentiated, or memory lacks for a single image.
+    """
+
+    def gradient(first: int, last: int) -> Tensor:
+        probe = as_input(images[first:last]).requires_grad_()
+        return loss_gradient(oracle.answer(probe), labels[first:last], probe)
+
+    chunk = scale_chunk(GRADIENT_CHUNK, oracle.device, *images.shape[2:])
+    with torch.enable_grad(), evaluating(oracle.model):
+        return in_chunks(gradient, len(images), chunk)[0]
 
 
 def _at_pixels(
@@ -158,6 +167,7 @@ def _try_in_turn(
     """
     best = StageResult.blank(images, oracle.device, pixels=1)
     margins = torch.full((len(images), total), float("inf"), device=oracle.device)
+    oracle.fit_chunk(*images.shape[2:])
     first = 0
     while first < total:
         rows = (~(best.flipped & stop_on_success)).nonzero()[:, 0]

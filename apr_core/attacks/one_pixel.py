@@ -59,6 +59,40 @@ class Predictions(Batch):
 
 
 @dataclass(frozen=True)
+class Scores(Batch):
+    """What a search takes from candidates' logits, however many classes they have.
+
+    Attributes:
+        predictions: of the candidates.
+        sought: probability of the class to leave, or of the target to reach, float32.
+        margin: its logit minus the best other, float32.
+    """
+
+    predictions: Predictions
+    sought: Tensor
+    margin: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor, labels: Tensor, targets: Tensor) -> Scores:
+        """From logits (..., K) of images with `labels` and `targets`, which expand to (...)."""
+        sought = torch.where(targets < 0, labels, targets)
+        probability = _at(logits.softmax(dim=-1), sought)
+        return cls(Predictions.of(logits, labels), probability, logit_margin(logits, sought))
+
+    def packed(self) -> Tensor:
+        """As one float32 tensor (..., 5); a class is below 2^24, and whole."""
+        said = self.predictions
+        parts = (said.true, said.leading.float(), said.confidence, self.sought, self.margin)
+        return torch.stack(parts, dim=-1)
+
+    @classmethod
+    def unpacked(cls, values: Tensor) -> Scores:
+        """Undo `packed`."""
+        true, leading, confidence, sought, margin = values.unbind(-1)
+        return cls(Predictions(true, leading.long(), confidence), sought, margin)
+
+
+@dataclass(frozen=True)
 class Winners(Batch):
     """The fittest flip of each search: its genome (B, D), its fitness (B,), infinite where there is
     none, and what the model says of it."""
@@ -171,33 +205,32 @@ def tell(
     config: OnePixelConfig,
     state: AttackState,
     candidates: Candidates,
-    logits: Tensor,
+    scores: Scores,
     verify: Verify | None = None,
 ) -> AttackState:
-    """The state after the candidates' `logits` (A, P, K) are known.
+    """The state after the candidates' `scores` (A, P) are known.
 
     Args:
-        verify: the model itself, where the logits come from a faster copy: only a flip that it
-            confirms counts. By default the logits are the model's own.
+        verify: the model itself, where the scores come from a faster copy: only a flip that it
+            confirms counts. By default the scores are the model's own.
     """
     rows = candidates.rows
-    return state.put(_tell_live(config, state.at(rows), candidates, logits, verify), rows)
+    return state.put(_tell_live(config, state.at(rows), candidates, scores, verify), rows)
 
 
 def _tell_live(
     config: OnePixelConfig,
     state: AttackState,
     candidates: Candidates,
-    logits: Tensor,
+    scores: Scores,
     verify: Verify | None,
 ) -> AttackState:
     """`tell` for a state of the candidates' searches alone."""
     generation = state.search.generation
-    fitness = _fitness(config, state, candidates, logits)
-    predictions = Predictions.of(logits, state.labels[:, None])
+    fitness, predictions = _fitness(config, state, candidates, scores), scores.predictions
     search = de.tell(state.search, candidates.proposal, fitness)
     survivors = predictions.where(search.moved | (generation == 0), state.predictions)
-    flipped = _flips(logits, state.labels[:, None], state.targets[:, None])
+    flipped = _flips(predictions.leading, state.labels[:, None], state.targets[:, None])
     if verify:
         flipped, predictions = _verified(state, candidates, fitness, flipped, predictions, verify)
     first = flipped.any(dim=1) & ~state.flipped
@@ -209,32 +242,25 @@ def _tell_live(
         predictions=survivors,
         winners=_fitter(state.winners, candidates, fitness, flipped, predictions),
     )
-    ended = _ends_early(config, state, logits, flipped) | (generation >= config.generations)
+    ended = _ends_early(config, state, scores, flipped) | (generation >= config.generations)
     return replace(state, done=ended)
 
 
 def _fitness(
-    config: OnePixelConfig, state: AttackState, candidates: Candidates, logits: Tensor
+    config: OnePixelConfig, state: AttackState, candidates: Candidates, scores: Scores
 ) -> Tensor:
-    """Lower is better for the attacker: (A, P, K) -> (A, P)."""
-    sought, sign = _sought(state)
+    """Lower is better for the attacker, (A, P)."""
     probability = config.fitness is Fitness.PROBABILITY
-    fitness = sign * (
-        _at(logits.softmax(-1), sought) if probability else logit_margin(logits, sought)
-    )
+    fitness = _sign(state) * (scores.sought if probability else scores.margin)
     if config.l2_penalty:
         norms = edit_norms(state.images, candidates.positions, candidates.colours)
         fitness = fitness + config.l2_penalty * norms
     return fitness
 
 
-def _sought(state: AttackState) -> tuple[Tensor, Tensor]:
-    """The class to leave, or to reach, and the sign of its fitness: (A, 1) each."""
-    targeted = (state.targets >= 0)[:, None]
-    return (
-        torch.where(targeted, state.targets[:, None], state.labels[:, None]),
-        torch.where(targeted, -1.0, 1.0),
-    )
+def _sign(state: AttackState) -> Tensor:
+    """Of the sought class's fitness, (A, 1): it is to be left, or to be reached."""
+    return torch.where(state.targets >= 0, -1.0, 1.0)[:, None]
 
 
 def _at(values: Tensor, classes: Tensor) -> Tensor:
@@ -242,9 +268,8 @@ def _at(values: Tensor, classes: Tensor) -> Tensor:
     return values.gather(-1, classes.expand(values.shape[:-1])[..., None])[..., 0]
 
 
-def _flips(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """Whether each candidate is labelled as the attacker wants: (..., K) -> (...) bool."""
-    leading = logits.argmax(dim=-1)
+def _flips(leading: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """Whether each candidate's leading class is what the attacker wants, bool."""
     return torch.where(targets < 0, leading != labels, leading == targets)
 
 
@@ -266,8 +291,9 @@ def _verified(
         nonlocal predictions
         edits = candidates.positions[row, slot], candidates.colours[row, slot]
         logits = verify(apply_edits(state.images[row], *edits))
-        predictions = predictions.put(Predictions.of(logits, state.labels[row]), row, slot)
-        return _flips(logits, state.labels[row], state.targets[row])
+        said = Predictions.of(logits, state.labels[row])
+        predictions = predictions.put(said, row, slot)
+        return _flips(said.leading, state.labels[row], state.targets[row])
 
     kept = confirm_flips(better, fitness, upheld)
     return flipped & ~better | kept, predictions
@@ -289,7 +315,7 @@ def _fitter(
 
 
 def _ends_early(
-    config: OnePixelConfig, state: AttackState, logits: Tensor, flipped: Tensor
+    config: OnePixelConfig, state: AttackState, scores: Scores, flipped: Tensor
 ) -> Tensor:
     """Early stopping: which searches end before their budget does, (A,) bool.
 
@@ -300,9 +326,7 @@ def _ends_early(
         return torch.zeros_like(state.done)
     if config.stop is Stop.FIRST_FLIP:
         return state.flipped
-    sought, sign = _sought(state)
-    probability = _at(logits.softmax(-1), sought)
-    reached = torch.where(sign < 0, probability > 0.9, probability < 0.05)
+    reached = torch.where(_sign(state) < 0, scores.sought > 0.9, scores.sought < 0.05)
     return (reached & flipped).any(dim=1) & state.flipped
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from apr_core.attacks import one_pixel
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.one_pixel import AttackState, Candidates, Predictions, decode
+from apr_core.attacks.one_pixel import AttackState, Candidates, Predictions, Scores, decode
 from apr_core.attacks.oracle import QueryOracle
 from apr_core.attacks.perturbation import Perturbations, apply_edits
 from apr_core.attacks.query_cache import QueryCache
@@ -71,7 +71,7 @@ class Search:
         self.state = one_pixel.finish(state, self.misclassified | self.skipped)
         self._cut = torch.zeros_like(self.misclassified)
         self._candidates: Candidates | None = None
-        self._last: tuple[AttackState, Candidates, Tensor] | None = None
+        self._last: tuple[AttackState, Candidates, Scores] | None = None
         self._cache = QueryCache() if config.pixels == 1 and oracle.repeatable else None
 
     @property
@@ -94,18 +94,22 @@ class Search:
         self._candidates = asked = one_pixel.ask(self.config, self.state)
         images = self.state.images[asked.rows]
         edits = Perturbations.of_each(images, asked.positions, asked.colours)
-        return self._cache.fresh(edits, asked.rows) if self._cache else edits
+        edits = self._cache.fresh(edits, asked.rows) if self._cache else edits
+        self._owner = asked.rows[edits.owner]
+        return edits
 
     def tell(self, logits: Tensor) -> None:
         """Take the logits (N, K) of what `ask` gave."""
         candidates = self._candidates
         assert candidates is not None, "ask first"
+        labels, targets = self.state.labels[self._owner], self.state.targets[self._owner]
+        values = Scores.of(logits, labels, targets).packed()
         if self._cache:
-            logits = self._cache.complete(logits)
-        logits = logits.view(len(candidates.rows), -1, logits.shape[1])
+            values = self._cache.complete(values)
+        scores = Scores.unpacked(values.view(len(candidates.rows), -1, values.shape[1]))
         verify = None if self.oracle.exact else self.oracle.verify_float32
-        self._last = (self.state, candidates, logits)
-        self.state = one_pixel.tell(self.config, self.state, candidates, logits, verify)
+        self._last = (self.state, candidates, scores)
+        self.state = one_pixel.tell(self.config, self.state, candidates, scores, verify)
 
     def cancel(self) -> None:
         """End every image's search where it is."""
@@ -186,9 +190,9 @@ class Search:
         """The child that gained most on its parent in the last generation, kept or not."""
         if self._last is None or self._last[1].proposal.donors is None:
             return None
-        parents, candidates, logits = self._last
+        parents, candidates, scores = self._last
         proposal, genomes = candidates.proposal, parents.search.genomes[0]
-        child_true = Predictions.of(logits[0], parents.labels[:1]).true
+        child_true = scores.predictions.true[0]
         parent_true = parents.predictions.true[0]
         slot = int((parent_true - child_true).argmax())
         assert proposal.donors is not None

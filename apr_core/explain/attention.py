@@ -58,7 +58,7 @@ def attention_of(model: nn.Module, images: object) -> Tensor:
     watched = own_copy(model)
     device = device_of(watched)
     with torch.inference_mode(False), torch.no_grad(), watching_attention(watched) as seen:
-        for part in torch.split(pictures, default_chunk(device)):
+        for part in torch.split(pictures, default_chunk(device, *pictures.shape[2:])):
             query_model(watched, part.to(device).float())
     return torch.cat(seen)[:, 0].float().cpu()
 
@@ -76,8 +76,9 @@ def gate_of(model: nn.Module, images: Tensor) -> Tensor:
         raise InputError(NO_ATTENTION)
     front = model.front
     assert isinstance(front, NeighbourhoodFront | PixelAttention)
-    parts = torch.split(images, default_chunk(device_of(model)))
-    return torch.cat([front.attention(part.to(device_of(model)))[:, 0].cpu() for part in parts])
+    device = device_of(model)
+    parts = torch.split(images, default_chunk(device, *images.shape[2:]))
+    return torch.cat([front.attention(part.to(device))[:, 0].cpu() for part in parts])
 
 
 @contextmanager

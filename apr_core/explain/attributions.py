@@ -111,7 +111,7 @@ def attribute(
         own = _tried(own, pictures, classes)
         total = len(pictures) * entry.passes(config, *pictures.shape[2:])
         own.register_forward_hook(_counter(total, report, cancelled))
-        chunk = max(1, rows_for(device) // config.probes)
+        chunk = max(1, rows_for(pictures) // config.probes)
         with _blaming_method(method):
             found = [
                 _explain(entry, Task(own, part.requires_grad_(), some, config))

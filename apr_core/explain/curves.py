@@ -115,7 +115,7 @@ def _curve(
         logits = torch.cat(
             [
                 query_model(own, draw(part)).float()
-                for part in torch.split(numbers, default_chunk(device))
+                for part in torch.split(numbers, default_chunk(device, height, width))
             ]
         ).cpu()
     check_classes("target", classes, logits.shape[1])

@@ -71,7 +71,8 @@ def _method(name: str, *about: Any, **flags: Any) -> Callable[[Compute], Compute
 
 def _windows(config: AttributionConfig, height: int, width: int) -> int:
     """Places where occlusion's square stands; the last of a row may overhang its stride."""
-    down, across = (-(-(side - config.window) // config.stride) + 1 for side in (height, width))
+    window, stride = config.square(height, width)
+    down, across = (-(-(side - window) // stride) + 1 for side in (height, width))
     return down * across
 
 
@@ -98,7 +99,7 @@ def _captum() -> Any:
 def _integrated_gradients(task: Task) -> tuple[Tensor, Tensor]:
     raw, delta = _captum().IntegratedGradients(task.model).attribute(
         task.images, task.start, task.targets, n_steps=task.config.steps,
-        internal_batch_size=max(rows_for(task.images.device), len(task.images)),
+        internal_batch_size=max(rows_for(task.images), len(task.images)),
         return_convergence_delta=True,
     )  # fmt: skip
     return raw, delta
@@ -175,15 +176,16 @@ def feature_layer(model: nn.Module) -> nn.Module:
     lambda config, height, width: 1 + _windows(config, height, width) + _probes(config),
 )
 def _occlusion(task: Task) -> tuple[Tensor, None]:
-    channels, side, stride = task.images.shape[1], task.config.window, task.config.stride
-    least = min(task.images.shape[2:])
+    _, channels, height, width = task.images.shape
+    side, stride = task.config.square(height, width)
+    least = min(height, width)
     if side > least:
         raise InputError(f"window is {side}, but the images are only {least} across; lower it.")
     with torch.no_grad():
         raw = _captum().Occlusion(task.model).attribute(
             task.images.detach(), (channels, side, side), (channels, stride, stride), task.start,
             task.targets,
-            perturbations_per_eval=max(1, rows_for(task.images.device) // len(task.images)),
+            perturbations_per_eval=max(1, rows_for(task.images) // len(task.images)),
         )  # fmt: skip
     return raw, None
 
@@ -247,7 +249,7 @@ def _gradient_shap(task: Task) -> tuple[Tensor, Tensor]:
     starts = each(random.uniform(task.key, 2, (draws, images.shape[1], 1, 1)))
     points = starts + each(random.uniform(task.key, 3, (draws, 1, 1, 1))) * (images - starts)
     saliency, classes = attr.Saliency(task.model), task.targets[owner]
-    rows = rows_for(images.device)
+    rows = rows_for(images)
     gradients = [
         saliency.attribute(part.requires_grad_(), some, abs=False)
         for part, some in zip(torch.split(points, rows), torch.split(classes, rows), strict=True)
