@@ -39,9 +39,7 @@ def choose_training() -> TrainRequest:
     """
     gpu = default_device().type == "cuda"
     epochs, size = LARGE_RUN if gpu else SMALL_RUN
-    architecture = st.selectbox(
-        "Architecture", SMALL, **persistent("train.architecture")
-    )
+    architecture = st.selectbox("Architecture", SMALL, **persistent("train.architecture"))
     defence = st.selectbox(
         "Defence", TRAINABLE, format_func=defence_title, **persistent("train.defence", "apr")
     )

@@ -56,6 +56,11 @@ def data_words(model: str, data: str) -> list[str]:
     return [] if is_own_data(model, data) else ["--data", data]
 
 
+def on_data(model: str, data: str) -> str:
+    """ " on DATA" after a model's name in a sentence, where the name does not say it."""
+    return "" if is_own_data(model, data) else f" on {data}"
+
+
 def subject_name(model: str, data: str) -> str:
     """A model on a data set as part of a file's name; its own goes without saying."""
     return file_name(model) if is_own_data(model, data) else f"{file_name(model)}-{file_name(data)}"
@@ -103,8 +108,7 @@ class Setting:
     def subject(self) -> str:
         """What was attacked, in words: the model, and the lattice that it stood behind."""
         behind = f" behind a lattice of {self.lattice}" if self.lattice else ""
-        on = "" if is_own_data(self.model, self.data) else f" on {self.data}"
-        return f"{self.model}{behind}{on}"
+        return f"{self.model}{behind}{on_data(self.model, self.data)}"
 
     @property
     def name(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from apr_core.data.registry import DATASETS
@@ -85,9 +85,8 @@ def imagenet_table(records: Records) -> ImageNetTable:
     rows = [_row(each.label, each.defence, each, attacked, certified) for each in paper.IMAGENET]
     rows += [_row(label, defence, None, attacked, certified) for label, defence in OURS]
     cells = [cell for row in rows for cell in row.cells]
-    return ImageNetTable(
-        2, "Defences on a subset of ImageNet", tuple(rows), notes=tuple(_notes(cells))
-    )
+    said = notices((cell.model, cell.data) for cell in cells)
+    return ImageNetTable(2, "Defences on a subset of ImageNet", tuple(rows), notes=tuple(said))
 
 
 def _row(
@@ -153,11 +152,16 @@ def _proven(records: Sequence[CertRecord]) -> list[ImageNetCell]:
     ]
 
 
-def _notes(cells: Sequence[ImageNetCell]) -> Iterator[str]:
-    """What must be said beside the figures: of the pictures, and of the weights."""
-    for name in dict.fromkeys(cell.data for cell in cells):
-        if name in DATASETS and (caution := DATASETS.get(name).caution):
+def notices(measured: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """What must be said beside figures: of the pictures, and of the weights.
+
+    Args:
+        measured: models and data sets, by name.
+    """
+    measured = list(measured)
+    for data in dict.fromkeys(data for _, data in measured):
+        if data in DATASETS and (caution := DATASETS.get(data).caution):
             yield caution
     for word, notice in NOTICES.items():
-        if any(word in cell.model for cell in cells):
+        if any(word in model for model, _ in measured):
             yield notice

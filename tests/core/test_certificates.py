@@ -145,7 +145,7 @@ def test_the_command_tells_what_a_check_of_the_model_had_to_say(
     target: TargetModel, capsys, monkeypatch
 ) -> None:
     note = "No more than chance would."
-    monkeypatch.setattr(certify_command, "load_target", lambda *_: (target, (note,)))
+    monkeypatch.setattr(certify_command, "load_target", lambda *_, data: (target, (note,)))
     command = ["certify", "--model", NAME, "--images", "2", "--spacing", "2"]
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["notes"] == [note]

@@ -92,7 +92,7 @@ def test_models_lists_every_card(json_of) -> None:
 
 def test_models_prints_a_line_a_model(capsys) -> None:
     assert main(["models", "--verify"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
+    first, second, *_ = capsys.readouterr().out.splitlines()
     assert first.startswith(FRAGILE)
     assert "12.50% clean (n = 10,000)" in first
     assert second.startswith(STURDY)

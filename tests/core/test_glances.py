@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.data.registry import find_dataset
+from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.evaluation.attribution import cached_predictions as glances
 from apr_core.evaluation.attribution.cached_predictions import (
     Glance,
@@ -25,7 +25,7 @@ from apr_core.explain.regions import mass_inside, object_region
 from apr_core.zoo.checkpoints import Card, is_own, list_cards, load_card, load_model
 
 APR = "cifar10-resnet20-apr"
-SHIPPED = [card.name for card in list_cards() if not is_own(card.name)]
+SHIPPED = [card.name for card in list_cards() if card.dataset == DEFAULT and not is_own(card.name)]
 
 
 @pytest.fixture
