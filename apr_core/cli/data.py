@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from apr_core.base.paths import check_checkout
+from apr_core.base.registry import unknown_name
 from apr_core.base.types import InputError
 from apr_core.cli.common import DATA_HELP, Subparsers
 from apr_core.data.dataset import DataSet
 from apr_core.data.folder import spread
 from apr_core.data.imagenet import IMAGENET, NIPS2017
+from apr_core.data.own import is_path
 from apr_core.data.registry import DATASETS, find_dataset
 from apr_core.data.sample import PER_CLASS, make_grid_sample
 from apr_core.data.variogram import make_variogram, mean_and_std, variogram_file
@@ -24,7 +26,9 @@ MEASURED = 2**29
 def add(subparsers: Subparsers) -> None:
     """Add the command's parser."""
     parser = subparsers.add_parser("data", help="list data sets, or fetch one, verified by hash")
-    parser.add_argument("dataset", nargs="?", help=f"{DATA_HELP}; by default, list those known")
+    parser.add_argument(
+        "dataset", nargs="?", type=_named, help=f"{DATA_HELP}; by default, list those known"
+    )
     parser.add_argument(
         "--source",
         default="auto",
@@ -49,6 +53,13 @@ def add(subparsers: Subparsers) -> None:
         help="also print the training images' mean and standard deviation by channel",
     )
     parser.set_defaults(run=run)
+
+
+def _named(name: str) -> str:
+    """A known name or a path, as the parser takes it."""
+    if name not in DATASETS and not is_path(name):
+        raise argparse.ArgumentTypeError(unknown_name("data set", name, DATASETS.names))
+    return name
 
 
 def run(args: argparse.Namespace) -> int:

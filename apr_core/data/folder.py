@@ -134,8 +134,7 @@ def check_labels(name: str, count: int, named: int) -> None:
     """Raise InputError where the labels of `count` classes have names of fewer."""
     if count > named:
         raise InputError(
-            f"{name} has the label {count - 1}, and there are names of {named} classes, 0 to "
-            f"{named - 1}; correct one of them."
+            f"{name} has the label {count - 1}, and {named} classes are named; correct one of them."
         )
 
 

@@ -50,8 +50,9 @@ def _labelled(name: str, found: Arrays, prefix: str) -> tuple[Tensor, Tensor]:
     """Images uint8 (N, C, H, W) and labels int64 (N,)."""
     if f"{prefix}labels" not in found:
         raise InputError(f"{name} has {prefix}images and no {prefix}labels; save both.")
+    pixels = _pixels(name, found[f"{prefix}images"])
     try:
-        images = as_images(_pixels(name, found[f"{prefix}images"]))
+        images = as_images(pixels)
     except ValueError as error:
         raise InputError(
             f"{name} has {error}; give (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3."
