@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,8 +48,8 @@ def keep(name: str, arrays: dict[str, Tensor], origin: str) -> None:
     write_whole(kept_file(name), save(arrays, about))
 
 
-def kept(name: str, title: str) -> tuple[dict[str, Tensor], str]:
-    """A kept data set, verified: its arrays, and where they came from.
+def kept(name: str, title: str) -> dict[str, Tensor]:
+    """The arrays of a kept data set, verified.
 
     Raises:
         InputError: it has not been fetched, or the file is damaged.
@@ -62,23 +64,38 @@ def kept(name: str, title: str) -> tuple[dict[str, Tensor], str]:
     return _read(path, status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=4)
-def _read(path: Path, changed: int, size: int) -> tuple[dict[str, Tensor], str]:
+def kept_copy(name: str) -> tuple[int, str]:
+    """How many test pictures the file of a kept data set has, and where they came from.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    with _opened(kept_file(name)) as file:
+        return file.get_slice("test_labels").get_shape()[0], str(file.metadata()["origin"])
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, changed: int, size: int) -> dict[str, Tensor]:
     """The arrays of a file; its time and size are there for the cache."""
+    with _opened(path) as file:
+        hashes = json.loads(file.metadata()["sha256"])
+        arrays = {name: file.get_tensor(name) for name in NAMES}
+        changed_ones = [name for name in NAMES if tensor_sha256(arrays[name]) != hashes[name]]
+        if changed_ones:
+            raise ValueError(f"{changed_ones[0]} has another SHA-256 than when it was written")
+    return arrays
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A kept file; what is wrong with it becomes an InputError."""
     try:
         with safe_open(path, framework="pt") as file:
-            about = file.metadata()
-            arrays = {name: file.get_tensor(name) for name in NAMES}
-        hashes = json.loads(about["sha256"])
-        intact = all(tensor_sha256(arrays[name]) == hashes[name] for name in NAMES)
-        origin = str(about["origin"])
+            yield file
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path.name} is damaged ({error}); delete {path} and fetch it again."
         ) from None
-    if not intact:
-        raise InputError(f"{path.name} is damaged; delete {path} and fetch it again.")
-    return arrays, origin
 
 
 def check_hashes(title: str, arrays: dict[str, Tensor], hashes: dict[str, str]) -> None:

@@ -99,7 +99,7 @@ def _fetch(source: str, say: Say) -> None:
 
 
 def _load(split: str) -> Split:
-    found, _ = arrays.kept(NAME, TITLE)
+    found = arrays.kept(NAME, TITLE)
     return Split.in_memory(found[f"{split}_images"], found[f"{split}_labels"])
 
 

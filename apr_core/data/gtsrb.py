@@ -136,7 +136,7 @@ def _fetch(source: str, say: Say) -> None:
 
 
 def _load(split: str) -> Split:
-    found, _ = arrays.kept("gtsrb", "GTSRB")
+    found = arrays.kept("gtsrb", "GTSRB")
     return Split.in_memory(found[f"{split}_images"], found[f"{split}_labels"])
 
 
@@ -144,8 +144,7 @@ def _current() -> DataSet:
     """GTSRB with the count and the source of the copy that is here."""
     if not arrays.kept_file("gtsrb").exists():
         return GTSRB
-    found, origin = arrays.kept("gtsrb", "GTSRB")
-    return _of_copy(len(found["test_labels"]), origin)
+    return _of_copy(*arrays.kept_copy("gtsrb"))
 
 
 @lru_cache(maxsize=4)

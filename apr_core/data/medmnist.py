@@ -83,7 +83,7 @@ def _fetch(name: str, title: str, hashes: dict[str, str], source: str, say: Say)
 
 
 def _load(name: str, title: str, hashes: dict[str, str], split: str) -> Split:
-    found, _ = arrays.kept(name, title)
+    found = arrays.kept(name, title)
     arrays.check_hashes(title, found, hashes)
     return Split.in_memory(found[f"{split}_images"], found[f"{split}_labels"])
 
