@@ -17,7 +17,13 @@ from apr_core.attacks.oracle import QueryOracle
 from apr_core.attacks.perturbation import Perturbations
 from apr_core.attacks.result import Outcome, Snapshot
 from apr_core.attacks.search import Search
-from apr_core.attacks.truth_map import BYTES_A_PIXEL, PIXELS_A_STEP, TruthMap, TruthMapSearch
+from apr_core.attacks.truth_map import (
+    BYTES_A_PIXEL,
+    PIXELS_A_STEP,
+    TruthMap,
+    TruthMapSearch,
+    most_tried,
+)
 from apr_core.base.types import InputError
 from apr_core.data.dataset import DataSet
 from apr_core.data.registry import find_dataset
@@ -172,7 +178,7 @@ class MapRequest:
 
     @property
     def steps(self) -> int:
-        return -(-self.image[0].numel() // PIXELS_A_STEP)
+        return -(-most_tried(*self.image.shape[1:]) // PIXELS_A_STEP)
 
     @property
     def step_bytes(self) -> int:
