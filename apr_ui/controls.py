@@ -155,7 +155,7 @@ def choose_config() -> OnePixelConfig:
         )
         left, right = st.columns(2)
         with left:
-            pixels = _number("Pixels", "pixels", 1, 16)
+            pixels = _number("Pixels", "pixels", *SERVED["pixels"])
             population = _number("Population", "population", *SERVED["population"])
             generations = _number("Generations", "generations", *SERVED["generations"])
             seed = _number("Seed", "seed", 0, 2**31 - 1)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from apr_core.base.types import Fitness, InputError, Stop, Strategy, check_ranges, shown
 
 RANGES: dict[str, tuple[float, float]] = {
-    "pixels": (1, 16),
+    "pixels": (1, 150),
     "population": (4, 10_000),
     "generations": (0, 10_000),
     "l2_penalty": (0.0, 100.0),
@@ -24,7 +24,7 @@ class OnePixelConfig:
     """How to attack; the defaults are those of Su, Vargas and Sakurai (2019).
 
     Attributes:
-        pixels: k, how many pixels may change, 1 to 16.
+        pixels: k, how many pixels may change, 1 to 150.
         population: P, candidates in a generation.
         generations: most generations after the initial population.
         strategy: how children are made.

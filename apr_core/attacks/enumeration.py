@@ -35,6 +35,9 @@ CHUNKS_A_BLOCK = 8
 GRADIENT_CHUNK = 64
 """Images of 32 x 32 whose gradients are taken together."""
 
+LARGE = 64 * 64
+"""Pixels of an image; in a larger one it would take too long to try them all."""
+
 Listing = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Rows (A,) and places (n,) in the list -> positions (A, n, 1, 2) and colours (A, n, 1, C)."""
 
@@ -118,6 +121,50 @@ def top_gradient(oracle: ModelOracle, images: Tensor, labels: Tensor) -> StageRe
     return _at_pixels(oracle, images, labels, worst, corners_of(images.shape[1]))
 
 
+def gradient_corners(
+    oracle: ModelOracle, images: Tensor, labels: Tensor, queries: int
+) -> StageResult:
+    """Of every pixel in every corner colour, those that raise the loss most to first order.
+
+    A sample: of a large image, most edits are never tried.
+
+    Args:
+        queries: how many edits of each image are tried.
+
+    Raises:
+        InputError: the model cannot be differentiated.
+    """
+    palette, width = corners_of(images.shape[1]).to(oracle.device), images.shape[3]
+    rises = corner_scores(as_input(images), input_gradient(oracle, images, labels)).flatten(1)
+    best = rises.topk(min(queries, rises.shape[1])).indices
+
+    def listing(rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = best[rows][:, places]
+        return _xy(chosen // len(palette), width), palette[chosen % len(palette)][:, :, None]
+
+    found = _try_in_turn(oracle, images, labels, listing, best.shape[1])
+    return replace(found, margins=None)
+
+
+def corner_scores(images: Tensor, gradient: Tensor) -> Tensor:
+    """First-order rise of the loss from each corner colour at each pixel.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        gradient: of the loss with respect to `images`, same shape.
+
+    Returns:
+        (B, H W, 2^C).
+    """
+    corners = corners_of(images.shape[1]).to(images.device) / 255
+    channels = zip(
+        images.flatten(2).unbind(1), gradient.flatten(2).unbind(1), corners.T, strict=True
+    )
+    return torch.stack(
+        [slope[..., None] * (corner - value[..., None]) for value, slope, corner in channels]
+    ).sum(0)
+
+
 def input_gradient(oracle: ModelOracle, images: Tensor, labels: Tensor) -> Tensor:
     """Gradient of the loss with respect to each image, uint8 (B, C, H, W) -> float32 of its shape.
 
@@ -146,6 +193,11 @@ def _at_pixels(
 
     total = pixels.shape[1] * len(palette)
     return replace(_try_in_turn(oracle, images, labels, listing, total), margins=None)
+
+
+def is_large(height: int, width: int) -> bool:
+    """Whether an image has too many pixels for all of them to be tried."""
+    return height * width > LARGE
 
 
 def _xy(pixels: Tensor, width: int) -> Tensor:

@@ -27,6 +27,9 @@ INFINITE = float("inf")
 LADDER = ("top-gradient", "corners", "refine", "sparse-rs", "de")
 """Cheap ones first; the last is Su et al.'s own attack, which a record of it spares the ladder.
 `de-margin`, whose fitness is never flat, is left out, for it costs as much again."""
+LARGE_LADDER = ("top-gradient-1000", "sparse-rs-2000", "de-margin-100x20")
+"""For images with more than `LARGE` pixels, of which a corner sweep alone would take hours: the
+thousand corner colours that the gradient names first, a sample, and searches of small budgets."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,9 @@ class _Climber:
         return [
             name
             for name in self.config.stages
-            if name != idle and (asked or STAGES.get(name).adds_one_pixel)
+            if name != idle
+            and (asked or STAGES.get(name).adds_one_pixel)
+            and pixels <= STAGES.get(name).most_pixels
         ]
 
     def _attempt(self, pixels: int, stages: list[str]) -> None:

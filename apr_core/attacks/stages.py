@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.config import RANGES, OnePixelConfig
 from apr_core.attacks.enumeration import (
     GRADIENT_CHUNK,
     corner_sweep,
+    gradient_corners,
     refine_colours,
     top_gradient,
 )
@@ -66,6 +68,7 @@ class Stage:
         gradient: whether it needs one.
         sparse: whether it changes k pixels, and not all of them a little.
         cold_start: whether what it finds does not depend on what was found before.
+        most_pixels: it is not tried with more.
     """
 
     attack: Callable[[AttackContext], StageResult]
@@ -73,6 +76,7 @@ class Stage:
     gradient: bool = False
     sparse: bool = True
     cold_start: bool = False
+    most_pixels: int = int(RANGES["pixels"][1])
 
 
 def _refine(context: AttackContext) -> StageResult:
@@ -85,15 +89,19 @@ def _refine(context: AttackContext) -> StageResult:
     return replace(found, queries=found.queries + every)
 
 
-def _sparse_rs(context: AttackContext) -> StageResult:
+def _sparse_rs(context: AttackContext, **budget: int) -> StageResult:
     start = context.base if context.base.positions.shape[1] else None
     where = (context.oracle, context.images, context.labels, context.indices)
-    return sparse_rs(*where, context.pixels, context.seed, start=start)
+    return sparse_rs(*where, context.pixels, context.seed, start=start, **budget)
 
 
-def _differential_evolution(context: AttackContext, fitness: Fitness) -> StageResult:
-    """Su et al.'s attack with k pixels from the start."""
-    config = OnePixelConfig(pixels=context.pixels, fitness=fitness, seed=context.seed)
+def _differential_evolution(context: AttackContext, **settings: Any) -> StageResult:
+    """Su et al.'s attack with k pixels from the start.
+
+    Args:
+        settings: of `OnePixelConfig`, where they are not its defaults.
+    """
+    config = OnePixelConfig(pixels=context.pixels, seed=context.seed, **settings)
     search = Search(config, context.oracle, context.images, context.labels, indices=context.indices)
     while search.live:
         search.tell(context.oracle.query(search.ask()))
@@ -154,5 +162,23 @@ STAGES.add("sparse-rs", Stage(_sparse_rs))
 for _name, _fitness in (("de-margin", Fitness.MARGIN), ("de", Fitness.PROBABILITY)):
     _attack = partial(_differential_evolution, fitness=_fitness)
     STAGES.add(_name, Stage(_attack, cold_start=True))
+# For large images; the name says the budget: of the last, candidates by generations.
+STAGES.add(
+    "top-gradient-1000",
+    Stage(
+        lambda context: gradient_corners(*context.edited, 1000),
+        adds_one_pixel=True,
+        gradient=True,
+        most_pixels=3,
+    ),
+)
+STAGES.add("sparse-rs-2000", Stage(partial(_sparse_rs, queries=2000)))
+STAGES.add(
+    "de-margin-100x20",
+    Stage(
+        partial(_differential_evolution, fitness=Fitness.MARGIN, population=100, generations=20),
+        cold_start=True,
+    ),
+)
 STAGES.add("fgsm", Stage(lambda context: _shift(context, fgsm), gradient=True, sparse=False))
 STAGES.add("pgd", Stage(_pgd, gradient=True, sparse=False))

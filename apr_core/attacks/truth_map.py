@@ -1,7 +1,14 @@
-"""The truth map: for every pixel of an image, the worst that the corner colours do to it."""
+"""The truth map: for every pixel of an image, the worst that the corner colours do to it.
+
+Of a large image only a sample of `SAMPLE` pixels is tried, those that the gradient names first.
+Measured at 224 x 224 on EfficientNet-Lite0, these are broken several times as often as as many
+pixels of a coarse grid with the neighbours of its worst, or drawn at random. Where there is no
+gradient, the sample is drawn at random.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,17 +16,20 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.confirmation import confirm_flips
-from apr_core.attacks.enumeration import corners_of
-from apr_core.attacks.oracle import QueryOracle
+from apr_core.attacks.enumeration import corners_of, input_gradient, is_large
+from apr_core.attacks.gradient import score_pixels
+from apr_core.attacks.oracle import ModelOracle, QueryOracle
 from apr_core.attacks.perturbation import Perturbations, apply_edits
 from apr_core.attacks.result import PixelEdit, as_rgb
 from apr_core.base import random
 from apr_core.base.types import InputError, check_class
-from apr_core.models.inputs import COLOURED, RGB, as_uint8
+from apr_core.models.inputs import COLOURED, RGB, as_input, as_uint8
 from apr_core.models.outputs import logit_margin
 
 PIXELS_A_STEP = 50
 """Pixels whose corner colours are scored together: as many candidates as a generation has."""
+SAMPLE = 1000
+"""Pixels of a large image that are tried."""
 BYTES_A_PIXEL = 8
 """Of a map in memory: the margin's four, three of the colour, and whether it is broken."""
 
@@ -36,7 +46,8 @@ class TruthMap:
         broken: whether that colour flips the model, in float32, (H, W) bool; it does if any corner
             colour that was seen to flip is upheld.
         certified: whether it is proven that no colour does, (H, W) bool.
-        done: share of the pixels that were looked at, in [0, 1].
+        done: share of the pixels to look at that were, in [0, 1].
+        sampled: how many pixels are tried where that is not all of them; 0 where it is.
     """
 
     margins: Tensor
@@ -44,6 +55,7 @@ class TruthMap:
     broken: Tensor
     certified: Tensor
     done: float
+    sampled: int = 0
 
     def flips(self) -> list[PixelEdit]:
         """An edit for each broken pixel, the surest first."""
@@ -65,7 +77,7 @@ class TruthMapSearch:
         image: (C, H, W), uint8 or float in [0, 1], which is rounded to the uint8 grid.
         label: its true class.
         certified: pixels that need not be tried, (H, W) bool; by default none.
-        seed: of the order in which pixels are tried.
+        seed: of the order in which pixels are tried, where the gradient does not name them.
 
     Raises:
         InputError: the model gets the image wrong or is none to attack, or the label is no class
@@ -87,13 +99,26 @@ class TruthMapSearch:
         self._palette = corners_of(channels).to(oracle.device)
         none = torch.zeros(height, width, dtype=torch.bool)
         self._certified = none if certified is None else certified.cpu()
-        key = random.keys_for(seed, torch.zeros(1, dtype=torch.int64))
-        shuffled = random.uniform(key, 0, (height * width,))[0].argsort(stable=True)
-        self._todo = shuffled[~self._certified.flatten()[shuffled]]
+        order = self._order(seed)
+        order = order[~self._certified.flatten()[order]]
+        self._todo = order[: most_tried(height, width)]
+        self._sampled = len(self._todo) if len(self._todo) < len(order) else 0
         self._tried = 0
         self._margins = torch.full((height * width,), float("inf"))
         self._worst = torch.zeros(height * width, dtype=torch.int64)
         self._broken = none.flatten().clone()
+
+    def _order(self, seed: int) -> Tensor:
+        """Every pixel, in the order in which they are tried."""
+        height, width = self._image.shape[2:]
+        if is_large(height, width) and isinstance(self.oracle, ModelOracle):
+            with suppress(InputError):  # a model that gives no gradient
+                label = torch.tensor([self._label], device=self.oracle.device)
+                gradient = input_gradient(self.oracle, self._image, label)
+                scores = score_pixels(as_input(self._image), gradient)
+                return scores.flatten().argsort(descending=True, stable=True).cpu()
+        key = random.keys_for(seed, torch.zeros(1, dtype=torch.int64))
+        return random.uniform(key, 0, (height * width,))[0].argsort(stable=True)
 
     def _check_label(self) -> None:
         logits = self.oracle.verify_float32(self._image)[0]
@@ -171,5 +196,11 @@ class TruthMapSearch:
             colours=as_rgb(self._palette.cpu()[self._worst]).to(torch.uint8).view(*shape, RGB),
             broken=self._broken.view(shape).clone(),
             certified=self._certified,
-            done=known / self._certified.numel(),
+            done=known / max(1, len(self._todo) + int(self._certified.sum())),
+            sampled=self._sampled,
         )
+
+
+def most_tried(height: int, width: int) -> int:
+    """How many pixels of an image (H, W) are tried, at most."""
+    return SAMPLE if is_large(height, width) else height * width

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
-from apr_core.attacks.config import RANGES
 from apr_core.base.types import InputError, check_ranges
 from apr_core.classroom.names import clean_code, clean_nickname, clean_title, echo, fold, new_code
 from apr_core.classroom.plan import Plan
@@ -43,7 +42,7 @@ FORGOTTEN_AFTER = 90 * 24 * 3600.0
 TOKEN_BYTES = 24
 WIN_RANGES: dict[str, tuple[float, float]] = {
     "queries": (1, 1_000_000),
-    "pixels": RANGES["pixels"],
+    "pixels": (1, 16),
     "hints": (0, 1_000_000),
 }
 """What a win by hand may say; a person tries far less."""

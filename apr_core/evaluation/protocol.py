@@ -14,7 +14,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from apr_core.attacks.ladder import LADDER, LadderConfig, Verdict, climb
+from apr_core.attacks.enumeration import is_large
+from apr_core.attacks.ladder import LADDER, LARGE_LADDER, LadderConfig, Verdict, climb
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.stages import STAGES
 from apr_core.base import schema
@@ -108,7 +109,8 @@ def setting_for(
     """
     if lattice:
         LatticeMasking(target.model, lattice, target.data.name)
-    stages = LADDER if attack == "ladder" else (attack,)
+    ladder = LARGE_LADDER if is_large(*target.data.size) else LADDER
+    stages = ladder if attack == "ladder" else (attack,)
     LadderConfig(stages, pixels, seed, stop_on_success)
     if not 1 <= draws <= 1000:
         raise InputError(f"draws is {draws}, but must lie between 1 and 1000.")

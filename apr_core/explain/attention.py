@@ -118,6 +118,9 @@ def own_copy(model: Model) -> nn.Module:
             own = set_evaluating(copy.deepcopy(as_module(model)))
             for weight in own.parameters():
                 weight.requires_grad_(False)
+            for part in own.modules():
+                if getattr(part, "inplace", False):  # what a method compares is kept
+                    part.inplace = False  # type: ignore[assignment]
             return Function(own) if isinstance(own, torch.jit.ScriptModule) else own
     except InputError:
         raise

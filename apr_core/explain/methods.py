@@ -143,29 +143,56 @@ def _input_x_gradient(task: Task) -> tuple[Tensor, None]:
 )
 def _gradcam(task: Task) -> tuple[Tensor, None]:
     attr = _captum()
-    coarse = attr.LayerGradCam(task.model, feature_layer(task.model)).attribute(
+    coarse = attr.LayerGradCam(task.model, feature_layer(task.model, task.images)).attribute(
         task.images, task.targets, relu_attributions=True
     )
     size = tuple(task.images.shape[2:])
     return attr.LayerAttribution.interpolate(coarse, size, "bilinear"), None
 
 
-def feature_layer(model: nn.Module) -> nn.Module:
-    """Where GradCAM looks: a ResNet's last stage, or the last of a VGG before its last pooling.
+def feature_layer(model: nn.Module, images: Tensor) -> nn.Module:
+    """Where GradCAM looks: a ResNet's last stage, the last of a VGG before its last pooling, or the
+    last module of another model that gives features at more than one place.
+
+    Args:
+        images: (B, C, H, W), which the model can take.
 
     Raises:
-        InputError: the model is neither.
+        InputError: the model has no such module.
     """
     backbone = getattr(model, "backbone", None)
     if isinstance(backbone, ResNet):
         return backbone.stages[-1]
     if isinstance(backbone, VGG):
         return backbone.features[-2]
+    if layer := _last_spatial(model, images):
+        return layer
     found = type(backbone or model)
     raise InputError(
-        "GradCAM knows where the last convolutional features are in this package's own ResNets and "
-        f"VGGs alone, and this is a {found.__module__}.{found.__qualname__}; choose another method."
+        "GradCAM looks at the last convolutional features, and there are none, for this is a "
+        f"{found.__module__}.{found.__qualname__}; choose another method."
     )
+
+
+def _last_spatial(model: nn.Module, images: Tensor) -> nn.Module | None:
+    """The last module, no pooling and called once, that gives features (B, F, h, w), hw > 1."""
+    seen: list[nn.Module] = []
+
+    def note(module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and output[0, 0].numel() > 1:
+            seen.append(module)
+
+    # a sequence's output is its last part's, which is looked at itself
+    parts = [part for part in model.modules() if not isinstance(part, nn.Sequential)]
+    handles = [part.register_forward_hook(note) for part in parts]
+    try:
+        with torch.no_grad():
+            model.forward(images[:1])  # past the hook that counts passes
+    finally:
+        for handle in handles:
+            handle.remove()
+    fitting = [part for part in seen if seen.count(part) == 1 and "Pool" not in type(part).__name__]
+    return fitting[-1] if any(isinstance(part, nn.Conv2d) for part in seen) and fitting else None
 
 
 @_method(

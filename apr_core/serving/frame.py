@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -50,9 +50,19 @@ class ArchivedFrame(Frame):
     done: bool
 
 
-@lru_cache(maxsize=2048)
+_FRAMES: WeakKeyDictionary[Snapshot, dict[str, Any]] = WeakKeyDictionary()
+"""Of the snapshots in memory, whose bytes the service bounds; a frame takes as much again."""
+
+
 def frame(snapshot: Snapshot) -> dict[str, Any]:
-    """A snapshot as the JSON values of a `Frame`."""
+    """A snapshot as the JSON values of a `Frame`, made once."""
+    made = _FRAMES.get(snapshot)
+    if made is None:
+        made = _FRAMES[snapshot] = _made(snapshot)
+    return made
+
+
+def _made(snapshot: Snapshot) -> dict[str, Any]:
     return {name: getattr(snapshot, name) for name in _PLAIN} | {
         "xy": packed(snapshot.positions, torch.int16),
         "rgb": packed(snapshot.colours, torch.uint8),

@@ -17,10 +17,23 @@ from apr_core.attacks.oracle import QueryOracle
 from apr_core.attacks.perturbation import Perturbations
 from apr_core.attacks.result import Outcome, Snapshot
 from apr_core.attacks.search import Search
-from apr_core.attacks.truth_map import BYTES_A_PIXEL, PIXELS_A_STEP, TruthMap, TruthMapSearch
+from apr_core.attacks.truth_map import (
+    BYTES_A_PIXEL,
+    PIXELS_A_STEP,
+    TruthMap,
+    TruthMapSearch,
+    most_tried,
+)
 from apr_core.base.types import InputError
+from apr_core.data.dataset import DataSet
+from apr_core.data.registry import find_dataset
+from apr_core.zoo.target import data_of
 
-SERVED: dict[str, tuple[int, int]] = {"population": (4, 2000), "generations": (0, 1000)}
+SERVED: dict[str, tuple[int, int]] = {
+    "pixels": (1, 16),
+    "population": (4, 2000),
+    "generations": (0, 1000),
+}
 """What a caller over the network may ask, ends included: a generation holds up everyone's."""
 MOST_HISTORY = 32 * 2**20
 """Bytes that a run's snapshots may take: what two million one-pixel candidates do."""
@@ -110,6 +123,11 @@ class AttackRequest:
         """Sixteen hexadecimal digits that equal requests share."""
         return _digest([self.model, self.label, self.index, asdict(self.config)], self.image)
 
+    @cached_property
+    def data(self) -> DataSet:
+        """The data set that the model is of."""
+        return data_behind(self.model)
+
     @property
     def steps(self) -> int:
         return self.config.generations + 1
@@ -123,6 +141,11 @@ class AttackRequest:
         check_size(self.config)
         labels, indices = torch.tensor([self.label]), torch.tensor([self.index])
         return Search(self.config, scorer, self.image[None], labels, indices=indices)
+
+
+def data_behind(model: str) -> DataSet:
+    """The data set of a model, which may stand behind a lattice."""
+    return find_dataset(data_of(model.removesuffix(BEHIND_LATTICE)))
 
 
 def history_bytes(config: OnePixelConfig) -> int:
@@ -155,7 +178,7 @@ class MapRequest:
 
     @property
     def steps(self) -> int:
-        return -(-self.image[0].numel() // PIXELS_A_STEP)
+        return -(-most_tried(*self.image.shape[1:]) // PIXELS_A_STEP)
 
     @property
     def step_bytes(self) -> int:

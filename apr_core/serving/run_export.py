@@ -21,7 +21,6 @@ from apr_core.base import schema
 from apr_core.base.paths import shipped
 from apr_core.base.types import InputError
 from apr_core.base.version import versions
-from apr_core.data.registry import find_dataset
 from apr_core.serving.frame import Frame, frame, from_format_1, packed
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_core.serving.service import AttackService
@@ -69,7 +68,7 @@ def record(view: RunView, first: int = 0) -> dict[str, Any]:
         "index": request.index,
         "label": request.label,
         "config": asdict(request.config),
-        "classes": list(find_dataset().classes),
+        "classes": list(request.data.classes),
         "width": width,
         "height": height,
         "image": packed(as_rgb(request.image.permute(1, 2, 0)), torch.uint8),
@@ -103,7 +102,7 @@ def to_csv(view: RunView) -> str:
     for snapshot in view.snapshots:
         edits = to_edits(snapshot.positions[snapshot.best], snapshot.colours[snapshot.best])
         pixels = "; ".join(f"({e.x} {e.y}) rgb({' '.join(map(str, e.rgb))})" for e in edits)
-        leading = find_dataset().classes[snapshot.best_label]
+        leading = view.request.data.class_name(snapshot.best_label)
         said = [f"{snapshot.best_true:.6f}", leading, f"{snapshot.best_confidence:.6f}"]
         lines.writerow([snapshot.generation, snapshot.queries, pixels, *said])
     return file.getvalue()

@@ -221,7 +221,7 @@ BAD = {
     "population 1": (attack(FRAGILE, "--population", "1"), "population is 1"),
     "generations below 0": (attack(FRAGILE, "--generations", "-1"), "generations is -1"),
     "pixels 0": (attack(FRAGILE, "--pixels", "0"), "pixels is 0"),
-    "pixels 17": (attack(FRAGILE, "--pixels", "17"), "between 1 and 16"),
+    "pixels 151": (attack(FRAGILE, "--pixels", "151"), "between 1 and 150"),
     "penalty not a number": (attack(FRAGILE, "--l2-penalty", "nan"), "l2_penalty is nan"),
     "target nonsense": (attack(FRAGILE, "--target", "zebra"), "There is no class 'zebra'"),
     "target 10": (attack(FRAGILE, "--target", "10"), "There is no class '10'"),

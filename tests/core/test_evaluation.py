@@ -775,7 +775,7 @@ def sure():
     ("arguments", "said"),
     [(["--attack", "magic"], "no attack 'magic'"), (["--pixels", "one"], "--pixels is 'one'"),
      (["--workers", "2", "--attack", "magic"], "no attack 'magic'"),
-     (["--pixels", "0"], "between 1 and 16"), (["--images", "0"], "images is 0"),
+     (["--pixels", "0"], "between 1 and 150"), (["--images", "0"], "images is 0"),
      (["--workers", "0"], "workers is 0"), (["--workers", "99"], "workers is 99")],
 )  # fmt: skip
 def test_bad_arguments_are_one_sentence(zoo: str, arguments, said: str, capsys) -> None:

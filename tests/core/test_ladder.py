@@ -348,8 +348,8 @@ def test_attacks_on_every_pixel_are_there_for_comparison(case, name: str) -> Non
 @pytest.mark.parametrize(
     ("settings", "said"),
     [({"stages": ("corner",)}, "no attack 'corner'"), ({"pixels": (3, 1)}, "must rise"),
-     ({"pixels": ()}, "pixels is"), ({"pixels": (0,)}, "between 1 and 16"),
-     ({"pixels": (17,)}, "between 1 and 16"), ({"stages": ()}, "one attack at least"),
+     ({"pixels": ()}, "pixels is"), ({"pixels": (0,)}, "between 1 and 150"),
+     ({"pixels": (151,)}, "between 1 and 150"), ({"stages": ()}, "one attack at least"),
      ({"seed": 10**20}, "seed is 1000")],
 )  # fmt: skip
 def test_a_ladder_that_cannot_be_climbed_is_refused(settings: dict, said: str) -> None:

@@ -292,7 +292,7 @@ def test_where_two_edits_meet_the_later_one_holds() -> None:
     ("settings", "said"),
     [
         ({"pixels": 0}, "pixels is 0"),
-        ({"pixels": 17}, "between 1 and 16"),
+        ({"pixels": 151}, "between 1 and 150"),
         ({"population": 3}, "population is 3"),
         ({"generations": -1}, "generations is -1"),
         ({"seed": -5}, "seed is -5"),

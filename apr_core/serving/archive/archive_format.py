@@ -13,13 +13,21 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome, PixelEdit, Snapshot
 from apr_core.base import schema
+from apr_core.data.dataset import DataSet
 from apr_core.data.images import OWN_PICTURE
-from apr_core.data.registry import find_dataset
 from apr_core.serving.frame import ArchivedFrame, archived_frame, to_snapshot
-from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView, check_size
+from apr_core.serving.requests import (
+    BEHIND_LATTICE,
+    AttackRequest,
+    RunView,
+    check_size,
+    data_behind,
+)
 from apr_core.zoo.checkpoints import load_card
 
 FORMAT = 1
@@ -99,11 +107,12 @@ def read_head(run_id: str, file: gzip.GzipFile) -> Head:
     saved = schema.build(Head, _line(file, LONGEST_HEAD))
     if saved.format != FORMAT or saved.run != run_id:
         raise ValueError(f"it is of format {saved.format} and says that it is {saved.run!r:.40}")
-    _check_classes(saved.label)
+    data = data_behind(saved.model)
+    _check_classes(data, saved.label)
     if saved.outcome is not None:
         outcome = saved.outcome
-        _check_classes(outcome.label, outcome.label_before, outcome.label_after)
-        _check_edits(outcome.edits)
+        _check_classes(data, outcome.label, outcome.label_before, outcome.label_after)
+        _check_edits(data, outcome.edits)
     return saved
 
 
@@ -121,7 +130,7 @@ def request_of(head: Head) -> AttackRequest:
         ValueError: it is not the request that was noted.
     """
     check_size(head.config)
-    image, _ = find_dataset().test_image(head.index)
+    image, _ = data_behind(head.model).test_image(head.index)
     request = AttackRequest(head.model, image, head.label, head.index, head.config)
     if request.run_id != head.run:
         raise ValueError("its settings are another run's")
@@ -136,12 +145,12 @@ def read_frames(head: Head, file: gzip.GzipFile) -> Iterator[Snapshot]:
     """
     if head.outcome is None:
         raise ValueError("it has ended, and does not say how")
-    config = head.config
+    config, data = head.config, data_behind(head.model)
     longest = 2 * config.population * (7 * config.pixels + 9) + LONGEST_HEAD
     for generation in range(config.generations + 1):
         if not file.peek(1):
             return
-        snapshot = _snapshot(schema.build(ArchivedFrame, _line(file, longest)), config)
+        snapshot = _snapshot(schema.build(ArchivedFrame, _line(file, longest)), config, data)
         if snapshot.generation != generation:
             raise ValueError(f"generation {snapshot.generation} stands at place {generation}")
         yield snapshot
@@ -149,33 +158,36 @@ def read_frames(head: Head, file: gzip.GzipFile) -> Iterator[Snapshot]:
         raise ValueError("it has more generations than were asked for")
 
 
-def _snapshot(line: ArchivedFrame, config: OnePixelConfig) -> Snapshot:
+def _snapshot(line: ArchivedFrame, config: OnePixelConfig, data: DataSet) -> Snapshot:
     snapshot = to_snapshot(line, config)
     positions, true = snapshot.positions, snapshot.true
-    if not 0 <= int(positions.min()) <= int(positions.max()) < find_dataset().size[0]:
+    height, width = data.size
+    sides = torch.tensor([width, height])
+    if not bool(((positions >= 0) & (positions < sides)).all()):
         raise ValueError("a candidate lies outside the picture")
     if not bool((true >= 0).all() & (true <= 1).all() & snapshot.fitness.isfinite().all()):
         raise ValueError("a probability is none")
     if not 0 <= snapshot.best < config.population:
         raise ValueError(f"candidate {snapshot.best} is none")
-    _check_classes(snapshot.best_label)
+    _check_classes(data, snapshot.best_label)
     if walk := snapshot.walk:
         for edits in (walk.parent, walk.child, *walk.donors):
-            _check_edits(edits)
+            _check_edits(data, edits)
     return snapshot
 
 
-def _check_classes(*labels: int) -> None:
+def _check_classes(data: DataSet, *labels: int) -> None:
     for label in labels:
-        if not 0 <= label < len(find_dataset().classes):
+        if not 0 <= label < len(data.classes):
             raise ValueError(f"{label} is no class")
 
 
-def _check_edits(edits: tuple[PixelEdit, ...]) -> None:
+def _check_edits(data: DataSet, edits: tuple[PixelEdit, ...]) -> None:
+    height, width = data.size
     for edit in edits:
         values = (
-            edit.x < find_dataset().size[0],
-            edit.y < find_dataset().size[0],
+            edit.x < width,
+            edit.y < height,
             max(edit.rgb) < 256,
             min(edit.x, edit.y) >= 0,
         )
