@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.model_summary import Measurement, Records, is_of
@@ -153,7 +154,11 @@ def _claims(
 ) -> Iterator[tuple[str, str]]:
     """The targets of APR+, and what its components gain, as tables 1 and 3 settle it."""
     tables = [each for each in make_tables(records) if isinstance(each, DefenceTable)]
-    plus = {card.architecture: called[card.name] for card in cards if card.defence == PLUS}
+    plus = {
+        card.architecture: called[card.name]
+        for card in cards
+        if (card.dataset, card.defence) == (DEFAULT, PLUS)
+    }
     rows = (
         (plus[claim.architecture], claim.text, claim.holds, claim.found)
         for claim in tables[0].claims

@@ -16,15 +16,15 @@ from apr_core.attacks.search import Search
 from apr_core.base.types import InputError, NotAttacked, Status
 from apr_core.base.version import versions
 from apr_core.models.inference import Model, evaluating
-from apr_core.models.inputs import RGB, as_floats, as_labels, as_pictures, as_uint8
+from apr_core.models.inputs import COLOURED, as_floats, as_labels, as_pictures, as_uint8
 
 
 class OnePixelAttack:
     """One-pixel attack by differential evolution (Su, Vargas and Sakurai, 2019).
 
     Images are uint8, or float in [0, 1], which is rounded to the uint8 grid first; tensors, numpy
-    arrays, Pillow pictures or lists of these (`models.inputs`). A warning tells when nothing could
-    be attacked.
+    arrays, Pillow pictures or lists of these (`models.inputs`), of three channels or of one. A
+    warning tells when nothing could be attacked.
 
     Args:
         model: any module, or other function, from images (B, C, H, W) float in [0, 1] to logits
@@ -55,16 +55,16 @@ class OnePixelAttack:
         """Adversarial images, as float in [0, 1]; where none was found, the image itself.
 
         Args:
-            images: (B, 3, H, W), uint8 or float in [0, 1].
+            images: (B, C, H, W), uint8 or float in [0, 1].
             labels: true classes, (B,).
 
         Returns:
-            (B, 3, H, W), on the images' device, float32 unless the images have another float type.
+            (B, C, H, W), on the images' device, float32 unless the images have another float type.
 
         Raises:
             InputError: images or labels that the model cannot be attacked on.
         """
-        pictures = as_pictures(images, RGB)
+        pictures = as_pictures(images, *COLOURED)
         adversarial = self.run(pictures, labels).adversarial(pictures)
         return as_floats(adversarial).contiguous().to(pictures.device)
 
@@ -79,7 +79,7 @@ class OnePixelAttack:
         """Attack every image that the model classifies correctly.
 
         Args:
-            images: (B, 3, H, W), uint8 or float in [0, 1].
+            images: (B, C, H, W), uint8 or float in [0, 1].
             labels: true classes, (B,).
             targets: classes to reach, (B,); None for the config's target, or untargeted. Images
                 whose target is their label are skipped, unless that is all of them.
@@ -91,7 +91,7 @@ class OnePixelAttack:
             InputError: images, labels or targets that the model cannot be attacked on.
         """
         began = time.monotonic()
-        pictures = as_uint8(images, RGB)
+        pictures = as_uint8(images, *COLOURED)
         truth = as_labels("label", labels, len(pictures))
         wanted = None if targets is None else as_labels("target", targets, len(pictures))
         with evaluating(self.model):
@@ -109,7 +109,7 @@ class OnePixelAttack:
         """One snapshot a generation, the initial population first.
 
         Args:
-            image: (3, H, W), uint8 or float in [0, 1].
+            image: (C, H, W), uint8 or float in [0, 1].
             label: its true class. If the model gets it wrong, there is a warning and no snapshot.
             index: with the seed it fixes the image's draws.
 
@@ -118,8 +118,8 @@ class OnePixelAttack:
         """
         shape = tuple(getattr(image, "shape", ()))
         if len(shape) > len("CHW"):
-            raise InputError(f"stream takes one image (3, H, W), not {shape}; run takes several.")
-        pictures = as_uint8([image], RGB)
+            raise InputError(f"stream takes one image (C, H, W), not {shape}; run takes several.")
+        pictures = as_uint8([image], *COLOURED)
         labels, indices = as_labels("label", [label], 1), torch.tensor([index])
         with evaluating(self.model):
             search = Search(self.config, self.oracle, pictures, labels, indices=indices)

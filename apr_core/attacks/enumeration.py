@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from itertools import product
 
 import torch
@@ -20,24 +21,41 @@ from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.perturbation import Perturbations, apply_edits
 from apr_core.attacks.stage_result import StageResult
 from apr_core.base import random
-from apr_core.models.inference import evaluating
-from apr_core.models.inputs import as_input
-from apr_core.models.outputs import logit_margin
+from apr_core.models.inference import evaluating, scale_chunk
+from apr_core.models.inputs import RGB, as_input
+from apr_core.models.outputs import in_chunks, logit_margin
 
-CORNERS = torch.tensor(list(product((0, 255), repeat=3)))
-"""The eight corners of the RGB cube, (8, 3)."""
-GRID = torch.tensor(list(product((0, 64, 128, 191, 255), repeat=3)))
-"""Five levels a channel, (125, 3)."""
+COLOURS_OF_GRID = 125
+"""Of the grid: five levels a channel, or as many greys."""
 REFINED = 64
 """Positions that the grid is tried at."""
 TOP = 16
 """Pixels that the gradient names."""
 CHUNKS_A_BLOCK = 8
 GRADIENT_CHUNK = 64
-"""Images whose gradients are taken together."""
+"""Images of 32 x 32 whose gradients are taken together."""
 
 Listing = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Rows (A,) and places (n,) in the list -> positions (A, n, 1, 2) and colours (A, n, 1, 3)."""
+"""Rows (A,) and places (n,) in the list -> positions (A, n, 1, 2) and colours (A, n, 1, C)."""
+
+
+@cache
+def corners_of(channels: int) -> Tensor:
+    """The corners of the cube of colours, black first and white last: (2^C, C)."""
+    return torch.tensor(list(product((0, 255), repeat=channels)))
+
+
+def grid_of(channels: int) -> Tensor:
+    """Colours from all over the cube, evenly spaced: (125, C) for one channel or three."""
+    levels = round(COLOURS_OF_GRID ** (1 / channels))
+    values = torch.linspace(0, 255, levels).round().long().tolist()
+    return torch.tensor(list(product(values, repeat=channels)))
+
+
+CORNERS = corners_of(RGB)
+"""The eight corners of the RGB cube, (8, 3)."""
+GRID = grid_of(RGB)
+"""Five levels a channel, (125, 3)."""
 
 
 def corner_sweep(
@@ -47,21 +65,21 @@ def corner_sweep(
     seed: int = 0,
     stop_on_success: bool = True,
 ) -> StageResult:
-    """Every pixel in each of the eight corner colours: exhaustive on those.
+    """Every pixel in each of the corner colours, eight or, in grey, two: exhaustive on those.
 
     The list is shuffled, the same way for every image, so that how soon an image falls says
-    something. The `margins` found are (B, 8 H W) by row, column and corner.
+    something. The `margins` found are (B, 2^C H W) by row, column and corner.
 
     Args:
         images: uint8 (B, C, H, W).
         labels: (B,).
         stop_on_success: early stopping: whether an image is done with at its first flip.
     """
-    height, width = images.shape[2:]
-    total = height * width * len(CORNERS)
+    channels, height, width = images.shape[1:]
+    corners = corners_of(channels).to(oracle.device)
+    total = height * width * len(corners)
     key = random.keys_for(seed, torch.zeros(1, dtype=torch.int64))
     order = random.uniform(key, 0, (total,))[0].argsort(stable=True).to(oracle.device)
-    corners = CORNERS.to(oracle.device)
 
     def listing(rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         pixel, corner = order[places] // len(corners), order[places] % len(corners)
@@ -81,35 +99,45 @@ def refine_colours(
     """A grid of 125 colours at the positions where some corner colour does the most damage.
 
     Args:
-        corner_margins: (B, 8 H W), as `corner_sweep` keeps them.
+        corner_margins: (B, 2^C H W), as `corner_sweep` keeps them.
     """
-    damage = corner_margins.view(len(images), -1, len(CORNERS)).amin(2)  # dim -> (B, H W)
+    count, channels = images.shape[:2]
+    damage = corner_margins.view(count, -1, 2**channels).amin(2)  # dim -> (B, H W)
     worst = damage.topk(min(REFINED, damage.shape[1]), largest=False).indices
-    return _at_pixels(oracle, images, labels, worst, GRID)
+    return _at_pixels(oracle, images, labels, worst, grid_of(channels))
 
 
 def top_gradient(oracle: ModelOracle, images: Tensor, labels: Tensor) -> StageResult:
-    """The eight corner colours at the pixels that the gradient names: cheap, and misses many.
+    """The corner colours at the pixels that the gradient names: cheap, and misses many.
 
     Raises:
         InputError: the model cannot be differentiated.
     """
-    scores = []
-    parts = (torch.split(whole, GRADIENT_CHUNK) for whole in (images, labels))
-    for part, truth in zip(*parts, strict=True):
-        with torch.enable_grad(), evaluating(oracle.model):
-            probe = as_input(part).requires_grad_()
-            gradient = loss_gradient(oracle.answer(probe), truth, probe)
-        scores.append(score_pixels(probe.detach(), gradient).flatten(1))
-    every = torch.cat(scores)
+    every = score_pixels(as_input(images), input_gradient(oracle, images, labels)).flatten(1)
     worst = every.topk(min(TOP, every.shape[1])).indices
-    return _at_pixels(oracle, images, labels, worst, CORNERS)
+    return _at_pixels(oracle, images, labels, worst, corners_of(images.shape[1]))
+
+
+def input_gradient(oracle: ModelOracle, images: Tensor, labels: Tensor) -> Tensor:
+    """Gradient of the loss with respect to each image, uint8 (B, C, H, W) -> float32 of its shape.
+
+    Raises:
+        InputError: the model cannot be differentiated, or memory lacks for a single image.
+    """
+
+    def gradient(first: int, last: int) -> Tensor:
+        probe = as_input(images[first:last]).requires_grad_()
+        return loss_gradient(oracle.answer(probe), labels[first:last], probe)
+
+    chunk = scale_chunk(GRADIENT_CHUNK, oracle.device, *images.shape[2:])
+    with torch.enable_grad(), evaluating(oracle.model):
+        return in_chunks(gradient, len(images), chunk)[0]
 
 
 def _at_pixels(
     oracle: ModelOracle, images: Tensor, labels: Tensor, pixels: Tensor, palette: Tensor
 ) -> StageResult:
-    """Every colour of a palette (Q, 3) at each image's pixels (B, n), in that order."""
+    """Every colour of a palette (Q, C) at each image's pixels (B, n), in that order."""
     palette = palette.to(oracle.device)
 
     def listing(rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,8 +165,9 @@ def _try_in_turn(
 
     Its `margins` (B, total) are of every edit; of an image that left, of those that were tried.
     """
-    best = StageResult.blank(len(images), oracle.device, pixels=1)
+    best = StageResult.blank(images, oracle.device, pixels=1)
     margins = torch.full((len(images), total), float("inf"), device=oracle.device)
+    oracle.fit_chunk(*images.shape[2:])
     first = 0
     while first < total:
         rows = (~(best.flipped & stop_on_success)).nonzero()[:, 0]

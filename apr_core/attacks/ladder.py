@@ -14,12 +14,12 @@ from torch import Tensor
 
 from apr_core.attacks.config import RANGES
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.attacks.result import PixelEdit, to_edits
+from apr_core.attacks.result import PixelEdit, from_rgb, to_edits
 from apr_core.attacks.stage_result import StageResult
 from apr_core.attacks.stages import STAGES, AttackContext
 from apr_core.base.types import InputError, check_ranges
 from apr_core.models.inference import evaluating
-from apr_core.models.inputs import RGB, as_labels, as_uint8, check_classes
+from apr_core.models.inputs import COLOURED, as_labels, as_uint8, check_classes
 from apr_core.models.outputs import logit_margin
 
 MOST_PIXELS = int(RANGES["pixels"][1])
@@ -109,7 +109,7 @@ def climb(
     """Attack a batch of images with every stage of the ladder.
 
     Args:
-        images: (B, 3, H, W), uint8 or float in [0, 1], which is rounded to the uint8 grid.
+        images: (B, C, H, W), uint8 or float in [0, 1], which is rounded to the uint8 grid.
         labels, indices: (B,).
         known: need not be searched again.
 
@@ -118,7 +118,7 @@ def climb(
             gradient, and the model has none.
     """
     device = oracle.device
-    images = as_uint8(images, RGB)
+    images = as_uint8(images, *COLOURED)
     labels = as_labels("label", labels, len(images))
     images, labels, indices = images.to(device), labels.to(device), indices.to(device)
     with evaluating(oracle.model):
@@ -154,7 +154,7 @@ class _Climber:
 
     def climb(self, margin: Tensor) -> list[tuple[SparsityLevelResult, ...]]:
         """The rungs of every image; `margin` (B,) is that of the clean ones."""
-        self.best = replace(StageResult.blank(len(margin), self.oracle.device), margin=margin)
+        self.best = replace(StageResult.blank(self.images, self.oracle.device), margin=margin)
         levels = []
         for pixels in range(1, self.config.pixels[-1] + 1):
             if stages := self._stages(pixels):
@@ -216,14 +216,15 @@ class _Climber:
             [rung.flipped for rung in rungs],
             [rung.queries for rung in rungs],
         )
-        return StageResult(*(torch.tensor(one, device=self.oracle.device) for one in columns))
+        found = StageResult(*(torch.tensor(one, device=self.oracle.device) for one in columns))
+        return replace(found, colours=from_rgb(found.colours, self.images.shape[1]))
 
     def _with_idle_pixel(self, base: StageResult) -> StageResult:
         """The base; where it has no edits, with one that changes nothing."""
         if base.positions.shape[1]:
             return base
         corner = self.images[:, :, 0, 0].long()[:, None]
-        return replace(base, positions=torch.zeros_like(corner[..., :2]), colours=corner)
+        return replace(base, positions=corner.new_zeros(len(corner), 1, 2), colours=corner)
 
     def _take(self, name: str, rows: Tensor, found: StageResult, pixels: int) -> None:
         """Keep what is better than the best so far."""

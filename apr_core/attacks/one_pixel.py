@@ -2,7 +2,8 @@
 
 Each image is searched by its own differential evolution; all searches of a batch live in one
 immutable state. `Search` runs them against an oracle.
-Dimensions: B images, A of them still searched, P population, k pixels, D = 5 k genome, K classes.
+Dimensions: B images, A of them still searched, P population, k pixels, C channels,
+D = (2 + C) k genome, K classes.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from apr_core.attacks.perturbation import apply_edits, edit_norms
 from apr_core.base import random
 from apr_core.base.batch import Batch
 from apr_core.base.types import Fitness, Stop
+from apr_core.models.inputs import RGB
 from apr_core.models.outputs import logit_margin
 
-GENES = 5
-"""Of a pixel: x, y, red, green, blue."""
+PLACE = 2
+"""Genes of a pixel before its colour: x and y."""
 _INSIDE = 1 - 2.0**-10
 """A position gene lies in [0, width); the last pixel ends just short of it."""
 Verify = Callable[[Tensor], Tensor]
@@ -54,6 +56,40 @@ class Predictions(Batch):
     def blank(cls, shape: tuple[int, ...], device: torch.device) -> Predictions:
         zeros = torch.zeros(shape, device=device)
         return cls(zeros, zeros.long(), zeros)
+
+
+@dataclass(frozen=True)
+class Scores(Batch):
+    """What a search takes from candidates' logits, however many classes they have.
+
+    Attributes:
+        predictions: of the candidates.
+        sought: probability of the class to leave, or of the target to reach, float32.
+        margin: its logit minus the best other, float32.
+    """
+
+    predictions: Predictions
+    sought: Tensor
+    margin: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor, labels: Tensor, targets: Tensor) -> Scores:
+        """From logits (..., K) of images with `labels` and `targets`, which expand to (...)."""
+        sought = torch.where(targets < 0, labels, targets)
+        probability = _at(logits.softmax(dim=-1), sought)
+        return cls(Predictions.of(logits, labels), probability, logit_margin(logits, sought))
+
+    def packed(self) -> Tensor:
+        """As one float32 tensor (..., 5); a class is below 2^24, and whole."""
+        said = self.predictions
+        parts = (said.true, said.leading.float(), said.confidence, self.sought, self.margin)
+        return torch.stack(parts, dim=-1)
+
+    @classmethod
+    def unpacked(cls, values: Tensor) -> Scores:
+        """Undo `packed`."""
+        true, leading, confidence, sought, margin = values.unbind(-1)
+        return cls(Predictions(true, leading.long(), confidence), sought, margin)
 
 
 @dataclass(frozen=True)
@@ -118,7 +154,7 @@ class Candidates:
         rows: which images, (A,) int64.
         proposal: the genomes, (A, P, D), and what they were made of.
         positions: (A, P, k, 2) int64 as x, y.
-        colours: (A, P, k, 3) int64 in 0 to 255.
+        colours: (A, P, k, C) int64 in 0 to 255.
     """
 
     rows: Tensor
@@ -138,9 +174,9 @@ def init(
         targets: (B,) int64, -1 for untargeted.
         indices: (B,) int64; with the seed they fix the random numbers of each search.
     """
-    count, _, height, width = images.shape
+    count, channels, height, width = images.shape
     keys = random.keys_for(config.seed, indices)
-    genomes = initial_genomes(keys, config.population, config.pixels, height, width)
+    genomes = initial_genomes(keys, config.population, config.pixels, height, width, channels)
     infinite = torch.full((count,), float("inf"), device=images.device)
     return AttackState(
         images=images,
@@ -158,44 +194,43 @@ def init(
 def ask(config: OnePixelConfig, state: AttackState) -> Candidates:
     """The next generation of every search that has not ended."""
     rows = (~state.done).nonzero()[:, 0]
-    _, _, height, width = state.images.shape
-    low, high = box(config.pixels, height, width, state.images.device)
+    _, channels, height, width = state.images.shape
+    low, high = box(config.pixels, height, width, channels, state.images.device)
     evolution = de.DEConfig(config.strategy, config.weight, config.recombination, low, high)
     proposal = de.ask(evolution, state.search.at(rows))
-    return Candidates(rows, proposal, *decode(proposal.genomes))
+    return Candidates(rows, proposal, *decode(proposal.genomes, channels))
 
 
 def tell(
     config: OnePixelConfig,
     state: AttackState,
     candidates: Candidates,
-    logits: Tensor,
+    scores: Scores,
     verify: Verify | None = None,
 ) -> AttackState:
-    """The state after the candidates' `logits` (A, P, K) are known.
+    """The state after the candidates' `scores` (A, P) are known.
 
     Args:
-        verify: the model itself, where the logits come from a faster copy: only a flip that it
-            confirms counts. By default the logits are the model's own.
+        verify: the model itself, where the scores come from a faster copy: only a flip that it
+            confirms counts. By default the scores are the model's own.
     """
     rows = candidates.rows
-    return state.put(_tell_live(config, state.at(rows), candidates, logits, verify), rows)
+    return state.put(_tell_live(config, state.at(rows), candidates, scores, verify), rows)
 
 
 def _tell_live(
     config: OnePixelConfig,
     state: AttackState,
     candidates: Candidates,
-    logits: Tensor,
+    scores: Scores,
     verify: Verify | None,
 ) -> AttackState:
     """`tell` for a state of the candidates' searches alone."""
     generation = state.search.generation
-    fitness = _fitness(config, state, candidates, logits)
-    predictions = Predictions.of(logits, state.labels[:, None])
+    fitness, predictions = _fitness(config, state, candidates, scores), scores.predictions
     search = de.tell(state.search, candidates.proposal, fitness)
     survivors = predictions.where(search.moved | (generation == 0), state.predictions)
-    flipped = _flips(logits, state.labels[:, None], state.targets[:, None])
+    flipped = _flips(predictions.leading, state.labels[:, None], state.targets[:, None])
     if verify:
         flipped, predictions = _verified(state, candidates, fitness, flipped, predictions, verify)
     first = flipped.any(dim=1) & ~state.flipped
@@ -207,32 +242,25 @@ def _tell_live(
         predictions=survivors,
         winners=_fitter(state.winners, candidates, fitness, flipped, predictions),
     )
-    ended = _ends_early(config, state, logits, flipped) | (generation >= config.generations)
+    ended = _ends_early(config, state, scores, flipped) | (generation >= config.generations)
     return replace(state, done=ended)
 
 
 def _fitness(
-    config: OnePixelConfig, state: AttackState, candidates: Candidates, logits: Tensor
+    config: OnePixelConfig, state: AttackState, candidates: Candidates, scores: Scores
 ) -> Tensor:
-    """Lower is better for the attacker: (A, P, K) -> (A, P)."""
-    sought, sign = _sought(state)
+    """Lower is better for the attacker, (A, P)."""
     probability = config.fitness is Fitness.PROBABILITY
-    fitness = sign * (
-        _at(logits.softmax(-1), sought) if probability else logit_margin(logits, sought)
-    )
+    fitness = _sign(state) * (scores.sought if probability else scores.margin)
     if config.l2_penalty:
         norms = edit_norms(state.images, candidates.positions, candidates.colours)
         fitness = fitness + config.l2_penalty * norms
     return fitness
 
 
-def _sought(state: AttackState) -> tuple[Tensor, Tensor]:
-    """The class to leave, or to reach, and the sign of its fitness: (A, 1) each."""
-    targeted = (state.targets >= 0)[:, None]
-    return (
-        torch.where(targeted, state.targets[:, None], state.labels[:, None]),
-        torch.where(targeted, -1.0, 1.0),
-    )
+def _sign(state: AttackState) -> Tensor:
+    """Of the sought class's fitness, (A, 1): it is to be left, or to be reached."""
+    return torch.where(state.targets >= 0, -1.0, 1.0)[:, None]
 
 
 def _at(values: Tensor, classes: Tensor) -> Tensor:
@@ -240,9 +268,8 @@ def _at(values: Tensor, classes: Tensor) -> Tensor:
     return values.gather(-1, classes.expand(values.shape[:-1])[..., None])[..., 0]
 
 
-def _flips(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """Whether each candidate is labelled as the attacker wants: (..., K) -> (...) bool."""
-    leading = logits.argmax(dim=-1)
+def _flips(leading: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """Whether each candidate's leading class is what the attacker wants, bool."""
     return torch.where(targets < 0, leading != labels, leading == targets)
 
 
@@ -264,8 +291,9 @@ def _verified(
         nonlocal predictions
         edits = candidates.positions[row, slot], candidates.colours[row, slot]
         logits = verify(apply_edits(state.images[row], *edits))
-        predictions = predictions.put(Predictions.of(logits, state.labels[row]), row, slot)
-        return _flips(logits, state.labels[row], state.targets[row])
+        said = Predictions.of(logits, state.labels[row])
+        predictions = predictions.put(said, row, slot)
+        return _flips(said.leading, state.labels[row], state.targets[row])
 
     kept = confirm_flips(better, fitness, upheld)
     return flipped & ~better | kept, predictions
@@ -287,7 +315,7 @@ def _fitter(
 
 
 def _ends_early(
-    config: OnePixelConfig, state: AttackState, logits: Tensor, flipped: Tensor
+    config: OnePixelConfig, state: AttackState, scores: Scores, flipped: Tensor
 ) -> Tensor:
     """Early stopping: which searches end before their budget does, (A,) bool.
 
@@ -298,30 +326,33 @@ def _ends_early(
         return torch.zeros_like(state.done)
     if config.stop is Stop.FIRST_FLIP:
         return state.flipped
-    sought, sign = _sought(state)
-    probability = _at(logits.softmax(-1), sought)
-    reached = torch.where(sign < 0, probability > 0.9, probability < 0.05)
+    reached = torch.where(_sign(state) < 0, scores.sought > 0.9, scores.sought < 0.05)
     return (reached & flipped).any(dim=1) & state.flipped
 
 
-def box(pixels: int, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def box(
+    pixels: int, height: int, width: int, channels: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Lower and upper corner, (D,) each, of the genomes of `pixels` edits."""
-    high = torch.tensor([width - 1 + _INSIDE, height - 1 + _INSIDE, 255.0, 255.0, 255.0])
-    return torch.zeros(pixels * GENES, device=device), high.repeat(pixels).to(device)
+    high = torch.tensor([width - 1 + _INSIDE, height - 1 + _INSIDE, *[255.0] * channels])
+    high = high.repeat(pixels).to(device)
+    return torch.zeros_like(high), high
 
 
-def initial_genomes(keys: Tensor, population: int, pixels: int, height: int, width: int) -> Tensor:
+def initial_genomes(
+    keys: Tensor, population: int, pixels: int, height: int, width: int, channels: int = RGB
+) -> Tensor:
     """Su et al.'s start, (B, P, D): positions uniform, colours Normal(128, 127) in 0 to 255."""
     shape = (population, pixels)
     place = random.uniform(keys, 0, (*shape, 2)) * torch.tensor([width, height], device=keys.device)
-    colour = (128 + 127 * random.normal(keys, 1, (*shape, 3))).clamp(0, 255)
+    colour = (128 + 127 * random.normal(keys, 1, (*shape, channels))).clamp(0, 255)
     return torch.cat([place, colour], dim=-1).flatten(2)
 
 
-def decode(genomes: Tensor) -> tuple[Tensor, Tensor]:
-    """Genomes (..., k * 5) -> positions (..., k, 2) as x, y and colours (..., k, 3), int64."""
-    genes = genomes.view(*genomes.shape[:-1], -1, GENES)
-    return genes[..., :2].floor().long(), genes[..., 2:].round().long()
+def decode(genomes: Tensor, channels: int = RGB) -> tuple[Tensor, Tensor]:
+    """Genomes (..., k (2 + C)) -> positions (..., k, 2) as x, y and colours (..., k, C), int64."""
+    genes = genomes.view(*genomes.shape[:-1], -1, PLACE + channels)
+    return genes[..., :PLACE].floor().long(), genes[..., PLACE:].round().long()
 
 
 def finish(state: AttackState, rows: Tensor) -> AttackState:

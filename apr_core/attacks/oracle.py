@@ -23,13 +23,14 @@ from apr_core.models.inference import (
     device_of,
     keep_memory,
     prepare,
+    scale_chunk,
 )
 from apr_core.models.inputs import as_input
-from apr_core.models.outputs import FEW, check_briefly, out_of_memory, query_model
+from apr_core.models.outputs import FEW, check_briefly, in_chunks, out_of_memory, query_model
 from apr_core.models.switches import FULL_PRECISION
 
 FEW_CHUNK = {"cpu": 8, "cuda": 256}
-"""Images in a chunk where a query is of few: they too are padded to one shape."""
+"""Images of 32 x 32 in a chunk where a query is of few: they too are padded to one shape."""
 CONFIRMING = 10
 """How many times as many samples of a random model decide whether a candidate flips it."""
 
@@ -80,7 +81,7 @@ class ModelOracle:
 
     Args:
         model: images (B, C, H, W) float in [0, 1] -> logits (B, K).
-        chunk: images in one call of the model; by default what suits its device.
+        chunk: images in one call of the model; by default what suits its device and their size.
         eot_samples: expectation over transformation: how often a model that answers at random is
             queried; its answer is then the logarithm of its mean probabilities. Flips are verified
             by `CONFIRMING` times as many samples, or the luckiest of thousands of candidates would
@@ -105,11 +106,11 @@ class ModelOracle:
     ) -> None:
         self.model = model = as_module(model)
         self.device = device_of(model)
-        self.chunk = chunk or default_chunk(self.device)
-        self._few = FEW_CHUNK.get(self.device.type, 64)
+        self._chosen_chunk, self._size = chunk, (0, 0)
         own = isinstance(model, Classifier)
         self.exact = not (own or half or eot_samples > 1)
         self.repeatable = own
+        self.fit_chunk(32, 32)
         self._checked, self._eot_samples, self._half = checked, eot_samples, half
         self._search = prepare(model) if own else model
         if compiled and not own:
@@ -129,6 +130,7 @@ class ModelOracle:
         Raises:
             InputError: the model answers with no logits, or memory lacks for a single image.
         """
+        self.fit_chunk(*edits.images.shape[2:])
         with self._precision(), FULL_PRECISION.held():
             return self._query(edits.draw, len(edits))
 
@@ -138,12 +140,14 @@ class ModelOracle:
 
         A candidate's logits differ from those that `query` gives by rounding.
         """
+        self.fit_chunk(*edits.images.shape[2:])
         with self._precision(), FULL_PRECISION.held():
             return self._query_few(self._searched, edits.draw, len(edits))
 
     @torch.no_grad()
     def query_images(self, images: Tensor) -> Tensor:
         """Logits of many images as a search sees them, fast: uint8 (N, C, H, W) -> (N, K)."""
+        self.fit_chunk(*images.shape[2:])
         with self._precision(), FULL_PRECISION.held():
             return self._query(_slices(images), len(images))
 
@@ -155,11 +159,21 @@ class ModelOracle:
             InputError: the model answers with no logits, or, seen at the first call, otherwise
                 than an attack can make use of; or memory lacks for a single image.
         """
+        self.fit_chunk(*images.shape[2:])
         samples = self._eot_samples * CONFIRMING if self._eot_samples > 1 else 1
         with FULL_PRECISION.held():
             self._check(images)
             answer = partial(self.answer, eot_samples=samples)
             return self._query_few(answer, _slices(images), len(images))
+
+    def fit_chunk(self, height: int, width: int) -> None:
+        """Choose the chunks for images of a size; what was halved for it stays so."""
+        if (height, width) == self._size:
+            return
+        self._size, few = (height, width), FEW_CHUNK.get(self.device.type, 64)
+        self.chunk = self._chosen_chunk or default_chunk(self.device, height, width)
+        least = 1 if self.repeatable else None  # each is padded to the whole chunk
+        self._few = scale_chunk(few, self.device, height, width, least)
 
     def answer(self, images: Tensor, eot_samples: int = 0) -> Tensor:
         """The model's own logits (N, K) of floats in [0, 1], a gradient with them where it is on.
@@ -201,49 +215,20 @@ class ModelOracle:
         return torch.autocast(self.device.type, kind, enabled=self._half)
 
     def _query(self, draw: Draw, count: int) -> Tensor:
-        logits, chunk = self._in_chunks(self._searched, draw, count, self.chunk)
-        self.chunk = min(chunk, self.chunk)
+        work = partial(self._classify, self._searched, draw)
+        logits, self.chunk = in_chunks(work, count, self.chunk)
         return logits
 
     def _query_few(self, answer: Model, draw: Draw, count: int) -> Tensor:
-        logits, few = self._in_chunks(answer, draw, count, self._few)
-        self._few = min(few, self._few)
+        logits, self._few = in_chunks(partial(self._classify, answer, draw), count, self._few)
         return logits
 
-    def _in_chunks(self, answer: Model, draw: Draw, count: int, chunk: int) -> tuple[Tensor, int]:
-        """Logits (count, K) of what `draw` draws, and the chunk that memory sufficed for."""
-        parts: list[Tensor] = []
-        first = 0
-        while not parts or first < count:
-            part = self._unless_full(answer, draw, first, chunk)
-            if part is not None:
-                parts.append(part)
-                first += chunk
-            elif chunk > 1:
-                chunk //= 2
-            else:
-                raise InputError(
-                    "The model ran out of memory with a single picture; close what else uses the "
-                    "device, or choose a smaller model."
-                )
-        return torch.cat(parts), chunk
-
-    def _unless_full(self, answer: Model, draw: Draw, first: int, chunk: int) -> Tensor | None:
-        """One chunk's logits; None where memory does not suffice for it."""
-        try:
-            return self._classify(answer, draw(first, first + chunk), chunk)
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-        if self.device.type == "cuda":  # by now the attempt's own tensors are gone
-            torch.cuda.empty_cache()
-        return None
-
-    def _classify(self, answer: Model, images: Tensor, shape: int) -> Tensor:
-        """Logits (n, K) of uint8 images (n, C, H, W), n at most `shape`, padded if need be."""
-        count = len(images)
-        if self.repeatable and count < shape:
-            images = torch.cat([images, images.new_zeros(shape - count, *images.shape[1:])])
+    def _classify(self, answer: Model, draw: Draw, first: int, last: int) -> Tensor:
+        """Logits (n, K) of the images that `draw` draws, padded to last - first if need be."""
+        images = draw(first, last)
+        count, missing = len(images), last - first - len(images)
+        if self.repeatable and missing:
+            images = torch.cat([images, images.new_zeros(missing, *images.shape[1:])])
         return answer(as_input(images))[:count]
 
 

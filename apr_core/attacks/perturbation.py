@@ -16,7 +16,7 @@ class Perturbations:
         images: uint8 (A, C, H, W).
         owner: which image each edit is of, (N,) int64.
         positions: (N, k, 2) int64 as x, y.
-        colours: (N, k, 3) int64.
+        colours: (N, k, C) int64.
     """
 
     images: Tensor
@@ -26,7 +26,7 @@ class Perturbations:
 
     @classmethod
     def of_each(cls, images: Tensor, positions: Tensor, colours: Tensor) -> Perturbations:
-        """P edits (A, P, k, 2) and (A, P, k, 3) of each of A images, image by image."""
+        """P edits (A, P, k, 2) and (A, P, k, C) of each of A images, image by image."""
         owner = torch.arange(len(images), device=images.device)
         owner = owner.repeat_interleave(positions.shape[1])
         return cls(images, owner, positions.flatten(0, 1), colours.flatten(0, 1))
@@ -71,7 +71,7 @@ def apply_edits(images: Tensor, positions: Tensor, colours: Tensor) -> Tensor:
     Args:
         images: uint8 (N, C, H, W).
         positions: (N, k, 2) as x, y.
-        colours: (N, k, 3) in 0 to 255.
+        colours: (N, k, C) in 0 to 255.
 
     Returns:
         uint8 (N, C, H, W).
@@ -89,7 +89,7 @@ def edit_norms(images: Tensor, positions: Tensor, colours: Tensor) -> Tensor:
     Args:
         images: uint8 (A, C, H, W).
         positions: (A, P, k, 2).
-        colours: (A, P, k, 3).
+        colours: (A, P, k, C).
 
     Returns:
         (A, P) float32; a pixel that a later edit of the same candidate overwrites counts nothing.

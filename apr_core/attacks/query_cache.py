@@ -1,4 +1,4 @@
-"""Query cache: logits of one-pixel edits, so that none is scored twice.
+"""Query cache: scores of one-pixel edits, so that none is queried twice.
 
 As differential evolution converges it proposes the same edits again: over 100 generations, about
 every second one. Edits of several pixels hardly ever recur, and are not cached.
@@ -23,17 +23,17 @@ PARTS = 4
 
 @dataclass(frozen=True)
 class _Page:
-    """Some edits: their keys (n,) int64 in order, and their logits (n, K)."""
+    """Some edits: their keys (n,) int64 in order, and their values (n, V)."""
 
     keys: Tensor
-    logits: Tensor
+    values: Tensor
 
     def __len__(self) -> int:
         return len(self.keys)
 
     @property
     def size(self) -> int:
-        return self.keys.nbytes + self.logits.nbytes
+        return self.keys.nbytes + self.values.nbytes
 
     def find(self, keys: Tensor) -> tuple[Tensor, Tensor]:
         """Where each key (N,) stands if it does, and whether it does, (N,) bool."""
@@ -42,16 +42,17 @@ class _Page:
 
     def merge(self, other: _Page) -> _Page:
         keys, order = torch.cat([self.keys, other.keys]).sort()
-        return _Page(keys, torch.cat([self.logits, other.logits])[order])
+        return _Page(keys, torch.cat([self.values, other.values])[order])
 
     def of(self, rows: Tensor) -> _Page:
         """The part on the images at `rows` (A,)."""
         kept = torch.isin(self.keys // (SIDE * SIDE * COLOURS), rows)
-        return _Page(self.keys[kept], self.logits[kept])
+        return _Page(self.keys[kept], self.values[kept])
 
 
 class QueryCache:
-    """Logits by edit. Ask `fresh` which edits are new, then `complete` their logits to all.
+    """Values by edit: what a search takes from its logits, a few numbers however many classes there
+    are. Ask `fresh` which edits are new, then `complete` their values to all.
 
     Pages are merged until each is twice as long as the next newer one: a lookup reads few pages,
     and an edit is sorted only as often as its page is merged.
@@ -83,7 +84,7 @@ class QueryCache:
         keys, self._places = torch.unique(_key(edits, rows), return_inverse=True)
         order = torch.arange(len(edits), device=keys.device)
         first = torch.full_like(keys, len(edits)).scatter_reduce(0, self._places, order, "amin")
-        self._found = [(page.logits, *page.find(keys)) for page in self._pages]
+        self._found = [(page.values, *page.find(keys)) for page in self._pages]
         known = torch.zeros_like(keys, dtype=torch.bool)
         for _, _, here in self._found:
             known |= here
@@ -91,12 +92,12 @@ class QueryCache:
         self._asked, self._unknown = keys, ~known
         return edits.take(first[~known])
 
-    def complete(self, logits: Tensor) -> Tensor:
-        """Logits (n, K) of the fresh edits -> of all of them (N, K)."""
-        every = logits.new_empty(len(self._asked), logits.shape[1])
+    def complete(self, values: Tensor) -> Tensor:
+        """Values (n, V) of the fresh edits -> of all of them (N, V)."""
+        every = values.new_empty(len(self._asked), values.shape[1])
         for said, place, here in self._found:
             every[here] = said[place[here]]
-        every[self._unknown] = logits
+        every[self._unknown] = values
         self._store(_Page(self._asked[self._unknown], every[self._unknown]))  # copies
         return every[self._places]
 
@@ -117,6 +118,7 @@ class QueryCache:
 def _key(edits: Perturbations, rows: Tensor) -> Tensor:
     """A number for each one-pixel edit (N, 1, ...) of each image, (N,) int64."""
     x, y = edits.positions[:, 0].unbind(1)
-    red, green, blue = edits.colours[:, 0].unbind(1)
-    place = (rows[edits.owner] * SIDE + y) * SIDE + x
-    return place * COLOURS + (red * 256 + green) * 256 + blue
+    colour = torch.zeros_like(x)
+    for value in edits.colours[:, 0].unbind(1):
+        colour = colour * 256 + value
+    return ((rows[edits.owner] * SIDE + y) * SIDE + x) * COLOURS + colour

@@ -13,12 +13,15 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.perturbation import apply_edits
 from apr_core.base import schema
 from apr_core.base.types import InputError, Status
-from apr_core.models.inputs import RGB, as_pictures, as_uint8
+from apr_core.models.inputs import COLOURED, RGB, as_pictures, as_uint8
 
 
 @dataclass(frozen=True)
 class PixelEdit:
-    """One pixel and its new colour: x from the left, y from the top, rgb in 0 to 255."""
+    """One pixel and its new colour: x from the left, y from the top, rgb in 0 to 255.
+
+    Of a grey picture, red, green and blue are the same.
+    """
 
     x: int
     y: int
@@ -26,18 +29,30 @@ class PixelEdit:
 
 
 def to_edits(positions: Tensor, colours: Tensor) -> tuple[PixelEdit, ...]:
-    """Positions (k, 2) and colours (k, 3) of one candidate as values."""
+    """Positions (k, 2) and colours (k, C) of one candidate as values."""
     return tuple(
         PixelEdit(x, y, (red, green, blue))
-        for (x, y), (red, green, blue) in zip(positions.tolist(), colours.tolist(), strict=True)
+        for (x, y), (red, green, blue) in zip(
+            positions.tolist(), as_rgb(colours).tolist(), strict=True
+        )
     )
+
+
+def as_rgb(colours: Tensor) -> Tensor:
+    """Colours (..., C) as red, green and blue (..., 3): a grey is thrice the same."""
+    return colours.expand(*colours.shape[:-1], RGB)
+
+
+def from_rgb(colours: Tensor, channels: int) -> Tensor:
+    """Undo `as_rgb`: (..., 3) -> (..., C)."""
+    return colours[..., :channels]
 
 
 def edit_image(image: Tensor, edits: tuple[PixelEdit, ...]) -> Tensor:
     """A copy of one image, uint8 (C, H, W), with its pixels set.
 
     Raises:
-        InputError: one of them is not in the picture, or is no colour of 0 to 255.
+        InputError: one of them is not in the picture, or is no colour of it in 0 to 255.
     """
     if not edits:
         return image.clone()
@@ -50,8 +65,13 @@ def edit_image(image: Tensor, edits: tuple[PixelEdit, ...]) -> Tensor:
             )
         if len(rgb) != RGB or not 0 <= min(rgb) <= max(rgb) <= 255:
             raise InputError(f"The colour {rgb} is none; give red, green and blue from 0 to 255.")
+        if len(image) == 1 and len(set(rgb)) > 1:
+            raise InputError(
+                f"The picture is grey, and the colour {rgb} is none of its; give red, green and "
+                "blue the same value."
+            )
     positions = torch.tensor([[(edit.x, edit.y) for edit in edits]])
-    colours = torch.tensor([[edit.rgb for edit in edits]])
+    colours = from_rgb(torch.tensor([[edit.rgb for edit in edits]]), len(image))
     return apply_edits(image[None].cpu(), positions, colours)[0]
 
 
@@ -140,16 +160,16 @@ class AttackResult:
         """The images with the winning edits; an image that was not flipped is left as it was.
 
         Args:
-            images: (B, 3, H, W), in the order they were attacked.
+            images: (B, C, H, W), in the order they were attacked.
 
         Returns:
-            (B, 3, H, W) on the CPU: uint8 of bytes; of floats, floats in [0, 1] of the same type,
+            (B, C, H, W) on the CPU: uint8 of bytes; of floats, floats in [0, 1] of the same type,
             and where an edit was found, the image on the uint8 grid, which is what it flips.
 
         Raises:
             InputError: no such images, or not as many as were attacked.
         """
-        given = as_pictures(images, RGB).cpu()
+        given = as_pictures(images, *COLOURED).cpu()
         if len(given) != len(self.outcomes):
             raise InputError(
                 f"{len(self.outcomes)} images were attacked, but these are {len(given)}; give the "
@@ -211,7 +231,7 @@ class Snapshot:
         generation: 0 for the initial population.
         queries: candidates scored so far.
         positions: of the population, (P, k, 2) int16 as x, y.
-        colours: (P, k, 3) uint8.
+        colours: (P, k, 3) uint8; of a grey picture, thrice the same.
         fitness: (P,) float32, lower is better.
         true: probability of the true class for each member, (P,) float32.
         moved: members that are new in this generation, (P,) bool.

@@ -6,16 +6,18 @@ Whoever runs it asks for perturbations, has them scored in whatever company, and
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from apr_core.attacks import one_pixel
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.one_pixel import AttackState, Candidates, Predictions, decode
+from apr_core.attacks.one_pixel import AttackState, Candidates, Predictions, Scores, decode
 from apr_core.attacks.oracle import QueryOracle
 from apr_core.attacks.perturbation import Perturbations, apply_edits
 from apr_core.attacks.query_cache import QueryCache
-from apr_core.attacks.result import MutationTrace, Outcome, Snapshot, to_edits
+from apr_core.attacks.result import MutationTrace, Outcome, Snapshot, as_rgb, to_edits
 from apr_core.base.types import InputError, Status
 from apr_core.models.inputs import check_classes
 
@@ -47,6 +49,7 @@ class Search:
         indices: Tensor | None = None,
     ) -> None:
         self.config, self.oracle, device = config, oracle, oracle.device
+        self._decode = partial(decode, channels=images.shape[1])
         images, labels = images.to(device), labels.to(device)
         if targets is None:
             targets = torch.full_like(
@@ -68,7 +71,7 @@ class Search:
         self.state = one_pixel.finish(state, self.misclassified | self.skipped)
         self._cut = torch.zeros_like(self.misclassified)
         self._candidates: Candidates | None = None
-        self._last: tuple[AttackState, Candidates, Tensor] | None = None
+        self._last: tuple[AttackState, Candidates, Scores] | None = None
         self._cache = QueryCache() if config.pixels == 1 and oracle.repeatable else None
 
     @property
@@ -91,18 +94,22 @@ class Search:
         self._candidates = asked = one_pixel.ask(self.config, self.state)
         images = self.state.images[asked.rows]
         edits = Perturbations.of_each(images, asked.positions, asked.colours)
-        return self._cache.fresh(edits, asked.rows) if self._cache else edits
+        edits = self._cache.fresh(edits, asked.rows) if self._cache else edits
+        self._owner = asked.rows[edits.owner]
+        return edits
 
     def tell(self, logits: Tensor) -> None:
         """Take the logits (N, K) of what `ask` gave."""
         candidates = self._candidates
         assert candidates is not None, "ask first"
+        labels, targets = self.state.labels[self._owner], self.state.targets[self._owner]
+        values = Scores.of(logits, labels, targets).packed()
         if self._cache:
-            logits = self._cache.complete(logits)
-        logits = logits.view(len(candidates.rows), -1, logits.shape[1])
+            values = self._cache.complete(values)
+        scores = Scores.unpacked(values.view(len(candidates.rows), -1, values.shape[1]))
         verify = None if self.oracle.exact else self.oracle.verify_float32
-        self._last = (self.state, candidates, logits)
-        self.state = one_pixel.tell(self.config, self.state, candidates, logits, verify)
+        self._last = (self.state, candidates, scores)
+        self.state = one_pixel.tell(self.config, self.state, candidates, scores, verify)
 
     def cancel(self) -> None:
         """End every image's search where it is."""
@@ -113,7 +120,7 @@ class Search:
         """How each image ended, in order; also of a search that was cut short."""
         state, before = self.state, self._before
         genomes, after = state.best()
-        positions, colours = decode(genomes)
+        positions, colours = self._decode(genomes)
         tried, success = state.queries > 0, state.flipped
         rows = (tried & ~success).nonzero()[:, 0]
         if len(rows) and not self.oracle.exact:  # a flip was verified when it was found
@@ -158,15 +165,15 @@ class Search:
     def snapshot(self) -> Snapshot:
         """The first image's search as it stands after a generation."""
         state = self.state
-        positions, colours = decode(state.search.genomes[0])
+        positions, colours = self._decode(state.search.genomes[0])
         slot = int(state.best_slots[0])
         genomes, best = state.best()
-        positions[slot], colours[slot] = decode(genomes[0])
+        positions[slot], colours[slot] = self._decode(genomes[0])
         return Snapshot(
             generation=state.search.generation - 1,
             queries=int(state.queries[0]),
             positions=positions.to("cpu", torch.int16),
-            colours=colours.to("cpu", torch.uint8),
+            colours=as_rgb(colours).to("cpu", torch.uint8),
             fitness=state.search.fitness[0].cpu(),
             true=state.predictions.true[0].cpu(),
             moved=state.search.moved[0].cpu(),
@@ -183,18 +190,18 @@ class Search:
         """The child that gained most on its parent in the last generation, kept or not."""
         if self._last is None or self._last[1].proposal.donors is None:
             return None
-        parents, candidates, logits = self._last
+        parents, candidates, scores = self._last
         proposal, genomes = candidates.proposal, parents.search.genomes[0]
-        child_true = Predictions.of(logits[0], parents.labels[:1]).true
+        child_true = scores.predictions.true[0]
         parent_true = parents.predictions.true[0]
         slot = int((parent_true - child_true).argmax())
         assert proposal.donors is not None
         assert proposal.weight is not None
         return MutationTrace(
             slot=slot,
-            parent=to_edits(*decode(genomes[slot])),
+            parent=to_edits(*self._decode(genomes[slot])),
             child=to_edits(candidates.positions[0, slot], candidates.colours[0, slot]),
-            donors=tuple(to_edits(*decode(genomes[one])) for one in proposal.donors[0, slot]),
+            donors=tuple(to_edits(*self._decode(genomes[one])) for one in proposal.donors[0, slot]),
             weight=float(proposal.weight[0]),
             parent_true=float(parent_true[slot]),
             child_true=float(child_true[slot]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from apr_core.attacks.enumeration import CORNERS
+from apr_core.attacks.enumeration import corners_of
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.perturbation import Perturbations, apply_edits
 from apr_core.attacks.stage_result import StageResult
@@ -48,9 +48,9 @@ def sparse_rs(
     height, width = images.shape[2:]
     keys = random.keys_for(seed, indices.to(oracle.device))
     pixels = min(pixels, height * width)
-    places, colours = _first(keys, pixels, height * width, start, width)
+    places, colours = _first(keys, pixels, height * width, start, width, images.shape[1])
     best_places, best_colours = places.clone(), colours.clone()
-    blank = StageResult.blank(len(images), oracle.device)
+    blank = StageResult.blank(images, oracle.device)
     margin, flipped, spent = blank.margin, blank.flipped, blank.queries
     for step in range(queries):
         rows = (~flipped).nonzero()[:, 0]
@@ -79,15 +79,16 @@ def sparse_rs(
 
 
 def _first(
-    keys: Tensor, pixels: int, area: int, start: StageResult | None, width: int
+    keys: Tensor, pixels: int, area: int, start: StageResult | None, width: int, channels: int
 ) -> tuple[Tensor, Tensor]:
-    """The k pixels to begin with: places (B, k) and colours (B, k, 3)."""
+    """The k pixels to begin with: places (B, k) and colours (B, k, C)."""
     if start is not None and start.positions.shape[1]:
         start = start.padded(pixels)
         return start.positions[..., 1] * width + start.positions[..., 0], start.colours
     places = random.uniform(keys, _PLACE, (area,)).argsort(dim=1, stable=True)[:, :pixels]
-    corners = random.integers(keys, _COLOUR, (pixels,), len(CORNERS))
-    return places, CORNERS.to(keys.device)[corners]
+    palette = corners_of(channels).to(keys.device)
+    corners = random.integers(keys, _COLOUR, (pixels,), len(palette))
+    return places, palette[corners]
 
 
 def _replaced(
@@ -107,8 +108,9 @@ def _replaced(
     places, colours = places.clone(), colours.clone()
     taken = (coming[:, :, None] == places[:, None, :]).any(2)
     places[rows, leaving] = torch.where(taken, places[rows, leaving], coming)
-    corners = random.integers(keys, stream + _COLOUR, (changed,), len(CORNERS))
-    colours[rows, leaving] = CORNERS.to(keys.device)[corners]
+    palette = corners_of(colours.shape[2]).to(keys.device)
+    corners = random.integers(keys, stream + _COLOUR, (changed,), len(palette))
+    colours[rows, leaving] = palette[corners]
     return places, colours
 
 

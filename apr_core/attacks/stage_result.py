@@ -17,7 +17,7 @@ class StageResult(Batch):
 
     Attributes:
         positions: (B, k, 2) int64 as x, y; k is 0 where a stage changes more than pixels.
-        colours: (B, k, 3) int64.
+        colours: (B, k, C) int64.
         margin: logit of the true class minus the best other after the edit, (B,) float32.
         flipped: whether the model itself, in float32, gives the edited image another class, (B,).
         queries: candidates scored up to the flip, or in all, (B,) int64.
@@ -32,11 +32,12 @@ class StageResult(Batch):
     margins: Tensor | None = None
 
     @classmethod
-    def blank(cls, count: int, device: torch.device, pixels: int = 0) -> StageResult:
-        """No edit has been tried on any of `count` images."""
+    def blank(cls, images: Tensor, device: torch.device, pixels: int = 0) -> StageResult:
+        """No edit has been tried on any of the images (B, C, H, W)."""
+        count, channels = images.shape[:2]
         return cls(
             positions=torch.zeros(count, pixels, 2, dtype=torch.int64, device=device),
-            colours=torch.zeros(count, pixels, 3, dtype=torch.int64, device=device),
+            colours=torch.zeros(count, pixels, channels, dtype=torch.int64, device=device),
             margin=torch.full((count,), float("inf"), device=device),
             flipped=torch.zeros(count, dtype=torch.bool, device=device),
             queries=torch.zeros(count, dtype=torch.int64, device=device),

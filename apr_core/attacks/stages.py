@@ -10,7 +10,12 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.enumeration import corner_sweep, refine_colours, top_gradient
+from apr_core.attacks.enumeration import (
+    GRADIENT_CHUNK,
+    corner_sweep,
+    refine_colours,
+    top_gradient,
+)
 from apr_core.attacks.gradient import fgsm, pgd
 from apr_core.attacks.one_pixel import decode
 from apr_core.attacks.oracle import ModelOracle
@@ -20,9 +25,9 @@ from apr_core.attacks.stage_result import StageResult
 from apr_core.base import random
 from apr_core.base.registry import Registry
 from apr_core.base.types import Fitness
-from apr_core.models.inference import Model, evaluating
+from apr_core.models.inference import evaluating, scale_chunk
 from apr_core.models.inputs import as_input
-from apr_core.models.outputs import logit_margin
+from apr_core.models.outputs import in_chunks, logit_margin
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class AttackContext:
     Attributes:
         images: uint8 (B, C, H, W), as they were.
         base: edits of k - 1 pixels that the ladder builds on.
-        corner_margins: (B, 8 H W), of the corner sweep for k pixels, if it came before.
+        corner_margins: (B, 2^C H W), of the corner sweep for k pixels, if it came before.
     """
 
     oracle: ModelOracle
@@ -93,8 +98,8 @@ def _differential_evolution(context: AttackContext, fitness: Fitness) -> StageRe
     while search.live:
         search.tell(context.oracle.query(search.ask()))
     state = search.state
-    positions, colours = decode(state.best()[0])
-    blank = StageResult.blank(len(positions), context.oracle.device)
+    positions, colours = decode(state.best()[0], context.images.shape[1])
+    blank = StageResult.blank(context.images, context.oracle.device)
     found = replace(blank, positions=positions, colours=colours)
     logits = context.oracle.verify_float32(found.edited(context.images))
     margin = logit_margin(logits, context.labels)
@@ -104,23 +109,33 @@ def _differential_evolution(context: AttackContext, fitness: Fitness) -> StageRe
 def _pgd(context: AttackContext) -> StageResult:
     keys = random.keys_for(context.seed, context.indices)
     start = random.uniform(keys, 0, tuple(context.images.shape[1:]))
-    return _shift(context, partial(pgd, start=start))
+    return _shift(context, pgd, start)
 
 
-def _shift(
-    context: AttackContext, attack: Callable[[Model, Tensor, Tensor], Tensor]
-) -> StageResult:
-    """An attack on every pixel at once, off the uint8 grid: whether it flips, and no edits."""
-    oracle = context.oracle
-    with torch.enable_grad(), evaluating(oracle.model):
-        shifted = attack(oracle.answer, as_input(context.images), context.labels)
+def _shift(context: AttackContext, attack: Callable[..., Tensor], *more: Tensor) -> StageResult:
+    """An attack on every pixel at once, off the uint8 grid: whether it flips, and no edits.
+
+    Args:
+        attack: the model, images (n, C, H, W) in [0, 1], labels (n,) and more -> images.
+        more: what it takes of each image, (B, ...).
+    """
+    oracle, labels = context.oracle, context.labels
+
+    def shifted(first: int, last: int) -> Tensor:
+        """Logits of some of the images, attacked."""
+        images, *asked = (part[first:last] for part in (context.images, labels, *more))
+        images = attack(oracle.answer, as_input(images), *asked)
         with torch.no_grad():
-            logits = oracle.answer(shifted)
-    found = StageResult.blank(len(context.images), oracle.device)
+            return oracle.answer(images)
+
+    chunk = scale_chunk(GRADIENT_CHUNK, oracle.device, *context.images.shape[2:])
+    with torch.enable_grad(), evaluating(oracle.model):
+        logits, _ = in_chunks(shifted, len(context.images), chunk)
+    found = StageResult.blank(context.images, oracle.device)
     return replace(
         found,
-        margin=logit_margin(logits, context.labels),
-        flipped=logits.argmax(1) != context.labels,
+        margin=logit_margin(logits, labels),
+        flipped=logits.argmax(1) != labels,
         queries=found.queries + 1,
     )
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.base.types import check_class
-from apr_core.models.inputs import RGB, as_uint8
+from apr_core.models.inputs import COLOURED, as_uint8
 
 
 class Effect(StrEnum):
@@ -58,7 +58,7 @@ def transfer_matrix(
 
     Args:
         oracles: of the M models; the columns.
-        image: (3, H, W), uint8 or float in [0, 1], which is rounded to the uint8 grid.
+        image: (C, H, W), uint8 or float in [0, 1], which is rounded to the uint8 grid.
         label: its true class.
         edits: R of them, the rows; () where an attack found none.
 
@@ -69,7 +69,7 @@ def transfer_matrix(
         InputError: an edit lies outside the image or is no colour, the label is no class of a
             model, or a model is none to attack.
     """
-    image = as_uint8([image], RGB)[0]
+    image = as_uint8([image], *COLOURED)[0]
     pictures = torch.stack([image, *(edit_image(image, edit) for edit in edits)])
     columns = [_column(oracle, pictures, label, edits) for oracle in oracles]
     return [[column[row] for column in columns] for row in range(len(edits))]
@@ -78,7 +78,7 @@ def transfer_matrix(
 def _column(
     oracle: ModelOracle, pictures: Tensor, label: int, edits: Sequence[tuple[PixelEdit, ...]]
 ) -> list[Cell]:
-    """A model's answers to the edited ones of `pictures` (1 + R, 3, H, W); the first is clean."""
+    """A model's answers to the edited ones of `pictures` (1 + R, C, H, W); the first is clean."""
     answers = oracle.verify_float32(pictures.to(oracle.device)).softmax(dim=-1).cpu()
     check_class("label", label, answers.shape[1])
     confidences, leading = answers.max(dim=1)

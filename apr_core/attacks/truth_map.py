@@ -1,4 +1,4 @@
-"""The truth map: for every pixel of an image, the worst that the eight corner colours do to it."""
+"""The truth map: for every pixel of an image, the worst that the corner colours do to it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.confirmation import confirm_flips
-from apr_core.attacks.enumeration import CORNERS
+from apr_core.attacks.enumeration import corners_of
 from apr_core.attacks.oracle import QueryOracle
 from apr_core.attacks.perturbation import Perturbations, apply_edits
-from apr_core.attacks.result import PixelEdit
+from apr_core.attacks.result import PixelEdit, as_rgb
 from apr_core.base import random
 from apr_core.base.types import InputError, check_class
-from apr_core.models.inputs import RGB, as_uint8
+from apr_core.models.inputs import COLOURED, RGB, as_uint8
 from apr_core.models.outputs import logit_margin
 
 PIXELS_A_STEP = 50
-"""Pixels whose eight colours are scored together: as many candidates as a generation has."""
+"""Pixels whose corner colours are scored together: as many candidates as a generation has."""
 BYTES_A_PIXEL = 8
 """Of a map in memory: the margin's four, three of the colour, and whether it is broken."""
 
@@ -32,7 +32,7 @@ class TruthMap:
         margins: least logit of the true class minus the best other, over the corner colours, (H, W)
             float32; infinite where none was tried. Of a broken pixel, over those colours that the
             model itself did not refute.
-        colours: the corner colour that does it, (H, W, 3) uint8.
+        colours: the corner colour that does it, (H, W, 3) uint8; in grey, thrice the same value.
         broken: whether that colour flips the model, in float32, (H, W) bool; it does if any corner
             colour that was seen to flip is upheld.
         certified: whether it is proven that no colour does, (H, W) bool.
@@ -62,7 +62,7 @@ class TruthMapSearch:
 
     Args:
         oracle: of the model.
-        image: (3, H, W), uint8 or float in [0, 1], which is rounded to the uint8 grid.
+        image: (C, H, W), uint8 or float in [0, 1], which is rounded to the uint8 grid.
         label: its true class.
         certified: pixels that need not be tried, (H, W) bool; by default none.
         seed: of the order in which pixels are tried.
@@ -81,9 +81,10 @@ class TruthMapSearch:
         seed: int = 0,
     ) -> None:
         self.oracle, self._label, self.cancelled = oracle, label, False
-        self._image = as_uint8([image], RGB).to(oracle.device)
+        self._image = as_uint8([image], *COLOURED).to(oracle.device)
         self._check_label()
-        height, width = self._image.shape[2:]
+        channels, height, width = self._image.shape[1:]
+        self._palette = corners_of(channels).to(oracle.device)
         none = torch.zeros(height, width, dtype=torch.bool)
         self._certified = none if certified is None else certified.cpu()
         key = random.keys_for(seed, torch.zeros(1, dtype=torch.int64))
@@ -119,9 +120,9 @@ class TruthMapSearch:
         return self._tried < len(self._todo) and not self.cancelled
 
     def ask(self) -> Perturbations:
-        """The eight colours at each of the next pixels."""
-        pixels, count = self._next().to(self.oracle.device), len(CORNERS)
-        colours = CORNERS.to(pixels.device).repeat(len(pixels), 1)[None, :, None]
+        """The corner colours at each of the next pixels."""
+        pixels, count = self._next().to(self.oracle.device), len(self._palette)
+        colours = self._palette.repeat(len(pixels), 1)[None, :, None]
         positions = self._positions(pixels.repeat_interleave(count))[None]
         return Perturbations.of_each(self._image, positions, colours)
 
@@ -129,7 +130,7 @@ class TruthMapSearch:
         """Take the logits (N, K) of what `ask` gave."""
         pixels = self._next()
         label = torch.tensor(self._label, device=logits.device)
-        margins = logit_margin(logits, label).view(len(pixels), len(CORNERS))
+        margins = logit_margin(logits, label).view(len(pixels), len(self._palette))
         upheld = confirm_flips(margins <= 0, margins, partial(self._upheld, pixels)).cpu()
         margins, broken = margins.cpu(), upheld.any(1)
         among = margins.where(upheld | ~broken[:, None], float("inf"))
@@ -148,7 +149,7 @@ class TruthMapSearch:
     def _upheld(self, pixels: Tensor, row: Tensor, corner: Tensor) -> Tensor:
         """Whether corner colours (n,), each at the pixel in that row, flip the model itself."""
         positions = self._positions(pixels.to(row.device)[row])
-        colours = CORNERS.to(row.device)[corner][:, None]
+        colours = self._palette[corner][:, None]
         images = self._image.expand(len(row), -1, -1, -1)
         logits = self.oracle.verify_float32(apply_edits(images, positions, colours))
         return logits.argmax(1) != self._label
@@ -167,7 +168,7 @@ class TruthMapSearch:
         known = self._tried + int(self._certified.sum())
         return TruthMap(
             margins=self._margins.view(shape).clone(),
-            colours=CORNERS[self._worst].to(torch.uint8).view(*shape, 3),
+            colours=as_rgb(self._palette.cpu()[self._worst]).to(torch.uint8).view(*shape, RGB),
             broken=self._broken.view(shape).clone(),
             certified=self._certified,
             done=known / self._certified.numel(),

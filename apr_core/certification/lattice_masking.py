@@ -44,9 +44,15 @@ from apr_core.base.types import InputError
 from apr_core.certification.inpainting import group_of, mask_groups
 from apr_core.data.registry import DEFAULT
 from apr_core.models import Classifier
-from apr_core.models.inference import Model, as_module, in_training, prepare
+from apr_core.models.inference import Model, as_module, in_training, prepare, scale_chunk
 from apr_core.models.inputs import as_floats, as_labels, check_classes
-from apr_core.models.outputs import check_mode, check_not_probabilities, logit_margin, query_model
+from apr_core.models.outputs import (
+    check_mode,
+    check_not_probabilities,
+    in_chunks,
+    logit_margin,
+    query_model,
+)
 from apr_core.models.switches import FULL_PRECISION
 
 SPACING = 4
@@ -56,7 +62,7 @@ CERTIFIED_MARGIN = 1e-3
 ULPS = 16
 """The same, in units of the last place of the largest logit; it is more from some 520 up."""
 CHUNK = {"cpu": 100, "cuda": 4096}
-"""Masked images that are classified together."""
+"""Masked images of 32 x 32 that are classified together."""
 
 
 class LatticeMasking(nn.Module):
@@ -78,6 +84,7 @@ class LatticeMasking(nn.Module):
             raise InputError(f"spacing is {spacing}, but must lie between {low} and {high}.")
         self.model, self.spacing = as_module(model), spacing
         self.dataset = dataset or getattr(model, "dataset", DEFAULT)
+        self._chunks: dict[tuple[int, int], int] = {}
 
     def masked(self, images: Tensor, groups: Tensor) -> Tensor:
         """Images (B, C, H, W) with groups (B, 1) or (B, 2) masked; see `mask_groups`."""
@@ -116,15 +123,16 @@ class LatticeMasking(nn.Module):
         """
         owner = torch.arange(len(images), device=images.device).repeat_interleave(len(sets))
         chosen = sets.repeat(len(images), 1)
-        chunk = CHUNK.get(images.device.type, 100)
+
+        def answer(first: int, last: int) -> Tensor:
+            rows, groups = owner[first:last], chosen[first:last]
+            return query_model(self.model, self.masked(images[rows], groups))
+
+        size = (images.shape[2], images.shape[3])
+        chunk = scale_chunk(CHUNK.get(images.device.type, 100), images.device, *size)
+        chunk = self._chunks.get(size, chunk)  # memory may have lacked for more
         with FULL_PRECISION.held():
-            logits = [
-                query_model(self.model, self.masked(images[rows], groups))
-                for rows, groups in zip(
-                    torch.split(owner, chunk), torch.split(chosen, chunk), strict=True
-                )
-            ]
-        every = torch.cat(logits)
+            every, self._chunks[size] = in_chunks(answer, len(owner), chunk)
         return every.view(len(images), len(sets), every.shape[1])
 
     def decide(self, images: Tensor, votes: Tensor) -> Tensor:

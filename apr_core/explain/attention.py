@@ -24,7 +24,7 @@ from apr_core.models.inference import (
     device_of,
     set_evaluating,
 )
-from apr_core.models.inputs import RGB, as_floats
+from apr_core.models.inputs import COLOURED, as_floats
 from apr_core.models.outputs import query_model, reason_of
 from apr_core.models.pixel_attention import PixelAttention
 
@@ -46,7 +46,7 @@ def attention_of(model: nn.Module, images: object) -> Tensor:
 
     Args:
         model: with `PixelAttention` or a gated `NeighbourhoodFront` before it; left alone.
-        images: (B, 3, H, W), uint8 or float in [0, 1].
+        images: (B, C, H, W), uint8 or float in [0, 1].
 
     Returns:
         (B, H, W) float32 in (0, 1), on the CPU.
@@ -54,11 +54,11 @@ def attention_of(model: nn.Module, images: object) -> Tensor:
     Raises:
         InputError: the model has no attention, or the images are no such images.
     """
-    pictures = as_floats(images, RGB)
+    pictures = as_floats(images, *COLOURED)
     watched = own_copy(model)
     device = device_of(watched)
     with torch.inference_mode(False), torch.no_grad(), watching_attention(watched) as seen:
-        for part in torch.split(pictures, default_chunk(device)):
+        for part in torch.split(pictures, default_chunk(device, *pictures.shape[2:])):
             query_model(watched, part.to(device).float())
     return torch.cat(seen)[:, 0].float().cpu()
 
@@ -76,8 +76,9 @@ def gate_of(model: nn.Module, images: Tensor) -> Tensor:
         raise InputError(NO_ATTENTION)
     front = model.front
     assert isinstance(front, NeighbourhoodFront | PixelAttention)
-    parts = torch.split(images, default_chunk(device_of(model)))
-    return torch.cat([front.attention(part.to(device_of(model)))[:, 0].cpu() for part in parts])
+    device = device_of(model)
+    parts = torch.split(images, default_chunk(device, *images.shape[2:]))
+    return torch.cat([front.attention(part.to(device))[:, 0].cpu() for part in parts])
 
 
 @contextmanager

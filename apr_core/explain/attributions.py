@@ -30,7 +30,7 @@ from apr_core.explain.attention import own_copy
 from apr_core.explain.methods import METHODS, Figure, Method
 from apr_core.explain.task import AttributionConfig, Task, rows_for
 from apr_core.models.inference import Model, device_of
-from apr_core.models.inputs import RGB, as_floats, as_labels, check_classes
+from apr_core.models.inputs import COLOURED, as_floats, as_labels, check_classes
 from apr_core.models.outputs import (
     Logits,
     blaming_model,
@@ -60,7 +60,8 @@ class Attribution:
         targets: the classes whose logits are explained, (B,) int64.
         maps: (B, H, W) float32: `raw` summed over channels, with signs where the method has them,
             of absolute values for saliency, as Captum gives it; GradCAM's is never negative.
-        raw: (B, 3, H, W) float32, Captum's own; None for GradCAM, which has one value a place.
+        raw: (B, C, H, W) float32, Captum's own; None for GradCAM of a picture in colour, for it has
+            one value a place.
         figure: (B,) float32, what `figure_name` says.
         scale: (B,) float32, what a figure is a part of: the difference of logits that the map
             should add up to, without its sign; or the mean squared change that it should predict.
@@ -88,8 +89,8 @@ def attribute(
     """What each pixel of each image has to do with the logit of its target.
 
     Args:
-        model: images (B, 3, H, W) in [0, 1] -> logits (B, K); a copy of it does the work.
-        images: (B, 3, H, W), uint8 or float in [0, 1].
+        model: images (B, C, H, W) in [0, 1] -> logits (B, K); a copy of it does the work.
+        images: (B, C, H, W), uint8 or float in [0, 1].
         targets: (B,) whole numbers, classes.
         method: a name in `METHODS`.
         config: by default, the defaults.
@@ -101,7 +102,7 @@ def attribute(
         Cancelled: `cancelled` said so.
     """
     entry, config = METHODS.get(method), config or AttributionConfig()
-    given = as_floats(images, RGB)
+    given = as_floats(images, *COLOURED)
     own = own_copy(model)
     device = device_of(own)
     with torch.inference_mode(False), torch.enable_grad():
@@ -110,7 +111,7 @@ def attribute(
         own = _tried(own, pictures, classes)
         total = len(pictures) * entry.passes(config, *pictures.shape[2:])
         own.register_forward_hook(_counter(total, report, cancelled))
-        chunk = max(1, rows_for(device) // config.probes)
+        chunk = max(1, rows_for(pictures) // config.probes)
         with _blaming_method(method):
             found = [
                 _explain(entry, Task(own, part.requires_grad_(), some, config))
@@ -120,7 +121,7 @@ def attribute(
             ]
     raw, figure, scale = (torch.cat(parts).detach().cpu() for parts in zip(*found, strict=True))
     maps = raw.sum(1)
-    whole = raw if raw.shape[1] == 3 else None
+    whole = raw if raw.shape[1] == given.shape[1] else None
     return Attribution(method, classes.cpu(), maps, whole, figure, scale, entry.figure)
 
 
@@ -172,16 +173,16 @@ def _counter(
 
 
 def _explain(entry: Method, task: Task) -> tuple[Tensor, Tensor, Tensor]:
-    """Raw values (b, 3 or 1, H, W), figures (b,) and their scales (b,)."""
+    """Raw values (b, C or 1, H, W), figures (b,) and their scales (b,)."""
     raw, delta = entry.compute(task)
     raw = raw.detach().float().contiguous()
     if delta is not None:
         return raw, delta.float(), (raw.sum((1, 2, 3)) - delta).abs().float()
-    return raw, *_infidelity(task, raw.expand(-1, 3, -1, -1).contiguous(), entry.share)
+    return raw, *_infidelity(task, raw.expand_as(task.images).contiguous(), entry.share)
 
 
 def _infidelity(task: Task, values: Tensor, share: bool) -> tuple[Tensor, Tensor]:
-    """Captum's infidelity of values (b, 3, H, W), and that of a map that predicts no change."""
+    """Captum's infidelity of values (b, C, H, W), and that of a map that predicts no change."""
     from captum.metrics import infidelity  # noqa: PLC0415  slow
 
     shape = (task.config.probes, *task.images.shape[1:])

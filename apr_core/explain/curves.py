@@ -15,7 +15,7 @@ from apr_core.base import random
 from apr_core.base.types import InputError
 from apr_core.explain.attention import own_copy
 from apr_core.models.inference import Model, default_chunk, device_of
-from apr_core.models.inputs import RGB, as_floats, as_labels, check_classes
+from apr_core.models.inputs import COLOURED, as_floats, as_labels, check_classes
 from apr_core.models.outputs import check_briefly, query_model
 
 STEPS = 32
@@ -49,8 +49,8 @@ def deletion_curve(
     map of noise.
 
     Args:
-        model: images (B, 3, H, W) in [0, 1] -> logits (B, K); a copy of it is asked.
-        images: (B, 3, H, W), uint8 or float in [0, 1].
+        model: images (B, C, H, W) in [0, 1] -> logits (B, K); a copy of it is asked.
+        images: (B, C, H, W), uint8 or float in [0, 1].
         targets: (B,) whole numbers, classes.
         maps: (B, H, W), finite; ties are broken by a fixed shuffle.
         steps: S, from the whole image to none of it.
@@ -58,7 +58,7 @@ def deletion_curve(
     Raises:
         InputError: any of these does not fit.
     """
-    pictures = as_floats(images, RGB)
+    pictures = as_floats(images, *COLOURED)
     return _curve(model, pictures, torch.zeros_like(pictures), targets, maps, steps)
 
 
@@ -71,7 +71,7 @@ def insertion_curve(
     model looks at makes the probability rise early: a large area. Arguments and errors are those of
     `deletion_curve`.
     """
-    pictures = as_floats(images, RGB)
+    pictures = as_floats(images, *COLOURED)
     return _curve(model, blurred(pictures), pictures, targets, maps, steps)
 
 
@@ -115,7 +115,7 @@ def _curve(
         logits = torch.cat(
             [
                 query_model(own, draw(part)).float()
-                for part in torch.split(numbers, default_chunk(device))
+                for part in torch.split(numbers, default_chunk(device, height, width))
             ]
         ).cpu()
     check_classes("target", classes, logits.shape[1])

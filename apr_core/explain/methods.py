@@ -37,7 +37,7 @@ class Method:
     """One way to attribute.
 
     Attributes:
-        compute: from a task, (B, 3, H, W), or (B, 1, H, W) for GradCAM, and convergence deltas
+        compute: from a task, (B, C, H, W), or (B, 1, H, W) for GradCAM, and convergence deltas
             (B,), or None where infidelity is to be taken.
         description: one sentence for a person.
         reference: authors and year.
@@ -71,7 +71,8 @@ def _method(name: str, *about: Any, **flags: Any) -> Callable[[Compute], Compute
 
 def _windows(config: AttributionConfig, height: int, width: int) -> int:
     """Places where occlusion's square stands; the last of a row may overhang its stride."""
-    down, across = (-(-(side - config.window) // config.stride) + 1 for side in (height, width))
+    window, stride = config.square(height, width)
+    down, across = (-(-(side - window) // stride) + 1 for side in (height, width))
     return down * across
 
 
@@ -98,7 +99,7 @@ def _captum() -> Any:
 def _integrated_gradients(task: Task) -> tuple[Tensor, Tensor]:
     raw, delta = _captum().IntegratedGradients(task.model).attribute(
         task.images, task.start, task.targets, n_steps=task.config.steps,
-        internal_batch_size=max(rows_for(task.images.device), len(task.images)),
+        internal_batch_size=max(rows_for(task.images), len(task.images)),
         return_convergence_delta=True,
     )  # fmt: skip
     return raw, delta
@@ -175,14 +176,16 @@ def feature_layer(model: nn.Module) -> nn.Module:
     lambda config, height, width: 1 + _windows(config, height, width) + _probes(config),
 )
 def _occlusion(task: Task) -> tuple[Tensor, None]:
-    side, stride = task.config.window, task.config.stride
-    least = min(task.images.shape[2:])
+    _, channels, height, width = task.images.shape
+    side, stride = task.config.square(height, width)
+    least = min(height, width)
     if side > least:
         raise InputError(f"window is {side}, but the images are only {least} across; lower it.")
     with torch.no_grad():
         raw = _captum().Occlusion(task.model).attribute(
-            task.images.detach(), (3, side, side), (3, stride, stride), task.start, task.targets,
-            perturbations_per_eval=max(1, rows_for(task.images.device) // len(task.images)),
+            task.images.detach(), (channels, side, side), (channels, stride, stride), task.start,
+            task.targets,
+            perturbations_per_eval=max(1, rows_for(task.images) // len(task.images)),
         )  # fmt: skip
     return raw, None
 
@@ -235,7 +238,7 @@ def _gradient_shap(task: Task) -> tuple[Tensor, Tensor]:
     """As Captum's GradientShap, but for the draws, which Captum takes from global generators."""
     attr, draws = _captum(), task.config.draws
     owner = torch.arange(len(task.images), device=task.images.device).repeat_interleave(draws)
-    images = task.images.detach()[owner]  # dim -> (b * draws x 3 x H x W)
+    images = task.images.detach()[owner]  # dim -> (b * draws x C x H x W)
 
     def each(drawn: Tensor) -> Tensor:
         return drawn[0].repeat(len(task.images), 1, 1, 1).expand_as(images)
@@ -243,10 +246,10 @@ def _gradient_shap(task: Task) -> tuple[Tensor, Tensor]:
     images = images + task.config.noise * each(
         random.normal(task.key, 1, (draws, *images.shape[1:]))
     )
-    starts = each(random.uniform(task.key, 2, (draws, 3, 1, 1)))
+    starts = each(random.uniform(task.key, 2, (draws, images.shape[1], 1, 1)))
     points = starts + each(random.uniform(task.key, 3, (draws, 1, 1, 1))) * (images - starts)
     saliency, classes = attr.Saliency(task.model), task.targets[owner]
-    rows = rows_for(images.device)
+    rows = rows_for(images)
     gradients = [
         saliency.attribute(part.requires_grad_(), some, abs=False)
         for part, some in zip(torch.split(points, rows), torch.split(classes, rows), strict=True)

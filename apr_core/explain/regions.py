@@ -41,13 +41,13 @@ class Mass:
 
 
 def object_region(image: Tensor) -> Tensor | None:
-    """The object of a picture, uint8 (3, H, W) -> (H, W) bool; None where nothing stands out."""
+    """The object of a picture, uint8 (C, H, W) -> (H, W) bool; None where nothing stands out."""
     colours = image.permute(1, 2, 0).double().numpy() / 255
-    height, width = colours.shape[:2]
+    height, width, channels = colours.shape
     rim = np.ones((height, width), dtype=bool)
     rim[RIM:-RIM, RIM:-RIM] = False
     background = colours[rim]
-    spread = np.cov(background.T) + 1e-3 * np.eye(3)
+    spread = np.atleast_2d(np.cov(background.T)) + 1e-3 * np.eye(channels)
     away = colours - background.mean(0)
     distance = np.sqrt(np.einsum("hwc,cd,hwd->hw", away, np.linalg.inv(spread), away))
     patches, count = ndimage.label(distance > otsu(distance))

@@ -9,9 +9,12 @@ from torch import Tensor, nn
 
 from apr_core.base import random
 from apr_core.base.types import InputError, check_ranges
+from apr_core.models.inference import scale_chunk
 
 ROWS = {"cpu": 32, "cuda": 1024}
-"""Images that go through the model together, with a gradient kept for each."""
+"""Images of 32 x 32 that go through the model together, with a gradient kept for each."""
+SIDE = 32
+"""Of the pictures that a configuration's lengths are told for."""
 RANGES: dict[str, tuple[float, float]] = {
     "steps": (2, 1000),
     "draws": (2, 1000),
@@ -36,7 +39,8 @@ class AttributionConfig:
         noise: standard deviation of what GradientSHAP adds to the image, in units of [0, 1].
         probes: moved copies of each image that infidelity looks at.
         probe: standard deviation of the shares by which they are moved.
-        window, stride: side of the square that occlusion covers, and how far it moves, in pixels.
+        window, stride: side of the square that occlusion covers, and how far it moves, in pixels of
+            a picture of 32 on its shorter side or less; they grow with larger pictures.
         baseline: the grey that stands for "nothing there", 0 (black) to 1.
         seed: of every draw.
     """
@@ -51,6 +55,11 @@ class AttributionConfig:
     baseline: float = 0.0
     seed: int = 0
 
+    def square(self, height: int, width: int) -> tuple[int, int]:
+        """Occlusion's window and stride in pixels of a picture (H, W)."""
+        scale = max(1.0, min(height, width) / SIDE)
+        return round(self.window * scale), round(self.stride * scale)
+
     def __post_init__(self) -> None:
         check_ranges(self, RANGES)
         if self.stride > self.window:
@@ -62,7 +71,7 @@ class AttributionConfig:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What a method computes from: a model of its own, images that require a gradient (B, 3, H, W),
+    """What a method computes from: a model of its own, images that require a gradient (B, C, H, W),
     targets (B,), and the configuration."""
 
     model: nn.Module
@@ -72,7 +81,7 @@ class Task:
 
     @property
     def start(self) -> Tensor:
-        """The baseline, (B, 3, H, W)."""
+        """The baseline, (B, C, H, W)."""
         return torch.full_like(self.images, self.config.baseline, requires_grad=False)
 
     @property
@@ -82,6 +91,7 @@ class Task:
         return random.keys_for(self.config.seed, zero)
 
 
-def rows_for(device: torch.device) -> int:
-    """Images that go through the model together, with a gradient kept for each."""
-    return ROWS.get(device.type, ROWS["cpu"])
+def rows_for(images: Tensor) -> int:
+    """How many images like these go through the model together, with a gradient kept for each."""
+    most = ROWS.get(images.device.type, ROWS["cpu"])
+    return scale_chunk(most, images.device, images.shape[2], images.shape[3])

@@ -18,7 +18,11 @@ from apr_core.base.types import InputError
 Model = Callable[[Tensor], Tensor]
 """Images (B, C, H, W) in [0, 1] -> logits (B, K)."""
 CPU_CHUNK, CUDA_CHUNK = 50, 4096
-"""Images in a chunk: for each thread of a CPU what its cache holds, on a GPU what fills it."""
+"""Images of `AREA` in a chunk: for each thread of a CPU what its cache holds, on a GPU what fills
+it."""
+AREA = 32 * 32
+LEAST = {"cpu": 4, "cuda": 16}
+"""Images in a chunk, however large they are: with fewer, threads and kernels idle."""
 
 
 def prepare(model: nn.Module) -> nn.Module:
@@ -27,11 +31,12 @@ def prepare(model: nn.Module) -> nn.Module:
     Its logits differ from the model's by float32 rounding only (about 1e-6). The model itself is
     left alone. A batch norm is folded where it is defined right after its convolution, as in every
     architecture of this package. (torch.fx would patch `nn.Module` for all threads as it traces.)
+    One that does more, such as timm's with an activation inside, is left as it is.
     """
     frozen = copy.deepcopy(model).eval().requires_grad_(False)
     for parent in list(frozen.modules()):
         for (name, conv), (after, norm) in pairwise(list(parent.named_children())):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            if isinstance(conv, nn.Conv2d) and type(norm) is nn.BatchNorm2d:
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm))
                 setattr(parent, after, nn.Identity())
     for module in frozen.modules():
@@ -140,6 +145,20 @@ def device_of(model: object) -> torch.device:
     return torch.device("cpu")
 
 
-def default_chunk(device: torch.device) -> int:
-    """Images in one call of a model where nobody said otherwise; `bench` tries others."""
-    return CPU_CHUNK * torch.get_num_threads() if device.type == "cpu" else CUDA_CHUNK
+def default_chunk(device: torch.device, height: int = 32, width: int = 32) -> int:
+    """Images (H, W) in one call of a model where nobody said otherwise; `bench` tries others."""
+    if device.type == "cpu":
+        return scale_chunk(CPU_CHUNK, device, height, width) * torch.get_num_threads()
+    return scale_chunk(CUDA_CHUNK, device, height, width)
+
+
+def scale_chunk(
+    most: int, device: torch.device, height: int, width: int, least: int | None = None
+) -> int:
+    """How many images of (H, W) take as much memory as `most` of 32 x 32, and `most` of smaller.
+
+    Args:
+        least: for how many of any size there is memory; by default `LEAST`.
+    """
+    least = LEAST.get(device.type, 1) if least is None else least
+    return max(min(least, most), most * AREA // max(AREA, height * width))

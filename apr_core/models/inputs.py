@@ -19,26 +19,24 @@ RGB = 3
 SLACK = 1e-3
 """How far a float may lie outside [0, 1] and be rounding: a normalisation undone, in half precision
 even. It is a quarter of a grey level."""
-GREY_REMEDY = (
-    "wrap a model of grey pictures in a module that takes images.mean(1, keepdim=True), and give "
-    "it images.repeat(1, 3, 1, 1)"
-)
+COLOURED = (1, RGB)
+"""Channels of pictures whose pixels an edit can colour: grey, or red, green and blue."""
 
 
-def as_pictures(images: object, channels: int | None = None) -> Tensor:
+def as_pictures(images: object, *channels: int) -> Tensor:
     """Pictures as bytes, uint8 (B, C, H, W), or as floats in [0, 1], whichever they are.
 
     Whole numbers of another type become uint8. Floats keep their type; what rounding put outside
     [0, 1] is clamped. A tensor stays on its device, and has no part in a gradient.
 
     Args:
-        channels: C; by default, any number.
+        channels: what C may be; by default, any number.
 
     Raises:
         InputError: no such pictures.
     """
     pictures = _as_tensor(images).detach()
-    _check_shape(pictures, channels)
+    _check_shape(pictures, *channels)
     if pictures.dtype == torch.uint8:
         return pictures
     if pictures.dtype == torch.bool or pictures.is_complex():
@@ -57,23 +55,23 @@ def as_pictures(images: object, channels: int | None = None) -> Tensor:
     return pictures if low >= 0 and high <= 1 else pictures.clamp(0, 1)
 
 
-def as_uint8(images: object, channels: int | None = None) -> Tensor:
+def as_uint8(images: object, *channels: int) -> Tensor:
     """Pictures on the grid of bytes, uint8 (B, C, H, W): what a PNG would hold of them.
 
     Raises:
         InputError: no such pictures; see `as_pictures`.
     """
-    pictures = as_pictures(images, channels)
+    pictures = as_pictures(images, *channels)
     return _rounded(pictures) if pictures.is_floating_point() else pictures
 
 
-def as_floats(images: object, channels: int | None = None) -> Tensor:
+def as_floats(images: object, *channels: int) -> Tensor:
     """Pictures as floats in [0, 1], (B, C, H, W); float32, unless they are floats already.
 
     Raises:
         InputError: no such pictures; see `as_pictures`.
     """
-    pictures = as_pictures(images, channels)
+    pictures = as_pictures(images, *channels)
     return pictures if pictures.is_floating_point() else pictures.float() / 255
 
 
@@ -160,7 +158,7 @@ def _stacked(images: list[Tensor]) -> Tensor:
     return torch.stack(images)
 
 
-def _check_shape(images: Tensor, channels: int | None) -> None:
+def _check_shape(images: Tensor, *channels: int) -> None:
     shape = tuple(images.shape)
     if images.ndim == 3:
         raise InputError(
@@ -169,16 +167,19 @@ def _check_shape(images: Tensor, channels: int | None) -> None:
         )
     if images.ndim != 4 or 0 in shape:
         raise InputError(f"Images must have shape (B, C, H, W), at least one, not {shape}.")
-    if shape[3] in (1, RGB) and shape[1] not in (1, RGB):
+    if shape[3] in COLOURED and shape[1] not in COLOURED:
         raise InputError(
             f"Images must have shape (B, C, H, W), but these, {shape}, seem to have their channels "
             "last; give images.permute(0, 3, 1, 2)."
         )
-    if channels in (None, shape[1]):
+    if not channels or shape[1] in channels:
         return
-    remedy = GREY_REMEDY if shape[1] == 1 else "give red, green and blue, as in images[:, :3]"
+    grey = shape[1] == 1
+    remedy = "repeat grey ones, as in" if grey else "give red, green and blue, as in"
+    remedy += " images.repeat(1, 3, 1, 1)" if grey else " images[:, :3]"
+    wanted = " or ".join(map(str, channels))
     raise InputError(
-        f"A picture must have {channels} channels, but these, {shape}, have {shape[1]}; {remedy}."
+        f"A picture must have {wanted} channels, but these, {shape}, have {shape[1]}; {remedy}."
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -145,6 +145,48 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
+def in_chunks(answer: Callable[[int, int], Tensor], count: int, chunk: int) -> tuple[Tensor, int]:
+    """Answers to `count` pictures, a chunk at a time; one that memory lacks for is halved for good.
+
+    Args:
+        answer: first and last -> what is said of these pictures, (n, ...); the last may lie beyond
+            the count.
+        count: at 0, it is asked of none all the same, which gives the answers' shape.
+
+    Returns:
+        The answers (count, ...), and the chunk that memory sufficed for.
+
+    Raises:
+        InputError: memory lacks for a single picture.
+    """
+    parts: list[Tensor] = []
+    first = 0
+    while not parts or first < count:
+        part = _unless_full(answer, first, first + chunk)
+        if part is not None:
+            parts.append(part)
+            first += chunk
+        elif chunk > 1:
+            chunk //= 2
+        else:
+            raise InputError(
+                "The model ran out of memory with a single picture; close what else uses the "
+                "device, or choose a smaller model."
+            )
+    return torch.cat(parts), chunk
+
+
+def _unless_full(answer: Callable[[int, int], Tensor], first: int, last: int) -> Tensor | None:
+    """One chunk's answers; None where memory does not suffice for it."""
+    try:
+        return answer(first, last)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+    torch.cuda.empty_cache()  # by now the attempt's own tensors are gone
+    return None
+
+
 def _remedy(model: object, images: Tensor, said: str) -> str:
     """What to do about a model that failed, by what it said."""
     for kind in _kinds(model):
@@ -154,6 +196,8 @@ def _remedy(model: object, images: Tensor, said: str) -> str:
         return f"move all of it to one device, as in model.to('{images.device}')"
     if "view size is not compatible" in said:
         return "use reshape or flatten(1) in its forward, in place of view"
+    if images.shape[1] == 1:
+        return f"{TAKES}; one of pictures in colour takes grey ones as images.repeat(1, 3, 1, 1)"
     return TAKES
 
 

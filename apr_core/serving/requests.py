@@ -93,7 +93,7 @@ class AttackRequest:
 
     Attributes:
         model: a name that the service can load.
-        image: uint8 (3, H, W).
+        image: uint8 (C, H, W).
         label: its true class.
         index: with the config's seed it fixes the random numbers.
         config: how to attack.

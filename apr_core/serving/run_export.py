@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.result import Outcome, to_edits
+from apr_core.attacks.result import Outcome, as_rgb, to_edits
 from apr_core.base import schema
 from apr_core.base.paths import shipped
 from apr_core.base.types import InputError
@@ -72,7 +72,7 @@ def record(view: RunView, first: int = 0) -> dict[str, Any]:
         "classes": list(find_dataset().classes),
         "width": width,
         "height": height,
-        "image": packed(request.image.permute(1, 2, 0), torch.uint8),
+        "image": packed(as_rgb(request.image.permute(1, 2, 0)), torch.uint8),
         "status": status_of(view),
         "outcome": asdict(view.outcome) if view.outcome else None,
         "seconds": view.seconds,

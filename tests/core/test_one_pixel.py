@@ -320,7 +320,7 @@ def test_a_wrong_setting_is_named_with_its_value(settings: dict, said: str) -> N
         (
             torch.zeros(1, 1, 6, 6),
             [0],
-            r"have 1; wrap a model of grey .*images.repeat\(1, 3, 1, 1\)",
+            r"fails on images \(\d, 1, 6, 6\).*grey ones as images.repeat\(1, 3, 1, 1\)",
         ),
     ],
 )
