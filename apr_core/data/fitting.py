@@ -60,7 +60,7 @@ def describe(data: DataSet) -> dict[str, Any]:
 
 
 def described(name: str, entry: dict[str, Any]) -> DataSet:
-    """The data set that `describe` kept; its pictures come from its path, if they are there.
+    """The data set that `describe` kept, without its pictures; `load` says that they are gone.
 
     Raises:
         InputError: the description is damaged.
@@ -86,7 +86,7 @@ def described(name: str, entry: dict[str, Any]) -> DataSet:
 
     return DataSet(
         name, name, classes, size, channels, mean, std, name, "not known here",
-        "a person's own data", 2**31, lambda split: own().load(split), lambda: False, fetch,
+        "a person's own data", 0, lambda split: own().load(split), lambda: False, fetch,
         lambda: gamma,
     )  # fmt: skip
 

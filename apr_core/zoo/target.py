@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -81,9 +82,9 @@ def dataset_of(model: str) -> DataSet:
 
 def _find_data(name: str, made_for: DataSet, size: tuple[int, int]) -> DataSet:
     """What a model is measured on: what was asked for, or what it was made for."""
-    if not name:
+    if not name and (made_for.name in DATASETS or not Path(made_for.name).exists()):
         return made_for
-    data = find_dataset(name, size)
+    data = find_dataset(name or made_for.name, size)
     return data if data.name in DATASETS else fit_to(data, made_for)
 
 
