@@ -35,7 +35,8 @@ ENV HOME=/tmp \
     APR_RUNS=/data/runs \
     APR_CLASSROOM=/data/classroom \
     APR_TRAINING=/data/training \
-    APR_DATA=/data/cifar10
+    APR_DATA=/data/cifar10 \
+    APR_WEIGHTS=/data/weights
 VOLUME /data
 EXPOSE 8501
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \

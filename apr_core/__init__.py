@@ -6,7 +6,8 @@ from apr_core.attacks.result import AttackResult, Outcome, PixelEdit, Snapshot
 from apr_core.base.types import Fitness, InputError, Status, Stop, Strategy
 from apr_core.base.version import __version__
 from apr_core.data.registry import load_images
-from apr_core.zoo.checkpoints import Card, list_cards, load_model
+from apr_core.zoo.checkpoints import Card, list_cards
+from apr_core.zoo.target import load_model
 
 __all__ = [
     "AttackResult",

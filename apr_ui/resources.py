@@ -42,7 +42,7 @@ from apr_core.zoo.checkpoints import (
     model_names,
     zoo_fingerprint,
 )
-from apr_ui.dataset import class_name
+from apr_ui.dataset import class_name, shown_data
 from apr_ui.limits import SessionService
 from apr_ui.words import plain
 
@@ -107,8 +107,15 @@ def until_changed(*fingerprints: Callable[[], Fingerprint]) -> Callable[[Loader[
     return keep
 
 
-@until_changed(zoo_fingerprint)
 def cards() -> tuple[dict[str, Card], list[str]]:
+    """Cards by name of the models of the pages' data set, and a sentence for each damaged card."""
+    known, damaged = all_cards()
+    shown = shown_data().name
+    return {name: card for name, card in known.items() if card.dataset == shown}, damaged
+
+
+@until_changed(zoo_fingerprint)
+def all_cards() -> tuple[dict[str, Card], list[str]]:
     """The trained models' cards by name, and a sentence for each that is damaged."""
     known, damaged = {}, []
     for name in model_names():

@@ -10,7 +10,7 @@ from apr_core.base.hardware import default_device
 from apr_core.base.tickets import Ticket
 from apr_core.defences import DEFENCES
 from apr_core.defences.recipe import PRESETS
-from apr_core.models import ARCHITECTURES
+from apr_core.models import SMALL
 from apr_core.training.fit import Progress
 from apr_core.training.jobs import TrainPhase, TrainView
 from apr_core.training.trainer import TrainRequest
@@ -39,9 +39,7 @@ def choose_training() -> TrainRequest:
     """
     gpu = default_device().type == "cuda"
     epochs, size = LARGE_RUN if gpu else SMALL_RUN
-    architecture = st.selectbox(
-        "Architecture", ARCHITECTURES.names, **persistent("train.architecture")
-    )
+    architecture = st.selectbox("Architecture", SMALL, **persistent("train.architecture"))
     defence = st.selectbox(
         "Defence", TRAINABLE, format_func=defence_title, **persistent("train.defence", "apr")
     )

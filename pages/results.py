@@ -6,7 +6,7 @@ import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.evaluation.model_summary import is_past
 from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
-from apr_ui.resources import cards, certificates, evaluations, tables
+from apr_ui.resources import all_cards, certificates, evaluations, tables
 from apr_ui.results.view import (
     show_curves,
     show_definitions,
@@ -28,7 +28,7 @@ with errors_on_page():
     show_trade_offs(tables(), proofs)
 st.subheader("Evaluations", anchor=False)
 if records:
-    models = cards()[0]
+    models = all_cards()[0]
     show_curves([record for record in records if not is_past(record, models)])
     show_records(records, models)
 else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.model_summary import LADDER, Records, find_certificates, find_record
 from apr_core.report.tables import BARE, PLUS
@@ -24,7 +25,11 @@ HEADLINE_ARCHITECTURE = "resnet20"
 
 def headlines(cards: Sequence[Card], records: Records) -> str:
     """Three figures: one pixel against no defence and against APR+, and the certified share."""
-    known = {card.defence: card for card in cards if card.architecture == HEADLINE_ARCHITECTURE}
+    known = {
+        card.defence: card
+        for card in cards
+        if (card.dataset, card.architecture) == (DEFAULT, HEADLINE_ARCHITECTURE)
+    }
     bare, plus = known.get(BARE), known.get(PLUS)
     marks = {card.name for card in cards if cautions_of([card])}
     mark = f" {MARK}" if plus and plus.name in marks else ""

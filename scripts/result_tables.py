@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.model_summary import Measurement, Records, is_of
-from apr_core.evaluation.record import Record, results_folder
+from apr_core.evaluation.record import Record, is_own_data, results_folder
+from apr_core.report.imagenet import notices
 from apr_core.report.overheads import signed
 from apr_core.report.tables import BARE, PLUS, DefenceTable, make_tables, summaries
 from apr_core.report.targets import is_target
@@ -70,8 +72,25 @@ Kind = TypeVar("Kind", bound=Measurement)
 
 
 def _of_any(records: Sequence[Kind], cards: Sequence[Card]) -> list[Kind]:
-    """The records of the cards' present weights."""
-    return [record for record in records if any(is_of(record, card) for card in cards)]
+    """The records of the cards' present weights, and of models that have no card."""
+    known = {card.name for card in cards}
+    return [
+        record
+        for record in records
+        if any(is_of(record, card) for card in cards) or record.setting.model not in known
+    ]
+
+
+def _subject(record: Record | CertRecord, called: dict[str, str]) -> str:
+    """A record's model, and the data set that its name does not say."""
+    model, data = record.setting.model, record.setting.data
+    name = called.get(model, f"`{model}`")
+    return name if is_own_data(model, data) else f"{name} on `{data}`"
+
+
+def _noted(records: Sequence[Record] | Sequence[CertRecord]) -> list[str]:
+    """What must be said of their data and weights."""
+    return list(notices((record.setting.model, record.setting.data) for record in records))
 
 
 def _read(path: Path) -> Any:
@@ -79,9 +98,13 @@ def _read(path: Path) -> Any:
 
 
 def _models(cards: Sequence[Card], called: dict[str, str]) -> str:
-    head = ("model", "clean accuracy, 10,000 test images", "epochs", "seed", "trained on")
-    rows = ((called[card.name], f"{card.clean_accuracy:.2%}", *_trained(card)) for card in cards)
-    return "\n\n".join([table(head, rows), *cautions_of(cards)])
+    head = ("model", "clean accuracy", "of test images", "epochs", "seed", "trained on")
+    rows = (
+        (called[card.name], f"{card.clean_accuracy:.2%}", f"{card.tested:,}", *_trained(card))
+        for card in cards
+    )
+    said = notices((card.name, card.dataset) for card in cards)
+    return "\n\n".join([table(head, rows), *cautions_of(cards), *said])
 
 
 def _trained(card: Card) -> tuple[object, object, str]:
@@ -94,7 +117,7 @@ def _trained(card: Card) -> tuple[object, object, str]:
 def _evaluations(records: Sequence[Record], called: dict[str, str]) -> str:
     rows = (
         (
-            called[record.setting.model],
+            _subject(record, called),
             record.setting.lattice or "",
             record.setting.attack,
             record.setting.reach(level.pixels),
@@ -109,20 +132,21 @@ def _evaluations(records: Sequence[Record], called: dict[str, str]) -> str:
         f"{old} of these {len(records)} evaluations are of the attack's version 1, which confirmed "
         "the fittest flip of a generation alone: their rates may be slightly too low."
     )
-    return "\n\n".join([table(head, rows), *([note] if old else [])])
+    return "\n\n".join([table(head, rows), *([note] if old else []), *_noted(records)])
 
 
 def _certificates(records: Sequence[CertRecord], called: dict[str, str]) -> str:
     rows = (
         (
-            called[record.setting.model],
+            _subject(record, called),
             record.setting.spacing,
             f"{record.clean.rate:.1%}",
             *rate_columns(record.certified),
         )
         for record in records
     )
-    return table(("model", "lattice", "clean accuracy", "certified", *RATE_COLUMNS), rows)
+    head = ("model", "lattice", "clean accuracy", "certified", *RATE_COLUMNS)
+    return "\n\n".join([table(head, rows), *_noted(records)])
 
 
 def _claims(
@@ -130,7 +154,11 @@ def _claims(
 ) -> Iterator[tuple[str, str]]:
     """The targets of APR+, and what its components gain, as tables 1 and 3 settle it."""
     tables = [each for each in make_tables(records) if isinstance(each, DefenceTable)]
-    plus = {card.architecture: called[card.name] for card in cards if card.defence == PLUS}
+    plus = {
+        card.architecture: called[card.name]
+        for card in cards
+        if (card.dataset, card.defence) == (DEFAULT, PLUS)
+    }
     rows = (
         (plus[claim.architecture], claim.text, claim.holds, claim.found)
         for claim in tables[0].claims

@@ -64,6 +64,16 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+def shared_data() -> Path:
+    """The folder of real data for measuring, which is no part of the project; skips without it."""
+    beside = [ROOT.parent / "shared" / "data", ROOT.parents[1] / "shared" / "data"]
+    named = os.environ.get("APR_SHARED_DATA")
+    for folder in [Path(named)] if named else beside:
+        if folder.is_dir():
+            return folder
+    pytest.skip("needs the shared data: set APR_SHARED_DATA to their folder")
+
+
 FIGURE = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?%?")
 
 

@@ -22,6 +22,7 @@ from apr_core.evaluation.attribution.agreement import AgreementRecord, save_agre
 from apr_core.evaluation.attribution.study import agreement_setting, measure_agreement
 from apr_core.evaluation.metrics import Mean
 from apr_core.evaluation.protocol import EvalProgress
+from apr_core.evaluation.record import on_data
 
 COLUMNS = {
     "with_attention": "with attention",
@@ -46,7 +47,7 @@ def add(subparsers: Subparsers) -> None:
     )
     add_model(parser)
     add_data(parser)
-    parser.add_argument("--images", type=int, default=100, help="at most 1,000; default 100")
+    parser.add_argument("--images", type=int, default=100, help="of the sample; default 100")
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -87,10 +88,11 @@ def in_words(record: AgreementRecord) -> str:
         rows.append([method, *(_mean_words(getattr(means, name)) for name in COLUMNS), said])
     headers = ["", *COLUMNS.values(), "what breaks it"]
     broken = sum(one.broken > 0 for one in record.looked)
+    subject = record.setting.model + on_data(record.setting.model, record.setting.data)
     return "\n".join(
         [
-            f"{record.setting.model}: right on {rate_words(record.right)} images, of which one "
-            f"pixel in a corner colour breaks {broken}",
+            f"{subject}: right on {rate_words(record.right)} images, of which one pixel in a "
+            f"corner colour breaks {broken}",
             tabulate(rows, headers, disable_numparse=True),
         ]
     )

@@ -25,6 +25,7 @@ from apr_core.evaluation.certificates import (
     save_certificates,
 )
 from apr_core.evaluation.protocol import EvalProgress
+from apr_core.evaluation.record import on_data
 from apr_core.zoo.target import load_target
 
 
@@ -78,9 +79,11 @@ def summary(record: CertRecord) -> dict[str, object]:
 
 def in_words(record: CertRecord) -> str:
     """The record as a few lines."""
+    setting = record.setting
     return "\n".join(
         [
-            f"{record.setting.model} behind a lattice of {record.setting.spacing}",
+            f"{setting.model} behind a lattice of {setting.spacing}"
+            f"{on_data(setting.model, setting.data)}",
             f"right      {rate_words(record.clean)} images",
             f"certified  {rate_words(record.certified)} images: no edit of one pixel, of any "
             "colour, changes the answer",

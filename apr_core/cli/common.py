@@ -59,8 +59,8 @@ def add_model(
         "--model",
         required=required and default is None,
         default=default,
-        help="a name that `models` lists; or your own, as package.module:factory or a file "
-        "(TorchScript, .pt2, .onnx), which must take images in [0, 1] and return logits",
+        help="a name that `models` lists or explains; or your own, as package.module:factory or a "
+        "file (TorchScript, .pt2, .onnx), which must take images in [0, 1] and return logits",
     )
 
 

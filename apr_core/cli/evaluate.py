@@ -30,7 +30,6 @@ from apr_core.cli.common import (
     print_json,
     rate_words,
 )
-from apr_core.data.registry import find_dataset
 from apr_core.evaluation.journal import Dispatcher, Entries
 from apr_core.evaluation.protocol import EvalProgress, EvalTask, evaluate, setting_for
 from apr_core.evaluation.record import Level, Record, Setting, save_record
@@ -38,6 +37,7 @@ from apr_core.models.inputs import as_input
 from apr_core.models.precision import SAMPLE, forward_over_float32
 from apr_core.serving.ray.tasks import describe_cluster, spread
 from apr_core.training.workers import join_workers, worker_device
+from apr_core.zoo.external import check_images
 from apr_core.zoo.target import TargetModel, load_target
 
 LADDER_NAME = "ladder"
@@ -145,9 +145,8 @@ def _asked(
 
 def _tell_if_slow(target: TargetModel) -> None:
     """Say so where bfloat16, which --half searches in on a processor, costs time."""
-    ratio = forward_over_float32(
-        target.model, as_input(find_dataset().shipped_sample().images[:SAMPLE])
-    )
+    images, _ = check_images(target.data, SAMPLE)
+    ratio = forward_over_float32(target.model, as_input(images))
     if ratio > 1:
         print(
             f"On this processor a forward pass takes {ratio:.1f} times as long in bfloat16 as in "

@@ -32,7 +32,14 @@ from apr_core.defences.recipe import PRESETS, TrainConfig
 from apr_core.models import ARCHITECTURES
 from apr_core.serving.ray.tasks import spread
 from apr_core.training.fit import Progress
-from apr_core.training.trainer import TrainRequest, find_finished, seed_requests, train, write_seeds
+from apr_core.training.trainer import (
+    TORCHVISION,
+    TrainRequest,
+    find_finished,
+    seed_requests,
+    train,
+    write_seeds,
+)
 from apr_core.training.workers import Workers, join_workers, worker_device
 from apr_core.zoo.checkpoints import Card, checkpoint_files, receive_checkpoint
 
@@ -53,6 +60,12 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--data", default=DEFAULT, help=DATA_HELP)
     parser.add_argument("--architecture", default="resnet20", help=", ".join(ARCHITECTURES))
+    parser.add_argument(
+        "--from",
+        dest="start",
+        default="",
+        help=f"begin with trained weights: {TORCHVISION}, or a checkpoint of the same architecture",
+    )
     parser.add_argument("--defence", default="vanilla", help=", ".join(DEFENCES))
     parser.add_argument("--preset", default="fast", help=", ".join(PRESETS))
     parser.add_argument("--epochs", type=int)
@@ -156,7 +169,13 @@ def request_of(args: argparse.Namespace) -> TrainRequest:
     """
     if args.request is None:
         return TrainRequest(
-            args.architecture, args.defence, config_of(args), args.name, args.ship, args.data
+            args.architecture,
+            args.defence,
+            config_of(args),
+            args.name,
+            args.ship,
+            args.data,
+            args.start,
         )
     try:
         return schema.build(TrainRequest, schema.parse(args.request))

@@ -243,5 +243,6 @@ CIFAR10 = DataSet(
     fetch=_fetch,
     variogram=lambda: load_variogram("cifar10"),
     sample=lambda: load_grid_sample("cifar10"),
+    mirrored=True,
     hashes=SHA256,
 )

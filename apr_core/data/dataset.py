@@ -53,6 +53,10 @@ class Split:
             sha256 or hashlib.sha256(both.encode()).hexdigest(),
         )
 
+    def first(self, count: int) -> Split:
+        """The first so many of its pictures."""
+        return Split(self.labels[:count], self.take, self.sha256)
+
     @property
     def images(self) -> Tensor:
         """All pictures at once, uint8 (N, C, H, W)."""
@@ -66,14 +70,16 @@ class Sample:
     Attributes:
         images: uint8 (N, C, H, W).
         labels: int64 (N,).
-        indices: in the test set, int64 (N,), ascending.
+        indices: in the test set, int64 (N,), ascending; (0,) where they are not in it.
         credits: whose each picture is, and its licence, where each has its own; else empty.
+        picked: whether they were picked by hand, so that no rate may begin with them.
     """
 
     images: Tensor
     labels: Tensor
     indices: Tensor
     credits: tuple[str, ...] = ()
+    picked: bool = False
 
     def row(self, index: int) -> int | None:
         """Where test image `index` stands in the sample, None if it is not in it."""
@@ -95,14 +101,22 @@ class DataSet:
             models normalise by.
         source, licence, citation: where the pictures come from, and on what terms.
         caution: a sentence that stands wherever a rate on it is shown; "" for none.
-        tested: how many test pictures there are, all of them.
+        tested: how many test pictures there are, all of them; `find_dataset` gives those of the
+            copy that is here, where copies differ.
         load: "train" or "test" -> that split, verified; InputError where it is not here.
         here: whether `load` has something to load.
         fetch: from a source ("auto", or one that the data set knows, or a folder), to where `load`
             finds it; InputError where that fails.
+        mirrored: whether a picture's mirror image is of the same class, so that training may flip
+            it; not so of traffic signs and of letters.
         sample: pictures that come with the project; InputError where there are none.
         variogram: half the mean squared difference of two pixels of a picture, by rows and columns
             apart: see `apr_core.data.variogram`.
+        hashes: SHA-256 of each array, where the name fixes them; empty where copies differ, so that
+            records name the SHA-256 of the split.
+        trains: whether there are training pictures.
+        current: the same data set as the copy that is here has it: its count, its source; None
+            where there is one copy only.
     """
 
     name: str
@@ -121,8 +135,11 @@ class DataSet:
     fetch: Callable[[str, Say], None]
     variogram: Callable[[], Tensor]
     sample: Callable[[], Sample] | None = None
+    mirrored: bool = False
     caution: str = ""
     hashes: dict[str, str] = field(default_factory=dict)
+    trains: bool = True
+    current: Callable[[], DataSet] | None = None
 
     def class_name(self, label: int) -> str:
         """A class in words; a person's own model may have more than the data set."""
@@ -158,6 +175,12 @@ class DataSet:
             )
         return self.sample()
 
+    def leading_indices(self) -> Tensor:
+        """The test pictures with which an evaluation begins, (N,): the sample's, so that nothing
+        need be fetched, unless it was picked by hand."""
+        sample = self.sample() if self.sample else None
+        return torch.arange(0) if sample is None or sample.picked else sample.indices
+
     def test_image(self, index: int) -> tuple[Tensor, int]:
         """Test picture `index` as uint8 (C, H, W), and its label.
 
@@ -178,7 +201,7 @@ class DataSet:
             test = self.load("test")
             return test.take(torch.tensor([index]))[0], int(test.labels[index])
         fetch = f"fetch them all with `python -m apr_core data {self.name}`"
-        if sample is None:
+        if sample is None or not len(sample.indices):
             raise InputError(f"The pictures of {self.title} are not here; {fetch}.")
         raise InputError(
             f"Test image {index} is not in the shipped sample of {len(sample.indices):,}; take "

@@ -178,13 +178,16 @@ def _over_runs(runs: list[dict[str, Any]], records: Sequence[Record], like: Reco
 
 
 class _Measured(Protocol):
-    """A setting that says of which weights."""
+    """A setting that says of which weights, and on what."""
 
     @property
     def model(self) -> str: ...
 
     @property
     def sha256(self) -> str: ...
+
+    @property
+    def data(self) -> str: ...
 
 
 class Measurement(Protocol):
@@ -195,14 +198,15 @@ class Measurement(Protocol):
 
 
 def is_of(record: Measurement, card: Card) -> bool:
-    """Whether a record was made with the model's present weights."""
-    return (record.setting.model, record.setting.sha256) == (card.name, card.sha256)
+    """Whether a record was made with the model's present weights, on the data it was made for."""
+    setting = record.setting
+    return (setting.model, setting.sha256, setting.data) == (card.name, card.sha256, card.dataset)
 
 
 def is_past(record: Measurement, cards: Mapping[str, Card]) -> bool:
     """Whether a record is of a model, by name, that has other weights by now."""
     card = cards.get(record.setting.model)
-    return card is not None and not is_of(record, card)
+    return card is not None and record.setting.sha256 != card.sha256
 
 
 def find_certificates(

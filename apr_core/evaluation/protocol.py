@@ -23,15 +23,19 @@ from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
 from apr_core.base.version import ATTACK_VERSION
 from apr_core.certification.lattice_masking import LatticeMasking, behind_lattice
-from apr_core.data.registry import find_dataset
+from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Dispatcher, Entries, Journal, dispatch_in_turn
-from apr_core.evaluation.metrics import rate_of
+from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.precomputed import Precomputed, precomputed_for, reuse_records
 from apr_core.evaluation.record import Record, Setting, data_words, levels_of, load_records
 from apr_core.models import Classifier
+from apr_core.training.monitor import count_correct
 from apr_core.training.workers import ALONE, Workers
 from apr_core.zoo.target import TargetModel
+
+MOST_COUNTED = 10_000
+"""Test images on which the clean accuracy of a model without a card is counted."""
 
 
 @dataclass(frozen=True)
@@ -237,16 +241,28 @@ def _record(
             f"The model labels 0 of {len(verdicts)} images right, so none was attacked; check the "
             "order of its classes, and how it wants images scaled.",
         ]
-    card = target.card if not setting.lattice else None  # the card's figures are of the bare model
     return Record(
         setting=setting,
         clean=rate_of(correct, len(verdicts)),
-        clean_all=rate_of(card.correct, card.tested) if card else None,
+        clean_all=None if setting.lattice else _clean_on_all(target),
         levels=levels_of(setting, verdicts),
         verdicts=verdicts,
         notes=notes,
         **provenance(oracle.device, command_of(setting), seconds),
     )
+
+
+def _clean_on_all(target: TargetModel) -> Rate | None:
+    """The bare model's clean accuracy on all test images: its card's or, of a model without one,
+    counted here. None where that would take long, and of CIFAR-10, which records of such models
+    have not."""
+    if target.card:
+        return rate_of(target.card.correct, target.card.tested)
+    data = target.data
+    if data.name == DEFAULT or data.tested > MOST_COUNTED or not data.here():
+        return None
+    test = data.load("test")
+    return rate_of(count_correct(target.model, test), len(test))
 
 
 def command_of(setting: Setting) -> str:

@@ -17,7 +17,7 @@ from apr_core.base.files import write_whole
 from apr_core.base.paths import readable, written
 from apr_core.base.provenance import Provenance
 from apr_core.base.types import InputError
-from apr_core.data.registry import DATASETS, DEFAULT, find_dataset
+from apr_core.data.registry import DATASETS, DEFAULT
 from apr_core.evaluation.metrics import Rate, rate_of, success_curve
 
 _SHADES = frozenset(range(256))
@@ -54,6 +54,11 @@ def is_own_data(model: str, data: str) -> bool:
 def data_words(model: str, data: str) -> list[str]:
     """`--data` on a command line, where the model's name does not say it."""
     return [] if is_own_data(model, data) else ["--data", data]
+
+
+def on_data(model: str, data: str) -> str:
+    """ " on DATA" after a model's name in a sentence, where the name does not say it."""
+    return "" if is_own_data(model, data) else f" on {data}"
 
 
 def subject_name(model: str, data: str) -> str:
@@ -103,8 +108,7 @@ class Setting:
     def subject(self) -> str:
         """What was attacked, in words: the model, and the lattice that it stood behind."""
         behind = f" behind a lattice of {self.lattice}" if self.lattice else ""
-        on = "" if is_own_data(self.model, self.data) else f" on {self.data}"
-        return f"{self.model}{behind}{on}"
+        return f"{self.model}{behind}{on_data(self.model, self.data)}"
 
     @property
     def name(self) -> str:
@@ -253,7 +257,7 @@ def _check(record: Record) -> None:
 def _check_verdicts(record: Record) -> None:
     """That every image, class and edit is of the data set, if it is one that is known here."""
     data = record.setting.data
-    known = find_dataset(data) if data in DATASETS else None
+    known = DATASETS.get(data) if data in DATASETS else None
     tested, classes = (known.tested, len(known.classes)) if known else (2**31, 2**31)
     height, width = known.size if known else (2**15, 2**15)
     for verdict in record.verdicts:

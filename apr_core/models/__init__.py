@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +12,17 @@ from apr_core.base.registry import Registry
 from apr_core.data.dataset import DataSet
 from apr_core.data.registry import find_dataset
 from apr_core.models.resnet import resnet18, resnet20
+from apr_core.models.torchvision_network import torchvision_network
 from apr_core.models.vgg import vgg16
 
 ARCHITECTURES: Registry[Callable[..., nn.Module]] = Registry("architecture")
 ARCHITECTURES.add("resnet20", resnet20)
 ARCHITECTURES.add("resnet18", resnet18)
 ARCHITECTURES.add("vgg16", vgg16)
+SMALL = ARCHITECTURES.names
+"""For images of about 32 x 32 pixels."""
+for _name in ("resnet50", "vgg19"):
+    ARCHITECTURES.add(_name, partial(torchvision_network, _name))
 
 
 class Normalize(nn.Module):

@@ -10,6 +10,7 @@ from apr_core.base.types import InputError
 from apr_core.evaluation.metrics import Mean, Paired, Rate
 from apr_core.evaluation.model_summary import ModelSummary
 from apr_core.evaluation.verdicts import measured_first
+from apr_core.report.imagenet import ImageNetRow, ImageNetTable
 from apr_core.report.overheads import OverheadRow, signed
 from apr_core.report.tables import OverheadTable, Row, Table
 from apr_core.zoo.checkpoints import CAUTION
@@ -59,20 +60,50 @@ def _all_columns(table: Table) -> tuple[list[str], list[list[str]]]:
         headers = ["model", "form", "training, paper", "training, ours", "inference, paper",
                    "inference, ours", "measured on"]  # fmt: skip
         return headers, [_overhead_words(row) for row in table.rows]
-    lines = [line for row in table.rows for line in _row_words(row)]
+    if isinstance(table, ImageNetTable):
+        lines = [line for row in table.rows for line in _imagenet_words(row, table.pixels)]
+    else:
+        lines = [line for row in table.rows for line in _row_words(row)]
     headers = list(lines[0])
     return headers, [list(line.values()) for line in lines]
 
 
 def _row_words(row: Row) -> list[dict[str, str]]:
     """A line an architecture; the row's own words stand in the first."""
+    return _led(row, [_cell_words(cell, row.reference) for cell in row.cells or [NOTHING]])
+
+
+def _led(row: Row | ImageNetRow, lines: list[dict[str, str]]) -> list[dict[str, str]]:
+    """A row's lines, its own words and the paper's figures before the first."""
     lead = {
         "defence": row.label,
         "clean, paper": f"{row.paper.clean:.1%}" if row.paper else "",
         "ASR, paper": f"{row.paper.asr:.2%}" if row.paper else "",
     }
-    first, *rest = [_cell_words(cell, row.reference) for cell in row.cells or [NOTHING]]
+    first, *rest = lines
     return [lead | first, *(dict.fromkeys(lead, "") | words for words in rest)]
+
+
+def _imagenet_words(row: ImageNetRow, pixels: Sequence[int]) -> list[dict[str, str]]:
+    """A line a model; one that says why there is none."""
+    lines = [
+        {
+            "model": f"{cell.model} on {cell.data}",
+            "clean, ours": _with_interval(cell.clean),
+            **{
+                f"ASR, {k} pixel{'' if k == 1 else 's'}": _with_interval(dict(cell.success).get(k))
+                for k in pixels
+            },
+            "certified with masking": _with_interval(cell.certified),
+            "attack": f"{cell.attack}, {cell.images} images" if cell.attack else "",
+            "why there is none": "",
+        }
+        for cell in row.cells
+    ]
+    empty = {"model": "", "clean, ours": UNKNOWN}
+    empty |= {f"ASR, {k} pixel{'' if k == 1 else 's'}": UNKNOWN for k in pixels}
+    empty |= {"certified with masking": UNKNOWN, "attack": "", "why there is none": row.missing}
+    return _led(row, lines or [empty])
 
 
 def _cell_words(cell: ModelSummary, reference: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from apr_core.evaluation.verdicts import Claim, Compare, judge
 from apr_core.report import paper
 from apr_core.report.ablation import COMPONENTS, component_claims, components_summary
 from apr_core.report.claims import ablation_claims, certificate_claims, defence_claims
+from apr_core.report.imagenet import ImageNetTable, imagenet_table
 from apr_core.report.overheads import OverheadRow, overhead_claims, overhead_rows
 from apr_core.report.paper import PaperRow
 from apr_core.report.targets import target_claims
@@ -45,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True)
 class DefenceTable:
-    """One of the paper's tables 1 to 3."""
+    """The paper's table 1 or 3."""
 
     number: int
     title: str
@@ -65,7 +66,7 @@ class OverheadTable:
     notes: tuple[str, ...] = ()
 
 
-Table = DefenceTable | OverheadTable
+Table = DefenceTable | ImageNetTable | OverheadTable
 Claims = Callable[[str, dict[str, ModelSummary], Compare], list[Claim]]
 """An architecture, its cells by defence, and what compares two -> what is said of them."""
 
@@ -82,12 +83,9 @@ def make_tables(records: Records | None = None) -> list[Table]:
     first = replace(first, claims=(*first.claims, *_reached(first), *_proofs(first, records)))
     third = replace(third, claims=(*third.claims, *_worths(third, records)))
     first, third = _judged(first, third)
-    imagenet = "Not measured: the project has no ImageNet models."
     return [
         first,
-        DefenceTable(
-            2, "Defences on a subset of ImageNet", tuple(_theirs(paper.IMAGENET)), (), (imagenet,)
-        ),
+        imagenet_table(records),
         replace(third, notes=(*third.notes, *summaries(third))),
         OverheadTable(
             4, "Computational overhead of APR", tuple(costs), tuple(overhead_claims(costs))

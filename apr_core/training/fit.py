@@ -19,6 +19,7 @@ from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.hardware import describe_hardware
 from apr_core.base.types import InputError
+from apr_core.data.dataset import Split
 from apr_core.defences.recipe import Defence, TrainConfig, learning_rate, make_optimizer
 from apr_core.models.inference import keep_memory
 from apr_core.models.precision import precision_name
@@ -87,30 +88,30 @@ class Fitted:
 def fit(
     model: nn.Module,
     defence: Defence,
-    images: Tensor,
-    labels: Tensor,
+    split: Split,
     config: TrainConfig,
     device: torch.device,
     state_file: Path | None = None,
     report: Report = lambda progress: None,
     look: Callable[[], dict[str, float]] = dict,
     workers: Workers = ALONE,
+    mirrored: bool = True,
 ) -> Fitted:
     """Train `model` in place; go on from `state_file` where it holds an unfinished run.
 
     Args:
-        images: uint8 (N, C, H, W).
-        labels: int64 (N,).
+        split: the training set.
         state_file: written after every epoch, replaced atomically; read at the start.
         report: called every few steps, and at the end of an epoch by the first worker.
         look: called after an epoch, by the first worker; what it finds goes into the history.
         workers: the processes that train together, all from the same arguments.
+        mirrored: whether images are flipped, half of them.
 
     Raises:
         InputError: the loss is not finite, the state file is of a different run, or it cannot be
             written.
     """
-    batches = AugmentedBatches(images, labels, config.batch_size, config.seed, device, workers)
+    batches = AugmentedBatches(split, config.batch_size, config.seed, device, workers, mirrored)
     run = Run(model, defence, config, device, workers)
     if state_file is not None and state_file.exists():
         run.restore(state_file)

@@ -109,9 +109,16 @@ def remember(name: str) -> TrainView | None:
     if name not in model_names() or not is_own(name):
         return None
     card = load_card(name)
-    settings = {key: value for key, value in card.recipe.items() if key != "defence"}
+    settings = {key: value for key, value in card.recipe.items() if key not in ("defence", "start")}
     try:
-        request = TrainRequest(card.architecture, card.defence, TrainConfig(**settings), name)
+        request = TrainRequest(
+            card.architecture,
+            card.defence,
+            TrainConfig(**settings),
+            name,
+            data=card.dataset,
+            start=card.recipe.get("start", ""),
+        )
         progress = tuple(_remembered(line, card) for line in card.history)
     except (TypeError, KeyError, InputError) as error:
         LOG.warning("the card of %s does not tell its training (%s)", name, error)

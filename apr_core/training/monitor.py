@@ -7,13 +7,15 @@ from torch import Tensor, nn
 
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.data.dataset import DataSet
+from apr_core.data.dataset import DataSet, Split
 from apr_core.models.inference import device_of
 from apr_core.models.inputs import as_input
 from apr_core.models.switches import FULL_PRECISION
 
 MOST = 1000
 """Test pictures that accuracy is told of."""
+BATCH_PIXELS = 500 * 32 * 32
+"""Of the pictures that are classified together."""
 PROBED = 16
 """Images that a model under way is attacked on."""
 BUDGET = OnePixelConfig(population=60, generations=4)
@@ -36,7 +38,7 @@ class TrainingMonitor:
         """`test_accuracy` on the shipped sample, or on as many pictures of the test set; and how
         many of those `probed` were `flipped`."""
         images, labels = self._images, self._labels
-        correct = count_correct(self._model, images, labels)
+        correct = count_correct(self._model, Split.in_memory(images, labels))
         chosen = torch.arange(0, len(images), max(1, len(images) // PROBED))[:PROBED]
         numbers = torch.arange(len(chosen))
         right = are_correct(self._model, images[chosen], labels[chosen])
@@ -55,18 +57,17 @@ class TrainingMonitor:
         return sum(outcome.success for outcome in result.outcomes)
 
 
-def count_correct(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 500) -> int:
-    """How many of uint8 images (N, C, H, W) get their label (N,)."""
-    return int(are_correct(model, images, labels, batch).sum())
+def count_correct(model: nn.Module, split: Split) -> int:
+    """How many pictures of a split get their label; they are decoded a batch at a time."""
+    size = int(split.take(torch.zeros(1, dtype=torch.int64))[0, 0].numel())
+    places = torch.split(torch.arange(len(split)), max(1, BATCH_PIXELS // size))
+    return sum(int(are_correct(model, split.take(one), split.labels[one]).sum()) for one in places)
 
 
 @torch.no_grad()
-def are_correct(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 500) -> Tensor:
+def are_correct(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Which of uint8 images (N, C, H, W) get their label (N,): bool, on the CPU."""
     model.eval()
-    device = device_of(model)
     with FULL_PRECISION.held():
-        answers = [
-            model(as_input(part.to(device))).argmax(1) for part in torch.split(images, batch)
-        ]
-    return torch.cat(answers).cpu() == labels
+        logits: Tensor = model(as_input(images.to(device_of(model))))
+    return logits.argmax(1).cpu() == labels

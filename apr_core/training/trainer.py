@@ -24,7 +24,7 @@ from apr_core.defences import DEFENCES
 from apr_core.defences.distillation import Distillation
 from apr_core.defences.input_transform import InputTransformation
 from apr_core.defences.recipe import Defence, TrainConfig, constants
-from apr_core.models import ARCHITECTURES, build_model
+from apr_core.models import ARCHITECTURES, Classifier, build_model
 from apr_core.training.fit import Report, fit
 from apr_core.training.monitor import TrainingMonitor, count_correct
 from apr_core.training.workers import ALONE, Workers
@@ -38,6 +38,10 @@ from apr_core.zoo.checkpoints import (
     model_names,
     save_checkpoint,
 )
+from apr_core.zoo.library import load_library
+
+TORCHVISION = "torchvision"
+"""As a start: that library's weights of the architecture."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class TrainRequest:
             and digits that stand for everything about the run, so that no run is another's end.
         ship: keep the checkpoint among those that come with the project, not among one's own.
         data: the data set, by its name or a path.
+        start: where the weights come from that training begins with: "torchvision", or the name of
+            a checkpoint of the same architecture; "" for fresh ones.
     """
 
     architecture: str
@@ -57,6 +63,7 @@ class TrainRequest:
     name: str = ""
     ship: bool = False
     data: str = DEFAULT
+    start: str = ""
 
     def __post_init__(self) -> None:
         ARCHITECTURES.get(self.architecture)
@@ -84,6 +91,7 @@ class TrainRequest:
         settings = replace(self.config, mixed_precision=True)  # 0.1 named it, and it was on
         everything = repr((DEFENCES.get(self.defence), settings))
         everything += "" if self.data == DEFAULT else self.data
+        everything += self.start
         return hashlib.sha256(everything.encode()).hexdigest()[:6]
 
     @property
@@ -128,12 +136,15 @@ def train(
         model.front = defence.make_front(data.channels)
         return save_measured(model, card, data, own=not request.ship)
     model = build_model(request.architecture, defence.make_front(data.channels), data)
-    chosen = torch.arange(min(len(split), config.subset or len(split)))
-    images, labels = split.take(chosen), split.labels[chosen]
+    if request.start:
+        start_from(model, request)
+    split = split.first(config.subset) if config.subset else split
     look = TrainingMonitor(model, data) if probe else dict
     state = request.state_file
     with _claimed(state) if workers.first else nullcontext():
-        fitted = fit(model, defence, images, labels, config, device, state, report, look, workers)
+        fitted = fit(
+            model, defence, split, config, device, state, report, look, workers, data.mirrored
+        )
         card = replace(
             card,
             wall_time=round(fitted.seconds, 1),
@@ -158,6 +169,31 @@ def _claimed(state_file: Path) -> Iterator[None]:
         yield
     finally:
         claim.release()
+
+
+def start_from(model: Classifier, request: TrainRequest) -> None:
+    """Give a fresh network trained weights, but for a last layer of other classes.
+
+    Raises:
+        InputError: there are no such weights, or they are of another architecture.
+    """
+    if request.start == TORCHVISION:
+        found = load_library(f"torchvision:{request.architecture}").backbone.state_dict()
+    else:
+        found = load_model(request.start).backbone.state_dict()
+    own = model.backbone.state_dict()
+    fitting = (
+        {name: tensor for name, tensor in found.items() if tensor.shape == own[name].shape}
+        if found.keys() == own.keys()
+        else {}
+    )
+    heads = {name.rpartition(".")[0] for name in own.keys() - fitting.keys()}
+    if not fitting or len(heads) > 1:
+        raise InputError(
+            f"The weights of {request.start} do not fit {request.architecture}; give --from those "
+            "of the same architecture."
+        )
+    model.backbone.load_state_dict(own | fitting)
 
 
 def model_prefix(data: str) -> str:
@@ -190,7 +226,11 @@ def _new_card(
         dataset=request.data,
         architecture=request.architecture,
         defence=request.defence,
-        recipe={"defence": constants(defence), **asdict(request.config)},
+        recipe={
+            "defence": constants(defence),
+            **asdict(request.config),
+            **({"start": request.start} if request.start else {}),
+        },
         seed=request.config.seed,
         epochs=request.config.epochs,
         data_sha256=data_sha256,
@@ -208,7 +248,7 @@ def save_measured(model: nn.Module, card: Card, data: DataSet, own: bool = False
     """Save with the accuracy of the weights as they will be loaded, half precision and all."""
     model.load_state_dict(half_precision(model), strict=False)
     test = data.load("test")
-    correct, tested = count_correct(model, test.images, test.labels), len(test)
+    correct, tested = count_correct(model, test), len(test)
     card = replace(card, clean_accuracy=correct / tested, correct=correct, tested=tested)
     card = save_checkpoint(model, card, own)
     load_model(card.name)
@@ -241,6 +281,7 @@ def find_finished(request: TrainRequest) -> Card | None:
     asked.pop("teacher", None)
     same = kind and asked.items() <= card.recipe.get("defence", {}).items()
     settings = {} if card.base else request.config.identity
+    same = same and card.recipe.get("start", "") == request.start
     return card if same and settings.items() <= card.recipe.items() else None
 
 

@@ -1,4 +1,4 @@
-"""Target models: what a command works on, a checkpoint or a person's own model, and its data."""
+"""Models by name: a checkpoint, a library's or a person's own; with data, a command's target."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from functools import cached_property
 import torch
 from torch import nn
 
+from apr_core.base.registry import unknown_name
 from apr_core.base.types import InputError
 from apr_core.data.dataset import DataSet
 from apr_core.data.registry import DEFAULT, find_dataset
-from apr_core.zoo.checkpoints import Card, load_card, load_model, model_names
+from apr_core.zoo.checkpoints import Card, load_card, model_names
+from apr_core.zoo.checkpoints import load_model as load_checkpoint
 from apr_core.zoo.external import check_images, check_model, is_external, load_external
+from apr_core.zoo.fronts import Fronted, split_front
+from apr_core.zoo.library import LITE0, find_library, is_library, load_library
+from apr_core.zoo.library.entry import default_dataset
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,36 @@ class TargetModel:
         return "" if self.data.hashes else self.data.load("test").sha256
 
 
+def load_model(name: str, device: str | torch.device = "cpu") -> nn.Module:
+    """A model by its name, in evaluation mode.
+
+    Args:
+        name: of a checkpoint (`model_names`), of a library's model (`find_library`), or what
+            `load_external` takes; each may stand behind a front (`FRONTS`), as in "NAME+clamp". A
+            person's own is not checked; `check_model` does that.
+
+    Returns:
+        Images (B, C, H, W) float in [0, 1] -> logits (B, K).
+
+    Raises:
+        InputError: there is no such model, or its weights are missing or damaged.
+    """
+    name, front = split_front(str(name))
+    if front:
+        return Fronted(load_model(name, device), front).to(device)
+    if is_library(name):
+        return load_library(name, device)
+    if is_external(name):
+        return load_external(name, device)
+    _check_known(name)
+    return load_checkpoint(name, device)
+
+
 def data_of(model: str) -> str:
     """The data set that a model is of, by the names of both; a person's own is held to CIFAR-10."""
+    model, _ = split_front(model)
+    if is_library(model):
+        return default_dataset()
     return load_card(model).dataset if model in model_names() else DEFAULT
 
 
@@ -46,6 +79,7 @@ def load_target(
     """The model of a name or a path, and what the check of a person's own has to say of it.
 
     Args:
+        name: as `load_model` takes it.
         randomised: whether its answers may differ from call to call.
         data: what it is measured on, as `find_dataset` takes it; by default what it was made for.
 
@@ -53,36 +87,54 @@ def load_target(
         InputError: there is no such model or data set, they do not fit each other, or the model
             fails the check.
     """
+    base, front = split_front(name)
+    if front:
+        bare, notes = load_target(base, device, randomised, data)
+        return TargetModel(name, Fronted(bare.model, front).to(device), bare.data), notes
     dataset = find_dataset(data or data_of(name))
+    if is_library(name):
+        entry = find_library(name)  # weights are fetched only if the data fit
+        _check_fit(name, entry.channels, entry.size, entry.num_classes, dataset)
+        return TargetModel(entry.name, entry.load(device), dataset), ()
     if not is_external(name):
-        _check_fit(name, find_dataset(data_of(name)), dataset)
-        return TargetModel(name, load_model(name, device), dataset, load_card(name)), ()
+        _check_known(name)
+        made_for = find_dataset(data_of(name))
+        _check_fit(name, made_for.channels, made_for.size, len(made_for.classes), dataset)
+        return TargetModel(name, load_checkpoint(name, device), dataset, load_card(name)), ()
     model = load_external(name, device)
     check = check_model(model, *check_images(dataset), randomised=randomised)
-    _check_count(name, check.classes, dataset)
+    if dataset.name != DEFAULT:  # CIFAR-10 stands in where nobody named the data
+        _check_count(name, check.classes, dataset)
     model.differentiable = model.differentiable and check.differentiable
     alone = ("The model takes one image at a time.",) if model.most == 1 else ()
     return TargetModel(name, model, dataset), (*alone, *check.notes)
 
 
-def _check_fit(name: str, made_for: DataSet, data: DataSet) -> None:
-    """Raise InputError unless a model of one data set can be measured on another."""
-    if data.channels != made_for.channels:
+def _check_known(name: str) -> None:
+    if name not in model_names():
+        raise InputError(unknown_name("model", name, (*model_names(), LITE0)))
+
+
+def _check_fit(
+    name: str, channels: int, size: tuple[int, int], classes: int, data: DataSet
+) -> None:
+    """Raise InputError unless a model that takes such pictures can be measured on a data set."""
+    if data.channels != channels:
         raise InputError(
-            f"{name} takes pictures of {made_for.channels} channels, and those of {data.title} "
-            f"have {data.channels}; choose other data."
+            f"{name} takes pictures of {channels} channels, and those of {data.title} have "
+            f"{data.channels}; choose other data."
         )
-    if data.size != made_for.size:
+    if data.size != size:
         raise InputError(
-            f"{name} takes pictures of {made_for.size[1]} x {made_for.size[0]} pixels, and those "
-            f"of {data.title} have {data.size[1]} x {data.size[0]}; choose other data."
+            f"{name} takes pictures of {size[1]} x {size[0]} pixels, and those of {data.title} "
+            f"have {data.size[1]} x {data.size[0]}; choose other data."
         )
-    _check_count(name, len(made_for.classes), data)
+    _check_count(name, classes, data)
 
 
 def _check_count(name: str, classes: int, data: DataSet) -> None:
-    if data.name != DEFAULT and classes != len(data.classes):
+    if classes != len(data.classes):
         raise InputError(
-            f"{name} tells {classes} classes apart, and {data.title} has {len(data.classes)}; "
-            "choose data with the model's classes."
+            f"{name} tells {classes:,} classes apart, and {data.title} has "
+            f"{len(data.classes):,}; choose data with the model's classes."
         )

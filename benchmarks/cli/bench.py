@@ -38,6 +38,7 @@ MODEL = "cifar10-resnet20-vanilla"
 ATTACK, OVERHEAD, LOAD = "attack", "overhead", "load"
 OPTIONS: dict[str, tuple[object, tuple[str, ...]]] = {
     "model": (MODEL, (ATTACK, LOAD)),
+    "data": ("", (ATTACK,)),
     "generations": (None, (ATTACK, LOAD)),
     "images": (DEFAULT.images, (ATTACK,)),
     "peers": (False, (ATTACK,)),
@@ -112,8 +113,8 @@ def _check(args: argparse.Namespace, what: str) -> None:
 def _attack(args: argparse.Namespace, report: Report) -> tuple[BenchResult, str]:
     generations = DEFAULT.generations if args.generations is None else args.generations
     config = BenchConfig(args.images, generations, args.rounds, sweep=args.sweep)
-    model = chosen_target(args).model
-    result = measure(model, config, args.model, PEERS.names if args.peers else (), report)
+    target, peers = chosen_target(args), PEERS.names if args.peers else ()
+    result = measure(target.model, config, args.model, peers, report, target.data)
     return result, in_words(result)
 
 

@@ -48,7 +48,7 @@ class BenchConfig:
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured: a model, images uint8 (B, 3, 32, 32) it gets right, their labels (B,)."""
+    """What is measured: a model, images uint8 (B, C, H, W) it gets right, their labels (B,)."""
 
     model: nn.Module
     images: Tensor

@@ -25,6 +25,7 @@ from apr_core.attacks.enumeration import corner_sweep
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.base.provenance import Environment, environment
 from apr_core.base.types import InputError, Stop
+from apr_core.data.dataset import DataSet
 from apr_core.data.registry import find_dataset
 from apr_core.models.inference import device_of, evaluating, prepare
 from benchmarks.speed.case import BenchConfig, Case, Timed, Work, synchronise
@@ -40,6 +41,8 @@ from benchmarks.speed.turns import (
 
 BATCHES = {"cpu": (25, 50, 100, 200, 400), "cuda": (1024, 4096, 16384)}
 """Batch sizes that the bare forward is tried at."""
+FEW = 200
+"""Test images, of a data set without a sample, among which those to be attacked are looked for."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +98,19 @@ def measure(
     name: str = "",
     peers: tuple[str, ...] = (),
     report: Report = lambda done, total, what: None,
+    data: DataSet | None = None,
 ) -> BenchResult:
     """Measure a model's attack, its bare forward and, on the same images, some of `PEERS`.
+
+    Args:
+        data: whose images; by default CIFAR-10's.
 
     Raises:
         InputError: a peer is not installed, or the model gets too few images right.
     """
     installed = {peer: peer_version(peer) for peer in peers}
     with evaluating(model), ExitStack() as stack:
-        case = Case(model, *choose_images(model, config.images), config)
+        case = Case(model, *choose_images(model, config.images, data), config)
         turns: list[tuple[object, Work]] = list(forward_works(case).items())
         turns.insert(len(turns) // 2, ("attack", attack_work(case)))  # among its yardsticks
         works = dict(turns)
@@ -115,24 +122,48 @@ def measure(
     return _summarise(case, name, rounds, installed)
 
 
-def choose_images(model: nn.Module, count: int) -> tuple[Tensor, Tensor]:
-    """The sample's images, uint8 (B, 3, 32, 32), that the model is surest of, and their labels.
+def choose_images(
+    model: nn.Module, count: int, data: DataSet | None = None
+) -> tuple[Tensor, Tensor]:
+    """Images uint8 (B, C, H, W) that the model is surest of, and their labels (B,).
 
     They survive most often, so that peers, which stop at success, spend their budget too.
+
+    Args:
+        data: whose sample they are of, by default CIFAR-10's; where it has none, they are of the
+            first `FEW` of its test set.
+
+    Raises:
+        InputError: the model gets too few right, or the images are not here.
     """
-    sample, rows = find_dataset().shipped_sample(), surest_rows(model, count)
-    return sample.images[rows], sample.labels[rows]
+    images, labels = _pictures(data or find_dataset())
+    rows = _surest(model, images, labels, count)
+    return images[rows], labels[rows]
 
 
 def surest_rows(model: nn.Module, count: int) -> Tensor:
-    """Rows of the sample, (B,), that the model gets right with the greatest margin.
+    """Rows of CIFAR-10's sample, (B,), that the model gets right with the greatest margin.
 
     Raises:
         InputError: it gets too few right.
     """
-    sample = find_dataset().shipped_sample()
-    logits = ModelOracle(model).verify_float32(sample.images.to(device_of(model))).cpu()
-    true = sample.labels[:, None]
+    return _surest(model, *_pictures(find_dataset()), count)
+
+
+def _pictures(data: DataSet) -> tuple[Tensor, Tensor]:
+    if data.sample:
+        sample = data.sample()
+        return sample.images, sample.labels
+    test = data.load("test")
+    first = torch.arange(min(FEW, len(test)))
+    return test.take(first), test.labels[first]
+
+
+def _surest(model: nn.Module, images: Tensor, labels: Tensor, count: int) -> Tensor:
+    if count > len(images):
+        raise InputError(f"images is {count}, but there are only {len(images)}; ask for fewer.")
+    logits = ModelOracle(model).verify_float32(images.to(device_of(model))).cpu()
+    true = labels[:, None]
     margins = logits.gather(1, true) - logits.scatter(1, true, float("-inf")).amax(1, keepdim=True)
     surest, rows = margins[:, 0].topk(count)
     right = int((surest > 0).sum())
@@ -185,19 +216,15 @@ def forward_works(case: Case) -> dict[object, Work]:
         for channels_last in (False, True)
         for batch in case.config.batches or BATCHES.get(device.type, (1024,))
     ]
-    return {
-        forward: _forward_work(forward, modules[forward.model], device, case.config.seconds)
-        for forward in forwards
-    }
+    return {forward: _forward_work(forward, modules[forward.model], case) for forward in forwards}
 
 
-def _forward_work(
-    forward: Forward, module: nn.Module, device: torch.device, seconds: float
-) -> Work:
+def _forward_work(forward: Forward, module: nn.Module, case: Case) -> Work:
     layout = torch.channels_last if forward.channels_last else torch.contiguous_format
     module = copy.deepcopy(module).to(memory_format=layout)  # type: ignore[call-overload]
-    images = input_batch(forward.batch, device).contiguous(memory_format=layout)
-    return passes_work(module, images, seconds)
+    images = input_batch(forward.batch, device_of(case.model), case.images)
+    images = images.contiguous(memory_format=layout)
+    return passes_work(module, images, case.config.seconds)
 
 
 def _summarise(

@@ -18,6 +18,7 @@ import torch
 
 from apr_core.base.provenance import Environment, environment
 from apr_core.base.types import InputError
+from apr_core.data.dataset import Split
 from apr_core.data.registry import find_dataset
 from apr_core.defences import DEFENCES
 from apr_core.defences.distillation import Distillation
@@ -208,7 +209,7 @@ def training_works(config: OverheadConfig, device: torch.device) -> dict[Part, W
     sample = find_dataset().shipped_sample()
     rows = torch.arange(config.steps * config.batch_size) % len(sample.images)
     images, labels = sample.images[rows], sample.labels[rows]
-    batches = AugmentedBatches(images, labels, config.batch_size, 0, device)
+    batches = AugmentedBatches(Split.in_memory(images, labels), config.batch_size, 0, device)
     return {
         Part("training", name): _training_work(name, config, batches, device)
         for name in config.defences

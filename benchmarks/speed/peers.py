@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from apr_core.base.registry import Registry
 from apr_core.base.types import InputError
-from apr_core.data.registry import find_dataset
 from apr_core.models.inference import device_of, keep_memory
 from apr_core.models.inputs import as_input
 from benchmarks.speed.case import BenchConfig, Case, Timed, Work, synchronise
@@ -48,7 +47,7 @@ class Peer:
     """
 
     package: str
-    attack: Callable[[nn.Module, Tensor, Tensor, BenchConfig], object]
+    attack: Callable[[Counted, Tensor, Tensor, BenchConfig], object]
     kept: bool = False
 
 
@@ -58,13 +57,15 @@ def _torchattacks(model: nn.Module, images: Tensor, labels: Tensor, config: Benc
     attacks.OnePixel(model, 1, config.generations, config.population)(images, labels)
 
 
-def _art(model: nn.Module, images: Tensor, labels: Tensor, config: BenchConfig) -> None:
+def _art(model: Counted, images: Tensor, labels: Tensor, config: BenchConfig) -> None:
     """One pixel (th=1) by differential evolution (es=1); it stops as torchattacks does."""
+    with torch.inference_mode():
+        classes = model.model(images[:1]).shape[1]  # which is no query of the attack's
     classifier = importlib.import_module("art.estimators.classification").PyTorchClassifier(
         model=model,
         loss=nn.CrossEntropyLoss(),
         input_shape=tuple(images.shape[1:]),
-        nb_classes=len(find_dataset().classes),
+        nb_classes=classes,
         clip_values=(0.0, 1.0),
         device_type="cpu" if images.device.type == "cpu" else "gpu",
     )

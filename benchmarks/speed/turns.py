@@ -47,10 +47,14 @@ def passes_work(module: nn.Module, images: Tensor, seconds: float) -> Work:
     return lambda: (count * len(images), passes(count))
 
 
-def input_batch(count: int, device: torch.device) -> Tensor:
-    """The sample's images, over again if need be: (count, 3, 32, 32) in [0, 1], channels last."""
-    sample = find_dataset().shipped_sample().images
-    return as_input(sample[torch.arange(count) % len(sample)].to(device))
+def input_batch(count: int, device: torch.device, images: Tensor | None = None) -> Tensor:
+    """Images over again if need be: (count, C, H, W) in [0, 1], channels last.
+
+    Args:
+        images: uint8 (N, C, H, W); by default those of CIFAR-10's sample.
+    """
+    known = find_dataset().shipped_sample().images if images is None else images
+    return as_input(known[torch.arange(count) % len(known)].to(device))
 
 
 def quotients(ours: list[float], theirs: list[float]) -> list[float]:

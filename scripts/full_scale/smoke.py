@@ -21,6 +21,7 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.oracle import FEW_CHUNK, ModelOracle
 from apr_core.certification import lattice_masking
 from apr_core.certification.lattice_masking import behind_lattice, certify
+from apr_core.data.dataset import Split
 from apr_core.data.registry import find_dataset
 from apr_core.defences import DEFENCES, jpeg
 from apr_core.defences.recipe import TrainConfig
@@ -110,7 +111,7 @@ def _training_in_bfloat16(device: torch.device) -> None:
     )
     for name, mixed in (*((name, True) for name in TRAINED), (TRAINED[0], False)):
         config = TrainConfig(epochs=1, batch_size=16, mixed_precision=mixed)
-        batches = AugmentedBatches(images, labels, config.batch_size, 0, device)
+        batches = AugmentedBatches(Split.in_memory(images, labels), config.batch_size, 0, device)
         defence = DEFENCES.get(name)
         run = Run(build_model(NETWORK, defence.make_front()), defence, config, device)
         run.train_epoch(batches, lambda progress: None)  # which raises where it is not
@@ -123,7 +124,7 @@ def _training_goes_on_from_a_file(device: torch.device) -> None:
         find_dataset().shipped_sample().labels[:32],
     )
     defence, config = DEFENCES.get("apr-plus"), TrainConfig(epochs=2, batch_size=16)
-    batches = AugmentedBatches(images, labels, config.batch_size, 0, device)
+    batches = AugmentedBatches(Split.in_memory(images, labels), config.batch_size, 0, device)
     first, second = (
         Run(build_model(NETWORK, defence.make_front()), defence, config, device) for _ in range(2)
     )

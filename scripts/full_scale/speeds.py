@@ -11,6 +11,7 @@ from torch import nn
 
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.certification.lattice_masking import behind_lattice, certify
+from apr_core.data.dataset import Split
 from apr_core.defences import DEFENCES
 from apr_core.defences.distillation import Distillation
 from apr_core.defences.recipe import Defence, TrainConfig
@@ -75,7 +76,8 @@ def _training(
         defence = replace(defence, teacher="a test", model=teacher)
     count = steps * config.batch_size
     images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
-    batches = AugmentedBatches(images, torch.arange(count) % 10, config.batch_size, 0, device)
+    split = Split.in_memory(images, torch.arange(count) % 10)
+    batches = AugmentedBatches(split, config.batch_size, 0, device)
     run = Run(build_model(network, defence.make_front()), defence, config, device)
     run.train_epoch(batches, lambda progress: None)  # kernels are chosen, memory is taken
     return count / _timed(lambda: run.train_epoch(batches, lambda progress: None), device)

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -23,7 +23,7 @@ import torch
 from apr_core import cli
 from apr_core.base.files import write_whole
 from apr_core.base.hardware import default_device, describe_hardware
-from apr_core.data.cifar10 import Cifar10
+from apr_core.data.dataset import DataSet, Split
 from apr_core.data.registry import find_dataset
 from apr_core.training.trainer import training_folder
 from benchmarks.speed.measure import BATCHES
@@ -59,7 +59,7 @@ def work(listed: list[Job], ends: float, failures: Path, toy: bool, smoke: bool)
 @contextmanager
 def _little_to_do() -> Iterator[None]:
     """A data set of few pictures, and one batch size to find the fastest among."""
-    data = patch.object(cli.train, "fetch_cifar10", _toy_data)
+    data = patch.object(cli.train, "find_dataset", _toy_data)
     with data, patch.dict(BATCHES, cpu=BATCHES["cpu"][:1]):
         yield
 
@@ -145,9 +145,13 @@ class _Estimates:
         return self._speeds[network].seconds(job.work)
 
 
-def _toy_data(*args: object, **more: object) -> Cifar10:
-    """Pictures of the shipped sample in place of CIFAR-10, so that a rehearsal fetches nothing."""
-    sample = find_dataset().shipped_sample()
-    train, test = slice(0, TOY.subset), slice(-64, None)
-    return Cifar10(sample.images[train], sample.labels[train], sample.images[test],
-                   sample.labels[test])  # fmt: skip
+def _toy_data(name: str) -> DataSet:
+    """Pictures of the shipped sample in place of the data set's: a rehearsal fetches nothing."""
+    data = find_dataset(name)
+    sample = data.shipped_sample()
+    rows = {"train": slice(0, TOY.subset), "test": slice(-64, None)}
+    splits = {
+        split: Split.in_memory(sample.images[chosen], sample.labels[chosen])
+        for split, chosen in rows.items()
+    }
+    return replace(data, load=splits.__getitem__, fetch=lambda source, say: None)

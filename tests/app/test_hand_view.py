@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from apr_core.data.registry import find_dataset
-
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -18,6 +16,7 @@ from apr_core.base.types import InputError
 from apr_core.by_hand.game import Game, begin, try_edit
 from apr_core.by_hand.helps import heat_of, search_config
 from apr_core.data.images import OWN_PICTURE
+from apr_core.data.registry import find_dataset
 from apr_core.serving.gallery import load_gallery
 from apr_core.serving.requests import AttackRequest, MapRequest, Phase, RunView
 from apr_core.serving.service import AttackService
@@ -219,7 +218,8 @@ def test_another_page_plays_without_hints_and_without_a_choice_of_pixels() -> No
     def script(index: int) -> None:
         import streamlit as st
 
-                from apr_ui.hand.view import play
+        from apr_core.data.registry import find_dataset
+        from apr_ui.hand.view import play
 
         game = play(
             "seat", "cifar10-resnet20-vanilla", *find_dataset().test_image(index), page="lesson",
@@ -266,9 +266,8 @@ def test_a_look_has_one_thread_of_torch_and_leaves_the_others_theirs() -> None:
 
 
 def new_game(pixels: int = 1) -> Game:
-    return begin(
-        FLIP.model, ModelOracle(load_model(FLIP.model)), *find_dataset().test_image(FLIP.index), pixels
-    )
+    image, label = find_dataset().test_image(FLIP.index)
+    return begin(FLIP.model, ModelOracle(load_model(FLIP.model)), image, label, pixels)
 
 
 @pytest.fixture(scope="module")

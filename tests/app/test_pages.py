@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from apr_core.data.registry import find_dataset
-
 import base64
 import io
 import json
@@ -21,6 +19,7 @@ from streamlit.testing.v1 import AppTest
 from apr_core import OnePixelConfig
 from apr_core.base.types import InputError, Stop, Strategy
 from apr_core.data.images import OWN_PICTURE
+from apr_core.data.registry import find_dataset
 from apr_core.serving.gallery import load_gallery, request_of
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
 from apr_core.serving.run_export import START_RUN, load_recording, record, to_json
@@ -53,7 +52,8 @@ def test_the_attack_page_takes_every_setting() -> None:
 @pytest.mark.parametrize("behind", [BARE, MASKED])
 def test_a_map_is_drawn_on_request(behind: str) -> None:
     def script() -> None:
-                from apr_ui.proof.truth import offer_map
+        from apr_core.data.registry import find_dataset
+        from apr_ui.proof.truth import offer_map
 
         offer_map("cifar10-resnet20-vanilla", *find_dataset().test_image(0))
 

@@ -13,8 +13,9 @@ ENDING = """
 import time
 
 from apr_core import OnePixelConfig
-from apr_core.serving.requests import AttackRequest
 from apr_core.base.types import Stop
+from apr_core.data.registry import find_dataset
+from apr_core.serving.requests import AttackRequest
 from apr_ui.resources import service
 
 config = OnePixelConfig(generations=1000, stop=Stop.BUDGET)

@@ -7,10 +7,9 @@ import time
 
 from apr_core.cli import main
 from apr_core.cli import train as command
-from apr_core.data.cifar10 import Cifar10
 from apr_core.models import ARCHITECTURES
 from apr_core.training.fit import Progress
-from tests.core.small import SmallNet, red_and_blue
+from tests.core.small import red_and_blue_data, small_network
 
 
 class Reporter(command.Reporter):
@@ -22,9 +21,8 @@ class Reporter(command.Reporter):
 
 
 if __name__ == "__main__":
-    images, labels = red_and_blue(count=60, size=32)
-    data = Cifar10(images[:40], labels[:40], images[40:], labels[40:])
-    command.fetch_cifar10 = lambda **_: data
+    data = red_and_blue_data()
+    command.find_dataset = lambda name: data
     command.Reporter = Reporter
-    ARCHITECTURES.add("small", lambda num_classes: SmallNet(0, num_classes))
+    ARCHITECTURES.add("small", small_network)
     sys.exit(main(sys.argv[1:]))

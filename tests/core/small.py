@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from apr_core.base.types import InputError
+from apr_core.data.dataset import DataSet, Split
+from apr_core.data.registry import find_dataset
 from apr_core.defences.recipe import TrainConfig
 from tests.conftest import noise
 
@@ -37,13 +41,32 @@ def red_and_blue(count: int = 64, size: int = 8) -> tuple[Tensor, Tensor]:
     return images.to(torch.uint8), labels
 
 
+def small_data(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> DataSet:
+    """CIFAR-10 of a few pictures uint8 (N, 3, H, W) and labels (N,); there is nothing to fetch."""
+    splits = {"train": Split.in_memory(*train), "test": Split.in_memory(*test)}
+    return replace(
+        find_dataset(), load=splits.__getitem__, here=lambda: True, fetch=lambda source, say: None
+    )
+
+
+def red_and_blue_data() -> DataSet:
+    """40 pictures of red and blue to learn from, and 20 to be asked."""
+    images, labels = red_and_blue(count=60, size=32)
+    return small_data((images[:40], labels[:40]), (images[40:], labels[40:]))
+
+
+def small_network(num_classes: int = 10, channels: int = 3) -> nn.Module:
+    """A `SmallNet` as an architecture is made."""
+    return SmallNet(0, num_classes)
+
+
 class PlainNet(nn.Module):
     """No batch norm: each image is on its own, and the share of a batch is as good as the whole."""
 
-    def __init__(self, num_classes: int = 10) -> None:
+    def __init__(self, num_classes: int = 10, channels: int = 3) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.conv = nn.Conv2d(channels, 4, 3, padding=1)
         self.linear = nn.Linear(4, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from apr_core.base import random
 from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
 from apr_core.cli import main
+from apr_core.data.dataset import Sample
 from apr_core.data.registry import find_dataset
 from apr_core.evaluation import journal
 from apr_core.evaluation.attribution import study
@@ -88,7 +89,7 @@ def record_of(*images: ImageStudy, setting: AgreementSetting = SETTING) -> Agree
 
 @pytest.mark.parametrize("count", [1, 10, 57, 100, 1000])
 def test_every_class_has_as_many_images(count: int) -> None:
-    sample, chosen = find_dataset().shipped_sample(), even_indices(count)
+    sample, chosen = find_dataset().shipped_sample(), even_indices(find_dataset(), count)
     rows = torch.searchsorted(sample.indices, chosen)
     assert torch.equal(sample.indices[rows], chosen)
     counts = sample.labels[rows].bincount(minlength=10)
@@ -98,19 +99,19 @@ def test_every_class_has_as_many_images(count: int) -> None:
 
 
 def test_of_each_class_the_first_in_the_order_of_evaluation_are_taken() -> None:
-    sample, chosen = find_dataset().shipped_sample(), even_indices(40).tolist()
-    place = {index: number for number, index in enumerate(image_order().tolist())}
+    sample, chosen = find_dataset().shipped_sample(), even_indices(find_dataset(), 40).tolist()
+    place = {index: number for number, index in enumerate(image_order(find_dataset()).tolist())}
     for label in range(10):
         mine = sample.indices[sample.labels == label].tolist()
         first = sorted(mine, key=place.__getitem__)[:4]
         assert [index for index in chosen if index in mine] == first
-    assert even_indices(20).tolist() == chosen[:20]
+    assert even_indices(find_dataset(), 20).tolist() == chosen[:20]
 
 
 @pytest.mark.parametrize("count", [0, 1001])
 def test_there_are_no_more_than_the_sample_has(count: int) -> None:
     with pytest.raises(InputError, match=f"images is {count}, but must lie between 1 and 1000"):
-        even_indices(count)
+        even_indices(find_dataset(), count)
 
 
 # one image
@@ -293,7 +294,7 @@ def test_the_shipped_records_say_what_their_images_say() -> None:
         record = AgreementRecord.from_json(text)
         assert path.stem == record.setting.name
         assert len(record.looked) == record.right.count
-        chosen = even_indices(record.setting.images).tolist()
+        chosen = even_indices(find_dataset(), record.setting.images).tolist()
         assert {one.index for one in record.looked} <= set(chosen)
         told = json.loads(text)["means"]
         assert set(told) == set(record.summaries())
@@ -317,7 +318,7 @@ def target(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TargetModel:
         0.0, {},
     )  # fmt: skip
     save_checkpoint(build_model("resnet20"), card)
-    return TargetModel(NAME, load_model(NAME), load_card(NAME))
+    return TargetModel(NAME, load_model(NAME), find_dataset(), load_card(NAME))
 
 
 @pytest.fixture
@@ -336,7 +337,7 @@ def told_of(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 
 def test_only_images_that_the_model_gets_right_are_looked_at(target, told_of) -> None:
     record = measure_agreement(target, agreement_setting(target, 30))
-    sample, chosen = find_dataset().shipped_sample(), even_indices(30)
+    sample, chosen = find_dataset().shipped_sample(), even_indices(find_dataset(), 30)
     rows = torch.searchsorted(sample.indices, chosen)
     right = answers(target.model, sample.images[rows]) == sample.labels[rows]
     assert 0 < right.sum() < 30
@@ -345,6 +346,21 @@ def test_only_images_that_the_model_gets_right_are_looked_at(target, told_of) ->
     assert record.right == rate_of(int(right.sum()), 30)
     assert record.command == f"python -m apr_core agreement --model {NAME} --images 30"
     assert record.setting.sha256 == target.card.sha256
+
+
+def test_the_images_are_of_the_data_set_that_was_asked_for(target, told_of) -> None:
+    shipped = find_dataset().shipped_sample()
+    sample = Sample(shipped.images[:50], shipped.labels[:50], torch.arange(0, 500, 10))
+    others = replace(find_dataset(), name="others", sample=lambda: sample)
+    target = replace(target, data=others)
+    record = measure_agreement(target, agreement_setting(target, 30))
+    assert record.looked
+    assert {one.index for one in record.looked} <= set(sample.indices.tolist())
+    assert record.setting.data == "others"
+    assert record.setting.name == f"{NAME}-others-n30"
+    assert "--data others" in record.command
+    assert AgreementRecord.from_json(record.to_json()) == record
+    assert find_agreement([record], target.card) is None
 
 
 def test_a_killed_measurement_goes_on_to_the_same_record(monkeypatch, target, told_of) -> None:

@@ -19,6 +19,7 @@ from apr_core import InputError
 from apr_core.base import version
 from apr_core.base.registry import Registry
 from apr_core.cli import main
+from apr_core.data.registry import find_dataset
 from apr_core.models import Classifier
 from apr_core.zoo.target import TargetModel
 from benchmarks.cli import bench
@@ -34,7 +35,8 @@ from benchmarks.speed.measure import (
     sweep_work,
 )
 from benchmarks.speed.peers import PEERS, Peer, peer_version, run_peer
-from tests.conftest import ConstantModel, CountingModel, answers
+from tests.conftest import ConstantModel, CountingModel, LinearModel, answers
+from tests.core.small import red_and_blue, small_data
 
 TINY = BenchConfig(images=2, generations=2, rounds=2, population=8, seconds=0.001, batches=(2, 4))
 
@@ -123,6 +125,19 @@ def test_a_users_model_has_plain_forwards_only(network: Classifier) -> None:
 def test_images_are_classified_correctly(network: Classifier) -> None:
     images, labels = choose_images(network, 5)
     assert torch.equal(answers(network, images), labels)
+
+
+def test_the_images_are_of_the_data_set_that_was_asked_for() -> None:
+    """The first of its test set where it comes without a sample; the forwards are of them too."""
+    pictures = red_and_blue(count=12, size=8)
+    data = replace(small_data(pictures, pictures), sample=None)
+    model = LinearModel(size=8, classes=2)
+    images, labels = choose_images(model, 3, data)
+    assert images.shape == (3, 3, 8, 8)
+    assert torch.equal(answers(model, images), labels)
+    with pytest.raises(InputError, match=r"images is 13, but there are only 12"):
+        choose_images(model, 13, data)
+    assert measure(model, TINY, data=data).queries == 2 * 8 * 3
 
 
 def test_too_few_right_answers_is_a_sentence() -> None:
@@ -229,7 +244,8 @@ def test_command_line_prints_and_writes_one_record(
     def quick(model: nn.Module, config: BenchConfig, *rest: Any) -> BenchResult:
         return measure(model, replace(TINY, images=config.images), *rest)
 
-    monkeypatch.setattr(bench, "chosen_target", lambda args: TargetModel(args.model, network))
+    target = TargetModel("net", network, find_dataset())
+    monkeypatch.setattr(bench, "chosen_target", lambda args: replace(target, name=args.model))
     monkeypatch.setattr(bench, "measure", quick)
     out = tmp_path / "bench-cpu.json"
     arguments = ["bench", "--model", "a-model", "--images", "1", "--device", "cpu"]

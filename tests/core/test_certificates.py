@@ -14,6 +14,7 @@ from apr_core.certification import lattice_masking
 from apr_core.certification.lattice_masking import LatticeMasking, Verdict, certify
 from apr_core.cli import certify as certify_command
 from apr_core.cli import main
+from apr_core.data.registry import find_dataset
 from apr_core.evaluation import journal
 from apr_core.evaluation.certificates import CertRecord, CertSetting, cert_setting, certify_model
 from apr_core.evaluation.images import choose_images
@@ -45,7 +46,7 @@ def target() -> TargetModel:
         0.0, {},
     )  # fmt: skip
     save_checkpoint(model, card)
-    return TargetModel(NAME, load_model(NAME), load_card(NAME))
+    return TargetModel(NAME, load_model(NAME), find_dataset(), load_card(NAME))
 
 
 def stable(record: CertRecord) -> dict:
@@ -57,7 +58,7 @@ def test_a_record_counts_the_certificates(target: TargetModel) -> None:
     told: list[EvalProgress] = []
     record = certify_model(target, setting, told.append)
     assert [progress.done for progress in told] == [4, 8, 10]
-    images, labels, indices = choose_images(10)
+    images, labels, indices = choose_images(find_dataset(), 10)
     wrapper = LatticeMasking(target.model, 2).eval()
     found = certify(wrapper, images.float() / 255, labels)
     assert record.verdicts == tuple(
@@ -111,16 +112,18 @@ def test_a_journal_that_somebody_spoiled_is_one_sentence(target: TargetModel, sp
 
 def test_one_of_a_model_that_nothing_identifies_starts_over(folders: Path) -> None:
     """It may be another model by now, and a record is of one."""
-    first, other = choose_images(10)[1].unique()[:2]
+    first, other = choose_images(find_dataset(), 10)[1].unique()[:2]
     before, now = (
-        TargetModel("mine", ConstantModel((2 * torch.eye(10)[a]).tolist())) for a in (first, other)
+        TargetModel("mine", ConstantModel((2 * torch.eye(10)[a]).tolist()), find_dataset())
+        for a in (first, other)
     )
     setting = cert_setting(before, 10, spacing=2)
     assert not setting.sha256
     certify_half(before, setting)
     record = certify_model(now, setting)
     assert stable(record) == stable(certify_model(now, setting))
-    assert record.certified == rate_of(int((choose_images(10)[1] == other).sum()), 10)
+    _, labels, _ = choose_images(find_dataset(), 10)
+    assert record.certified == rate_of(int((labels == other).sum()), 10)
 
 
 def test_the_command_prints_fractions_and_writes_the_record(
@@ -142,7 +145,7 @@ def test_the_command_tells_what_a_check_of_the_model_had_to_say(
     target: TargetModel, capsys, monkeypatch
 ) -> None:
     note = "No more than chance would."
-    monkeypatch.setattr(certify_command, "load_target", lambda *_: (target, (note,)))
+    monkeypatch.setattr(certify_command, "load_target", lambda *_, data: (target, (note,)))
     command = ["certify", "--model", NAME, "--images", "2", "--spacing", "2"]
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["notes"] == [note]

@@ -7,6 +7,7 @@ import re
 import runpy
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def test_models_lists_every_card(json_of) -> None:
 
 def test_models_prints_a_line_a_model(capsys) -> None:
     assert main(["models", "--verify"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
+    first, second, *_ = capsys.readouterr().out.splitlines()
     assert first.startswith(FRAGILE)
     assert "12.50% clean (n = 10,000)" in first
     assert second.startswith(STURDY)
@@ -331,10 +332,8 @@ def test_help_lists_every_command(capsys) -> None:
 
 
 def test_training_prints_nothing_but_json(capsys, monkeypatch) -> None:
-    def fetch(source: str = "auto", say: Callable[[str], None] = print) -> None:
-        say("CIFAR-10 is already here.")
-
-    monkeypatch.setattr("apr_core.cli.train.fetch_cifar10", fetch)
+    told = replace(find_dataset(), fetch=lambda source, say: say("CIFAR-10 is already here."))
+    monkeypatch.setattr("apr_core.cli.train.find_dataset", lambda name: told)
     monkeypatch.setattr("apr_core.cli.train.train", lambda *arguments: card_of(FRAGILE))
     assert main(["train", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == FRAGILE

@@ -31,8 +31,9 @@ from apr_core.data.cifar10 import (
     unpack_sprites,
     verify,
 )
+from apr_core.data.dataset import tensor_sha256
 from apr_core.data.registry import find_dataset
-from apr_core.data.sample import make_sample
+from apr_core.data.sample import load_grid_sample, make_grid_sample, sample_files
 
 ONE_SENTENCE = re.compile(r"(?:(?![.!?]\s)[^\n])+\.")
 FIRST_LABELS = [3, 8, 8, 0, 6, 6, 1, 6, 3, 1, 0, 9, 5, 7, 9, 8, 5, 7, 8, 6]
@@ -61,7 +62,7 @@ def arrays_of(count: int = 6) -> dict[str, Tensor]:
 def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
     """Noise that passes for CIFAR-10."""
     arrays = arrays_of()
-    hashes = {name: cifar10.sha256(array) for name, array in arrays.items()}
+    hashes = {name: tensor_sha256(array) for name, array in arrays.items()}
     monkeypatch.setattr(cifar10, "SHA256", hashes)
     return arrays
 
@@ -315,22 +316,20 @@ def test_the_sample_is_that_of_the_full_test_set() -> None:
 
     with safe_open(full, "pt") as file:
         images, labels = file.get_tensor("test_images"), file.get_tensor("test_labels")
-    assert cifar10.sha256(images) == SHA256["test_images"]
-    assert cifar10.sha256(labels) == SHA256["test_labels"]
+    assert tensor_sha256(images) == SHA256["test_images"]
+    assert tensor_sha256(labels) == SHA256["test_labels"]
     found = find_dataset().shipped_sample()
     assert torch.equal(found.images, images[found.indices])
     assert torch.equal(found.labels, labels[found.indices].long())
 
 
 def test_a_sample_that_is_made_is_a_sample_that_loads(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sample, "PNG", tmp_path / "s.png")
-    monkeypatch.setattr(sample, "INDEX", tmp_path / "s.json")
-    monkeypatch.setattr(sample, "PER_CLASS", 4)
+    monkeypatch.setattr(sample, "sample_files", lambda name: (tmp_path / "s.png", tmp_path / name))
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (90, 3, 32, 32), dtype=torch.uint8, generator=generator)
     labels = torch.arange(90).remainder(10).flip(0)
-    make_sample(Cifar10(images, labels, images, labels))
-    found = load_sample.__wrapped__()
+    make_grid_sample("noise", "nobody's", find_dataset().classes, images, labels, per_class=4)
+    found = load_grid_sample.__wrapped__("noise")
     assert found.indices.tolist() == list(range(40))
     assert torch.equal(found.images, images[:40])
     assert torch.equal(found.labels, labels[:40])
@@ -340,9 +339,10 @@ def test_a_sample_that_is_made_is_a_sample_that_loads(monkeypatch, tmp_path: Pat
 
 def shipped(png: Path, index: Path, damage: str) -> None:
     """A copy of the shipped sample, damaged."""
-    entry, data = json.loads(sample.INDEX.read_text()), sample.PNG.read_bytes()
+    whole, whole_index = sample_files("cifar10")
+    entry, data = json.loads(whole_index.read_text()), whole.read_bytes()
     if damage == "a pixel changed":
-        with Image.open(sample.PNG) as picture:
+        with Image.open(whole) as picture:
             pixels = np.array(picture)
         pixels[5, 5, 0] ^= 1
         Image.fromarray(pixels).save(png)
@@ -372,9 +372,8 @@ def shipped(png: Path, index: Path, damage: str) -> None:
 def test_a_damaged_sample_is_refused(monkeypatch, tmp_path: Path, damage: str) -> None:
     png, index = tmp_path / "s.png", tmp_path / "s.json"
     shipped(png, index, damage)
-    monkeypatch.setattr(sample, "PNG", png)
-    monkeypatch.setattr(sample, "INDEX", index)
-    assert "restore assets/" in one_sentence(load_sample.__wrapped__)
+    monkeypatch.setattr(sample, "sample_files", lambda name: (png, index))
+    assert "restore assets/" in one_sentence(lambda: load_grid_sample.__wrapped__("cifar10"))
 
 
 def test_a_test_image_inside_the_sample_needs_no_download(no_data) -> None:
@@ -397,7 +396,7 @@ def test_a_test_image_outside_the_sample_comes_from_the_full_set(no_data, monkey
     labels = torch.arange(10_000).remainder(10)
     full = Cifar10(images, labels, images, labels)
     (no_data / "cifar10.safetensors").touch()
-    monkeypatch.setattr(sample, "load_cifar10", lambda: full)
+    monkeypatch.setattr(cifar10, "load_cifar10", lambda: full)
     image, label = find_dataset().test_image(9998)
     assert (int(image), label) == (9998 % 256, 8)
 

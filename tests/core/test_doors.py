@@ -454,7 +454,7 @@ def test_the_check_takes_them_as_well() -> None:
     with warnings.catch_warnings(action="ignore"):
         frozen = torch.jit.freeze(torch.jit.script(net))
     for model in (frozen, net.forward, nn.Sequential(net, Logits()).eval()):
-        assert check_model(model, *check_images(16)).classes == 10
+        assert check_model(model, *check_images(count=16)).classes == 10
 
 
 @pytest.mark.parametrize("stage", [name for name in STAGES if STAGES.get(name).gradient])

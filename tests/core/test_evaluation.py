@@ -27,7 +27,7 @@ from apr_core.base.version import ATTACK_VERSION
 from apr_core.certification.lattice_masking import Verdict, behind_lattice, certify
 from apr_core.cli import main
 from apr_core.cli.evaluate import in_words, pixels_of, summary
-from apr_core.data.cifar10 import Cifar10
+from apr_core.data.dataset import DataSet
 from apr_core.data.registry import find_dataset
 from apr_core.evaluation import journal, protocol
 from apr_core.evaluation.images import choose_images, image_order, indices_sha256
@@ -53,6 +53,7 @@ from apr_core.zoo.external import load_external
 from apr_core.zoo.target import TargetModel
 from apr_ui.results.view import in_a_word
 from tests.conftest import PATIENCE, ROOT, ConstantModel, LinearModel, answers
+from tests.core.small import small_data
 
 FIRST_FIVE = [415, 248, 628, 267, 809]
 ORDER_SHA256 = "2fd1c2c9c9656d39a81bc850444b9b764e2181b1dffe9e04dcfe2d2d14414403"
@@ -184,29 +185,28 @@ def test_the_curve_rises_to_the_rate() -> None:
 
 
 def test_the_order_of_the_images_is_frozen() -> None:
-    order = image_order()
+    order = image_order(find_dataset())
     assert order.sort().values.tolist() == list(range(10_000))
     assert order[:5].tolist() == FIRST_FIVE
     assert indices_sha256(order) == ORDER_SHA256
 
 
 def test_the_first_thousand_are_the_shipped_sample(monkeypatch) -> None:
-    monkeypatch.setattr("apr_core.evaluation.images.load_cifar10", pytest.fail)
-    images, labels, indices = choose_images(1000)
+    monkeypatch.setattr("apr_core.data.cifar10.load_cifar10", pytest.fail)
+    images, labels, indices = choose_images(find_dataset(), 1000)
     sample = find_dataset().shipped_sample()
     assert sorted(indices.tolist()) == sample.indices.tolist()
     for place in (0, 17, 999):
         row = sample.row(int(indices[place]))
         assert torch.equal(images[place], sample.images[row])
         assert labels[place] == sample.labels[row]
-    assert torch.equal(choose_images(10)[2], indices[:10])
+    assert torch.equal(choose_images(find_dataset(), 10)[2], indices[:10])
 
 
 def test_more_come_from_the_whole_test_set(monkeypatch) -> None:
     images = torch.arange(10_000, dtype=torch.int32).view(-1, 1, 1, 1).expand(-1, 3, 2, 2)
-    data = Cifar10(images[:0], torch.zeros(0), images, torch.arange(10_000) % 10)
-    monkeypatch.setattr("apr_core.evaluation.images.load_cifar10", lambda: data)
-    chosen, labels, indices = choose_images(1200)
+    whole = images, torch.arange(10_000) % 10
+    chosen, labels, indices = choose_images(small_data(whole, whole), 1200)
     assert torch.equal(chosen[:, 0, 0, 0].long(), indices)
     assert torch.equal(labels, indices % 10)
 
@@ -214,7 +214,7 @@ def test_more_come_from_the_whole_test_set(monkeypatch) -> None:
 @pytest.mark.parametrize("count", [0, -1, 10_001])
 def test_as_many_images_as_there_are(count: int) -> None:
     with pytest.raises(InputError, match=f"images is {count}"):
-        choose_images(count)
+        choose_images(find_dataset(), count)
 
 
 # The protocol
@@ -248,13 +248,13 @@ def target(monkeypatch: pytest.MonkeyPatch) -> TargetModel:
     """A model that is right about all but every fifth image."""
     model = Pixels()
 
-    def chosen(count: int) -> tuple[Tensor, Tensor, Tensor]:
-        images, _, indices = choose_images(count)
+    def chosen(data: DataSet, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        images, _, indices = choose_images(data, count)
         said = answers(model, images)
         return images, (said + (torch.arange(count) % 5 == 4)) % 10, indices
 
     monkeypatch.setattr(protocol, "choose_images", chosen)
-    return TargetModel("pixels", model)
+    return TargetModel("pixels", model, find_dataset())
 
 
 def stable(record: Record) -> dict:
@@ -287,7 +287,7 @@ def test_behind_a_lattice_no_certified_image_falls(target: TargetModel) -> None:
     assert record.command.endswith("--lattice 2")
     bare = evaluate(target, setting_for(target, "top-gradient", images=15))
     assert record.verdicts != bare.verdicts
-    images, labels, indices = protocol.choose_images(15)
+    images, labels, indices = protocol.choose_images(target.data, 15)
     found = certify(behind_lattice(target.model, 2), images.float() / 255, labels)
     certified = {
         index
@@ -338,7 +338,7 @@ def test_an_unfinished_evaluation_of_other_weights_is_refused(target: TargetMode
 
 
 def test_the_paper_s_attack_gains_with_generations_and_pixels(target: TargetModel) -> None:
-    images, labels, indices = protocol.choose_images(12)
+    images, labels, indices = protocol.choose_images(target.data, 12)
     counts = []
     for generations in (0, 2, 8):
         config = OnePixelConfig(population=20, generations=generations)
@@ -473,7 +473,7 @@ def test_luck_breaks_no_random_model() -> None:
 def test_flips_found_in_half_precision_are_the_models_own(target: TargetModel) -> None:
     setting = setting_for(target, "corners", images=15, half=True)
     record = evaluate(target, setting)
-    images, labels, _ = protocol.choose_images(15)
+    images, labels, _ = protocol.choose_images(target.data, 15)
     for image, label, verdict in zip(images, labels, record.verdicts, strict=True):
         for rung in verdict.rungs:
             from apr_core.attacks.result import edit_image
@@ -489,7 +489,7 @@ def test_a_compiled_search_sees_the_model_and_reports_its_own_flips(
     """Traced and run as it is; at length, made into machine code too."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     model = Classifier(ResNet((4, 8), blocks=1, num_classes=10)).eval()
-    images, _, _ = choose_images(60)
+    images, _, _ = choose_images(find_dataset(), 60)
     plain, compiled = ModelOracle(model), ModelOracle(model, compiled=True)
     assert not compiled.exact
     torch.testing.assert_close(
@@ -502,8 +502,10 @@ def test_a_compiled_search_sees_the_model_and_reports_its_own_flips(
 
 
 def test_a_record_says_that_its_search_was_compiled() -> None:
-    setting = setting_for(TargetModel("x", Pixels()), "corners", images=5)
-    compiled = setting_for(TargetModel("x", Pixels()), "corners", images=5, compiled=True)
+    setting = setting_for(TargetModel("x", Pixels(), find_dataset()), "corners", images=5)
+    compiled = setting_for(
+        TargetModel("x", Pixels(), find_dataset()), "corners", images=5, compiled=True
+    )
     assert "--compile" in protocol.command_of(compiled).split()
     assert "--compile" not in protocol.command_of(setting)
     assert setting != compiled  # one does not go on where the other was
@@ -563,7 +565,7 @@ def test_a_ladder_leaves_out_what_needs_a_gradient_that_is_not_there(target: Tar
 )  # fmt: skip
 def test_a_setting_that_cannot_be_is_refused(settings: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        setting_for(TargetModel("x", Pixels()), **settings)
+        setting_for(TargetModel("x", Pixels(), find_dataset()), **settings)
 
 
 # Records
@@ -631,7 +633,8 @@ def test_the_command_prints_rates_and_writes_the_record(zoo: str, capsys, result
     (record,), _ = load_records()
     assert printed["asr"] == record.levels[0].asr.rate == 0
     assert printed["clean_accuracy"] == 0.1
-    assert printed["attacked"] == record.clean.count == int((choose_images(60)[1] == 3).sum()) > 0
+    cats = choose_images(find_dataset(), 60)[1] == 3
+    assert printed["attacked"] == record.clean.count == int(cats.sum()) > 0
     assert "verdicts" not in printed
     assert main([*command, "--device", "cpu"]) == 0
     said = capsys.readouterr().out
@@ -669,7 +672,8 @@ def test_of_nothing_attacked_there_is_no_success_rate(tmp_path: Path, monkeypatc
 
 def test_there_is_no_rate_of_no_image(results: Path) -> None:
     """Handed case k02: an evaluation of which no picture was attacked."""
-    target = TargetModel("mine", ConstantModel([0.0] * 10 + [2.0]))  # an eleventh class
+    eleventh = ConstantModel([0.0] * 10 + [2.0])
+    target = TargetModel("mine", eleventh, find_dataset())
     record = evaluate(target, setting_for(target, "corners", images=5))
     save_record(record)
     assert load_records() == ([record], [])

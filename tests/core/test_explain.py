@@ -33,6 +33,7 @@ from apr_core import OnePixelAttack, OnePixelConfig, cli
 from apr_core.base import random
 from apr_core.base.types import InputError
 from apr_core.cli import explain
+from apr_core.data.registry import find_dataset
 from apr_core.explain.attention import attention_of, gate_of, has_attention, watching_attention
 from apr_core.explain.attributions import Cancelled, attribute
 from apr_core.explain.methods import METHODS, Figure
@@ -541,7 +542,7 @@ def test_the_command_writes_a_picture_and_json(method, target, command, tmp_path
         assert len(picture.getcolors(2000)) > 100
 
     model = load_model("cifar10-resnet20-apr")
-    images = explain.load_test_image(0)[0][None].float() / 255
+    images = find_dataset().test_image(0)[0][None].float() / 255
     if target:
         found = attribute(model, images, torch.tensor([5]), method)
         heat = found.maps[0]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from apr_core import OnePixelAttack, OnePixelConfig, load_model
 from apr_core.base.types import InputError
+from apr_core.data.registry import find_dataset
 from apr_core.evaluation.protocol import evaluate, setting_for
 from apr_core.evaluation.record import Record, save_record
 from apr_core.models import Classifier, Normalize
@@ -63,7 +64,7 @@ def net() -> SmallNet:
 @pytest.fixture(scope="module")
 def images() -> Tensor:
     """Five images, uint8: no multiple of any batch size in use here."""
-    return check_images(5)[0]
+    return check_images(count=5)[0]
 
 
 def same_answers(model: External, net: nn.Module, images: Tensor) -> bool:
@@ -341,7 +342,7 @@ def test_torchscript_answers_as_the_model_it_was_made_of(net, images, tmp_path, 
     assert (model.name, model.differentiable) == ("net.pt", True)
     with evaluating(model):
         assert same_answers(model, net, images)
-    check_model(model, *check_images(8))
+    check_model(model, *check_images(count=8))
 
 
 def test_torchscript_comes_in_evaluation_mode(tmp_path: Path) -> None:
@@ -389,7 +390,7 @@ def test_an_exported_programs_mode_is_left_alone(exported, net, images) -> None:
     with evaluating(model.eval()):
         assert same_answers(model, net, images)
     assert not any(module.training for module in model.modules())
-    assert check_model(model, *check_images(8)).differentiable
+    assert check_model(model, *check_images(count=8)).differentiable
 
 
 def test_what_torch_saved_is_known_by_what_it_holds(exported, net, images, tmp_path: Path) -> None:
@@ -558,7 +559,7 @@ def test_onnx_gets_the_batches_it_takes(net, images, tmp_path: Path, batch: int 
     model = load_external(str(save_onnx(net, tmp_path / "net.onnx", batch)))
     assert (model.name, model.differentiable) == ("net.onnx", False)
     assert same_answers(model, net, images)
-    checked = check_model(model, *check_images(8))
+    checked = check_model(model, *check_images(count=8))
     assert not checked.differentiable
     assert any("gradient attacks cannot be used" in note for note in checked.notes)
 
@@ -618,7 +619,7 @@ def test_onnx_that_says_any_batch_and_takes_one_is_asked_one_by_one(
     assert (model.least, model.most) == (1, None)
     torch.testing.assert_close(model(images), mean_logits(images))
     assert model.most == 1
-    assert check_model(model, *check_images(8)).tested == 8
+    assert check_model(model, *check_images(count=8)).tested == 8
     assert capfd.readouterr() == ("", "")
 
 
@@ -681,7 +682,7 @@ def test_onnx_of_grey_pictures_says_what_it_takes(images, tmp_path: Path) -> Non
         return [node("Flatten", ["images"], ["logits"])]
 
     path = to_onnx(tmp_path / "grey.onnx", ["N", 1, 28, 28], {"logits": ["N", 784]}, nodes)
-    said = said_by(lambda: check_model(load_external(str(path)), *check_images(4)))
+    said = said_by(lambda: check_model(load_external(str(path)), *check_images(count=4)))
     assert "(N, 1, 28, 28)" in said
     assert "(4, 3, 32, 32)" in said
 
@@ -722,7 +723,7 @@ def test_work_on_onnx_is_taken_up_only_where_its_second_file_is_the_same(
     path = tmp_path / "net.onnx"
 
     def ask(seed: int, images: int, *report: Callable) -> Record | None:
-        target = TargetModel("net", load_external(str(save_apart(path, seed))))
+        target = TargetModel("net", load_external(str(save_apart(path, seed))), find_dataset())
         return evaluate(target, setting_for(target, "corners", images=images), *report)
 
     def interrupt(progress: object) -> None:
@@ -793,7 +794,7 @@ def test_without_onnxruntime_it_says_what_to_install(monkeypatch, tmp_path: Path
 
 
 def test_an_attack_goes_as_it_does_on_the_model_itself(net, tmp_path: Path) -> None:
-    pictures, _ = check_images(3)
+    pictures, _ = check_images(count=3)
     labels = net(as_input(pictures)).argmax(1)
     config = OnePixelConfig(population=8, generations=3)
     model = load_external(str(save_script(net, tmp_path / "net.pt")))
@@ -865,7 +866,7 @@ FINE = {
 
 @pytest.mark.parametrize("wrap", FINE.values(), ids=FINE)
 def test_what_is_only_unusual_passes(good: Classifier, wrap) -> None:
-    assert check_model(wrap(good), *check_images(10)).correct == 10
+    assert check_model(wrap(good), *check_images(count=10)).correct == 10
 
 
 def raises(_: Tensor) -> Tensor:
@@ -908,7 +909,7 @@ MISTAKES = {
 @pytest.mark.parametrize(("wrap", "said"), MISTAKES.values(), ids=MISTAKES)
 def test_mistakes_are_named(good: Classifier, wrap, said: str) -> None:
     model = wrap(good)
-    found = said_by(lambda: check_model(model, *check_images(16)))
+    found = said_by(lambda: check_model(model, *check_images(count=16)))
     good.eval()  # one of them is in training mode, and takes it along
     assert re.search(said, found), found
 
@@ -924,7 +925,7 @@ def test_mistakes_are_named(good: Classifier, wrap, said: str) -> None:
     ids=["0-255", "CIFAR-10", "ImageNet", "CIFAR-10 twice"],
 )
 def test_a_wrong_scaling_is_named(good: Classifier, before, said: str) -> None:
-    found = said_by(lambda: check_model(Around(good, before), *check_images(30)))
+    found = said_by(lambda: check_model(Around(good, before), *check_images(count=30)))
     assert found.startswith("The model seems to ")
     assert said in found
 
@@ -932,29 +933,29 @@ def test_a_wrong_scaling_is_named(good: Classifier, before, said: str) -> None:
 def test_a_scaling_that_is_only_a_little_better_is_noted(good, monkeypatch) -> None:
     monkeypatch.setattr("apr_core.zoo.external.check.BETTER", 2)  # nothing is that much better
     normalised = Around(good, lambda x: x * CIFAR.std + CIFAR.mean)
-    (note,) = check_model(normalised, *check_images(30)).notes
+    (note,) = check_model(normalised, *check_images(count=30)).notes
     assert ONE_SENTENCE.fullmatch(note)
     assert note.startswith("The model may expect images normalised by ")
 
 
 def test_a_model_that_draws_at_random_may_be_meant_to(good: Classifier) -> None:
     noisy = Around(good, lambda x: x + 0.02 * torch.randn_like(x))
-    assert check_model(noisy, *check_images(20), randomised=True).correct >= 10
+    assert check_model(noisy, *check_images(count=20), randomised=True).correct >= 10
 
 
 def test_a_model_at_chance_passes_with_a_note(network: Classifier) -> None:
-    (note,) = check_model(network, *check_images(30)).notes
+    (note,) = check_model(network, *check_images(count=30)).notes
     assert "no more than chance would" in note
 
 
 def test_gradients_that_do_not_come_back_are_told(good: Classifier) -> None:
     coarse = Around(good, lambda x: (x * 31).round() / 31)
-    checked = check_model(coarse, *check_images(20))
+    checked = check_model(coarse, *check_images(count=20))
     assert not checked.differentiable
     assert "gradient attacks cannot be used" in checked.notes[0]
 
 
 def test_the_images_to_check_with_are_of_every_class() -> None:
-    images, labels = check_images(20)
+    images, labels = check_images(count=20)
     assert images.shape == (20, 3, 32, 32)
     assert labels.tolist() == list(range(10)) * 2

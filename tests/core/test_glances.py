@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.data.registry import find_dataset
+from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.evaluation.attribution import cached_predictions as glances
 from apr_core.evaluation.attribution.cached_predictions import (
     Glance,
@@ -25,7 +25,7 @@ from apr_core.explain.regions import mass_inside, object_region
 from apr_core.zoo.checkpoints import Card, is_own, list_cards, load_card, load_model
 
 APR = "cifar10-resnet20-apr"
-SHIPPED = [card.name for card in list_cards() if not is_own(card.name)]
+SHIPPED = [card.name for card in list_cards() if card.dataset == DEFAULT and not is_own(card.name)]
 
 
 @pytest.fixture
@@ -113,7 +113,8 @@ def test_one_command_makes_what_is_missing_and_leaves_the_rest(
 def test_a_glance_is_taken_of_every_image(monkeypatch: pytest.MonkeyPatch, network) -> None:
     sample = find_dataset().shipped_sample()
     few = replace(sample, images=sample.images[:6])
-    monkeypatch.setattr(glances, "load_sample", lambda: few)
+    data = replace(find_dataset(), sample=lambda: few)
+    monkeypatch.setattr(glances, "find_dataset", lambda: data)
     found = take_glance(ModelOracle(network))
     with torch.no_grad():
         expected = network(few.images.float() / 255).softmax(1)

@@ -19,7 +19,6 @@ from apr_core.base.types import InputError
 from apr_core.data import decode
 from apr_core.data.decode import MAX_BYTES
 from apr_core.data.images import (
-    SIZE,
     Picture,
     content_warnings,
     from_png,
@@ -30,6 +29,8 @@ from apr_core.data.images import (
 )
 from tests.fuzz.nasty_pictures import encode
 
+SIZE = 32
+"""Rows and columns of CIFAR-10's pictures, which a person's are brought to."""
 ORIENTATION, MAKER, SOFTWARE = 0x0112, 0x010F, 0x0131
 
 
@@ -433,12 +434,17 @@ def test_png_is_lossless(shape: tuple[int, int, int]) -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [noise(3, 4, 4).float(), noise(1, 4, 4), noise(2, 3, 4, 4), noise(4, 4, 3), noise(3, 0, 4)],
+    [noise(3, 4, 4).float(), noise(2, 4, 4), noise(2, 3, 4, 4), noise(4, 4, 3), noise(3, 0, 4)],
     ids=lambda image: f"{image.dtype} {tuple(image.shape)}",
 )
 def test_only_uint8_images_become_png(image: torch.Tensor) -> None:
     with pytest.raises(InputError, match=r"shape .*give torch.uint8 of shape \(3, H, W\)"):
         to_png(image)
+
+
+def test_a_grey_image_becomes_a_png_of_equal_channels() -> None:
+    grey = noise(1, 4, 5)
+    assert torch.equal(from_png(to_png(grey)), grey.expand(3, -1, -1))
 
 
 @pytest.mark.parametrize("data", [b"", b"x", encode(scene(), "JPEG"), to_png(noise(3, 9, 9))[:150]])

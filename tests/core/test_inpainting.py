@@ -50,7 +50,7 @@ def test_images_may_have_masks_of_their_own() -> None:
 
 
 def gamma(rows: int, columns: int) -> float:
-    return float(load_variogram()[REACH + rows, REACH + columns])
+    return float(load_variogram("cifar10")[REACH + rows, REACH + columns])
 
 
 def test_a_masked_pixel_is_the_kriging_mean_of_its_unmasked_neighbours() -> None:
@@ -116,7 +116,10 @@ def test_an_image_smaller_than_the_spacing_is_refused() -> None:
 
 
 def test_the_variogram_is_the_sample_s_up_to_chance() -> None:
-    shipped, sample = load_variogram(), measure_variogram(find_dataset().shipped_sample().images)
+    shipped, sample = (
+        load_variogram("cifar10"),
+        measure_variogram(find_dataset().shipped_sample().images),
+    )
     assert shipped.shape == (2 * REACH + 1, 2 * REACH + 1)
     assert shipped[REACH, REACH] == 0
     assert torch.equal(shipped, shipped.flip(0, 1))

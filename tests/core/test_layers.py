@@ -132,6 +132,25 @@ def test_differential_evolution_knows_no_images() -> None:
     assert rooms_of(source) <= {"base"}
 
 
+def data_set_modules() -> set[str]:
+    """Modules of `apr_core.data` that define data sets: those that the registry imports."""
+    registry = (ROOT / "apr_core" / "data" / "registry.py").read_text()
+    found = {".".join(name.split(".")[:3]) for name in imports_of(registry)}
+    return {name for name in found if name.startswith("apr_core.data.")} - {"apr_core.data.dataset"}
+
+
+@pytest.mark.parametrize("folder", ["apr_core", "apr_ui", "pages", "benchmarks", "app.py"])
+def test_a_data_set_is_found_by_name_only(folder: str) -> None:
+    modules = data_set_modules()
+    assert "apr_core.data.cifar10" in modules
+    paths = modules_in(folder) or [ROOT / folder]
+    assert all(path.is_file() for path in paths)
+    for path in set(paths) - set(modules_in("apr_core/data")):
+        imports = imports_of(path.read_text(), package_of(path))
+        named = {".".join(name.split(".")[:3]) for name in imports}
+        assert not named & modules, f"{path.relative_to(ROOT)} imports {named & modules}"
+
+
 @pytest.mark.parametrize(
     ("source", "rooms"),
     [

@@ -18,8 +18,9 @@ from apr_core.base.types import InputError
 from apr_core.data import decode
 from apr_core.data.colour import srgb_converter
 from apr_core.data.decode import MAX_PIXELS, MAX_SCANS, MAX_VALUES
-from apr_core.data.images import SIZE, read_picture, to_pil, to_png
+from apr_core.data.images import read_picture, to_pil, to_png
 from apr_core.data.picture_file import MAX_PARTS, MAX_PROFILE, essence, format_of
+from apr_core.data.registry import find_dataset
 from apr_core.data.sharing import Room, Silence
 from tests.fuzz.nasty_pictures import chunk, encode, many_scans, png, scene, with_parts
 
@@ -190,7 +191,7 @@ def test_a_large_jpeg_is_reduced_while_it_is_decoded(monkeypatch) -> None:  # k0
     assert seen == [(4000, 3000)]
     assert any("8000 × 6000" in sentence for sentence in picture.warnings)
     with Image.open(io.BytesIO(data)) as file:
-        whole = file.resize((SIZE, SIZE), Image.Resampling.BOX, box=(1000, 0, 7000, 6000))
+        whole = file.resize(find_dataset().size, Image.Resampling.BOX, box=(1000, 0, 7000, 6000))
     assert np.abs(np.asarray(to_pil(picture.image), int) - np.asarray(whole, int)).max() <= 3
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from apr_core.data.dataset import Split
 from apr_core.defences.recipe import TrainConfig
 from apr_core.defences.vanilla import Vanilla
 from apr_core.models.precision import forward_over_float32
@@ -82,9 +83,9 @@ def test_a_run_goes_on_in_another_precision_and_says_in_which(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(SmallNet(), Vanilla(), images, labels, config, CPU, state, stop)
+        fit(SmallNet(), Vanilla(), Split.in_memory(images, labels), config, CPU, state, stop)
     monkeypatch.setattr("apr_core.training.fit.choose_precision", lambda *_: False)
-    fitted = fit(SmallNet(), Vanilla(), images, labels, config, CPU, state)
+    fitted = fit(SmallNet(), Vanilla(), Split.in_memory(images, labels), config, CPU, state)
     assert fitted.hardware == "a processor, bfloat16, then a processor, float32"
     assert len(fitted.history) == config.epochs
 
@@ -105,8 +106,11 @@ def test_a_state_of_the_first_version_is_gone_on_with(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainConfig, "identity", property(with_precision))
         with pytest.raises(KeyboardInterrupt):
-            fit(SmallNet(), Vanilla(), images, labels, QUICK, CPU, state, stop)
-    assert len(fit(SmallNet(), Vanilla(), images, labels, QUICK, CPU, state).history) == 3
+            fit(SmallNet(), Vanilla(), Split.in_memory(images, labels), QUICK, CPU, state, stop)
+    assert (
+        len(fit(SmallNet(), Vanilla(), Split.in_memory(images, labels), QUICK, CPU, state).history)
+        == 3
+    )
 
 
 def test_the_precision_is_no_part_of_a_name() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from apr_core import OnePixelAttack, OnePixelConfig
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.certification.lattice_masking import certify
+from apr_core.data.dataset import Split
 from apr_core.explain.attributions import attribute
 from apr_core.models.switches import FULL_PRECISION, QUIET_HOOKS, Switch
 from apr_core.training.monitor import count_correct
@@ -143,7 +144,7 @@ def test_confirmations_and_certificates_are_in_float32(switches, way) -> None:
     ModelOracle(model).verify_float32(images)
     OnePixelAttack(model, QUICK).run(images, labels)
     certify(model, images, labels)
-    count_correct(model, images, labels)
+    count_correct(model, Split.in_memory(images, labels))
     assert model.seen == {"ieee"}
     assert (newer(), older()) == before
 
@@ -154,7 +155,7 @@ def test_a_check_is_in_float32(switches) -> None:
     seen: set[str] = set()
     net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)).eval()
     net.register_forward_hook(lambda *_: seen.update(read(*names) for names in OPERATIONS))
-    check_model(net, *check_images(10))
+    check_model(net, *check_images(count=10))
     assert seen == {"ieee"}
 
 

@@ -422,6 +422,15 @@ def test_a_record_of_other_weights_does_not_count() -> None:
     assert find_record([record], card) == record
 
 
+def test_a_record_on_other_data_does_not_count() -> None:
+    card = add_model("vanilla", 9500)
+    record = add_record(card, {1}, 10)
+    elsewhere = replace(record, setting=replace(record.setting, data="my-folder"))
+    assert find_record([elsewhere], card) is None
+    assert find_record([elsewhere, record], card) is record
+    assert not is_past(elsewhere, {card.name: card})
+
+
 def test_the_strongest_attack_on_the_most_images_counts() -> None:
     card = add_model("vanilla", 9500)
     add_record(card, {1}, 50, attack="de")

@@ -18,7 +18,7 @@ import torch
 from apr_core.base.types import InputError
 from apr_core.cli import main
 from apr_core.cli.train import seeds_of
-from apr_core.data.cifar10 import Cifar10
+from apr_core.data.dataset import DataSet, Split
 from apr_core.data.registry import find_dataset
 from apr_core.defences import DEFENCES
 from apr_core.defences.input_transform import InputTransform
@@ -31,7 +31,7 @@ from apr_core.training.monitor import PROBED, TrainingMonitor, count_correct
 from apr_core.training.trainer import TrainRequest, find_finished, seed_requests, train
 from apr_core.zoo.checkpoints import is_own, load_card, load_model, model_names
 from tests.conftest import PATIENCE, ROOT, answers
-from tests.core.small import QUICK, PlainNet, SmallNet, red_and_blue
+from tests.core.small import QUICK, PlainNet, red_and_blue_data, small_network
 
 CPU = torch.device("cpu")
 VANILLA = "cifar10-small-vanilla"
@@ -41,17 +41,14 @@ VANILLA = "cifar10-small-vanilla"
 def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("APR_CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.setenv("APR_TRAINING", str(tmp_path / "training"))
-    monkeypatch.setitem(
-        ARCHITECTURES._entries, "small", lambda num_classes: SmallNet(0, num_classes)
-    )
+    monkeypatch.setitem(ARCHITECTURES._entries, "small", small_network)
     monkeypatch.setitem(ARCHITECTURES._entries, "plain", PlainNet)
     return tmp_path
 
 
 @pytest.fixture
-def data() -> Cifar10:
-    images, labels = red_and_blue(count=60, size=32)
-    return Cifar10(images[:40], labels[:40], images[40:], labels[40:])
+def data() -> DataSet:
+    return red_and_blue_data()
 
 
 def request_for(
@@ -72,12 +69,13 @@ def killed_in_epoch(number: int) -> Callable[[Progress], None]:
     return report
 
 
-def test_a_cards_accuracy_is_that_of_the_weights_as_they_load(data: Cifar10) -> None:
+def test_a_cards_accuracy_is_that_of_the_weights_as_they_load(data: DataSet) -> None:
     request = request_for("apr", epochs=6, subset=32, seed=4)
     card = train(request, data, CPU, notes="A test.")
     assert card == load_card("cifar10-small-apr")
     model = load_model(card.name)
-    correct = int((answers(model, data.test_images) == data.test_labels).sum())
+    test = data.load("test")
+    correct = int((answers(model, test.images) == test.labels).sum())
     assert (card.correct, card.tested) == (correct, 20)
     assert card.clean_accuracy == correct / 20 > 0.5
     assert (card.seed, card.epochs, len(card.history)) == (4, 6, 6)
@@ -87,12 +85,13 @@ def test_a_cards_accuracy_is_that_of_the_weights_as_they_load(data: Cifar10) -> 
 
 
 @pytest.mark.parametrize("defence", DEFENCES.names)
-def test_every_recipe_makes_a_checkpoint_that_loads(data: Cifar10, defence: str) -> None:
+def test_every_recipe_makes_a_checkpoint_that_loads(data: DataSet, defence: str) -> None:
     train(request_for("vanilla"), data, CPU)
     card = train(request_for(defence), data, CPU)
     assert json.loads(json.dumps(card.recipe)) == load_card(card.name).recipe
     model = load_model(card.name)
-    assert card.correct == int((answers(model, data.test_images) == data.test_labels).sum())
+    test = data.load("test")
+    assert card.correct == int((answers(model, test.images) == test.labels).sum())
     plus = defence.startswith("apr-plus")
     gated = defence.startswith("apr") and not plus and defence != "apr-no-attention"
     assert isinstance(model.front, PixelAttention) == gated
@@ -102,7 +101,7 @@ def test_every_recipe_makes_a_checkpoint_that_loads(data: Cifar10, defence: str)
     assert defence == "it" or losses[-1] < losses[0]
 
 
-def test_distillation_and_transformation_build_on_the_vanilla_model(data: Cifar10) -> None:
+def test_distillation_and_transformation_build_on_the_vanilla_model(data: DataSet) -> None:
     for defence in ("dd", "it"):
         with pytest.raises(InputError, match=f"no model '{VANILLA}'"):
             train(request_for(defence), data, CPU)
@@ -128,7 +127,7 @@ def test_a_request_that_cannot_be_met_is_refused_before_it_is_trained(
 # One's own
 
 
-def test_ones_own_run_never_takes_the_place_of_another(data: Cifar10) -> None:
+def test_ones_own_run_never_takes_the_place_of_another(data: DataSet) -> None:
     shipped = train(request_for("vanilla"), data, CPU)
     own = train(request_for("vanilla", ship=False, seed=1), data, CPU)
     assert re.fullmatch(rf"{VANILLA}-[0-9a-f]{{6}}", own.name)
@@ -144,7 +143,7 @@ def test_ones_own_run_never_takes_the_place_of_another(data: Cifar10) -> None:
 # Several seeds
 
 
-def test_each_seed_has_a_run_of_its_own_and_the_first_is_shipped(data: Cifar10) -> None:
+def test_each_seed_has_a_run_of_its_own_and_the_first_is_shipped(data: DataSet) -> None:
     requests = seed_requests(request_for("vanilla"), [0, 1, 2])
     cards = [train(request, data, CPU) for request in requests]
     assert [card.name for card in cards] == [VANILLA, f"{VANILLA}-seed1", f"{VANILLA}-seed2"]
@@ -159,7 +158,7 @@ def test_each_seed_has_a_run_of_its_own_and_the_first_is_shipped(data: Cifar10) 
     assert find_finished(other) is None
 
 
-def test_a_defence_with_other_constants_is_another(data: Cifar10, monkeypatch) -> None:
+def test_a_defence_with_other_constants_is_another(data: DataSet, monkeypatch) -> None:
     card = train(request_for("apr"), data, CPU)
     assert find_finished(request_for("apr")) == card
     monkeypatch.setitem(DEFENCES._entries, "apr", replace(DEFENCES.get("apr"), beta=0.02))
@@ -180,9 +179,9 @@ def test_seeds_that_are_none_are_refused(text: str) -> None:
 
 
 @pytest.fixture
-def commanded(monkeypatch: pytest.MonkeyPatch, data: Cifar10) -> list[str]:
+def commanded(monkeypatch: pytest.MonkeyPatch, data: DataSet) -> list[str]:
     """A `train` command of a small run."""
-    monkeypatch.setattr("apr_core.cli.train.fetch_cifar10", lambda **_: data)
+    monkeypatch.setattr("apr_core.cli.train.find_dataset", lambda name: data)
     return ["train", "--architecture", "small", "--epochs", "2", "--batch-size", "16",
             "--no-mixed-precision", "--device", "cpu"]  # fmt: skip
 
@@ -226,7 +225,7 @@ def run_workers(count: int, *arguments: str, folder: Path) -> subprocess.Complet
     )
 
 
-def test_two_processes_make_what_one_makes(folders: Path, data: Cifar10) -> None:
+def test_two_processes_make_what_one_makes(folders: Path, data: DataSet) -> None:
     """Without batch norm, the averaged gradients of two halves are the gradient of the whole."""
     done = run_workers(2, "plain", "vanilla", folder=folders)
     assert done.returncode == 0, done.stderr
@@ -242,7 +241,7 @@ def test_two_processes_make_what_one_makes(folders: Path, data: Cifar10) -> None
 
 @pytest.mark.long
 def test_two_processes_train_one_model_with_the_exact_regulariser(
-    folders: Path, data: Cifar10
+    folders: Path, data: DataSet
 ) -> None:
     """Batch norm, an input gradient and its own gradient, under DistributedDataParallel."""
     done = run_workers(2, "small", "apr-exact", folder=folders)
@@ -250,13 +249,14 @@ def test_two_processes_train_one_model_with_the_exact_regulariser(
     model = load_model("cifar10-small-apr-exact")
     assert len(load_card("cifar10-small-apr-exact").history) == QUICK.epochs
     assert list((folders / "training").glob("*.safetensors")) == []
-    assert int((answers(model, data.test_images) == data.test_labels).sum()) > 14
+    test = data.load("test")
+    assert int((answers(model, test.images) == test.labels).sum()) > 14
 
 
 # Faults
 
 
-def test_a_full_disk_ends_the_run_and_keeps_its_state(monkeypatch, data: Cifar10) -> None:
+def test_a_full_disk_ends_the_run_and_keeps_its_state(monkeypatch, data: DataSet) -> None:
     request = request_for("vanilla", epochs=4)
     write, left = Path.write_bytes, 2
 
@@ -278,7 +278,7 @@ def test_a_full_disk_ends_the_run_and_keeps_its_state(monkeypatch, data: Cifar10
     monkeypatch.undo()
 
 
-def test_a_run_that_was_killed_goes_on(data: Cifar10) -> None:
+def test_a_run_that_was_killed_goes_on(data: DataSet) -> None:
     straight = train(request_for("apr", name="cifar10-small-straight"), data, CPU)
     request = request_for("apr")
     with pytest.raises(KilledError):
@@ -290,7 +290,7 @@ def test_a_run_that_was_killed_goes_on(data: Cifar10) -> None:
     assert card.sha256 == straight.sha256
 
 
-def test_two_runs_of_one_name_at_a_time_are_refused(data: Cifar10) -> None:
+def test_two_runs_of_one_name_at_a_time_are_refused(data: DataSet) -> None:
     request = request_for("vanilla")
     said = []
 
@@ -308,7 +308,7 @@ def test_two_runs_of_one_name_at_a_time_are_refused(data: Cifar10) -> None:
 # A look after each epoch
 
 
-def test_looking_at_a_model_does_not_change_its_training(data: Cifar10) -> None:
+def test_looking_at_a_model_does_not_change_its_training(data: DataSet) -> None:
     plain = train(request_for("apr"), data, CPU)
     watched = train(request_for("apr", name="cifar10-small-watched"), data, CPU, probe=True)
     assert watched.sha256 == plain.sha256
@@ -320,9 +320,9 @@ def test_looking_at_a_model_does_not_change_its_training(data: Cifar10) -> None:
 def test_a_probe_reports_what_the_model_does() -> None:
     torch.manual_seed(0)
     model = build_model("resnet20")
-    found = TrainingMonitor(model)()
+    found = TrainingMonitor(model, find_dataset())()
     sample = find_dataset().shipped_sample()
-    correct = count_correct(model, sample.images, sample.labels)
+    correct = count_correct(model, Split.in_memory(sample.images, sample.labels))
     assert found["test_accuracy"] == correct / 1000
     step = 1000 // PROBED
     chosen, truth = sample.images[::step][:PROBED], sample.labels[::step][:PROBED]

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from apr_core.base.types import InputError
+from apr_core.data.dataset import Split
 from apr_core.defences.apr import APR
 from apr_core.defences.recipe import Defence, TrainConfig, learning_rate
 from apr_core.defences.vanilla import Vanilla
@@ -60,14 +61,28 @@ def test_a_run_killed_and_resumed_equals_one_uninterrupted(
     config = replace(QUICK, optimizer=optimizer, mixed_precision=mixed_precision, seed=5)
     images, labels = red_and_blue()
     straight = SmallNet()
-    told = fit(straight, defence, images, labels, config, CPU)
+    told = fit(straight, defence, Split.in_memory(images, labels), config, CPU)
     state_file = tmp_path / "folder" / "run.safetensors"
     with pytest.raises(KilledError):
-        fit(SmallNet(), defence, images, labels, config, CPU, state_file, killed_in_epoch(2))
+        fit(
+            SmallNet(),
+            defence,
+            Split.in_memory(images, labels),
+            config,
+            CPU,
+            state_file,
+            killed_in_epoch(2),
+        )
     resumed = SmallNet(seed=99)  # its own start does not matter any more
     epochs = []
     told_again = fit(
-        resumed, defence, images, labels, config, CPU, state_file, lambda p: epochs.append(p.epoch)
+        resumed,
+        defence,
+        Split.in_memory(images, labels),
+        config,
+        CPU,
+        state_file,
+        lambda p: epochs.append(p.epoch),
     )
     assert set(epochs) == {2, 3}
     assert without_seconds(told_again) == without_seconds(told)
@@ -78,9 +93,17 @@ def test_a_run_killed_and_resumed_equals_one_uninterrupted(
 def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path) -> None:
     images, labels = red_and_blue()
     state_file = tmp_path / "run.safetensors"
-    first = fit(SmallNet(), Vanilla(), images, labels, QUICK, CPU, state_file)
+    first = fit(SmallNet(), Vanilla(), Split.in_memory(images, labels), QUICK, CPU, state_file)
     model = SmallNet(seed=1)
-    again = fit(model, Vanilla(), images, labels, QUICK, CPU, state_file, killed_in_epoch(1))
+    again = fit(
+        model,
+        Vanilla(),
+        Split.in_memory(images, labels),
+        QUICK,
+        CPU,
+        state_file,
+        killed_in_epoch(1),
+    )
     assert again == first
     assert len(first.history) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["run.safetensors"]
@@ -103,7 +126,15 @@ def test_an_unfinished_run_with_other_settings_is_refused(tmp_path, settings, sa
     begun = {"model": SmallNet(), "defence": APR(), "config": QUICK}
 
     def go(model: nn.Module, defence: Defence, config: TrainConfig) -> None:
-        fit(model, defence, images, labels, config, CPU, state_file, killed_in_epoch(2))
+        fit(
+            model,
+            defence,
+            Split.in_memory(images, labels),
+            config,
+            CPU,
+            state_file,
+            killed_in_epoch(2),
+        )
 
     with pytest.raises(KilledError):
         go(**begun)
@@ -117,13 +148,27 @@ def test_an_unfinished_run_with_other_settings_is_refused(tmp_path, settings, sa
 def test_a_damaged_state_file_is_refused_in_a_sentence(tmp_path: Path, damage: str) -> None:
     images, labels = red_and_blue()
     state_file = tmp_path / "run.safetensors"
-    fit(SmallNet(), Vanilla(), images, labels, replace(QUICK, epochs=1), CPU, state_file)
+    fit(
+        SmallNet(),
+        Vanilla(),
+        Split.in_memory(images, labels),
+        replace(QUICK, epochs=1),
+        CPU,
+        state_file,
+    )
     if damage == "of another kind":
         save_file({"x": torch.zeros(1)}, state_file)
     else:
         state_file.write_bytes(state_file.read_bytes()[: -50 if damage == "cut short" else 0])
     with pytest.raises(InputError, match=r"run\.safetensors"):
-        fit(SmallNet(), Vanilla(), images, labels, replace(QUICK, epochs=1), CPU, state_file)
+        fit(
+            SmallNet(),
+            Vanilla(),
+            Split.in_memory(images, labels),
+            replace(QUICK, epochs=1),
+            CPU,
+            state_file,
+        )
 
 
 class Diverging:
@@ -147,16 +192,16 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_its_state(tmp_path, va
     state_file = tmp_path / "run.safetensors"
     defence = Diverging(4 + 3, value)  # four steps an epoch
     with pytest.raises(InputError, match=f"loss became {value} in epoch 2.*--learning-rate.*0.1"):
-        fit(SmallNet(), defence, images, labels, QUICK, CPU, state_file)
+        fit(SmallNet(), defence, Split.in_memory(images, labels), QUICK, CPU, state_file)
     with safe_open(state_file, "pt") as file:
         assert json.loads(file.metadata()["progress"])["epoch"] == 1
         tensors = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118
     assert all(bool(tensor.isfinite().all()) for tensor in tensors)
     defence.left = 1000
     mended = SmallNet()
-    fit(mended, defence, images, labels, QUICK, CPU, state_file)
+    fit(mended, defence, Split.in_memory(images, labels), QUICK, CPU, state_file)
     straight = SmallNet()
-    fit(straight, Diverging(1000), images, labels, QUICK, CPU)
+    fit(straight, Diverging(1000), Split.in_memory(images, labels), QUICK, CPU)
     assert torch.equal(mended.linear.weight, straight.linear.weight)
 
 
@@ -166,12 +211,12 @@ def test_a_run_remembers_all_that_it_was_trained_on(tmp_path: Path, monkeypatch)
     defence = Diverging(4 + 3, math.nan)
     monkeypatch.setattr("apr_core.training.fit.describe_hardware", lambda device: "a processor")
     with pytest.raises(InputError):
-        fit(SmallNet(), defence, images, labels, QUICK, CPU, state_file)
+        fit(SmallNet(), defence, Split.in_memory(images, labels), QUICK, CPU, state_file)
     defence.left = 1000
     monkeypatch.setattr("apr_core.training.fit.describe_hardware", lambda device: "a GPU")
-    fitted = fit(SmallNet(), defence, images, labels, QUICK, CPU, state_file)
+    fitted = fit(SmallNet(), defence, Split.in_memory(images, labels), QUICK, CPU, state_file)
     assert fitted.hardware == "a processor, float32, then a GPU, float32"
-    again = fit(SmallNet(), defence, images, labels, QUICK, CPU, state_file)
+    again = fit(SmallNet(), defence, Split.in_memory(images, labels), QUICK, CPU, state_file)
     assert again.hardware == fitted.hardware
 
 
@@ -179,7 +224,7 @@ def test_a_run_remembers_all_that_it_was_trained_on(tmp_path: Path, monkeypatch)
 def test_a_small_run_learns_a_separable_problem(defence: Defence) -> None:
     images, labels = red_and_blue()
     model = SmallNet()
-    fitted = fit(model, defence, images, labels, replace(QUICK, epochs=15), CPU)
+    fitted = fit(model, defence, Split.in_memory(images, labels), replace(QUICK, epochs=15), CPU)
     assert bool((answers(model.eval(), images) == labels).all())
     assert fitted.history[-1]["loss"] < 0.5 * fitted.history[0]["loss"]
     assert [line["epoch"] for line in fitted.history] == list(range(1, 16))
@@ -188,7 +233,14 @@ def test_a_small_run_learns_a_separable_problem(defence: Defence) -> None:
 def test_progress_counts_up_to_the_end() -> None:
     images, labels = red_and_blue(count=16 * 145 + 7)
     told: list[Progress] = []
-    fit(SmallNet(), APR(), images, labels, replace(QUICK, epochs=2), CPU, report=told.append)
+    fit(
+        SmallNet(),
+        APR(),
+        Split.in_memory(images, labels),
+        replace(QUICK, epochs=2),
+        CPU,
+        report=told.append,
+    )
     steps = [(progress.epoch, progress.step) for progress in told]
     assert steps == [(epoch, step) for epoch in (1, 2) for step in (*range(20, 145, 20), 145)]
     assert {progress.steps for progress in told} == {145}
@@ -201,7 +253,14 @@ def test_progress_counts_up_to_the_end() -> None:
 def test_a_short_epoch_is_reported_five_times() -> None:
     images, labels = red_and_blue(count=16 * 14)
     told: list[Progress] = []
-    fit(SmallNet(), Vanilla(), images, labels, replace(QUICK, epochs=1), CPU, report=told.append)
+    fit(
+        SmallNet(),
+        Vanilla(),
+        Split.in_memory(images, labels),
+        replace(QUICK, epochs=1),
+        CPU,
+        report=told.append,
+    )
     assert [progress.step for progress in told] == [3, 6, 9, 12, 14]
 
 
@@ -238,7 +297,7 @@ def test_the_optimizer_is_given_the_schedules_rate(monkeypatch) -> None:
 
     monkeypatch.setattr(torch.optim.SGD, "step", noted)
     config = replace(QUICK, epochs=5)
-    fit(SmallNet(), Vanilla(), images, labels, config, CPU)
+    fit(SmallNet(), Vanilla(), Split.in_memory(images, labels), config, CPU)
     assert rates == [learning_rate(config, done / 10) for done in range(10)]
 
 
@@ -258,7 +317,7 @@ def test_a_wrong_training_setting_is_named_with_its_value(settings: dict) -> Non
 
 def epochs_of(seed: int, numbers: tuple[int, ...], batch_size: int = 4) -> list[Tensor]:
     images = torch.arange(10 * 3 * 6 * 5).view(10, 3, 6, 5).remainder(251).to(torch.uint8)
-    batches = AugmentedBatches(images, torch.arange(10), batch_size, seed, CPU)
+    batches = AugmentedBatches(Split.in_memory(images, torch.arange(10)), batch_size, seed, CPU)
     return [torch.cat([part for part, _ in batches.epoch(number)]) for number in numbers]
 
 
@@ -276,7 +335,7 @@ def test_an_epochs_batches_depend_on_seed_and_epoch_alone() -> None:
 def test_an_epoch_shows_each_image_once_and_drops_what_fills_no_batch() -> None:
     images = torch.zeros(10, 3, 6, 6, dtype=torch.uint8)
     for batch_size, shown in ((4, 8), (5, 10), (100, 10)):
-        batches = AugmentedBatches(images, torch.arange(10), batch_size, 0, CPU)
+        batches = AugmentedBatches(Split.in_memory(images, torch.arange(10)), batch_size, 0, CPU)
         labels = torch.cat([part for _, part in batches.epoch(0)]).tolist()
         assert len(labels) == len(set(labels)) == shown
         assert len(batches) == shown // min(batch_size, 10)
@@ -293,7 +352,7 @@ def test_augmented_images_are_shifted_and_flipped_originals() -> None:
     ]
     variants = torch.stack([*crops, *(crop.flip(3) for crop in crops)], dim=1)
     assert variants.shape[1] == 81 * 2
-    batches = AugmentedBatches(images, torch.arange(count), 20, 0, CPU)
+    batches = AugmentedBatches(Split.in_memory(images, torch.arange(count)), 20, 0, CPU)
     used = torch.zeros(81 * 2, dtype=torch.long)
     for epoch in range(50):
         for augmented, labels in batches.epoch(epoch):
@@ -421,3 +480,33 @@ def test_normalisation_is_inside_the_model() -> None:
     mean, std = (0.49139968, 0.48215841, 0.44653091), (0.24703223, 0.24348513, 0.26158784)
     pixel = torch.tensor([mean, [m + s for m, s in zip(mean, std, strict=True)]]).view(2, 3, 1, 1)
     torch.testing.assert_close(model(pixel), torch.tensor([[0.0] * 3, [1.0] * 3]))
+
+
+def test_a_large_set_is_decoded_batch_by_batch_and_gives_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    split = Split.in_memory(noise(23, 1, 9, 12), torch.arange(23))
+    kept = AugmentedBatches(split, 5, 0, CPU)
+    monkeypatch.setattr("apr_core.training.batches.MOST_KEPT", 0)
+    taken: list[int] = []
+
+    def take(places: Tensor) -> Tensor:
+        taken.append(len(places))
+        return split.take(places)
+
+    decoded = AugmentedBatches(replace(split, take=take), 5, 0, CPU)
+    for one, other in zip(kept.epoch(3), decoded.epoch(3), strict=True):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
+    assert taken == [1, 5, 5, 5, 5]
+
+
+def test_what_a_mirror_changes_is_not_flipped() -> None:
+    ramp = torch.arange(8, dtype=torch.uint8).mul(10).expand(40, 1, 8, 8)
+    split = Split.in_memory(ramp.contiguous(), torch.arange(40))
+    rising = []
+    for mirrored in (True, False):
+        ((images, _),) = AugmentedBatches(split, 40, 0, CPU, mirrored=mirrored).epoch(0)
+        inner = images[:, 0, :, 3:5]
+        rising.append(int((inner.diff(dim=2) >= 0).all(dim=(1, 2)).sum()))
+    assert rising[0] < rising[1]

@@ -23,7 +23,7 @@ from apr_core.training.service import TrainingService, train_command
 from apr_core.training.trainer import TrainRequest
 from apr_core.zoo.checkpoints import is_own, load_card, load_model
 from tests.conftest import ROOT, wait_until
-from tests.core.small import QUICK, SmallNet
+from tests.core.small import QUICK, small_network
 
 WORKER = str(ROOT / "tests" / "core" / "slow_worker.py")
 Wait = Callable[[Callable[[], bool]], None]
@@ -34,9 +34,7 @@ def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("APR_CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.setenv("APR_TRAINING", str(tmp_path / "training"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setitem(
-        ARCHITECTURES._entries, "small", lambda num_classes: SmallNet(0, num_classes)
-    )
+    monkeypatch.setitem(ARCHITECTURES._entries, "small", small_network)
     return tmp_path
 
 

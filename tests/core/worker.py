@@ -6,15 +6,13 @@ import sys
 
 from apr_core.cli import main
 from apr_core.cli import train as command
-from apr_core.data.cifar10 import Cifar10
 from apr_core.models import ARCHITECTURES
-from tests.core.small import QUICK, PlainNet, SmallNet, red_and_blue
+from tests.core.small import QUICK, PlainNet, red_and_blue_data, small_network
 
 if __name__ == "__main__":
-    images, labels = red_and_blue(count=60, size=32)
-    data = Cifar10(images[:40], labels[:40], images[40:], labels[40:])
-    command.fetch_cifar10 = lambda **_: data
-    ARCHITECTURES.add("small", lambda num_classes: SmallNet(0, num_classes))
+    data = red_and_blue_data()
+    command.find_dataset = lambda name: data
+    ARCHITECTURES.add("small", small_network)
     ARCHITECTURES.add("plain", PlainNet)
     sys.exit(
         main(

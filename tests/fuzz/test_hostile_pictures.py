@@ -14,7 +14,7 @@ from PIL import ImageFile
 
 from apr_core.base.types import InputError
 from apr_core.data.decode import MAX_SCANS
-from apr_core.data.images import DISPLAY_SIZE, SIZE, from_png, read_picture, to_png
+from apr_core.data.images import DISPLAY_SIZE, from_png, read_picture, to_png
 from tests.fuzz.conftest import Fuzz
 from tests.fuzz.hold import foreseen, hold
 from tests.fuzz.hostile import TEXTS, spoiled_bytes
@@ -25,6 +25,8 @@ MEANT = re.compile(
     "two|profile|text-bomb|unicode-bomb|comments|says-it|claims|moving|eight|palette|many"
 )
 """Names of nasty pictures that a reader may accept, or refuse; it must refuse all others."""
+SIZE = 32
+"""Rows and columns of the pictures that models take."""
 FILES = tuple(corpus().values())
 PNGS = tuple(data for data in FILES if data.startswith(b"\x89PNG"))
 JPEGS = tuple(data for data in FILES if data.startswith(b"\xff\xd8"))

@@ -13,9 +13,10 @@ from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.provenance import Provenance
 from apr_core.base.types import InputError
+from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.metrics import Mean, Rate, mean_of
 from apr_core.evaluation.model_summary import is_of
-from apr_core.evaluation.record import check_rate, file_name, load_all, results_folder
+from apr_core.evaluation.record import check_rate, load_all, results_folder, subject_name
 from apr_core.zoo.checkpoints import Card
 
 NOISE, CENTRE = "noise", "centre"
@@ -105,6 +106,7 @@ class AgreementSetting:
         top: share of a map's pixels that count as strongest.
         steps: of the deletion and insertion curves.
         config: of the attributions.
+        data, data_sha256: as of an evaluation's setting.
     """
 
     model: str
@@ -114,11 +116,13 @@ class AgreementSetting:
     top: float
     steps: int
     config: dict[str, float]
+    data: str = DEFAULT
+    data_sha256: str = ""
 
     @property
     def name(self) -> str:
         """What the record's file is called."""
-        return f"{file_name(self.model)}-n{self.images}"
+        return f"{subject_name(self.model, self.data)}-n{self.images}"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from torch import Tensor
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.base.files import write_whole
 from apr_core.base.paths import shipped
-from apr_core.data.registry import find_dataset
+from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.explain.attention import gate_of, has_attention
 from apr_core.explain.regions import mass_inside, object_region
 from apr_core.models.inputs import as_input
@@ -97,8 +97,12 @@ def keep_glance(card: Card, glance: Glance) -> Path:
 
 
 def stale_glances() -> list[Card]:
-    """The shipped models that no file is of."""
-    return [card for card in list_cards() if not is_own(card.name) and kept_glance(card) is None]
+    """The shipped models of the sample's data set that no file is of."""
+    return [
+        card
+        for card in list_cards()
+        if card.dataset == DEFAULT and not is_own(card.name) and kept_glance(card) is None
+    ]
 
 
 def refresh_glances() -> list[Path]:

@@ -19,7 +19,7 @@ from apr_core.base import random
 from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
 from apr_core.base.version import ATTACK_VERSION
-from apr_core.data.registry import find_dataset
+from apr_core.data.dataset import DataSet
 from apr_core.evaluation.attribution.agreement import (
     CENTRE,
     NOISE,
@@ -33,6 +33,7 @@ from apr_core.evaluation.images import image_order, indices_sha256
 from apr_core.evaluation.journal import Entries, Journal, dispatch_in_turn
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.protocol import EvalProgress
+from apr_core.evaluation.record import data_words
 from apr_core.explain.agreement import (
     TOP,
     percentile_rank,
@@ -52,20 +53,20 @@ DIGITS = 5
 """Decimal places that the record keeps."""
 
 
-def even_indices(count: int) -> Tensor:
+def even_indices(data: DataSet, count: int) -> Tensor:
     """Test-set indices (N,): of each class of the shipped sample as many as of any other, within
     one, the first of them in the order of evaluation.
 
     Raises:
-        InputError: there are not so many.
+        InputError: there are not so many, or there is no sample.
     """
-    sample = find_dataset().shipped_sample()
+    sample = data.shipped_sample()
     if not 1 <= count <= len(sample.indices):
         raise InputError(
             f"images is {count}, but must lie between 1 and {len(sample.indices)}, the shipped "
             "sample's."
         )
-    order = image_order(find_dataset())[: len(sample.indices)]
+    order = image_order(data)[: len(sample.indices)]
     labels = sample.labels[torch.searchsorted(sample.indices, order)]
     rank = (labels[:, None] == labels).tril(-1).sum(1)  # of an image among those of its class
     return order[rank.argsort(stable=True)[:count]]
@@ -77,8 +78,17 @@ def agreement_setting(target: TargetModel, images: int) -> AgreementSetting:
     Raises:
         InputError: a number of images that cannot be.
     """
-    chosen, config = indices_sha256(even_indices(images)), asdict(AttributionConfig())
-    return AgreementSetting(target.name, target.sha256, images, chosen, TOP, STEPS, config)
+    return AgreementSetting(
+        target.name,
+        target.sha256,
+        images,
+        indices_sha256(even_indices(target.data, images)),
+        TOP,
+        STEPS,
+        asdict(AttributionConfig()),
+        target.data.name,
+        target.data_sha256,
+    )
 
 
 def measure_agreement(
@@ -91,7 +101,7 @@ def measure_agreement(
     Raises:
         InputError: an unfinished run of the same name has other settings.
     """
-    sample, indices = find_dataset().shipped_sample(), even_indices(setting.images)
+    sample, indices = target.data.shipped_sample(), even_indices(target.data, setting.images)
     rows = torch.searchsorted(sample.indices, indices)
     images, labels, oracle = sample.images[rows], sample.labels[rows], ModelOracle(target.model)
     journal = Journal(
@@ -220,6 +230,7 @@ def _record(
     setting: AgreementSetting, looked: tuple[ImageStudy, ...], device: torch.device, seconds: float
 ) -> AgreementRecord:
     words = ["python", "-m", "apr_core", "agreement", "--model", setting.model]
+    words += data_words(setting.model, setting.data)
     return AgreementRecord(
         setting=setting,
         right=rate_of(len(looked), setting.images),

@@ -26,6 +26,7 @@ from apr_core.base.types import InputError, shown
 from apr_core.models.outputs import check_logits, out_of_memory, reason_of
 from apr_core.zoo.external.fingerprint import fingerprint
 from apr_core.zoo.external.onnx_files import OnnxModel, fingerprint_onnx
+from apr_core.zoo.library import is_library
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ts", ".torchscript", ".pt2")
 SUFFIXES = (*TORCH_SUFFIXES, ".onnx")
@@ -126,9 +127,10 @@ def _rows(logits: object) -> int:
 def is_external(spec: str) -> bool:
     """Whether `spec` means a person's own model (see `load_external`) and no name in the zoo.
 
-    It is code, or a file that can be read or not: names in the zoo have no colon and no dot.
+    It is code, or a file that can be read or not: checkpoints' names have no colon and no dot, and
+    those of libraries' models begin with the library.
     """
-    return ":" in spec or Path(spec).suffix != ""
+    return not is_library(spec) and (":" in spec or Path(spec).suffix != "")
 
 
 def load_external(spec: str, device: str | torch.device = "cpu") -> External:
