@@ -70,14 +70,16 @@ class Sample:
     Attributes:
         images: uint8 (N, C, H, W).
         labels: int64 (N,).
-        indices: in the test set, int64 (N,), ascending.
+        indices: in the test set, int64 (N,), ascending; (0,) where they are not in it.
         credits: whose each picture is, and its licence, where each has its own; else empty.
+        picked: whether they were picked by hand, so that no rate may begin with them.
     """
 
     images: Tensor
     labels: Tensor
     indices: Tensor
     credits: tuple[str, ...] = ()
+    picked: bool = False
 
     def row(self, index: int) -> int | None:
         """Where test image `index` stands in the sample, None if it is not in it."""
@@ -112,6 +114,7 @@ class DataSet:
             apart: see `apr_core.data.variogram`.
         hashes: SHA-256 of each array, where the name fixes them; empty where copies differ, so that
             records name the SHA-256 of the split.
+        trains: whether there are training pictures.
         current: the same data set as the copy that is here has it: its count, its source; None
             where there is one copy only.
     """
@@ -135,6 +138,7 @@ class DataSet:
     mirrored: bool = False
     caution: str = ""
     hashes: dict[str, str] = field(default_factory=dict)
+    trains: bool = True
     current: Callable[[], DataSet] | None = None
 
     def class_name(self, label: int) -> str:
@@ -171,6 +175,12 @@ class DataSet:
             )
         return self.sample()
 
+    def leading_indices(self) -> Tensor:
+        """The test pictures with which an evaluation begins, (N,): the sample's, so that nothing
+        need be fetched, unless it was picked by hand."""
+        sample = self.sample() if self.sample else None
+        return torch.arange(0) if sample is None or sample.picked else sample.indices
+
     def test_image(self, index: int) -> tuple[Tensor, int]:
         """Test picture `index` as uint8 (C, H, W), and its label.
 
@@ -191,7 +201,7 @@ class DataSet:
             test = self.load("test")
             return test.take(torch.tensor([index]))[0], int(test.labels[index])
         fetch = f"fetch them all with `python -m apr_core data {self.name}`"
-        if sample is None:
+        if sample is None or not len(sample.indices):
             raise InputError(f"The pictures of {self.title} are not here; {fetch}.")
         raise InputError(
             f"Test image {index} is not in the shipped sample of {len(sample.indices):,}; take "

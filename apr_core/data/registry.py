@@ -8,22 +8,34 @@ from apr_core.base.registry import Registry
 from apr_core.base.types import InputError
 from apr_core.data.cifar10 import CIFAR10
 from apr_core.data.dataset import DataSet
+from apr_core.data.fashion_mnist import FASHION_MNIST
 from apr_core.data.gtsrb import GTSRB
+from apr_core.data.imagenet import IMAGENET, NIPS2017
 from apr_core.data.medmnist import BREASTMNIST, RETINAMNIST
+from apr_core.data.own import is_path, own_data
 
 DATASETS: Registry[DataSet] = Registry("data set")
-for _known in (CIFAR10, GTSRB, BREASTMNIST, RETINAMNIST):
+for _known in (
+    CIFAR10, IMAGENET, NIPS2017, GTSRB, BREASTMNIST, RETINAMNIST, FASHION_MNIST,
+):  # fmt: skip
     DATASETS.add(_known.name, _known)
 DEFAULT = CIFAR10.name
 """Where nobody says otherwise: what a person's own model is held to, and the pages show."""
 
 
-def find_dataset(name: str = DEFAULT) -> DataSet:
-    """A data set by its name.
+def find_dataset(name: str = DEFAULT, size: tuple[int, int] | None = None) -> DataSet:
+    """A data set by its name, or a person's own by its path (`apr_core.data.own`).
+
+    Args:
+        size: height and width that pictures of one's own are brought to where they differ in size,
+            or are photographs: what the model takes. By default 224 x 224, or 32 x 32 where they
+            are small.
 
     Raises:
-        InputError: there is none of this name.
+        InputError: there is none of this name, or nothing that can be used at this path.
     """
+    if name not in DATASETS and is_path(name):
+        return own_data(name, size)
     known = DATASETS.get(name)
     return known.current() if known.current else known
 

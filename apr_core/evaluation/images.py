@@ -22,7 +22,7 @@ ORDER_SEED = 2019
 
 def image_order(data: DataSet) -> Tensor:
     """Every index of a test set, (N,) int64, in the order of evaluation."""
-    sample = data.shipped_sample().indices if data.sample else torch.arange(0)
+    sample = data.leading_indices()
     rest = torch.ones(data.tested, dtype=torch.bool).index_fill(0, sample, False).nonzero()[:, 0]
     return torch.cat([_shuffled(sample, 0), _shuffled(rest, 1)])
 
@@ -52,7 +52,7 @@ def choose_images(data: DataSet, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     chosen = choose_indices(data, count)
     sample = data.sample() if data.sample else None
-    if sample and count <= len(sample.indices):
+    if sample and count <= len(data.leading_indices()):
         place = {index: row for row, index in enumerate(sample.indices.tolist())}
         rows = torch.tensor([place[index] for index in chosen.tolist()])
         return sample.images[rows], sample.labels[rows], chosen
