@@ -159,6 +159,7 @@ def in_words(result: BenchResult) -> str:
             "images",
         ),
         "ratio          {:9.3f}   ({:.3f} to {:.3f})".format(result.ratio, *result.spread["ratio"]),
+        f"memory         {result.attack_peak_bytes / 1e9:9.2f} GB at most, by the end of an attack",
     ]
     if result.sweep_over_forward:
         ratio, (least, most) = (result.sweep_over_forward[key] for key in ("ratio", "spread"))
@@ -172,7 +173,9 @@ def in_words(result: BenchResult) -> str:
 
 
 def _line(name: str, rate: float, spread: tuple[float, float], unit: str) -> str:
-    return f"{name:14} {rate:9,.0f}/s ({spread[0]:,.0f} to {spread[1]:,.0f}) {unit}"
+    digits = 0 if rate >= 100 else 1
+    least, most = (f"{value:,.{digits}f}" for value in spread)
+    return f"{name:14} {rate:9,.{digits}f}/s ({least} to {most}) {unit}"
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:

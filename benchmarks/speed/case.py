@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -54,6 +56,14 @@ class Case:
     images: Tensor
     labels: Tensor
     config: BenchConfig
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes in use so far: on a GPU what torch took there, else what the process held."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held if sys.platform == "darwin" else held * 1024
 
 
 def synchronise(device: torch.device) -> None:

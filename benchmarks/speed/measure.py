@@ -21,14 +21,14 @@ from torch import Tensor, nn
 
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.enumeration import corner_sweep
+from apr_core.attacks.enumeration import corner_sweep, is_large
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.base.provenance import Environment, environment
 from apr_core.base.types import InputError, Stop
 from apr_core.data.dataset import DataSet
 from apr_core.data.registry import find_dataset
 from apr_core.models.inference import device_of, evaluating, prepare
-from benchmarks.speed.case import BenchConfig, Case, Timed, Work, synchronise
+from benchmarks.speed.case import BenchConfig, Case, Timed, Work, peak_memory, synchronise
 from benchmarks.speed.peers import peer_package, peer_version, peer_work
 from benchmarks.speed.turns import (
     Report,
@@ -41,6 +41,8 @@ from benchmarks.speed.turns import (
 
 BATCHES = {"cpu": (25, 50, 100, 200, 400), "cuda": (1024, 4096, 16384)}
 """Batch sizes that the bare forward is tried at."""
+LARGE_BATCHES = {"cpu": (1, 2, 4, 8, 16), "cuda": (16, 64, 256)}
+"""The same for images of more than `LARGE` pixels."""
 FEW = 200
 """Test images, of a data set without a sample, among which those to be attacked are looked for."""
 
@@ -69,6 +71,8 @@ class BenchResult(Environment):
         ratio: the first over the second.
         plain_forward_images_per_second: of the model as it was loaded, at its best.
         forwards: every bare forward tried, with images_per_second and its spread.
+        attack_peak_bytes: most memory in use by the end of a first attack, everything before it,
+            such as torch itself, included (`peak_memory`).
         spread: least and greatest round of each figure; for the ratio, of the rounds' quotients.
         sweep_over_forward: time of a corner sweep over that of as many bare forwards, with its
             spread and queries_per_second; empty if it was not measured.
@@ -86,6 +90,7 @@ class BenchResult(Environment):
     forward_images_per_second: float
     ratio: float
     plain_forward_images_per_second: float
+    attack_peak_bytes: int
     spread: dict[str, tuple[float, float]]
     forwards: tuple[dict[str, Any], ...]
     sweep_over_forward: dict[str, Any]
@@ -111,15 +116,18 @@ def measure(
     installed = {peer: peer_version(peer) for peer in peers}
     with evaluating(model), ExitStack() as stack:
         case = Case(model, *choose_images(model, config.images, data), config)
+        attack = attack_work(case)
+        attack()  # before anything larger has been in memory
+        peak = peak_memory(device_of(model))
         turns: list[tuple[object, Work]] = list(forward_works(case).items())
-        turns.insert(len(turns) // 2, ("attack", attack_work(case)))  # among its yardsticks
+        turns.insert(len(turns) // 2, ("attack", attack))  # among its yardsticks
         works = dict(turns)
         if config.sweep:
             works["corner sweep"] = sweep_work(case)
         for peer in peers:
             works[peer] = stack.enter_context(peer_work(peer, case))
         rounds = take_turns(works, config.rounds, report)
-    return _summarise(case, name, rounds, installed)
+    return _summarise(case, name, rounds, installed, peak)
 
 
 def choose_images(
@@ -207,6 +215,7 @@ def sweep_work(case: Case) -> Work:
 def forward_works(case: Case) -> dict[object, Work]:
     """Every bare forward to try, by its `Forward`; a user's model is attacked as it is: plain."""
     device = device_of(case.model)
+    known = LARGE_BATCHES if is_large(*case.images.shape[2:]) else BATCHES
     modules = {"plain": case.model}
     if not ModelOracle(case.model).exact:
         modules["prepared"] = prepare(case.model)
@@ -214,7 +223,7 @@ def forward_works(case: Case) -> dict[object, Work]:
         Forward(name, channels_last, batch)
         for name in modules
         for channels_last in (False, True)
-        for batch in case.config.batches or BATCHES.get(device.type, (1024,))
+        for batch in case.config.batches or known.get(device.type, (1024,))
     ]
     return {forward: _forward_work(forward, modules[forward.model], case) for forward in forwards}
 
@@ -228,7 +237,11 @@ def _forward_work(forward: Forward, module: nn.Module, case: Case) -> Work:
 
 
 def _summarise(
-    case: Case, name: str, rounds: dict[object, list[Timed]], installed: dict[str, str]
+    case: Case,
+    name: str,
+    rounds: dict[object, list[Timed]],
+    installed: dict[str, str],
+    peak: int,
 ) -> BenchResult:
     rates = {key: [count / seconds for count, seconds in timed] for key, timed in rounds.items()}
     forwards = {key: rate for key, rate in rates.items() if isinstance(key, Forward)}
@@ -248,6 +261,7 @@ def _summarise(
         forward_images_per_second=median(bare),
         ratio=median(ours) / median(bare),
         plain_forward_images_per_second=median(plain),
+        attack_peak_bytes=peak,
         spread={
             "queries_per_second": spread(ours),
             "forward_images_per_second": spread(bare),

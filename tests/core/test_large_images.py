@@ -21,6 +21,7 @@ from apr_core.attacks.stages import STAGES
 from apr_core.attacks.truth_map import SAMPLE, TruthMap, TruthMapSearch
 from apr_core.base.types import InputError, Stop
 from apr_core.certification.lattice_masking import LatticeMasking, certify
+from apr_core.data.dataset import Sample
 from apr_core.data.registry import find_dataset
 from apr_core.evaluation.protocol import setting_for
 from apr_core.explain.attributions import attribute
@@ -43,6 +44,8 @@ from apr_core.serving.requests import (
 )
 from apr_core.zoo.target import TargetModel
 from apr_ui.permalink import from_params
+from benchmarks.speed.case import BenchConfig, Case, peak_memory
+from benchmarks.speed.measure import forward_works, measure
 from tests.conftest import answers, noise
 
 HEIGHT, WIDTH = 72, 66
@@ -381,6 +384,21 @@ def test_gradcam_of_another_network_is_of_its_last_features() -> None:
     expected = nn.functional.interpolate(coarse, (96, 128), mode="bilinear")
     found = attribute(model, images, label, "gradcam", SMALL)
     torch.testing.assert_close(found.maps, expected[:, 0].detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_bench_tries_small_batches_of_large_images_and_tells_the_memory(weighing, large) -> None:
+    config = BenchConfig(1, 0, 1, population=4, seconds=1e-4)
+    labels = answers(weighing, large)
+    works = forward_works(Case(weighing, large[:1], labels[:1], config))
+    assert {forward.batch for forward in works} == {1, 2, 4, 8, 16}
+    data = replace(find_dataset(), sample=lambda: sample_of(large, labels))
+    result = measure(weighing, config, data=data)
+    assert 10**7 < result.attack_peak_bytes <= peak_memory(torch.device("cpu"))
+    assert result.queries == 4
+
+
+def sample_of(images: Tensor, labels: Tensor) -> Sample:
+    return Sample(images, labels, torch.arange(len(images)))
 
 
 @pytest.fixture(scope="module")
