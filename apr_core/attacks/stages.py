@@ -89,7 +89,7 @@ def _refine(context: AttackContext) -> StageResult:
     return replace(found, queries=found.queries + every)
 
 
-def _sparse_rs(context: AttackContext, **budget: int) -> StageResult:
+def _sparse_rs(context: AttackContext, **budget: Any) -> StageResult:
     start = context.base if context.base.positions.shape[1] else None
     where = (context.oracle, context.images, context.labels, context.indices)
     return sparse_rs(*where, context.pixels, context.seed, start=start, **budget)
