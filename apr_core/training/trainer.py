@@ -207,9 +207,16 @@ def _vanilla(request: TrainRequest) -> str:
 
 
 def _taught(defence: Defence, request: TrainRequest, device: torch.device) -> Defence:
-    """The defence with its teacher, if it learns from one."""
+    """The defence with its teacher, if it learns from one: the vanilla model, or torchvision's."""
     if not isinstance(defence, Distillation):
         return defence
+    if request.start == TORCHVISION:
+        library = load_library(f"torchvision:{request.architecture}", device)
+        return replace(
+            defence,
+            teacher=f"{library.name} {library.sha256[:12]}",
+            model=library.requires_grad_(False),
+        )
     teacher = load_card(_vanilla(request))
     return replace(
         defence,
