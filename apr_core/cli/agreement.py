@@ -40,14 +40,15 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "agreement",
         help="how far attention and attributions agree, and whether they tell what breaks a model",
-        description="Explain images of the shipped sample, as many of each class, by every method, "
-        "and hold each map against the model's own gate, against its truth map (8,192 queries an "
-        "image), and against the model. What is interrupted goes on where it was when the same "
+        description="Explain images of the shipped sample, or of the test set where none is "
+        "shipped, as many of each class, by every method, and hold each map against the model's "
+        "own gate, against its truth map (8,192 queries an image of 32 x 32), and against the "
+        "model. What is interrupted goes on where it was when the same "
         "command is given again.",
     )
     add_model(parser)
     add_data(parser)
-    parser.add_argument("--images", type=int, default=100, help="of the sample; default 100")
+    parser.add_argument("--images", type=int, default=100, help="default 100")
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)

@@ -17,7 +17,7 @@ from apr_core.base import random
 from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
 from apr_core.cli import main
-from apr_core.data.dataset import Sample
+from apr_core.data.dataset import Sample, Split
 from apr_core.data.registry import find_dataset
 from apr_core.evaluation import journal
 from apr_core.evaluation.attribution import study
@@ -112,6 +112,34 @@ def test_of_each_class_the_first_in_the_order_of_evaluation_are_taken() -> None:
 def test_there_are_no_more_than_the_sample_has(count: int) -> None:
     with pytest.raises(InputError, match=f"images is {count}, but must lie between 1 and 1000"):
         even_indices(find_dataset(), count)
+
+
+@pytest.mark.parametrize("picked", [None, 12])
+def test_without_a_sample_to_begin_with_the_test_set_is_looked_at(picked, target, told_of) -> None:
+    """A picked sample is no random one; its pictures once stood for others of the test set."""
+    shipped = find_dataset().shipped_sample()
+    test = Split.in_memory(shipped.images[:60], shipped.labels[:60])
+    sample = Sample(test.images[:12], test.labels[:12], torch.arange(0, 60, 5), picked=True)
+    others = replace(
+        find_dataset(),
+        name="others",
+        tested=60,
+        sample=(lambda: sample) if picked else None,
+        load={"test": test}.__getitem__,
+    )
+    chosen = even_indices(others, 25)
+    counts = test.labels[chosen].bincount(minlength=10)
+    most = test.labels.bincount(minlength=10)
+    assert len(set(chosen.tolist())) == 25
+    assert (counts >= most.clamp(max=2)).all()
+    with pytest.raises(InputError, match="images is 61, but must lie between 1 and 60"):
+        even_indices(others, 61)
+    record = measure_agreement(
+        replace(target, data=others), agreement_setting(replace(target, data=others), 25)
+    )
+    right = answers(target.model, test.take(chosen)) == test.labels[chosen]
+    assert [one.index for one in record.looked] == chosen[right].tolist()
+    assert [one.label for one in record.looked] == test.labels[chosen][right].tolist()
 
 
 # one image

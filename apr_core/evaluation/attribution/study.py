@@ -54,22 +54,38 @@ DIGITS = 5
 
 
 def even_indices(data: DataSet, count: int) -> Tensor:
-    """Test-set indices (N,): of each class of the shipped sample as many as of any other, within
-    one, the first of them in the order of evaluation.
+    """Test-set indices (N,): of each class as many as of any other, within one, the first of them
+    in the order of evaluation; of the sample, if evaluations begin with one, or of all.
 
     Raises:
-        InputError: there are not so many, or there is no sample.
+        InputError: there are not so many, or they are not here.
     """
-    sample = data.shipped_sample()
-    if not 1 <= count <= len(sample.indices):
-        raise InputError(
-            f"images is {count}, but must lie between 1 and {len(sample.indices)}, the shipped "
-            "sample's."
-        )
-    order = image_order(data)[: len(sample.indices)]
-    labels = sample.labels[torch.searchsorted(sample.indices, order)]
-    rank = (labels[:, None] == labels).tril(-1).sum(1)  # of an image among those of its class
+    leading = len(data.leading_indices())
+    order = image_order(data)[: leading or len(data.load("test"))]
+    if not 1 <= count <= len(order):
+        whose = "the shipped sample's" if leading else "the test set's"
+        raise InputError(f"images is {count}, but must lie between 1 and {len(order)}, {whose}.")
+    labels = _labels(data, order)
+    by_class, sizes = labels.argsort(stable=True), labels.bincount()
+    rank = torch.empty_like(order)  # of an image among those of its class
+    rank[by_class] = torch.arange(len(order)) - (sizes.cumsum(0) - sizes)[labels[by_class]]
     return order[rank.argsort(stable=True)[:count]]
+
+
+def _labels(data: DataSet, indices: Tensor) -> Tensor:
+    """Labels (N,) of test images that `even_indices` has to choose from."""
+    if not len(data.leading_indices()):
+        return data.load("test").labels[indices]
+    sample = data.shipped_sample()
+    return sample.labels[torch.searchsorted(sample.indices, indices)]
+
+
+def _images(data: DataSet, indices: Tensor) -> Tensor:
+    """The same test images, uint8 (N, C, H, W)."""
+    if not len(data.leading_indices()):
+        return data.load("test").take(indices)
+    sample = data.shipped_sample()
+    return sample.images[torch.searchsorted(sample.indices, indices)]
 
 
 def agreement_setting(target: TargetModel, images: int) -> AgreementSetting:
@@ -101,9 +117,9 @@ def measure_agreement(
     Raises:
         InputError: an unfinished run of the same name has other settings.
     """
-    sample, indices = target.data.shipped_sample(), even_indices(target.data, setting.images)
-    rows = torch.searchsorted(sample.indices, indices)
-    images, labels, oracle = sample.images[rows], sample.labels[rows], ModelOracle(target.model)
+    data, oracle = target.data, ModelOracle(target.model)
+    indices = even_indices(data, setting.images)
+    images, labels = _images(data, indices), _labels(data, indices)
     journal = Journal(
         f"agreement-{setting.name}",
         asdict(setting) | {"attack_version": ATTACK_VERSION},
