@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from apr_core.base.types import InputError
-from apr_core.data.registry import DEFAULT, find_dataset
+from apr_core.data.dataset import DataSet
+from apr_core.data.registry import find_dataset
 from apr_core.data.variogram import REACH as CENTRE
 
 REACH = 3
@@ -60,13 +61,15 @@ class KrigingInpainter:
         return (seen * weights.to(kept.dtype)[:, None]).sum(3).clamp(0, 1)
 
 
-def mask_groups(images: Tensor, groups: Tensor, spacing: int, dataset: str = DEFAULT) -> Tensor:
+def mask_groups(
+    images: Tensor, groups: Tensor, spacing: int, data: DataSet | None = None
+) -> Tensor:
     """Images with one or two of their groups masked, and filled in from the other pixels.
 
     Args:
         images: (B, C, H, W) float in [0, 1].
         groups: (B, 1) or (B, 2) int64: the groups masked in each image, which may be the same.
-        dataset: whose variogram the inpainting goes by.
+        data: whose variogram the inpainting goes by; by default CIFAR-10's.
 
     Returns:
         (B, C, H, W). What is masked in an image has no part in it, to the bit.
@@ -75,7 +78,7 @@ def mask_groups(images: Tensor, groups: Tensor, spacing: int, dataset: str = DEF
         InputError: an image is smaller than the spacing.
     """
     height, width = images.shape[2:]
-    inpainter = inpainter_for(height, width, spacing, images.device, dataset)
+    inpainter = inpainter_for(height, width, spacing, images.device, data)
     masked = (inpainter.lattice == groups[:, :, None, None]).any(1, keepdim=True)  # (B, 1, H, W)
     kept = torch.where(masked, 0.0, images).flatten(2)  # what is masked is gone from here on
     first, last = groups[:, 0], groups[:, -1]
@@ -94,7 +97,7 @@ def group_of(height: int, width: int, spacing: int) -> Tensor:
 
 @lru_cache(maxsize=16)
 def inpainter_for(
-    height: int, width: int, spacing: int, device: torch.device, dataset: str = DEFAULT
+    height: int, width: int, spacing: int, device: torch.device, data: DataSet | None = None
 ) -> KrigingInpainter:
     """The inpainter for images of one size, computed once.
 
@@ -115,7 +118,7 @@ def inpainter_for(
     sources = (rows * width + columns) * inside
     seen, kinds = torch.unique(inside.flatten(0, 1), dim=0, return_inverse=True)
     offsets = torch.arange(spacing**2)
-    gamma = find_dataset(dataset).variogram()
+    gamma = (data or find_dataset()).variogram()
     usable = (seen & ~_masked(int(one), spacing) for one in offsets)
     weights = torch.stack([_weights(one, gamma) for one in usable])
     tensors = (lattice, places, sources, kinds.view_as(places), weights)

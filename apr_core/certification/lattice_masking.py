@@ -42,7 +42,7 @@ from torch import Tensor, nn
 
 from apr_core.base.types import InputError
 from apr_core.certification.inpainting import group_of, mask_groups
-from apr_core.data.registry import DEFAULT
+from apr_core.data.dataset import DataSet
 from apr_core.models import Classifier
 from apr_core.models.inference import Model, as_module, in_training, prepare, scale_chunk
 from apr_core.models.inputs import as_floats, as_labels, check_classes
@@ -71,24 +71,24 @@ class LatticeMasking(nn.Module):
     Args:
         model: images (B, C, H, W) in [0, 1] -> logits (B, K).
         spacing: n; spacing^2 predictions where they agree, at most about spacing^4 / 2.
-        dataset: whose variogram the inpainting goes by; by default the model's own, or CIFAR-10's.
+        data: whose variogram the inpainting goes by; by default the model's own, or CIFAR-10's.
 
     Raises:
         InputError: the spacing is out of range.
     """
 
-    def __init__(self, model: Model, spacing: int = SPACING, dataset: str = "") -> None:
+    def __init__(self, model: Model, spacing: int = SPACING, data: DataSet | None = None) -> None:
         super().__init__()
         low, high = SPACINGS
         if not low <= spacing <= high:
             raise InputError(f"spacing is {spacing}, but must lie between {low} and {high}.")
         self.model, self.spacing = as_module(model), spacing
-        self.dataset = dataset or getattr(model, "dataset", DEFAULT)
+        self.data: DataSet | None = data or getattr(model, "data", None)
         self._chunks: dict[tuple[int, int], int] = {}
 
     def masked(self, images: Tensor, groups: Tensor) -> Tensor:
         """Images (B, C, H, W) with groups (B, 1) or (B, 2) masked; see `mask_groups`."""
-        return mask_groups(images, groups, self.spacing, self.dataset)
+        return mask_groups(images, groups, self.spacing, self.data)
 
     @property
     def groups(self) -> int:
@@ -161,14 +161,16 @@ class LatticeMasking(nn.Module):
         return f"spacing={self.spacing}"
 
 
-def behind_lattice(model: Model, spacing: int = SPACING, dataset: str = "") -> LatticeMasking:
+def behind_lattice(
+    model: Model, spacing: int = SPACING, data: DataSet | None = None
+) -> LatticeMasking:
     """A model behind lattice masking, in evaluation mode; this package's own is folded first.
 
     Raises:
         InputError: the spacing is out of range.
     """
     inner: Model = prepare(model) if isinstance(model, Classifier) else model
-    return LatticeMasking(inner, spacing, dataset).eval()
+    return LatticeMasking(inner, spacing, data).eval()
 
 
 class Verdict(StrEnum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -25,13 +24,15 @@ from apr_core.cli.common import (
     add_device,
     add_json,
     add_model,
+    add_picture,
     check_out,
+    chosen_picture,
     chosen_target,
     print_json,
     write_out,
 )
 from apr_core.data.dataset import DataSet, with_article
-from apr_core.data.images import OWN_PICTURE, read_picture_file, to_png
+from apr_core.data.images import to_png
 
 
 def add(subparsers: Subparsers) -> None:
@@ -39,9 +40,7 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("attack", help="attack one image")
     add_model(parser, default="cifar10-resnet20-vanilla")
     add_data(parser)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--index", type=int, help="of a test image")
-    source.add_argument("--image", type=Path, help="a PNG, JPEG, WebP, AVIF or BMP file")
+    add_picture(parser)
     default = OnePixelConfig()
     parser.add_argument("--label", help="true class of --image; by default what the model says")
     parser.add_argument("--pixels", type=int, default=default.pixels)
@@ -158,17 +157,14 @@ def _config(args: argparse.Namespace, data: DataSet | None) -> OnePixelConfig:
 def _image(args: argparse.Namespace, data: DataSet, scorer: ModelOracle) -> tuple[Tensor, int, int]:
     """The image, its true class, and the index that fixes its random numbers."""
     label = None if args.label is None else data.class_number(args.label)
-    if args.index is not None:
-        if label is not None:
-            raise InputError("--label goes with --image; a test image has its own label.")
-        image, label = data.test_image(args.index)
-        return image, label, args.index
-    picture = read_picture_file(args.image, data)
-    for warning in picture.warnings:
-        print(warning, file=sys.stderr)
-    if label is None:
-        label = int(scorer.verify_float32(picture.image[None]).argmax())
-    return picture.image, label, OWN_PICTURE
+    image, known, index = chosen_picture(args, data)
+    if known is not None and label is not None:
+        raise InputError("--label goes with --image; a test image has its own label.")
+    if known is None and label is None:
+        label = int(scorer.verify_float32(image[None]).argmax())
+    label = known if label is None else label
+    assert label is not None
+    return image, label, index
 
 
 def _check_target(label: int, target: int | None) -> None:

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from apr_core.base.hardware import default_device
 from apr_core.base.types import InputError, shown
+from apr_core.data.dataset import DataSet
+from apr_core.data.images import OWN_PICTURE, read_picture_file
 from apr_core.data.registry import DATASETS
 from apr_core.evaluation.metrics import Rate
 from apr_core.serving.ray.start import LOCAL
@@ -67,6 +70,27 @@ def add_model(
 def add_data(parser: argparse.ArgumentParser) -> None:
     """`--data`."""
     parser.add_argument("--data", default="", help=f"{DATA_HELP}; by default the model's own")
+
+
+def add_picture(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """`--index` or `--image`."""
+    source = parser.add_mutually_exclusive_group(required=required)
+    source.add_argument("--index", type=int, help="of a test image")
+    source.add_argument("--image", type=Path, help="a PNG, JPEG, WebP, AVIF or BMP file")
+
+
+def chosen_picture(args: argparse.Namespace, data: DataSet) -> tuple[Tensor, int | None, int]:
+    """The picture that was asked for, uint8 (C, H, W), its label if it is a test image, its index.
+
+    What was done to a person's own picture goes to stderr.
+    """
+    if args.index is not None:
+        image, label = data.test_image(args.index)
+        return image, label, args.index
+    picture = read_picture_file(args.image, data)
+    for warning in picture.warnings:
+        print(warning, file=sys.stderr)
+    return picture.image, None, OWN_PICTURE
 
 
 def chosen_target(args: argparse.Namespace) -> TargetModel:

@@ -13,9 +13,7 @@ from apr_core.base.types import InputError
 from apr_core.cli.common import DATA_HELP, Subparsers
 from apr_core.data.dataset import DataSet
 from apr_core.data.folder import spread
-from apr_core.data.imagenet import IMAGENET, NIPS2017
-from apr_core.data.own import is_path
-from apr_core.data.registry import DATASETS, find_dataset
+from apr_core.data.registry import DATASETS, find_dataset, names_dataset
 from apr_core.data.sample import PER_CLASS, make_grid_sample
 from apr_core.data.variogram import make_variogram, mean_and_std, variogram_file
 
@@ -57,7 +55,7 @@ def add(subparsers: Subparsers) -> None:
 
 def _named(name: str) -> str:
     """A known name or a path, as the parser takes it."""
-    if name not in DATASETS and not is_path(name):
+    if not names_dataset(name):
         raise argparse.ArgumentTypeError(unknown_name("data set", name, DATASETS.names))
     return name
 
@@ -121,10 +119,10 @@ def _write_variogram(data: DataSet, origin: str) -> None:
     Raises:
         InputError: none is shipped of this data set.
     """
-    if data.name not in DATASETS or data.name == IMAGENET.name:
+    if data.name not in DATASETS or not variogram_file(data.name).exists():
         raise InputError(
-            f"No variogram of {data.title} is shipped (one's own is measured when needed, and "
-            f"ImageNet's is that of {NIPS2017.name}); leave --variogram out."
+            f"No variogram of {data.title} is shipped: it is measured when needed, or is another "
+            "data set's; leave --variogram out."
         )
     split = data.load("train" if data.trains else "test")
     make_variogram(data.name, origin, split.images, split.sha256)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,14 @@ from apr_core.cli.common import (
     add_device,
     add_json,
     add_model,
+    add_picture,
     check_out,
+    chosen_picture,
     chosen_target,
     print_json,
     write_out,
 )
-from apr_core.data.dataset import DataSet
-from apr_core.data.images import OWN_PICTURE, read_picture_file, to_pil
+from apr_core.data.images import to_pil
 from apr_core.explain.attention import ATTENTION, attention_of
 from apr_core.explain.attributions import Attribution, attribute
 from apr_core.explain.methods import METHODS
@@ -58,9 +58,7 @@ def add(subparsers: Subparsers) -> None:
     )
     add_model(parser)
     add_data(parser)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--index", type=int, help="of a test image")
-    source.add_argument("--image", type=Path, help="a PNG, JPEG, WebP, AVIF or BMP file")
+    add_picture(parser)
     parser.add_argument("--method", default="integrated-gradients", help=", ".join(NAMES))
     parser.add_argument("--target", help="class to explain; by default what the model says")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
@@ -76,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     chosen = chosen_target(args)
     model, data = chosen.model, chosen.data
-    image, index = _image(args, data)
+    image, _, index = chosen_picture(args, data)
     images = image[None].float().to(device_of(model)) / 255
     with torch.no_grad():
         said = int(model(images).argmax())
@@ -200,16 +198,6 @@ def _figure(found: Attribution) -> dict[str, Any]:
         "value": float(found.figure[0]),
         "scale": float(found.scale[0]),
     }
-
-
-def _image(args: argparse.Namespace, data: DataSet) -> tuple[Tensor, int]:
-    """The image, uint8 (C, H, W), and its index."""
-    if args.index is not None:
-        return data.test_image(args.index)[0], args.index
-    picture = read_picture_file(args.image, data)
-    for warning in picture.warnings:
-        print(warning, file=sys.stderr)
-    return picture.image, OWN_PICTURE
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -114,6 +114,7 @@ class DataSet:
             apart: see `apr_core.data.variogram`.
         hashes: SHA-256 of each array, where the name fixes them; empty where copies differ, so that
             records name the SHA-256 of the split.
+        ids: what else its classes are known by, as ImageNet's WordNet ids; () for nothing.
         trains: whether there are training pictures.
         current: the same data set as the copy that is here has it: its count, its source; None
             where there is one copy only.
@@ -138,8 +139,13 @@ class DataSet:
     mirrored: bool = False
     caution: str = ""
     hashes: dict[str, str] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
     trains: bool = True
     current: Callable[[], DataSet] | None = None
+
+    def __deepcopy__(self, memo: object) -> DataSet:
+        """Itself: a value, which the copies of a model share."""
+        return self
 
     def class_name(self, label: int) -> str:
         """A class in words; a person's own model may have more than the data set."""

@@ -216,6 +216,7 @@ IMAGENET = DataSet(
     variogram=_variogram,
     sample=picked_elsewhere,
     mirrored=True,
+    ids=tuple(number for number, _ in class_list()),
     current=_current,
 )
 NIPS2017 = DataSet(

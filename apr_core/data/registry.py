@@ -23,6 +23,11 @@ DEFAULT = CIFAR10.name
 """Where nobody says otherwise: what a person's own model is held to, and the pages show."""
 
 
+def names_dataset(name: str) -> bool:
+    """Whether `find_dataset` knows the name, or takes it for a path to a person's own data."""
+    return name in DATASETS or is_path(name)
+
+
 def find_dataset(name: str = DEFAULT, size: tuple[int, int] | None = None) -> DataSet:
     """A data set by its name, or a person's own by its path (`apr_core.data.own`).
 

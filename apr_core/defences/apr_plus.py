@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from apr_core.attacks.gradient import loss_gradient
 from apr_core.certification.inpainting import mask_groups
 from apr_core.certification.lattice_masking import SPACING
-from apr_core.data.registry import DEFAULT
 from apr_core.defences.adversarial_training import adversarial_share
 from apr_core.defences.apr import pair_count, shared_pass
 from apr_core.defences.one_pixel_examples import worst_pixels_examples
@@ -79,7 +78,7 @@ class APRPlus(Defence):
         count = round(self.masked * len(images))
         if not count:
             return images
-        dataset = getattr(model, "dataset", DEFAULT)
+        data = getattr(model, "data", None)
         pairs = torch.randint(0, self.spacing**2, (count, 2), generator=generator)
-        masked = mask_groups(images[:count], pairs.to(images.device), self.spacing, dataset)
+        masked = mask_groups(images[:count], pairs.to(images.device), self.spacing, data)
         return torch.cat([masked, images[count:]])

@@ -52,6 +52,7 @@ class CertSetting:
     indices_sha256: str
     data: str = DEFAULT
     data_sha256: str = ""
+    data_size: tuple[int, int] | None = None
 
     @property
     def name(self) -> str:
@@ -112,7 +113,7 @@ def cert_setting(target: TargetModel, images: int, spacing: int = SPACING) -> Ce
     Raises:
         InputError: numbers that cannot be.
     """
-    LatticeMasking(target.model, spacing, target.data.name)
+    LatticeMasking(target.model, spacing, target.data)
     return CertSetting(
         target.name,
         target.sha256,
@@ -121,6 +122,7 @@ def cert_setting(target: TargetModel, images: int, spacing: int = SPACING) -> Ce
         indices_sha256(choose_indices(target.data, images)),
         target.data.name,
         target.data_sha256,
+        target.data_size,
     )
 
 
@@ -136,7 +138,7 @@ def certify_model(
     """
     images, labels, indices = choose_images(target.data, setting.images)
     device = device_of(target.model)
-    wrapper = behind_lattice(target.model, setting.spacing, setting.data)
+    wrapper = behind_lattice(target.model, setting.spacing, target.data)
     certificate_of = partial(schema.build, Certificate)
     journal = Journal(setting.name, asdict(setting), setting.sha256, check=certificate_of)
 

@@ -7,14 +7,13 @@ from torch import Tensor
 
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import edit_image
-from apr_core.data.registry import find_dataset
 from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.record import Record
 
 
 def rates_by_class(record: Record, pixels: int) -> list[Rate]:
     """The success rate among the images of each class that the model gets right."""
-    classes = len(find_dataset(record.setting.data).classes)
+    classes = len(record.setting.dataset.classes)
     fallen, attacked = [0] * classes, [0] * classes
     for verdict in record.verdicts:
         for rung in verdict.rungs:
@@ -39,7 +38,7 @@ def flip_matrix(record: Record, oracle: ModelOracle, pixels: int) -> Tensor:
         for rung in verdict.rungs
         if rung.pixels == pixels and rung.flipped and rung.edits
     ]
-    data = find_dataset(record.setting.data)
+    data = record.setting.dataset
     matrix = torch.zeros(len(data.classes), len(data.classes), dtype=torch.int64)
     if not fallen:
         return matrix

@@ -38,6 +38,8 @@ def choose_indices(data: DataSet, count: int) -> Tensor:
     Raises:
         InputError: there are not so many.
     """
+    if not data.tested:
+        data.load("test")  # which says why there are none
     if not 1 <= count <= data.tested:
         raise InputError(f"images is {count}, but must lie between 1 and {data.tested}.")
     return image_order(data)[:count]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 from apr_core.attacks.ladder import SparsityLevelResult, Verdict
 from apr_core.attacks.stages import STAGES
-from apr_core.data.registry import find_dataset
 from apr_core.evaluation.images import choose_indices
 from apr_core.evaluation.record import Record, Setting
 
@@ -78,7 +77,7 @@ def reuse_records(setting: Setting, records: Sequence[Record]) -> ReusedResults:
     is one of another version of the attack, which the setting names: it may find something else.
     """
     earlier = ReusedResults()
-    wanted = set(choose_indices(find_dataset(setting.data), setting.images).tolist())
+    wanted = set(choose_indices(setting.dataset, setting.images).tolist())
     for record in records if setting.sha256 else []:
         theirs = record.setting
         if theirs != setting.on_images_of(theirs) or theirs.images == setting.images:

@@ -23,7 +23,7 @@ from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
 from apr_core.base.version import ATTACK_VERSION
 from apr_core.certification.lattice_masking import LatticeMasking, behind_lattice
-from apr_core.data.registry import DEFAULT, find_dataset
+from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Dispatcher, Entries, Journal, dispatch_in_turn
 from apr_core.evaluation.metrics import Rate, rate_of
@@ -64,7 +64,9 @@ class EvalTask:
     def oracle(self, model: nn.Module) -> ModelOracle:
         """The model as it is attacked."""
         setting = self.setting
-        masked = behind_lattice(model, setting.lattice, setting.data) if setting.lattice else model
+        masked = (
+            behind_lattice(model, setting.lattice, setting.dataset) if setting.lattice else model
+        )
         own = isinstance(model, Classifier)  # behind a lattice, a check of it would take long
         return ModelOracle(
             masked,
@@ -78,7 +80,7 @@ class EvalTask:
         """Results by index of the images at some places (n,) of the fixed order."""
         setting = self.setting
         images, labels, indices = (
-            part[places] for part in choose_images(find_dataset(setting.data), setting.images)
+            part[places] for part in choose_images(setting.dataset, setting.images)
         )
         config = LadderConfig(setting.stages, setting.pixels, setting.seed, setting.leave)
         verdicts = climb(config, oracle, images, labels, indices, self.known)
@@ -108,7 +110,7 @@ def setting_for(
         InputError: an unknown attack, or numbers that cannot be.
     """
     if lattice:
-        LatticeMasking(target.model, lattice, target.data.name)
+        LatticeMasking(target.model, lattice, target.data)
     ladder = LARGE_LADDER if is_large(*target.data.size) else LADDER
     stages = ladder if attack == "ladder" else (attack,)
     LadderConfig(stages, pixels, seed, stop_on_success)
@@ -132,6 +134,7 @@ def setting_for(
         attack_version=ATTACK_VERSION,
         data=target.data.name,
         data_sha256=target.data_sha256,
+        data_size=target.data_size,
     )
     if setting.bytes > schema.MOST_BYTES:
         raise InputError(

@@ -17,7 +17,8 @@ from apr_core.base.files import write_whole
 from apr_core.base.paths import readable, written
 from apr_core.base.provenance import Provenance
 from apr_core.base.types import InputError
-from apr_core.data.registry import DATASETS, DEFAULT
+from apr_core.data.dataset import DataSet
+from apr_core.data.registry import DATASETS, DEFAULT, find_dataset
 from apr_core.evaluation.metrics import Rate, rate_of, success_curve
 
 _SHADES = frozenset(range(256))
@@ -85,6 +86,7 @@ class Setting:
         attack_version: `ATTACK_VERSION` of the attack; a record without one is of the first.
         data: the data set, or where a person's own came from.
         data_sha256: of its pictures and labels, where its name does not fix them.
+        data_size: height and width that a person's own pictures were brought to, else None.
     """
 
     model: str
@@ -103,6 +105,16 @@ class Setting:
     attack_version: int = 1
     data: str = DEFAULT
     data_sha256: str = ""
+    data_size: tuple[int, int] | None = None
+
+    @property
+    def dataset(self) -> DataSet:
+        """The data set itself.
+
+        Raises:
+            InputError: it is a person's own, and no longer there.
+        """
+        return find_dataset(self.data, self.data_size)
 
     @property
     def subject(self) -> str:

@@ -57,7 +57,7 @@ class Classifier(nn.Module):
         self.front = front if front is not None else nn.Identity()
         self.normalize = Normalize(data.mean, data.std)
         self.backbone = backbone
-        self.dataset = data.name
+        self.data = data
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.backbone(self.normalize(self.front(images)))

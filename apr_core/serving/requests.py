@@ -26,8 +26,7 @@ from apr_core.attacks.truth_map import (
 )
 from apr_core.base.types import InputError
 from apr_core.data.dataset import DataSet
-from apr_core.data.registry import find_dataset
-from apr_core.zoo.target import data_of
+from apr_core.zoo.target import dataset_of
 
 SERVED: dict[str, tuple[int, int]] = {
     "pixels": (1, 16),
@@ -145,7 +144,7 @@ class AttackRequest:
 
 def data_behind(model: str) -> DataSet:
     """The data set of a model, which may stand behind a lattice."""
-    return find_dataset(data_of(model.removesuffix(BEHIND_LATTICE)))
+    return dataset_of(model.removesuffix(BEHIND_LATTICE))
 
 
 def history_bytes(config: OnePixelConfig) -> int:

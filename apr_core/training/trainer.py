@@ -19,6 +19,7 @@ from apr_core.base.paths import written
 from apr_core.base.types import InputError
 from apr_core.base.version import versions
 from apr_core.data.dataset import DataSet
+from apr_core.data.fitting import describe
 from apr_core.data.registry import DATASETS, DEFAULT
 from apr_core.defences import DEFENCES
 from apr_core.defences.distillation import Distillation
@@ -128,7 +129,7 @@ def train(
     config, split = request.config, data.load("train")
     torch.manual_seed(config.seed)  # fixes the initial weights
     defence = _taught(DEFENCES.get(request.defence), request, device)
-    card = _new_card(request, defence, split.sha256, device, notes)
+    card = _new_card(request, defence, data, device, notes)
     if isinstance(defence, InputTransformation):
         only = {"defence": constants(defence)}
         card = replace(card, epochs=0, recipe=only, base=_vanilla(request))
@@ -206,9 +207,16 @@ def _vanilla(request: TrainRequest) -> str:
 
 
 def _taught(defence: Defence, request: TrainRequest, device: torch.device) -> Defence:
-    """The defence with its teacher, if it learns from one."""
+    """The defence with its teacher, if it learns from one: the vanilla model, or torchvision's."""
     if not isinstance(defence, Distillation):
         return defence
+    if request.start == TORCHVISION:
+        library = load_library(f"torchvision:{request.architecture}", device)
+        return replace(
+            defence,
+            teacher=f"{library.name} {library.sha256[:12]}",
+            model=library.requires_grad_(False),
+        )
     teacher = load_card(_vanilla(request))
     return replace(
         defence,
@@ -218,7 +226,7 @@ def _taught(defence: Defence, request: TrainRequest, device: torch.device) -> De
 
 
 def _new_card(
-    request: TrainRequest, defence: Defence, data_sha256: str, device: torch.device, notes: str
+    request: TrainRequest, defence: Defence, data: DataSet, device: torch.device, notes: str
 ) -> Card:
     """What is known before the training."""
     return Card(
@@ -233,7 +241,7 @@ def _new_card(
         },
         seed=request.config.seed,
         epochs=request.config.epochs,
-        data_sha256=data_sha256,
+        data_sha256=data.load("train").sha256,
         clean_accuracy=0.0,
         correct=0,
         tested=0,
@@ -241,6 +249,7 @@ def _new_card(
         wall_time=0.0,
         versions=versions(),
         notes=notes,
+        data={} if data.name in DATASETS else describe(data),
     )
 
 

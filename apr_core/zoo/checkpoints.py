@@ -23,7 +23,9 @@ from apr_core.base.files import file_sha256, write_whole
 from apr_core.base.paths import readable, written
 from apr_core.base.registry import unknown_name
 from apr_core.base.types import InputError, shown
-from apr_core.data.registry import find_dataset
+from apr_core.data.dataset import DataSet
+from apr_core.data.fitting import described
+from apr_core.data.registry import DATASETS, find_dataset
 from apr_core.defences import has_old_penalty, restore_front
 from apr_core.models import Classifier, build_model
 
@@ -50,6 +52,7 @@ class Card:
         certificates: certified shares measured so far, likewise.
         wall_time: seconds of training.
         sha256: of the weights' file.
+        data: of a person's own data set, what the model must know of it (`describe`).
         base: the checkpoint whose weights these are, where a defence has none of its own.
     """
 
@@ -73,6 +76,7 @@ class Card:
     attack: list[dict[str, Any]] = field(default_factory=list)
     certificates: list[dict[str, Any]] = field(default_factory=list)
     notes: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Card:
@@ -159,6 +163,17 @@ def caution_of(card: Card) -> str:
     return f"{OLD_PENALTY}; {remedy}"
 
 
+def data_of(card: Card) -> DataSet:
+    """The data set of a checkpoint; a person's own is known by what the card keeps of it.
+
+    Raises:
+        InputError: the card does not say.
+    """
+    if card.dataset in DATASETS:
+        return find_dataset(card.dataset)
+    return described(card.dataset, card.data)
+
+
 def missing_weights(card: Card) -> str:
     """How to get the weights of a checkpoint of which only the card is here; "" if both are.
 
@@ -205,7 +220,7 @@ def load_model(name: str, device: str | torch.device = "cpu") -> Classifier:
             f"The weights of {name} are damaged: their SHA-256 begins {found[:12]}, and the card "
             f"says {card.sha256[:12]}; restore {weights.name} from the repository."
         )
-    data = find_dataset(card.dataset)
+    data = data_of(card)
     front = restore_front(card.defence, card.recipe.get("defence", {}), data.channels)
     model = build_model(card.architecture, front, data)
     _load_weights(model, weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -11,13 +12,14 @@ from torch import nn
 from apr_core.base.registry import unknown_name
 from apr_core.base.types import InputError
 from apr_core.data.dataset import DataSet
-from apr_core.data.registry import DEFAULT, find_dataset
-from apr_core.zoo.checkpoints import Card, load_card, model_names
+from apr_core.data.fitting import fit_to
+from apr_core.data.registry import DATASETS, DEFAULT, find_dataset
+from apr_core.zoo.checkpoints import Card, data_of, load_card, model_names
 from apr_core.zoo.checkpoints import load_model as load_checkpoint
 from apr_core.zoo.external import check_images, check_model, is_external, load_external
 from apr_core.zoo.fronts import Fronted, split_front
 from apr_core.zoo.library import LITE0, find_library, is_library, load_library
-from apr_core.zoo.library.entry import default_dataset
+from apr_core.zoo.library.entry import IMAGENET
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class TargetModel:
     def sha256(self) -> str:
         """Of its weights; "" where nothing tells whether it is still the same."""
         return self.card.sha256 if self.card else getattr(self.model, "sha256", "")
+
+    @property
+    def data_size(self) -> tuple[int, int] | None:
+        """Height and width that a person's own pictures were brought to."""
+        return None if self.data.name in DATASETS else self.data.size
 
     @cached_property
     def data_sha256(self) -> str:
@@ -65,12 +72,20 @@ def load_model(name: str, device: str | torch.device = "cpu") -> nn.Module:
     return load_checkpoint(name, device)
 
 
-def data_of(model: str) -> str:
-    """The data set that a model is of, by the names of both; a person's own is held to CIFAR-10."""
+def dataset_of(model: str) -> DataSet:
+    """The data set that a model is of, by its name; a person's own is held to CIFAR-10."""
     model, _ = split_front(model)
     if is_library(model):
-        return default_dataset()
-    return load_card(model).dataset if model in model_names() else DEFAULT
+        return find_dataset(IMAGENET)
+    return data_of(load_card(model)) if model in model_names() else find_dataset()
+
+
+def _find_data(name: str, made_for: DataSet, size: tuple[int, int]) -> DataSet:
+    """What a model is measured on: what was asked for, or what it was made for."""
+    if not name and (made_for.name in DATASETS or not Path(made_for.name).exists()):
+        return made_for
+    data = find_dataset(name or made_for.name, size)
+    return data if data.name in DATASETS else fit_to(data, made_for)
 
 
 def load_target(
@@ -91,16 +106,18 @@ def load_target(
     if front:
         bare, notes = load_target(base, device, randomised, data)
         return TargetModel(name, Fronted(bare.model, front).to(device), bare.data), notes
-    dataset = find_dataset(data or data_of(name))
     if is_library(name):
         entry = find_library(name)  # weights are fetched only if the data fit
+        dataset = _find_data(data, dataset_of(name), entry.size)
         _check_fit(name, entry.channels, entry.size, entry.num_classes, dataset)
         return TargetModel(entry.name, entry.load(device), dataset), ()
     if not is_external(name):
         _check_known(name)
-        made_for = find_dataset(data_of(name))
+        made_for = dataset_of(name)
+        dataset = _find_data(data, made_for, made_for.size)
         _check_fit(name, made_for.channels, made_for.size, len(made_for.classes), dataset)
         return TargetModel(name, load_checkpoint(name, device), dataset, load_card(name)), ()
+    dataset = find_dataset(data or DEFAULT)
     model = load_external(name, device)
     check = check_model(model, *check_images(dataset), randomised=randomised)
     if dataset.name != DEFAULT:  # CIFAR-10 stands in where nobody named the data

@@ -38,7 +38,8 @@ from apr_core.explain.attention import attention_of, gate_of, has_attention, wat
 from apr_core.explain.attributions import Cancelled, attribute
 from apr_core.explain.methods import METHODS, Figure
 from apr_core.explain.task import RANGES, AttributionConfig
-from apr_core.models import ARCHITECTURES, Classifier, build_model
+from apr_core.models import SMALL as SMALL_NETWORKS
+from apr_core.models import Classifier, build_model
 from apr_core.models.clamp_front import NeighbourhoodFront, look_around
 from apr_core.models.pixel_attention import PixelAttention
 from apr_core.zoo.checkpoints import Card, is_own, list_cards, load_model
@@ -159,7 +160,14 @@ def test_what_should_add_up_does(architecture: str, vanilla, batch) -> None:
 
 
 def test_every_architecture_is_held_to_that() -> None:
-    assert set(ARCHITECTURES.names) == {"resnet20", "resnet18", "vgg16"}
+    assert set(SMALL_NETWORKS) == {"resnet20", "resnet18", "vgg16"}
+
+
+def fitting(images: Tensor, card: Card) -> Tensor:
+    """Images in [0, 1] at the size and the channels that a card's model takes."""
+    data = find_dataset(card.dataset)
+    scaled = nn.functional.interpolate(images, data.size)
+    return scaled.mean(1, keepdim=True) if data.channels == 1 else scaled
 
 
 QUICK = "resnet20"
@@ -171,8 +179,8 @@ QUICK = "resnet20"
 )
 def test_what_should_add_up_does_on_every_shipped_model(card: Card, batch) -> None:
     """But behind what rounds, as JPEG does, and for DeepLift behind a gate: those own up to it."""
-    model, rounds = load_model(card.name), card.defence == "it"
-    images, targets = batch[0], answers(model, batch[0] * 255)
+    model, rounds, images = load_model(card.name), card.defence == "it", fitting(batch[0], card)
+    targets = answers(model, images * 255)
     with torch.no_grad():
         gap = model(images) - model(torch.zeros_like(images))
         gap = gap.gather(1, targets[:, None])[:, 0]
@@ -456,11 +464,13 @@ def test_attention_is_the_gate_that_the_forward_used(front: Any, batch) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [card.name for card in SHIPPED if has_attention(load_model(card.name))]
+    "card",
+    [card for card in SHIPPED if has_attention(load_model(card.name))],
+    ids=lambda card: card.name,
 )
-def test_the_forward_of_a_shipped_model_comes_of_the_gate_that_is_shown(name: str, batch) -> None:
+def test_the_forward_of_a_shipped_model_comes_of_the_gate_that_is_shown(card: Card, batch) -> None:
     """Its logits are those of the network behind, given images gated by what is shown."""
-    model, images = load_model(name), batch[0]
+    model, images = load_model(card.name), fitting(batch[0], card)
     gate = attention_of(model, images)[:, None]
     ground = torch.zeros_like(images)
     seen = images

@@ -9,7 +9,7 @@ from apr_core.base.types import InputError
 from apr_core.data.registry import find_dataset
 from apr_core.models.inputs import as_input
 from apr_core.zoo.fronts import split_front
-from apr_core.zoo.target import data_of, load_model, load_target
+from apr_core.zoo.target import dataset_of, load_model, load_target
 
 CPU = torch.device("cpu")
 BARE = "cifar10-resnet20-vanilla"
@@ -36,7 +36,9 @@ def test_a_clamp_takes_a_single_bright_pixel_away() -> None:
 def test_a_target_keeps_its_name_its_data_and_a_hash_of_both_parts() -> None:
     targets = [load_target(f"{BARE}+{front}", CPU)[0] for front in ("it", "clamp")]
     assert [target.name for target in targets] == [f"{BARE}+it", f"{BARE}+clamp"]
-    assert {target.data.name for target in targets} == {data_of(f"{BARE}+it")} == {"cifar10"}
+    assert (
+        {target.data.name for target in targets} == {dataset_of(f"{BARE}+it").name} == {"cifar10"}
+    )
     assert len({target.sha256 for target in targets} | {load_target(BARE, CPU)[0].sha256}) == 3
     assert all(target.card is None for target in targets)
 

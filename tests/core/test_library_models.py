@@ -29,7 +29,7 @@ from apr_core.models import Classifier
 from apr_core.zoo.external import is_external
 from apr_core.zoo.library import LITE0, efficientnet_lite0, find_library, is_library
 from apr_core.zoo.library.weights import read_tensors
-from apr_core.zoo.target import data_of, load_target
+from apr_core.zoo.target import dataset_of, load_target
 from tests.conftest import noise, shared_data
 
 ONE_SENTENCE = re.compile(r"(?:(?![.!?]\s)[^\n])+\.")
@@ -394,7 +394,7 @@ def test_library_models_are_measured_on_imagenet() -> None:
     target, notes = load_target("efficientnet-lite0", CPU)
     assert (target.name, target.data.name, notes) == (LITE0, "imagenet", ())
     assert target.sha256 == efficientnet_lite0.SHA256
-    assert target.model.dataset == data_of("torchvision:resnet50") == "imagenet"
+    assert target.model.dataset == dataset_of("torchvision:resnet50").name == "imagenet"
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,6 @@ def test_an_error_that_is_not_a_persons_own_shows_where_it_comes_from(monkeypatc
     def fail(*given: object) -> None:
         raise KeyError("a fault of ours")
 
-    monkeypatch.setattr("apr_core.zoo.target.load_model", fail)
+    monkeypatch.setattr("apr_core.zoo.target.load_checkpoint", fail)
     with pytest.raises(KeyError):
         main(["attack", "--model", "cifar10-resnet20-vanilla", "--index", "9"])

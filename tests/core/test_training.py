@@ -22,7 +22,7 @@ from apr_core.data.dataset import Split
 from apr_core.defences.apr import APR
 from apr_core.defences.recipe import Defence, TrainConfig, learning_rate
 from apr_core.defences.vanilla import Vanilla
-from apr_core.models import ARCHITECTURES, Classifier, build_model
+from apr_core.models import ARCHITECTURES, SMALL, Classifier, build_model
 from apr_core.models.inference import prepare
 from apr_core.models.pixel_attention import PixelAttention
 from apr_core.training.batches import PADDING, AugmentedBatches
@@ -458,7 +458,7 @@ PARAMETERS = {"resnet20": 272_474, "resnet18": 11_173_962, "vgg16": 14_724_042}
 """As published for CIFAR-10; of VGG-16 with batch norm in place of the convolutions' biases."""
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES.names)
+@pytest.mark.parametrize("architecture", SMALL)
 def test_each_relu_module_is_used_once(architecture: str) -> None:
     model = build_model(architecture).eval()
     calls = {module: 0 for module in model.modules() if isinstance(module, nn.ReLU)}

@@ -8,15 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from apr_core.data.registry import DATASETS, DEFAULT
+from apr_core.data.registry import find_dataset
 from apr_core.models import Normalize
 
 IMAGENET = "imagenet"
-
-
-def default_dataset() -> str:
-    """The data set that library models are of."""
-    return IMAGENET if IMAGENET in DATASETS else DEFAULT
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ class LibraryModel(nn.Module):
 
     def __init__(self, entry: LibraryEntry, backbone: nn.Module, sha256: str) -> None:
         super().__init__()
-        self.name, self.sha256, self.dataset = entry.name, sha256, default_dataset()
+        self.name, self.sha256, self.dataset = entry.name, sha256, IMAGENET
         self.size, self.channels, self.classes = entry.size, entry.channels, entry.classes
         self.normalize = Normalize(entry.mean, entry.std)
         self.backbone = backbone
@@ -81,7 +76,5 @@ class LibraryModel(nn.Module):
 
 
 def imagenet_classes() -> tuple[str, ...]:
-    """The names of ImageNet's 1,000 classes, by label, as torchvision has them."""
-    from torchvision.models import ResNet50_Weights  # noqa: PLC0415 - slow to import
-
-    return tuple(ResNet50_Weights.DEFAULT.meta["categories"])
+    """The names of ImageNet's 1,000 classes, by label."""
+    return find_dataset(IMAGENET).classes
