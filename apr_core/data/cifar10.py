@@ -15,6 +15,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
 
@@ -216,8 +217,14 @@ def _sprite(png: bytes) -> Tensor:
     return images.permute(0, 3, 1, 2).contiguous()
 
 
+@lru_cache(maxsize=1)
+def _loaded(path: Path, changed: int) -> Cifar10:
+    return load_cifar10()
+
+
 def _split(name: str) -> Split:
-    data = load_cifar10()
+    path = cifar10_file()
+    data = _loaded(path, path.stat().st_mtime_ns if path.exists() else 0)
     images, labels = getattr(data, f"{name}_images"), getattr(data, f"{name}_labels")
     return Split.in_memory(images, labels, SHA256[f"{name}_images"])
 

@@ -147,6 +147,12 @@ class DataSet:
         """Itself: a value, which the copies of a model share."""
         return self
 
+    def __reduce__(self) -> tuple[Callable[..., DataSet], tuple[object, ...]]:
+        """By its name, for a model that is sent to another process of this machine."""
+        from apr_core.data.registry import find_dataset  # noqa: PLC0415 - which imports this module
+
+        return find_dataset, (self.name, self.size)
+
     def class_name(self, label: int) -> str:
         """A class in words; a person's own model may have more than the data set."""
         return self.classes[label] if 0 <= label < len(self.classes) else f"class {label}"

@@ -52,7 +52,7 @@ def refused(act: Callable[[], object]) -> str:
 
 def refusals(folder: Path) -> Iterator[tuple[str, str]]:
     """What bad input is answered with."""
-    settings = {"population": 3, "generations": -1, "pixels": 17, "seed": -1, "l2_penalty": -1.0}
+    settings = {"population": 3, "generations": -1, "pixels": 151, "seed": -1, "l2_penalty": -1.0}
     for name, value in settings.items():
         yield f"a search's {name}", refused(lambda n=name, v=value: OnePixelConfig(**{n: v}))
     links = {"index": "10000", "seed": "x", "population": "2001", "target": "unicorn"}

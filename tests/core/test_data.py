@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import pickle
 import re
 import subprocess
 import tarfile
@@ -34,6 +35,7 @@ from apr_core.data.cifar10 import (
 from apr_core.data.dataset import tensor_sha256
 from apr_core.data.registry import find_dataset
 from apr_core.data.sample import load_grid_sample, make_grid_sample, sample_files
+from apr_core.models import build_model
 
 ONE_SENTENCE = re.compile(r"(?:(?![.!?]\s)[^\n])+\.")
 FIRST_LABELS = [3, 8, 8, 0, 6, 6, 1, 6, 3, 1, 0, 9, 5, 7, 9, 8, 5, 7, 8, 6]
@@ -405,3 +407,9 @@ def test_a_test_image_outside_the_sample_comes_from_the_full_set(no_data, monkey
 def test_there_are_ten_thousand_test_images(no_data, index: int) -> None:
     said = one_sentence(lambda: find_dataset().test_image(index))
     assert said == f"There is no test image {index}; indices go from 0 to 9999."
+
+
+def test_a_model_takes_its_data_set_to_another_process_by_name() -> None:
+    known = find_dataset("breastmnist")
+    sent = pickle.loads(pickle.dumps(build_model("resnet20", None, known)))
+    assert sent.data is known

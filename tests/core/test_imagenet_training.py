@@ -68,7 +68,7 @@ def test_a_defence_is_fine_tuned_on_a_folder(copy: Path, torchvisions, defence: 
         assert card.recipe["defence"]["teacher"] == "torchvision:resnet50 777777777777"
     tuned = load_model("imagenet-tiny").backbone.conv1.weight
     theirs = torchvisions.backbone.conv1.weight
-    assert 0 < float((tuned - theirs).detach().abs().max()) < 1e-2  # a step away, and half precision
+    assert 0 < float((tuned - theirs).detach().abs().max()) < 1e-2  # one step, in half precision
 
 
 @pytest.mark.long

@@ -394,7 +394,7 @@ def test_library_models_are_measured_on_imagenet() -> None:
     target, notes = load_target("efficientnet-lite0", CPU)
     assert (target.name, target.data.name, notes) == (LITE0, "imagenet", ())
     assert target.sha256 == efficientnet_lite0.SHA256
-    assert target.model.dataset == dataset_of("torchvision:resnet50").name == "imagenet"
+    assert target.model.data.name == dataset_of("torchvision:resnet50").name == "imagenet"
 
 
 @pytest.mark.parametrize(

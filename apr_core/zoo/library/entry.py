@@ -57,7 +57,7 @@ class LibraryModel(nn.Module):
     Attributes:
         sha256: of the file of its weights.
         differentiable: whether gradients pass through it.
-        dataset: what it classifies.
+        data: what it classifies.
         size, channels, classes: as its entry has them.
     """
 
@@ -65,7 +65,7 @@ class LibraryModel(nn.Module):
 
     def __init__(self, entry: LibraryEntry, backbone: nn.Module, sha256: str) -> None:
         super().__init__()
-        self.name, self.sha256, self.dataset = entry.name, sha256, IMAGENET
+        self.name, self.sha256, self.data = entry.name, sha256, find_dataset(IMAGENET)
         self.size, self.channels, self.classes = entry.size, entry.channels, entry.classes
         self.normalize = Normalize(entry.mean, entry.std)
         self.backbone = backbone
