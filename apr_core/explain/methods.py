@@ -14,6 +14,7 @@ from apr_core.base import random
 from apr_core.base.registry import Registry
 from apr_core.base.types import InputError
 from apr_core.explain.task import AttributionConfig, Task, rows_for
+from apr_core.models.inference import default_chunk
 from apr_core.models.resnet import ResNet
 from apr_core.models.switches import QUIET_HOOKS
 from apr_core.models.vgg import VGG
@@ -228,6 +229,7 @@ def _occlusion(task: Task) -> tuple[Tensor, None]:
 )
 def _deeplift(task: Task) -> tuple[Tensor, Tensor]:
     """Differences from the baseline, handed back by DeepLift's rescale rule."""
+    _teach_rescaling()
     pools = [module for module in task.model.modules() if isinstance(module, nn.MaxPool2d)]
     handles = [pool.register_forward_pre_hook(_apart) for pool in pools]
     try:
@@ -241,6 +243,14 @@ def _deeplift(task: Task) -> tuple[Tensor, Tensor]:
         for handle in handles:
             handle.remove()
     return raw, delta
+
+
+def _teach_rescaling() -> None:
+    """Have Captum hand differences back through the activations that it takes for linear ones."""
+    from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR as KNOWN  # noqa: PLC0415
+
+    for kind in (nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardsigmoid):
+        KNOWN.setdefault(kind, KNOWN[nn.ReLU])
 
 
 def _apart(_pool: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -282,6 +292,8 @@ def _gradient_shap(task: Task) -> tuple[Tensor, Tensor]:
         for part, some in zip(torch.split(points, rows), torch.split(classes, rows), strict=True)
     ]
     parts = (images - starts) * torch.cat(gradients)
-    deltas = attr.GradientShap(task.model).compute_convergence_delta(parts, starts, images, classes)
+    shap, chunk = attr.GradientShap(task.model), default_chunk(images.device, *images.shape[2:])
+    asked = (torch.split(whole, chunk) for whole in (parts, starts, images, classes))
+    deltas = torch.cat([shap.compute_convergence_delta(*some) for some in zip(*asked, strict=True)])
     parts = parts.view(-1, draws, *parts.shape[1:])
     return parts.mean(1), deltas.view(-1, draws).mean(1)

@@ -16,8 +16,15 @@ from apr_core.report.paper import PaperRow
 
 MEASURED_ON = ("imagenet", "nips2017")
 """Data sets with ImageNet's classes."""
+UNKNOWN = "not measured"
 UNTRAINED = ("at", "dd", "apr")
 """Defences that need training at this scale."""
+NOT_TRAINED = "not trained"
+HOW_TO_TRAIN = (
+    "Not trained: AT, DD and APR at this scale need ImageNet's training pictures and GPUs; `python "
+    "-m apr_core train --data imagenet --architecture resnet50 --from torchvision --defence apr` "
+    "trains one."
+)
 FRONTS = {"": "vanilla", "it": "it", "clamp": "clamp"}
 """What stands before a network, as its name ends, and the row that shows it."""
 OURS = (("Clamp of APR+, untrained", "clamp"), ("Lattice masking", "lattice"))
@@ -86,7 +93,8 @@ def imagenet_table(records: Records) -> ImageNetTable:
     rows += [_row(label, defence, None, attacked, certified) for label, defence in OURS]
     cells = [cell for row in rows for cell in row.cells]
     said = notices((cell.model, cell.data) for cell in cells)
-    return ImageNetTable(2, "Defences on a subset of ImageNet", tuple(rows), notes=tuple(said))
+    notes = (HOW_TO_TRAIN, *said)
+    return ImageNetTable(2, "Defences on a subset of ImageNet", tuple(rows), notes=notes)
 
 
 def _row(
@@ -97,15 +105,9 @@ def _row(
     certified: Sequence[CertRecord],
 ) -> ImageNetRow:
     if defence in UNTRAINED:
-        command = (
-            "python -m apr_core train --data imagenet --architecture resnet50 --from torchvision "
-            f"--defence {defence}"
-        )
-        return ImageNetRow(
-            label, theirs, (), f"not trained: needs the data set and GPUs; {command}"
-        )
+        return ImageNetRow(label, theirs, (), NOT_TRAINED)
     cells = _proven(certified) if defence == "lattice" else _attacked(defence, attacked)
-    return ImageNetRow(label, theirs, tuple(cells), "" if cells else "not measured")
+    return ImageNetRow(label, theirs, tuple(cells), "" if cells else UNKNOWN)
 
 
 def _attacked(defence: str, records: Sequence[Record]) -> list[ImageNetCell]:

@@ -10,13 +10,12 @@ from apr_core.base.types import InputError
 from apr_core.evaluation.metrics import Mean, Paired, Rate
 from apr_core.evaluation.model_summary import ModelSummary
 from apr_core.evaluation.verdicts import measured_first
-from apr_core.report.imagenet import ImageNetRow, ImageNetTable
+from apr_core.report.imagenet import UNKNOWN, ImageNetRow, ImageNetTable
 from apr_core.report.overheads import OverheadRow, signed
 from apr_core.report.tables import OverheadTable, Row, Table
 from apr_core.zoo.checkpoints import CAUTION
 
 NOTHING = ModelSummary("", "", 0, 0, None)
-UNKNOWN = "not measured"
 STYLES = {"text": "simple", "markdown": "github", "latex": "latex_booktabs"}
 
 
@@ -96,13 +95,12 @@ def _imagenet_words(row: ImageNetRow, pixels: Sequence[int]) -> list[dict[str, s
             },
             "certified with masking": _with_interval(cell.certified),
             "attack": f"{cell.attack}, {cell.images} images" if cell.attack else "",
-            "why there is none": "",
         }
         for cell in row.cells
     ]
-    empty = {"model": "", "clean, ours": UNKNOWN}
-    empty |= {f"ASR, {k} pixel{'' if k == 1 else 's'}": UNKNOWN for k in pixels}
-    empty |= {"certified with masking": UNKNOWN, "attack": "", "why there is none": row.missing}
+    empty = {"model": "", "clean, ours": row.missing}
+    empty |= {f"ASR, {k} pixel{'' if k == 1 else 's'}": row.missing for k in pixels}
+    empty |= {"certified with masking": row.missing, "attack": ""}
     return _led(row, lines or [empty])
 
 

@@ -374,6 +374,15 @@ def test_every_method_explains_a_large_picture_of_a_network_it_does_not_know(met
     assert deletion_curve(model, images, labels, found.maps, 4).probabilities.shape == (2, 5)
 
 
+@pytest.mark.parametrize("kind", [nn.ReLU6, nn.SiLU, nn.Hardswish])
+def test_deeplift_adds_up_through_other_activations(kind) -> None:
+    model = Small().eval()
+    model.act, model.last = kind(inplace=True), kind(inplace=True)
+    images = noise(2, 3, 96, 128, seed=3) * 20 % 1
+    found = attribute(model, images, model(images).argmax(1), "deeplift", SMALL)
+    assert bool((found.figure.abs() < 1e-3 * found.scale).all())
+
+
 def test_gradcam_of_another_network_is_of_its_last_features() -> None:
     """Held against the definition: gradients averaged over places weigh the features."""
     model, images = Small().eval(), noise(1, 3, 96, 128, seed=3)
