@@ -23,6 +23,7 @@ from apr_core.evaluation.attribution.study import agreement_setting, measure_agr
 from apr_core.evaluation.metrics import Mean
 from apr_core.evaluation.protocol import EvalProgress
 from apr_core.evaluation.record import on_data
+from apr_core.report.imagenet import notices
 
 COLUMNS = {
     "with_attention": "with attention",
@@ -77,7 +78,13 @@ def summary(record: AgreementRecord) -> dict[str, object]:
         method: str(verdict(means.with_truth)) if means.with_truth else None
         for method, means in record.summaries().items()
     }
-    return {"model": record.setting.model, **entry, "predicts_what_breaks": verdicts}
+    said = list(notices([(record.setting.model, record.setting.data)]))
+    return {
+        "model": record.setting.model,
+        "cautions": said,
+        **entry,
+        "predicts_what_breaks": verdicts,
+    }
 
 
 def in_words(record: AgreementRecord) -> str:
@@ -95,6 +102,7 @@ def in_words(record: AgreementRecord) -> str:
             f"{subject}: right on {rate_words(record.right)} images, of which one pixel in a "
             f"corner colour breaks {broken}",
             tabulate(rows, headers, disable_numparse=True),
+            *notices([(record.setting.model, record.setting.data)]),
         ]
     )
 

@@ -40,6 +40,7 @@ from apr_core.evaluation.protocol import EvalProgress
 from apr_core.evaluation.record import on_data
 from apr_core.models.inference import device_of
 from apr_core.models.inputs import as_input
+from apr_core.report.imagenet import notices
 from apr_core.zoo.target import TargetModel, load_target
 
 
@@ -128,6 +129,7 @@ def summary(record: CertRecord) -> dict[str, object]:
         "clean": record.clean.rate,
         "certified": record.certified.rate,
         "images": record.setting.images,
+        "cautions": list(notices([(record.setting.model, record.setting.data)])),
         **intervals,
         **entry,
     }
@@ -144,6 +146,7 @@ def in_words(record: CertRecord) -> str:
             f"certified  {rate_words(record.certified)} images: no edit of one pixel, of any "
             "colour, changes the answer",
             f"{record.forwards:.0f} predictions an image, {record.images_per_second:.1f} images/s",
+            *notices([(setting.model, setting.data)]),
         ]
     )
 

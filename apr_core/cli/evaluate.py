@@ -35,6 +35,7 @@ from apr_core.evaluation.protocol import EvalProgress, EvalTask, evaluate, setti
 from apr_core.evaluation.record import Level, Record, Setting, save_record
 from apr_core.models.inputs import as_input
 from apr_core.models.precision import SAMPLE, forward_over_float32
+from apr_core.report.imagenet import notices
 from apr_core.serving.ray.tasks import describe_cluster, spread
 from apr_core.training.workers import join_workers, worker_device
 from apr_core.zoo.external import check_images
@@ -230,6 +231,7 @@ def summary(record: Record) -> dict[str, object]:
         "robust_accuracy": last.robust.rate,
         "images": record.setting.images,
         "attacked": last.asr.total,
+        "cautions": list(notices([(record.setting.model, record.setting.data)])),
         **entry,
     }
 
@@ -241,7 +243,7 @@ def in_words(record: Record) -> str:
     if record.clean_all:
         lines.append(f"clean accuracy        {rate_words(record.clean_all)} test images")
     lines += [line for level in record.levels for line in _level(setting, level)]
-    return "\n".join([*lines, *record.notes])
+    return "\n".join([*lines, *record.notes, *notices([(setting.model, setting.data)])])
 
 
 def _level(setting: Setting, level: Level) -> list[str]:

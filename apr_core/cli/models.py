@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 
 from apr_core.cli.common import Subparsers, add_json, print_json
+from apr_core.report.imagenet import notices
 from apr_core.zoo.checkpoints import Card, caution_of, list_cards, load_model, missing_weights
 from apr_core.zoo.library import LITE0, load_library
 from apr_core.zoo.library.efficientnet_lite0 import LICENCE, SOURCE
@@ -44,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
         own = (
             map(_line, cards) if cards else ["No models yet; `python -m apr_core train` makes one."]
         )
-        print("\n".join([*own, *LIBRARIES]))
+        said = notices((card.name, card.dataset) for card in cards)
+        print("\n".join([*own, *said, *LIBRARIES]))
     return 0
 
 

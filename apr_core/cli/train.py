@@ -30,6 +30,7 @@ from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.defences import DEFENCES
 from apr_core.defences.recipe import PRESETS, TrainConfig
 from apr_core.models import ARCHITECTURES
+from apr_core.report.imagenet import notices
 from apr_core.serving.ray.tasks import spread
 from apr_core.training.fit import Progress
 from apr_core.training.trainer import (
@@ -253,3 +254,5 @@ def _show(args: argparse.Namespace, cards: list[Card]) -> None:
         return
     for card in cards:
         print(f"{card.name}: {card.clean_accuracy:.2%} of {card.tested:,} test images.")
+    for notice in notices((card.name, card.dataset) for card in cards):
+        print(notice)

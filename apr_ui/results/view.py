@@ -11,6 +11,7 @@ import streamlit as st
 from apr_core.evaluation.model_summary import ModelSummary, is_past, lattices_of
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.metrics import Rate
+from apr_core.report.imagenet import notices
 from apr_core.report.printing import columns, in_print
 from apr_core.evaluation.record import Record
 from apr_core.report.tables import DefenceTable, Table
@@ -119,6 +120,7 @@ def show_curves(records: Sequence[Record]) -> None:
     if not picked:
         st.info("Pick an evaluation to see its curve.")
         return
+    _show_notices(picked)
     curves, caught = st.columns(2)
     with curves:
         st.markdown("**Success rate against queries**, for one pixel or the fewest tried")
@@ -208,12 +210,19 @@ def show_records(records: Sequence[Record], models: Mapping[str, Card]) -> None:
             st.markdown("\n".join(lines))
             if caution := _caution(record, models):
                 st.warning(caution, icon=":material/warning:")
+            _show_notices([record])
             st.caption(
                 f"{record.hardware}, {record.seconds / 60:.0f} min of attacking, {record.date}, "
                 f"torch {record.versions.get('torch', '?')}, commit {record.commit[:12]}."
             )
             st.code(record.command, language=None, wrap_lines=True)
             offer_files(f"results.{setting.name}", setting.name, [("JSON", record.to_json, "")])
+
+
+def _show_notices(records: Sequence[Record]) -> None:
+    """What must stand beside rates on the records' data, and of their weights."""
+    for notice in notices((record.setting.model, record.setting.data) for record in records):
+        st.caption(notice)
 
 
 def _caution(record: Record, models: Mapping[str, Card]) -> str:
