@@ -19,6 +19,7 @@ from apr_core.evaluation.verdicts import SURE, Claim, Holds, measured_first
 from apr_core.zoo.checkpoints import Card, caution_of
 from apr_ui.persistent_widget import persistent
 from apr_ui.chart_view import show_chart
+from apr_ui.dataset import shown_data
 from apr_ui.downloads import offer_files
 from apr_ui.resources import cards
 from apr_ui.results.charts import caught_bars, lattice_costs, success_curves, trade_off
@@ -113,8 +114,9 @@ def show_definitions() -> None:
 def show_curves(records: Sequence[Record]) -> None:
     """Success rate against queries, for the records that a person picks."""
     names = {record.setting.name: record for record in records}
+    shown = [name for name, record in names.items() if record.setting.data == shown_data().name]
     chosen = st.multiselect(
-        "Evaluations", list(names), **persistent("results.curves", list(names)[:6])
+        "Evaluations", list(names), **persistent("results.curves", (shown or list(names))[:6])
     )
     picked = [names[name] for name in chosen]
     if not picked:

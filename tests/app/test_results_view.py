@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from apr_core.data.registry import DATASETS
 from apr_core.evaluation.metrics import rate_of
-from apr_core.evaluation.record import load_records
+from apr_core.evaluation.record import load_records, save_record
 from apr_core.report.tables import make_tables
 from apr_core.zoo.checkpoints import OLD_PENALTY, caution_of, list_cards
 from apr_ui.results.charts import trade_off
@@ -48,3 +50,21 @@ def test_the_curves_that_were_picked_are_still_picked_on_the_way_back(
         go(app, "start", "results")
     assert app.multiselect(key="results.curves").value == first[:2]
     assert not [line for line in caplog.messages if "created with a default value" in line]
+
+
+def test_records_on_other_data_are_no_curve_before_somebody_picks_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    record = load_records()[0][0]
+    monkeypatch.setenv("APR_RESULTS", str(tmp_path))
+    own = replace(record.setting, model="a.onnx", data="breastmnist", sha256="")
+    for setting in (record.setting, own):
+        save_record(replace(record, setting=setting, verdicts=()))
+    app = open_page("results")
+    curves = app.multiselect(key="results.curves")
+    assert curves.options == [own.name, record.setting.name]
+    assert curves.value == [record.setting.name]
+    caution = DATASETS.get("breastmnist").caution
+    before = [caption.value for caption in app.caption].count(caution)
+    run(curves.set_value([own.name]))
+    assert [caption.value for caption in app.caption].count(caution) == before + 1 == 2
