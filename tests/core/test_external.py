@@ -930,6 +930,33 @@ def test_a_wrong_scaling_is_named(good: Classifier, before, said: str) -> None:
     assert said in found
 
 
+class Tens(nn.Module):
+    """Two classes: of images numbered by their shade, the first is right in [0, 1], and some more
+    are in [0, 255]."""
+
+    def __init__(self, right: int) -> None:
+        super().__init__()
+        self.right = right
+
+    def forward(self, images: Tensor) -> Tensor:
+        shades = images[:, 0, 0, 0]
+        whole = shades > 1
+        number = (torch.where(whole, shades, shades * 255) / 10).round().long()
+        right = number < torch.where(whole, self.right, 1)
+        return nn.functional.one_hot(torch.where(right, number % 2, 1 - number % 2), 2) * 5.0
+
+
+def test_of_few_images_a_scaling_must_get_many_more_right() -> None:
+    """On a person's six pictures of two classes, chance gets three more right now and then."""
+    images = torch.arange(6).mul(10)[:, None, None, None].expand(-1, 1, 8, 8).to(torch.uint8)
+    labels = torch.arange(6) % 2
+    check = check_model(Tens(4).eval(), images, labels)
+    assert check.correct == 1
+    assert not any("expect" in note for note in check.notes)
+    with pytest.raises(InputError, match=r"\[0, 255\]: 5 of 6 sample images"):
+        check_model(Tens(5).eval(), images, labels)
+
+
 def test_a_scaling_that_is_only_a_little_better_is_noted(good, monkeypatch) -> None:
     monkeypatch.setattr("apr_core.zoo.external.check.BETTER", 2)  # nothing is that much better
     normalised = Around(good, lambda x: x * CIFAR.std + CIFAR.mean)

@@ -29,7 +29,8 @@ from apr_core.models.switches import FULL_PRECISION
 CHECK_IMAGES = 64
 BETTER, SLIGHTLY_BETTER = 0.2, 0.1
 """How much more of the images another scaling must get right before it is taken for the right one
-(of 64 images, over three standard errors at chance level), and before it is worth a note."""
+(of 64 images, over three standard errors), and before it is worth a note. Of fewer images it must
+be more: three standard errors, and over `CLOSE` images."""
 BYTES, NORMALISED = "expect images in [0, 255]", "expect images normalised by "
 TWICE = "normalise twice by "
 REMEDIES = {
@@ -102,7 +103,8 @@ def check_model(
     6. Scaling: unless nearly all labels are right, the images go in otherwise scaled: in [0, 255],
        normalised as is usual for CIFAR-10, for ImageNet and to [-1, 1], and with each of these
        undone, which is right for a model that normalises twice. If one of them gets a fifth of the
-       images more right, it is what the model expects; a tenth is worth a note.
+       images more right, it is what the model expects; a tenth is worth a note. What chance may do
+       on few images is neither.
     7. Channels: if the images get more right with blue, green and red in this order, it is noted.
     8. Gradient: whether one comes back from two logits to the images. It is told, not judged.
 
@@ -154,8 +156,8 @@ def _check_classes(logits: Tensor, labels: Tensor) -> None:
     if highest >= classes:
         raise InputError(
             f"The model returns {classes} logits an image, but labels go up to {highest}; return "
-            "one for each class: without --data the commands have CIFAR-10's ten, and check_model "
-            "takes images and labels of others."
+            "one for each class, or choose data with the model's classes (without --data the "
+            "commands have CIFAR-10's ten)."
         )
 
 
@@ -174,9 +176,10 @@ def _check_scaling(model: nn.Module, images: Tensor, labels: Tensor, correct: in
             counts[way] = _correct(_call(model, scaled), labels)
     kind, norm = max(counts, key=counts.__getitem__)
     best = counts[kind, norm]
-    if best - correct < SLIGHTLY_BETTER * tested:
+    gain = best - correct
+    if gain <= CLOSE or gain < SLIGHTLY_BETTER * tested:
         return []
-    sure = best - correct >= BETTER * tested
+    sure = gain >= max(BETTER * tested, 1.5 * math.sqrt(tested))
     # 64 images cannot tell one normalisation from another that is nearly the same
     norms = [n for (k, n), count in counts.items() if k == kind and best - count <= CLOSE]
     sentence = (
