@@ -201,6 +201,8 @@ class DataSet:
         Raises:
             InputError: there is no such index, or it is in neither.
         """
+        if not self.tested:
+            self.load("test")  # which says why there are none
         if not 0 <= index < self.tested:
             raise InputError(
                 f"There is no test image {index}; indices go from 0 to {self.tested - 1}."

@@ -256,10 +256,10 @@ def _record(
 
 
 def _clean_on_all(target: TargetModel) -> Rate | None:
-    """The bare model's clean accuracy on all test images: its card's or, of a model without one,
-    counted here. None where that would take long, and of CIFAR-10, which records of such models
-    have not."""
-    if target.card:
+    """The bare model's clean accuracy on all test images: its card's or, of a model without one
+    and on other data than the card's, counted here. None where that would take long, and of
+    CIFAR-10, which records of such models have not."""
+    if target.card and target.card.dataset == target.data.name:
         return rate_of(target.card.correct, target.card.tested)
     data = target.data
     if data.name == DEFAULT or data.tested > MOST_COUNTED or not data.here():

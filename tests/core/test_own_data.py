@@ -69,6 +69,22 @@ def trained(place: Path, capsys: pytest.CaptureFixture[str]) -> str:
     return "own-net"
 
 
+def test_the_clean_accuracy_on_other_data_is_not_the_cards(folders: Path, capsys) -> None:
+    """On a person's own pictures, a model's record once had its accuracy on its own test set."""
+    name = trained(a_folder(folders / "pictures"), capsys)
+    card = load_card(name)
+    other = folders / "other" / "test"
+    for number, label in enumerate(("bright", "dark")):
+        (other / label).mkdir(parents=True)
+        for index in range(3):  # all of them dark
+            Image.fromarray(picture(False)).save(other / label / f"{number}{index}.png")
+    words = ("evaluate", "--model", name, "--images", "2", "--attack", "top-gradient")
+    clean = told(capsys, *words, "--data", str(folders / "other"))["clean_all"]
+    assert (clean["count"], clean["total"]) == (3, 6)
+    shown = told(capsys, *words)
+    assert shown["clean_all"]["total"] == card.tested == 8
+
+
 def test_a_grey_model_of_two_classes_is_trained_and_measured(folders: Path, capsys) -> None:
     place = a_folder(folders / "pictures")
     name = trained(place, capsys)
@@ -103,6 +119,8 @@ def test_a_model_works_when_its_pictures_are_gone(folders: Path, capsys) -> None
 def test_a_card_keeps_what_its_model_must_know(folders: Path) -> None:
     data = find_dataset(str(a_folder(folders / "pictures")))
     kept = described("gone/pictures", json.loads(json.dumps(describe(data))))
+    with pytest.raises(InputError, match="gone/pictures cannot be read"):
+        kept.test_image(0)
     for field in ("classes", "size", "channels", "mean", "std"):
         assert getattr(kept, field) == getattr(data, field)
     assert torch.equal(kept.variogram(), data.variogram())
