@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from apr_core.data.registry import DEFAULT
+from apr_core.data.registry import DATASETS, DEFAULT
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.model_summary import Measurement, Records, is_of
@@ -17,6 +17,8 @@ from apr_core.report.overheads import signed
 from apr_core.report.tables import BARE, PLUS, DefenceTable, make_tables, summaries
 from apr_core.report.targets import is_target
 from apr_core.zoo.checkpoints import Card, caution_of
+from apr_core.zoo.fronts import split_front
+from apr_core.zoo.library import is_library
 
 MARK = "†"
 """Beside a model that a caution stands under the tables about."""
@@ -72,13 +74,18 @@ Kind = TypeVar("Kind", bound=Measurement)
 
 
 def _of_any(records: Sequence[Kind], cards: Sequence[Card]) -> list[Kind]:
-    """The records of the cards' present weights, and of models that have no card."""
-    known = {card.name for card in cards}
+    """The records of the cards' present weights, and of libraries' models on known data; what was
+    measured of a person's own model or data stays out of the documents."""
     return [
         record
         for record in records
-        if any(is_of(record, card) for card in cards) or record.setting.model not in known
+        if any(is_of(record, card) for card in cards) or _is_of_library(record)
     ]
+
+
+def _is_of_library(record: Measurement) -> bool:
+    setting = record.setting
+    return is_library(split_front(setting.model)[0]) and setting.data in DATASETS
 
 
 def _subject(record: Record | CertRecord, called: dict[str, str]) -> str:

@@ -160,6 +160,8 @@ def _fetch(name: str, title: str, known: str, source: str, say: Say) -> None:
 
 def _load(name: str, title: str, split: str) -> Split:
     folder, counts, sha256 = _noted(name, title)
+    if split not in counts and name == "nips2017":
+        raise InputError(f"{title} has no training pictures; choose another data set to train on.")
     if split not in counts:
         raise InputError(
             f"{folder} has no training pictures of {title}; give a folder with train/ and val/ to "

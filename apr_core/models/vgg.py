@@ -1,4 +1,4 @@
-"""VGG-16 with batch normalisation for 32 x 32 images (Simonyan and Zisserman, 2015)."""
+"""VGG-16 with batch normalisation for small images (Simonyan and Zisserman, 2015)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512
 
 
 class VGG(nn.Module):
-    """(B, C, H, W), 17 to 32 pixels a side, normalised -> logits (B, K), with one linear layer."""
+    """(B, C, H, W), normalised -> logits (B, K), with one linear layer.
+
+    Of 17 to 32 pixels a side one place is left before it; of more, the mean over all places.
+    """
 
     def __init__(
         self, widths: tuple[tuple[int, ...], ...], num_classes: int, channels: int
@@ -26,11 +29,12 @@ class VGG(nn.Module):
                 channels = width
             layers.append(nn.MaxPool2d(2, ceil_mode=True))
         self.features = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.linear = nn.Linear(channels, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.linear(self.flatten(self.features(images)))
+        logits: Tensor = self.linear(self.flatten(self.pool(self.features(images))))
         return logits
 
 

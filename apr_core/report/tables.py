@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
+from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.certificate_check import check_certificates
 from apr_core.evaluation.model_summary import ModelSummary, Records, compare, summarize_model
 from apr_core.evaluation.verdicts import Claim, Compare, judge
@@ -166,7 +167,7 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
 def _cells(row: Row, records: Records) -> Iterator[ModelSummary]:
     for architecture in ARCHITECTURES:
         name = f"cifar10-{architecture}-{row.defence}"
-        if name in model_names():
+        if name in model_names() and load_card(name).dataset == DEFAULT:
             reference = f"cifar10-{architecture}-{row.reference}"
             yield summarize_model(name, architecture, reference, records, row.lattice)
 

@@ -16,7 +16,7 @@ from torch import nn
 from apr_core.base.files import Claim, write_whole
 from apr_core.base.hardware import describe_hardware
 from apr_core.base.paths import written
-from apr_core.base.types import InputError
+from apr_core.base.types import InputError, shown
 from apr_core.base.version import versions
 from apr_core.data.dataset import DataSet
 from apr_core.data.fitting import describe
@@ -73,8 +73,19 @@ class TrainRequest:
             name = f"{model_prefix(self.data)}-{self.architecture}-{self.defence}"
             object.__setattr__(self, "name", name if self.ship else f"{name}-{self._digest()}")
         check_name(self.name)
+        self._check_prefix()
         if not self.ship and self.name in model_names():
             self._check_free()
+
+    def _check_prefix(self) -> None:
+        """A name that begins with a data set's is of a model on it: tables and commands rely on
+        that."""
+        known = next((one for one in DATASETS if self.name.startswith(f"{one}-")), self.data)
+        if known != self.data:
+            raise InputError(
+                f"{self.name} would name a model of {known}, and the data are "
+                f"{shown(self.data, 200)}; choose a name that does not begin with {known}."
+            )
 
     def _check_free(self) -> None:
         """Nothing that was trained is written over by another run."""
@@ -199,7 +210,10 @@ def start_from(model: Classifier, request: TrainRequest) -> None:
 
 def model_prefix(data: str) -> str:
     """What the names of a data set's models begin with: its name, or a folder's or file's."""
-    return data if data in DATASETS else re.sub(r"[^a-z0-9]+", "", Path(data).stem.lower()) or "own"
+    if data in DATASETS:
+        return data
+    prefix = re.sub(r"[^a-z0-9]+", "", Path(data).stem.lower()) or "own"
+    return f"own-{prefix}" if prefix in DATASETS else prefix
 
 
 def _vanilla(request: TrainRequest) -> str:

@@ -477,6 +477,7 @@ def test_the_600_pictures_are_verified(tmp_path: Path) -> None:
     )
     assert torch.equal(test.take(sample.indices), sample.images)
     assert torch.equal(test.labels[sample.indices], sample.labels)
+    assert "has no training pictures; choose" in refused(lambda: found.load("train"))
     table = json.loads((place / "imagenet_classes.json").read_text())
     assert class_list() == tuple(tuple(table[str(label)]) for label in range(1000))
     other = tmp_path / "other"

@@ -38,6 +38,30 @@ def test_a_document_has_the_numbers_of_the_records(path: Path) -> None:
     assert rewritten(path) == text, "Run `make records`."
 
 
+@pytest.mark.parametrize(
+    ("model", "data", "told"),
+    [
+        ("net.onnx", "pictures", False),
+        ("mine:make", DEFAULT, False),
+        ("mine-resnet20-vanilla-0a1b2c", "pictures", False),
+        ("efficientnet-lite0", "pictures", False),
+        ("torchvision:resnet50+it", "nips2017", True),
+    ],
+)
+def test_what_a_person_measured_of_their_own_is_in_no_document(
+    model: str, data: str, told: bool
+) -> None:
+    read, cards = Records.read(), shipped_cards()
+    setting = replace(read.evaluations[0].setting, model=model, data=data)
+    proof = replace(read.certificates[0].setting, model=model, data=data)
+    more = Records(
+        [*read.evaluations, replace(read.evaluations[0], setting=setting)],
+        [*read.certificates, replace(read.certificates[0], setting=proof)],
+    )
+    assert (numbers(cards, more) != numbers(cards, read)) is told
+    assert headlines(cards, more) == headlines(cards, read)
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
 def test_a_record_that_changes_changes_the_document(path: Path, monkeypatch) -> None:
     """So the test above fails where a document and a record differ."""

@@ -431,6 +431,12 @@ def test_a_record_on_other_data_does_not_count() -> None:
     assert not is_past(elsewhere, {card.name: card})
 
 
+def test_a_model_of_other_data_has_no_row_whatever_its_name() -> None:
+    card = add_model("vanilla", 9000)
+    write_card(replace(card, dataset="pictures/mine", correct=3, tested=6, clean_accuracy=0.5))
+    assert not any(row.cells for row in make_tables()[0].rows)
+
+
 def test_the_strongest_attack_on_the_most_images_counts() -> None:
     card = add_model("vanilla", 9500)
     add_record(card, {1}, 50, attack="de")

@@ -140,6 +140,26 @@ def test_ones_own_run_never_takes_the_place_of_another(data: DataSet) -> None:
         request_for("vanilla", ship=False, name=VANILLA)
 
 
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("pictures/mine", "cifar10-resnet20-vanilla"),
+        ("gtsrb", "cifar10-own"),
+        ("cifar10", "fashion-mnist-own"),
+    ],
+)
+def test_a_name_does_not_say_another_data_set_than_the_models(data: str, name: str) -> None:
+    """Tables, and commands without --data, know a model's data set by what its name begins with."""
+    known = name.removesuffix("-own").removesuffix("-resnet20-vanilla")
+    with pytest.raises(InputError, match=f"a model of {known}, and the data are {data}"):
+        TrainRequest("resnet20", "vanilla", TrainConfig(), name, data=data)
+
+
+def test_a_folder_that_is_called_as_a_data_set_is_another() -> None:
+    asked = TrainRequest("resnet20", "vanilla", TrainConfig(), ship=True, data="pictures/gtsrb")
+    assert asked.name == "own-gtsrb-resnet20-vanilla"
+
+
 # Several seeds
 
 

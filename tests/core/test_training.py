@@ -475,6 +475,16 @@ def test_each_relu_module_is_used_once(architecture: str) -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[architecture]
 
 
+@pytest.mark.parametrize("architecture", SMALL)
+@pytest.mark.parametrize("size", [(28, 28), (40, 30), (5, 70), (224, 224), (1, 1)])
+def test_small_architectures_take_pictures_of_any_size(
+    architecture: str, size: tuple[int, int]
+) -> None:
+    model = build_model(architecture).eval()
+    with torch.no_grad():
+        assert model(noise(1, 3, *size)).shape == (1, 10)
+
+
 def test_normalisation_is_inside_the_model() -> None:
     model = Classifier(nn.Flatten())
     mean, std = (0.49139968, 0.48215841, 0.44653091), (0.24703223, 0.24348513, 0.26158784)
