@@ -118,6 +118,8 @@ def read_npz(path: Path) -> dict[str, NDArray[np.generic]]:
     """
     name = shown(path.name, 80)
     try:
+        if path.exists() and not path.is_file():  # a folder, or a pipe, which would be waited for
+            raise InputError(f"{shown(str(path), 200)} is no file; give an .npz file.")
         with zipfile.ZipFile(path) as archive:
             _check_unpacked(archive, name)
             return dict(_members(archive, name))

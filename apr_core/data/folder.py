@@ -32,6 +32,7 @@ from apr_core.data.picture_file import READ
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp")
 TABLE = "images.csv"
+COLUMNS = ("file", "label")
 MAX_TABLE = 2**28
 """Bytes of a table."""
 MAX_LABEL = 100_000
@@ -93,11 +94,19 @@ def read_table(folder: Path) -> tuple[Listing, dict[int, str]]:
         if path.stat().st_size > MAX_TABLE:
             raise InputError(f"{path} has over {MAX_TABLE:,} bytes; split it.")
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            table = csv.DictReader(file)
+            table.fieldnames = [name.strip() for name in table.fieldnames or ()]
+            rows = list(table)
     except (OSError, UnicodeError, csv.Error) as error:
         raise InputError(
             f"{path} cannot be read as a table ({error}); save it as UTF-8, comma-separated."
         ) from None
+    missing = [name for name in COLUMNS if name not in table.fieldnames]
+    if missing and table.fieldnames:
+        raise InputError(
+            f"{path} has no column {missing[0]} but {shown(', '.join(table.fieldnames), 80)}; its "
+            "first line must be file,label or file,label,class_name."
+        )
     files, labels, names = [], [], {}
     for line, row in enumerate(rows, start=2):
         name, label = row.get("file"), row.get("label")
@@ -162,6 +171,8 @@ def picture_size(folder: Path, file: str) -> tuple[int, int]:
         InputError: it cannot be read.
     """
     try:
+        if not (folder / file).is_file():  # a pipe would be waited for
+            return read_image(folder, file).size
         with Image.open(folder / file, formats=READ) as picture:
             turned = picture.getexif().get(ExifTags.Base.Orientation) in _TURNED
             return picture.size[::-1] if turned else picture.size

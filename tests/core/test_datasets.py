@@ -623,6 +623,14 @@ def test_an_unreadable_picture_is_named(animals: Path, content: bytes) -> None:
     assert "dog/broken.png" in refused(lambda: find_dataset(str(animals)))
 
 
+@pytest.mark.timeout(60)
+def test_what_is_no_file_is_not_waited_for(animals: Path) -> None:
+    os.mkfifo(animals / "pipe.npz")
+    assert "pipe.npz is no file" in refused(lambda: find_dataset(str(animals / "pipe.npz")))
+    os.mkfifo(animals / "dog" / "pipe.png")
+    assert "dog/pipe.png" in refused(lambda: find_dataset(str(animals)))
+
+
 def test_a_huge_picture_is_named(animals: Path) -> None:
     Image.new("1", (9000, 9000)).save(animals / "dog" / "huge.png")
     assert "dog/huge.png" in refused(lambda: find_dataset(str(animals)))
@@ -689,7 +697,9 @@ def test_a_table_names_labels_and_classes(listed: Path) -> None:
         ("file,label\na.png,cat\nb.png,1\n", "cat"),
         ("file,label\na.png,0\nb.png,1000000\n", "Line 3"),
         ("file,label\na.png\nb.png,1\n", "line 2"),
-        ("name,class\na.png,0\n", "line 2"),
+        ("name,class\na.png,0\n", "no column file but name, class"),
+        ("file,klass\na.png,0\n", "no column label but file, klass"),
+        ("file;label\na.png;0\n", "no column file but file;label"),
         ("file,label\n", "no pictures"),
         ("", "no pictures"),
         ("file,label\nz.png,0\nb.png,1\n", "z.png"),
@@ -699,6 +709,11 @@ def test_a_table_names_labels_and_classes(listed: Path) -> None:
 def test_a_table_that_makes_no_sense_is_refused(listed: Path, table: str, said: str) -> None:
     (listed / "images.csv").write_text(table)
     assert said in refused(lambda: find_dataset(str(listed)))
+
+
+def test_spaces_in_a_table_do_no_harm(listed: Path) -> None:
+    (listed / "images.csv").write_text("file, label\na.png, 1\nb.png, 0\n")
+    assert find_dataset(str(listed)).load("test").labels.tolist() == [1, 0]
 
 
 def test_a_label_outside_the_classes_is_refused(listed: Path) -> None:
