@@ -21,6 +21,8 @@ from apr_core.data.registry import find_dataset
 from apr_core.data.variogram import REACH as CENTRE
 
 REACH = 3
+ALIKE = 1e-6
+"""Share of a variogram's largest value under which two pixels count as always alike."""
 AROUND = [
     (y, x) for y in range(-REACH, REACH + 1) for x in range(-REACH, REACH + 1) if (y, x) != (0, 0)
 ]
@@ -118,7 +120,7 @@ def inpainter_for(
     sources = (rows * width + columns) * inside
     seen, kinds = torch.unique(inside.flatten(0, 1), dim=0, return_inverse=True)
     offsets = torch.arange(spacing**2)
-    gamma = (data or find_dataset()).variogram()
+    gamma = _told_apart((data or find_dataset()).variogram())
     usable = (seen & ~_masked(int(one), spacing) for one in offsets)
     weights = torch.stack([_weights(one, gamma) for one in usable])
     tensors = (lattice, places, sources, kinds.view_as(places), weights)
@@ -139,6 +141,15 @@ def _masked(offset: int, spacing: int) -> Tensor:
     own = (rows % spacing == 0) & (columns % spacing == 0)
     other = (rows % spacing == offset // spacing) & (columns % spacing == offset % spacing)
     return own | other
+
+
+def _told_apart(gamma: Tensor) -> Tensor:
+    """A variogram that tells pixels apart where pictures do not, as plain or striped ones: of two
+    sources that are always alike, the system would not know which one to weigh."""
+    apart = torch.ones_like(gamma).index_put((torch.tensor(CENTRE),) * 2, gamma.new_tensor(0.0))
+    least = max(ALIKE * float(gamma.max()), ALIKE**2)
+    alike = bool((gamma[apart.bool()] < least).any())
+    return gamma + least * apart if alike else gamma
 
 
 def _weights(usable: Tensor, gamma: Tensor) -> Tensor:

@@ -74,7 +74,8 @@ def _of_the_model(spec: str, error: BaseException) -> InputError:
     """What a person's own model, or what was done with it, came to, in a sentence."""
     return InputError(
         f"{shown(spec, 200)} fails ({reason_of(error)}); see that it takes float32 images "
-        "(B, 3, 32, 32) in [0, 1], of any batch size, and returns logits (B, classes)."
+        "(B, C, H, W) in [0, 1] of the data's size, of any batch size, and returns logits (B, "
+        "classes)."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from apr_core.base.types import InputError
-from apr_core.certification.inpainting import group_of, inpainter_for, mask_groups
+from apr_core.certification.inpainting import _told_apart, group_of, inpainter_for, mask_groups
 from apr_core.data.registry import find_dataset
 from apr_core.data.variogram import REACH, load_variogram, measure_variogram
 from tests.conftest import noise
@@ -47,6 +48,26 @@ def test_images_may_have_masks_of_their_own() -> None:
     for row in range(3):
         alone = mask_groups(images[row : row + 1], groups[row : row + 1], 4)
         assert torch.equal(together[row], alone[0])
+
+
+def test_plain_and_striped_pictures_are_filled_in_too() -> None:
+    """Of a person's own: pixels that are always alike made the kriging system singular."""
+    images = torch.randint(0, 256, (5, 1, 1, 12), dtype=torch.uint8).expand(-1, -1, 12, -1)
+    for kind in (images, images[..., :1].expand(-1, -1, -1, 12)):
+        table = measure_variogram(kind)
+        data = replace(find_dataset(), name="striped", variogram=lambda table=table: table)
+        seen = kind.float() / 255
+        for pair in ([0, 0], [0, 5], [3, 7]):
+            filled = mask_groups(seen, torch.tensor([pair]).expand(5, 2), 4, data)
+            assert torch.isfinite(filled).all()
+            if kind is not images:
+                torch.testing.assert_close(filled, seen, rtol=0, atol=1e-3)
+
+
+def test_shipped_variograms_tell_all_pixels_apart() -> None:
+    for name in ("cifar10", "gtsrb", "breastmnist", "retinamnist", "nips2017"):
+        table = load_variogram(name)
+        assert _told_apart(table) is table
 
 
 def gamma(rows: int, columns: int) -> float:
