@@ -142,6 +142,12 @@ def test_without_a_sample_to_begin_with_the_test_set_is_looked_at(picked, target
     assert [one.label for one in record.looked] == test.labels[chosen][right].tolist()
 
 
+def test_tiny_images_have_no_more_steps_than_pixels(target) -> None:
+    tiny = replace(target, data=replace(find_dataset(), size=(5, 4)))
+    assert agreement_setting(tiny, 10).steps == 20
+    assert agreement_setting(target, 10).steps == study.STEPS
+
+
 # one image
 
 

@@ -100,7 +100,7 @@ def agreement_setting(target: TargetModel, images: int) -> AgreementSetting:
         images,
         indices_sha256(even_indices(target.data, images)),
         TOP,
-        STEPS,
+        min(STEPS, target.data.size[0] * target.data.size[1]),
         asdict(AttributionConfig()),
         target.data.name,
         target.data_sha256,
