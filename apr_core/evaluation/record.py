@@ -20,6 +20,7 @@ from apr_core.base.types import InputError
 from apr_core.data.dataset import DataSet
 from apr_core.data.registry import DATASETS, DEFAULT, find_dataset
 from apr_core.evaluation.metrics import Rate, rate_of, success_curve
+from apr_core.zoo.external import is_external
 
 _SHADES = frozenset(range(256))
 
@@ -49,7 +50,7 @@ def file_name(model: str) -> str:
 
 def is_own_data(model: str, data: str) -> bool:
     """Whether a data set goes without saying beside a model's name."""
-    return data == DEFAULT or model.startswith(f"{data}-")
+    return data == DEFAULT or (model.startswith(f"{data}-") and not is_external(model))
 
 
 def data_words(model: str, data: str) -> list[str]:

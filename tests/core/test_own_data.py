@@ -16,6 +16,7 @@ from apr_core.base.types import InputError
 from apr_core.cli import main
 from apr_core.data.fitting import describe, described, fit_to
 from apr_core.data.registry import find_dataset
+from apr_core.evaluation.record import data_words
 from apr_core.zoo.checkpoints import load_card
 from apr_core.zoo.target import load_model
 
@@ -196,3 +197,18 @@ def test_an_onnx_file_and_an_npz_give_a_record(folders: Path, capsys, monkeypatc
     assert shown["setting"]["data"] == "mine.npz"
     assert shown["setting"]["data_sha256"] == find_dataset("mine.npz").load("test").sha256
     assert "--data mine.npz" in shown["command"]
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "words"),
+    [
+        ("gtsrb-net.onnx", "gtsrb", ["--data", "gtsrb"]),
+        ("signs-net.pt2", "signs", ["--data", "signs"]),
+        ("gtsrb-resnet20-apr", "gtsrb", []),
+        ("imagenet-efficientnet-lite0", "imagenet", []),
+        ("net.onnx", "cifar10", []),
+    ],
+)
+def test_a_file_that_is_called_as_its_data_still_names_them(model, data, words) -> None:
+    """By its name alone, the command that repeats a record would take CIFAR-10."""
+    assert data_words(model, data) == words
