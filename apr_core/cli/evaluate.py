@@ -30,6 +30,7 @@ from apr_core.cli.common import (
     print_json,
     rate_words,
 )
+from apr_core.data.dataset import DataSet
 from apr_core.evaluation.journal import Dispatcher, Entries
 from apr_core.evaluation.protocol import EvalProgress, EvalTask, evaluate, setting_for
 from apr_core.evaluation.record import Level, Record, Setting, save_record
@@ -181,14 +182,15 @@ def _on_ray(args: argparse.Namespace, task: EvalTask) -> Dispatcher:
 def _look(model: str, randomised: bool, task: EvalTask, places: Tensor) -> tuple[Entries, float]:
     """What became of a group of images, and the seconds it took."""
     started = time.monotonic()
-    entries = task(_scorer(model, randomised, task.setting), places)
+    oracle, data = _scorer(model, randomised, task.setting)
+    entries = replace(task, data=data)(oracle, places)
     return entries, time.monotonic() - started
 
 
 @lru_cache(maxsize=1)
-def _scorer(model: str, randomised: bool, setting: Setting) -> ModelOracle:
+def _scorer(model: str, randomised: bool, setting: Setting) -> tuple[ModelOracle, DataSet]:
     target, _ = load_target(model, default_device(), randomised, setting.data)
-    return EvalTask(setting, {}).oracle(target.model)
+    return EvalTask(setting, {}, target.data).oracle(target.model), target.data
 
 
 def _share(args: argparse.Namespace) -> int:

@@ -23,6 +23,7 @@ from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
 from apr_core.base.version import ATTACK_VERSION
 from apr_core.certification.lattice_masking import LatticeMasking, behind_lattice
+from apr_core.data.dataset import DataSet
 from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
 from apr_core.evaluation.journal import Dispatcher, Entries, Journal, dispatch_in_turn
@@ -56,17 +57,18 @@ class EvalTask:
 
     Attributes:
         known: results that need not be measured again; see `precomputed_for`.
+        data: whose images they are, with the model's labels. Another machine has a copy of its
+            own, that of the model as it is loaded there.
     """
 
     setting: Setting
     known: Precomputed
+    data: DataSet
 
     def oracle(self, model: nn.Module) -> ModelOracle:
         """The model as it is attacked."""
         setting = self.setting
-        masked = (
-            behind_lattice(model, setting.lattice, setting.dataset) if setting.lattice else model
-        )
+        masked = behind_lattice(model, setting.lattice, self.data) if setting.lattice else model
         own = isinstance(model, Classifier)  # behind a lattice, a check of it would take long
         return ModelOracle(
             masked,
@@ -80,7 +82,7 @@ class EvalTask:
         """Results by index of the images at some places (n,) of the fixed order."""
         setting = self.setting
         images, labels, indices = (
-            part[places] for part in choose_images(setting.dataset, setting.images)
+            part[places] for part in choose_images(self.data, setting.images)
         )
         config = LadderConfig(setting.stages, setting.pixels, setting.seed, setting.leave)
         verdicts = climb(config, oracle, images, labels, indices, self.known)
@@ -168,7 +170,7 @@ def evaluate(
     earlier = load_records()[0] if setting.sha256 else []
     known, sources = precomputed_for(setting, earlier)
     notes += sources
-    task = EvalTask(setting, known)
+    task = EvalTask(setting, known, target.data)
     oracle = task.oracle(target.model)
     deal = spread(task) if spread else dispatch_in_turn(partial(task, oracle))
     verdict_of = partial(schema.build, Verdict)

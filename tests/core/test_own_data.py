@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from apr_core.base.types import InputError
 from apr_core.cli import main
 from apr_core.data.fitting import describe, described, fit_to
 from apr_core.data.registry import find_dataset
+from apr_core.evaluation.protocol import evaluate, setting_for
 from apr_core.evaluation.record import data_words
 from apr_core.zoo.checkpoints import load_card
-from apr_core.zoo.target import load_model
+from apr_core.zoo.target import TargetModel, load_model
 
 RNG = np.random.default_rng(0)
 
@@ -142,6 +144,27 @@ def test_classes_are_found_by_the_models_names(folders: Path) -> None:
     assert fitted.classes == find_dataset().classes
     assert fitted.load("test").labels.tolist() == [5] * 4 + [3] * 4
     assert torch.equal(fitted.load("test").images, data.load("test").images)
+
+
+def test_a_model_is_attacked_by_its_own_labels_and_channels(
+    folders: Path, capsys, monkeypatch
+) -> None:
+    """Not by those that the folder has: dark is class 0 there, and class 1 of the model."""
+    place = a_folder(folders / "pictures", ("light", "dark"))
+    made_for = replace(find_dataset(), classes=("light", "dark"), size=(12, 14), channels=3)
+    data = fit_to(find_dataset(str(place)), made_for)
+
+    class Bright(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            mean = images.expand(-1, 3, -1, -1).mean((1, 2, 3))[:, None]
+            assert images.shape[1] == 3
+            return torch.cat([mean - 0.4, 0.4 - mean], 1) * 9
+
+    target = TargetModel("bright", Bright().eval(), data)
+    record = evaluate(target, setting_for(target, "corners", images=8))
+    assert (record.clean.count, record.clean.total) == (8, 8)
+    assert (record.clean_all.count, record.clean_all.total) == (8, 8)
+    assert {verdict.label for verdict in record.verdicts} == {0, 1}
 
 
 def test_imagenets_classes_are_found_by_their_ids(folders: Path) -> None:
