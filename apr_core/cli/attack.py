@@ -23,6 +23,7 @@ from apr_core.cli.common import (
     add_data,
     add_device,
     add_json,
+    add_label,
     add_model,
     add_picture,
     check_out,
@@ -42,7 +43,7 @@ def add(subparsers: Subparsers) -> None:
     add_data(parser)
     add_picture(parser)
     default = OnePixelConfig()
-    parser.add_argument("--label", help="true class of --image; by default what the model says")
+    add_label(parser)
     parser.add_argument("--pixels", type=int, default=default.pixels)
     parser.add_argument("--population", type=int, default=default.population)
     parser.add_argument("--generations", type=int, default=default.generations)
@@ -118,10 +119,7 @@ def describe(result: AttackResult, data: DataSet) -> dict[str, Any]:
 
 def in_words(outcome: Outcome, data: DataSet, out: Path | None = None) -> str:
     """The outcome in a sentence or two."""
-    true, before = (
-        data.class_name(outcome.label),
-        data.class_name(outcome.label_before),
-    )
+    true, before = data.class_name(outcome.label), data.class_name(outcome.label_before)
     if outcome.status is Status.MISCLASSIFIED:
         taken = f"The model takes this {true} for {with_article(before)} already"
         return f"{taken}, so it was not attacked."
@@ -156,14 +154,9 @@ def _config(args: argparse.Namespace, data: DataSet | None) -> OnePixelConfig:
 
 def _image(args: argparse.Namespace, data: DataSet, scorer: ModelOracle) -> tuple[Tensor, int, int]:
     """The image, its true class, and the index that fixes its random numbers."""
-    label = None if args.label is None else data.class_number(args.label)
-    image, known, index = chosen_picture(args, data)
-    if known is not None and label is not None:
-        raise InputError("--label goes with --image; a test image has its own label.")
-    if known is None and label is None:
+    image, label, index = chosen_picture(args, data)
+    if label is None:
         label = int(scorer.verify_float32(image[None]).argmax())
-    label = known if label is None else label
-    assert label is not None
     return image, label, index
 
 

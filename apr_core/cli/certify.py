@@ -22,6 +22,7 @@ from apr_core.cli.common import (
     add_data,
     add_device,
     add_json,
+    add_label,
     add_model,
     add_picture,
     chosen_device,
@@ -56,7 +57,7 @@ def add(subparsers: Subparsers) -> None:
     add_model(parser)
     add_data(parser)
     add_picture(parser, required=False)
-    parser.add_argument("--label", help="true class of --image; by default what the model says")
+    add_label(parser)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--spacing", type=int, default=SPACING, help="of the lattice")
     add_device(parser)
@@ -87,13 +88,9 @@ def _run_one(args: argparse.Namespace, target: TargetModel, notes: tuple[str, ..
     """Certify one picture, and write no record."""
     data, device = target.data, device_of(target.model)
     image, label, index = chosen_picture(args, data)
-    if label is not None and args.label is not None:
-        raise InputError("--label goes with --image; a test image has its own label.")
     wrapper = behind_lattice(target.model, args.spacing, data)
     images = as_input(image[None].to(device))
-    if args.label is not None:
-        label = data.class_number(args.label)
-    elif label is None:
+    if label is None:
         with torch.no_grad():
             label = int(wrapper(images).argmax())
     (found,) = certify(wrapper, images, torch.tensor([label], device=device))

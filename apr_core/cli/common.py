@@ -79,18 +79,30 @@ def add_picture(parser: argparse.ArgumentParser, required: bool = True) -> None:
     source.add_argument("--image", type=Path, help="a PNG, JPEG, WebP, AVIF or BMP file")
 
 
+def add_label(parser: argparse.ArgumentParser) -> None:
+    """`--label`."""
+    parser.add_argument("--label", help="true class of --image; by default what the model says")
+
+
 def chosen_picture(args: argparse.Namespace, data: DataSet) -> tuple[Tensor, int | None, int]:
-    """The picture that was asked for, uint8 (C, H, W), its label if it is a test image, its index.
+    """The picture that was asked for, uint8 (C, H, W), its label if it is known, and its index.
 
     What was done to a person's own picture goes to stderr.
+
+    Raises:
+        InputError: there is no such picture or label, or a test image was given a label.
     """
+    given = getattr(args, "label", None)  # of `add_label`
+    label = None if given is None else data.class_number(given)
     if args.index is not None:
+        if label is not None:
+            raise InputError("--label goes with --image; a test image has its own label.")
         image, label = data.test_image(args.index)
         return image, label, args.index
     picture = read_picture_file(args.image, data)
     for warning in picture.warnings:
         print(warning, file=sys.stderr)
-    return picture.image, None, OWN_PICTURE
+    return picture.image, label, OWN_PICTURE
 
 
 def chosen_target(args: argparse.Namespace) -> TargetModel:

@@ -92,11 +92,7 @@ def run(args: argparse.Namespace) -> int:
         target = said if args.target is None else data.class_number(args.target)
         found = _attribute(args, model, images, target, config)
         heat, signed = found.maps[0], METHODS.get(args.method).signed
-        entry |= {
-            "target": target,
-            "class": data.class_name(target),
-            "figure": _figure(found),
-        }
+        entry |= {"target": target, "class": data.class_name(target), "figure": _figure(found)}
     entry |= {**describe(heat), "config": asdict(config)}
     if args.out:
         file = io.BytesIO()

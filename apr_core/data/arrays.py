@@ -20,7 +20,7 @@ from torch import Tensor
 from apr_core.base.files import write_whole
 from apr_core.base.paths import written
 from apr_core.base.types import InputError, shown
-from apr_core.data.dataset import tensor_sha256
+from apr_core.data.dataset import Say, Split, tensor_sha256
 
 NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 MAX_UNPACKED = 4 * 2**30
@@ -62,6 +62,36 @@ def kept(name: str, title: str) -> dict[str, Tensor]:
             f"{title} is not at {path}; fetch it with `python -m apr_core data {name}`."
         ) from None
     return _read(path, status.st_mtime_ns, status.st_size)
+
+
+def kept_split(name: str, title: str, split: str) -> Split:
+    """A split of a kept data set, verified; it is hashed once while the file stays as it is.
+
+    Raises:
+        InputError: as `kept`.
+    """
+    kept(name, title)  # which says what is wrong with it
+    status = kept_file(name).stat()
+    return _split(kept_file(name), status.st_mtime_ns, status.st_size, split)
+
+
+@lru_cache(maxsize=4)
+def _split(path: Path, changed: int, size: int, split: str) -> Split:
+    found = _read(path, changed, size)
+    return Split.in_memory(found[f"{split}_images"], found[f"{split}_labels"])
+
+
+def is_kept(name: str, title: str, say: Say) -> bool:
+    """Whether a data set was fetched before, which is then said.
+
+    Raises:
+        InputError: its file is damaged.
+    """
+    if not kept_file(name).exists():
+        return False
+    kept(name, title)
+    say(f"{title} is already at {kept_file(name)}.")
+    return True
 
 
 def kept_copy(name: str) -> tuple[int, str]:

@@ -46,16 +46,18 @@ class Split:
     @classmethod
     def in_memory(cls, images: Tensor, labels: Tensor, sha256: str = "") -> Split:
         """Pictures uint8 (N, C, H, W) that are decoded already, and their labels (N,)."""
-        both = tensor_sha256(images) + tensor_sha256(labels.long())
-        return cls(
-            labels.long(),
-            lambda places: images[places],
-            sha256 or hashlib.sha256(both.encode()).hexdigest(),
-        )
+        if not sha256:
+            both = tensor_sha256(images) + tensor_sha256(labels.long())
+            sha256 = hashlib.sha256(both.encode()).hexdigest()
+        return cls(labels.long(), lambda places: images[places], sha256)
+
+    def part(self, places: Tensor) -> Split:
+        """The pictures at some places (n,), in that order; the hash stays that of the whole."""
+        return Split(self.labels[places], lambda some: self.take(places[some]), self.sha256)
 
     def first(self, count: int) -> Split:
         """The first so many of its pictures."""
-        return Split(self.labels[:count], self.take, self.sha256)
+        return self.part(torch.arange(min(count, len(self))))
 
     @property
     def images(self) -> Tensor:
@@ -80,6 +82,11 @@ class Sample:
     indices: Tensor
     credits: tuple[str, ...] = ()
     picked: bool = False
+
+    @property
+    def split(self) -> Split:
+        """The same pictures as a split, which nobody asks for the hash of."""
+        return Split(self.labels, lambda places: self.images[places], "")
 
     def row(self, index: int) -> int | None:
         """Where test image `index` stands in the sample, None if it is not in it."""
@@ -186,6 +193,26 @@ class DataSet:
                 f"`python -m apr_core data {self.name}`."
             )
         return self.sample()
+
+    def examples(self) -> Split:
+        """The shipped sample or, where there is none, the test set.
+
+        Raises:
+            InputError: neither is here.
+        """
+        return self.sample().split if self.sample else self.load("test")
+
+    def test_part(self, indices: Tensor) -> Split:
+        """Some test pictures, by index (n,): of the sample that evaluations begin with, if all are
+        in it, or of the test set.
+
+        Raises:
+            InputError: the test set is needed, and not here.
+        """
+        if bool(torch.isin(indices, self.leading_indices()).all()):
+            sample = self.shipped_sample()
+            return sample.split.part(torch.searchsorted(sample.indices, indices))
+        return self.load("test").part(indices)
 
     def leading_indices(self) -> Tensor:
         """The test pictures with which an evaluation begins, (N,): the sample's, so that nothing

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import tempfile
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from apr_core.base.types import InputError
 from apr_core.data import arrays
-from apr_core.data.dataset import DataSet, Say, Split
+from apr_core.data.dataset import DataSet, Say
 from apr_core.data.variogram import measured_variogram
 
 NAME = "fashion-mnist"
@@ -74,10 +75,7 @@ def from_torchvision() -> dict[str, Tensor]:
 
 
 def _fetch(source: str, say: Say) -> None:
-    path = arrays.kept_file(NAME)
-    if path.exists():
-        arrays.kept(NAME, TITLE)
-        say(f"{TITLE} is already at {path}.")
+    if arrays.is_kept(NAME, TITLE, say):
         return
     if source in ("auto", "torchvision"):
         say(f"Fetching {TITLE} by torchvision ...")
@@ -95,14 +93,10 @@ def _fetch(source: str, say: Say) -> None:
     else:
         found = read_folder(Path(source))
     arrays.keep(NAME, found, "the official archives, verified by MD5")
-    say(f"{TITLE} is at {path}, verified.")
+    say(f"{TITLE} is at {arrays.kept_file(NAME)}, verified.")
 
 
-def _load(split: str) -> Split:
-    found = arrays.kept(NAME, TITLE)
-    return Split.in_memory(found[f"{split}_images"], found[f"{split}_labels"])
-
-
+_load = partial(arrays.kept_split, NAME, TITLE)
 FASHION_MNIST = DataSet(
     name=NAME,
     title=TITLE,

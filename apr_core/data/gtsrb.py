@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from apr_core.base.types import InputError
 from apr_core.data import arrays
-from apr_core.data.dataset import DataSet, Say, Split, tensor_sha256
+from apr_core.data.dataset import DataSet, Say, tensor_sha256
 from apr_core.data.variogram import load_variogram
 
 CLASSES = (
@@ -112,10 +112,7 @@ def from_npz(path: Path) -> dict[str, Tensor]:
 
 
 def _fetch(source: str, say: Say) -> None:
-    kept = arrays.kept_file("gtsrb")
-    if kept.exists():
-        arrays.kept("gtsrb", "GTSRB")
-        say(f"GTSRB is already at {kept}.")
+    if arrays.is_kept("gtsrb", "GTSRB", say):
         return
     if source in ("auto", "torchvision"):
         origin = "all official files, by torchvision"
@@ -132,12 +129,7 @@ def _fetch(source: str, say: Say) -> None:
         origin = TWO_THIRDS if known else f"{Path(source).name}, a copy that is not known here"
     arrays.keep("gtsrb", found, origin)
     count = f"{len(found['train_labels']):,} and {len(found['test_labels']):,} pictures"
-    say(f"GTSRB is at {kept}: {count}, {origin}.")
-
-
-def _load(split: str) -> Split:
-    found = arrays.kept("gtsrb", "GTSRB")
-    return Split.in_memory(found[f"{split}_images"], found[f"{split}_labels"])
+    say(f"GTSRB is at {arrays.kept_file('gtsrb')}: {count}, {origin}.")
 
 
 def _current() -> DataSet:
@@ -166,7 +158,7 @@ GTSRB = DataSet(
     licence="none stated by its authors",
     citation="Stallkamp et al., Man vs. computer, Neural Networks 32, 2012",
     tested=TESTED,
-    load=_load,
+    load=partial(arrays.kept_split, "gtsrb", "GTSRB"),
     here=lambda: arrays.kept_file("gtsrb").exists(),
     fetch=_fetch,
     variogram=lambda: load_variogram("gtsrb"),

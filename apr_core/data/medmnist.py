@@ -66,9 +66,7 @@ def _download(name: str, title: str, folder: str) -> Path:
 
 
 def _fetch(name: str, title: str, hashes: dict[str, str], source: str, say: Say) -> None:
-    if arrays.kept_file(name).exists():
-        arrays.kept(name, title)
-        say(f"{title} is already at {arrays.kept_file(name)}.")
+    if arrays.is_kept(name, title, say):
         return
     with tempfile.TemporaryDirectory() as folder:
         if source in ("auto", "medmnist"):
@@ -83,9 +81,8 @@ def _fetch(name: str, title: str, hashes: dict[str, str], source: str, say: Say)
 
 
 def _load(name: str, title: str, hashes: dict[str, str], split: str) -> Split:
-    found = arrays.kept(name, title)
-    arrays.check_hashes(title, found, hashes)
-    return Split.in_memory(found[f"{split}_images"], found[f"{split}_labels"])
+    arrays.check_hashes(title, arrays.kept(name, title), hashes)
+    return arrays.kept_split(name, title, split)
 
 
 def _data_set(name: str, title: str, classes: tuple[str, ...], tested: int,

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from apr_core.base.types import InputError, shown
 from apr_core.data.arrays import as_images, read_npz
-from apr_core.data.folder import check_labels
+from apr_core.data.folder import MAX_LABEL, check_labels
 
-MAX_LABEL = 100_000
 Arrays = dict[str, NDArray[np.generic]]
 
 

@@ -53,13 +53,8 @@ def choose_images(data: DataSet, count: int) -> tuple[Tensor, Tensor, Tensor]:
         InputError: there are not so many, or they need the full data set and it is not here.
     """
     chosen = choose_indices(data, count)
-    sample = data.sample() if data.sample else None
-    if sample and count <= len(data.leading_indices()):
-        place = {index: row for row, index in enumerate(sample.indices.tolist())}
-        rows = torch.tensor([place[index] for index in chosen.tolist()])
-        return sample.images[rows], sample.labels[rows], chosen
-    test = data.load("test")
-    return test.take(chosen), test.labels[chosen], chosen
+    part = data.test_part(chosen)
+    return part.images, part.labels, chosen
 
 
 def indices_sha256(indices: Tensor) -> str:

@@ -13,6 +13,7 @@ from apr_core.evaluation.record import Record
 from apr_core.evaluation.verdicts import Claim
 from apr_core.report import paper
 from apr_core.report.paper import PaperRow
+from apr_core.zoo.fronts import split_front
 
 MEASURED_ON = ("imagenet", "nips2017")
 """Data sets with ImageNet's classes."""
@@ -115,7 +116,7 @@ def _attacked(defence: str, records: Sequence[Record]) -> list[ImageNetCell]:
     most pictures counts."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        base, _, front = record.setting.model.partition("+")
+        base, front = split_front(record.setting.model)
         bare = record.setting.attack == LADDER and not record.setting.lattice
         if bare and FRONTS.get(front) == defence:
             groups.setdefault((base, record.setting.data), []).append(record)

@@ -84,22 +84,20 @@ def _led(row: Row | ImageNetRow, lines: list[dict[str, str]]) -> list[dict[str, 
 
 
 def _imagenet_words(row: ImageNetRow, pixels: Sequence[int]) -> list[dict[str, str]]:
-    """A line a model; one that says why there is none."""
+    """A line for each model, or one that says why there is none."""
+    columns = {k: f"ASR, {k} pixel{'' if k == 1 else 's'}" for k in pixels}
     lines = [
         {
             "model": f"{cell.model} on {cell.data}",
             "clean, ours": _with_interval(cell.clean),
-            **{
-                f"ASR, {k} pixel{'' if k == 1 else 's'}": _with_interval(dict(cell.success).get(k))
-                for k in pixels
-            },
+            **{name: _with_interval(dict(cell.success).get(k)) for k, name in columns.items()},
             "certified with masking": _with_interval(cell.certified),
             "attack": f"{cell.attack}, {cell.images} images" if cell.attack else "",
         }
         for cell in row.cells
     ]
     empty = {"model": "", "clean, ours": row.missing}
-    empty |= {f"ASR, {k} pixel{'' if k == 1 else 's'}": row.missing for k in pixels}
+    empty |= dict.fromkeys(columns.values(), row.missing)
     empty |= {"certified with masking": row.missing, "attack": ""}
     return _led(row, lines or [empty])
 

@@ -31,14 +31,15 @@ class TrainingMonitor:
 
     def __init__(self, model: nn.Module, data: DataSet) -> None:
         self._model = model
-        test = data.sample() if data.sample else data.load("test")
-        self._images, self._labels = test.images[:MOST], test.labels[:MOST]
+        examples = data.examples().first(MOST)
+        self._images, self._labels = examples.images, examples.labels
+        self._split = Split.in_memory(self._images, self._labels)
 
     def __call__(self) -> dict[str, float]:
         """`test_accuracy` on the shipped sample, or on as many pictures of the test set; and how
         many of those `probed` were `flipped`."""
         images, labels = self._images, self._labels
-        correct = count_correct(self._model, Split.in_memory(images, labels))
+        correct = count_correct(self._model, self._split)
         chosen = torch.arange(0, len(images), max(1, len(images) // PROBED))[:PROBED]
         numbers = torch.arange(len(chosen))
         right = are_correct(self._model, images[chosen], labels[chosen])

@@ -137,7 +137,7 @@ def train(
         InputError: the loss is not finite, an unfinished run has other settings, another process
             trains under this name, or the defence builds on a checkpoint that is not there.
     """
-    config, split = request.config, data.load("train")
+    config = request.config
     torch.manual_seed(config.seed)  # fixes the initial weights
     defence = _taught(DEFENCES.get(request.defence), request, device)
     card = _new_card(request, defence, data, device, notes)
@@ -150,6 +150,7 @@ def train(
     model = build_model(request.architecture, defence.make_front(data.channels), data)
     if request.start:
         start_from(model, request)
+    split = data.load("train")
     split = split.first(config.subset) if config.subset else split
     look = TrainingMonitor(model, data) if probe else dict
     state = request.state_file

@@ -65,27 +65,11 @@ def even_indices(data: DataSet, count: int) -> Tensor:
     if not 1 <= count <= len(order):
         whose = "the shipped sample's" if leading else "the test set's"
         raise InputError(f"images is {count}, but must lie between 1 and {len(order)}, {whose}.")
-    labels = _labels(data, order)
+    labels = data.test_part(order).labels
     by_class, sizes = labels.argsort(stable=True), labels.bincount()
     rank = torch.empty_like(order)  # of an image among those of its class
     rank[by_class] = torch.arange(len(order)) - (sizes.cumsum(0) - sizes)[labels[by_class]]
     return order[rank.argsort(stable=True)[:count]]
-
-
-def _labels(data: DataSet, indices: Tensor) -> Tensor:
-    """Labels (N,) of test images that `even_indices` has to choose from."""
-    if not len(data.leading_indices()):
-        return data.load("test").labels[indices]
-    sample = data.shipped_sample()
-    return sample.labels[torch.searchsorted(sample.indices, indices)]
-
-
-def _images(data: DataSet, indices: Tensor) -> Tensor:
-    """The same test images, uint8 (N, C, H, W)."""
-    if not len(data.leading_indices()):
-        return data.load("test").take(indices)
-    sample = data.shipped_sample()
-    return sample.images[torch.searchsorted(sample.indices, indices)]
 
 
 def agreement_setting(target: TargetModel, images: int) -> AgreementSetting:
@@ -119,7 +103,8 @@ def measure_agreement(
     """
     data, oracle = target.data, ModelOracle(target.model)
     indices = even_indices(data, setting.images)
-    images, labels = _images(data, indices), _labels(data, indices)
+    chosen = data.test_part(indices)
+    images, labels = chosen.images, chosen.labels
     journal = Journal(
         f"agreement-{setting.name}",
         asdict(setting) | {"attack_version": ATTACK_VERSION},

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.base.types import InputError
-from apr_core.data.dataset import DataSet, Sample
+from apr_core.data.dataset import DataSet
 from apr_core.data.registry import find_dataset
 from apr_core.models.inference import Model, as_module, device_of
 from apr_core.models.inputs import RGB, as_input, as_labels, as_uint8
@@ -42,7 +42,10 @@ CLOSE = 3
 """Images by which two normalisations may differ before one is taken to be the model's."""
 NORMALISATIONS = {
     "CIFAR-10's mean and standard deviation": (find_dataset().mean, find_dataset().std),
-    "ImageNet's mean and standard deviation": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "ImageNet's mean and standard deviation": (
+        find_dataset("imagenet").mean,
+        find_dataset("imagenet").std,
+    ),
     "mean 0.5 and standard deviation 0.5": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
 
@@ -74,15 +77,13 @@ def check_images(data: DataSet | None = None, count: int = CHECK_IMAGES) -> tupl
     Raises:
         InputError: it has neither here.
     """
-    data = data or find_dataset()
-    sample = data.sample() if data.sample else data.load("test")
-    labels = sample.labels
+    split = (data or find_dataset()).examples()
+    labels = split.labels
     ranks = torch.zeros_like(labels)  # of each picture within its class
     for label in sorted(set(labels.tolist())):
         ranks[labels == label] = torch.arange(int((labels == label).sum()))
     rows = (ranks * (int(labels.max()) + 1) + labels).argsort()[:count]
-    images = sample.images[rows] if isinstance(sample, Sample) else sample.take(rows)
-    return images, labels[rows]
+    return split.take(rows), labels[rows]
 
 
 def check_model(
