@@ -79,18 +79,21 @@ def test_a_gallery_image_is_attacked_watched_and_found_again(server: Server, pag
     expect(page.get_by_text(f"{FLIP.outcome.queries:,} queries").first).to_be_visible()
 
 
-NOTE_PLAYING = """() => {
-    const look = () => {
-        if (document.querySelector('[data-testid="player"][data-playing="true"]')) {
-            window.played = true
+NOTE_PLAYING = """
+    const attach = Element.prototype.attachShadow
+    Element.prototype.attachShadow = function (how) {
+        const root = attach.call(this, how)
+        const look = () => {
+            if (root.querySelector('[data-testid="player"][data-playing="true"]')) {
+                window.played = true
+            }
         }
-    }
-    new MutationObserver(look).observe(document.body, {
-        subtree: true, childList: true, attributes: true, attributeFilter: ["data-playing"],
-    })
-    look()
-}"""
-"""Remembers in the page whether the player was ever seen to play."""
+        new MutationObserver(look).observe(root, {
+            subtree: true, childList: true, attributes: true, attributeFilter: ["data-playing"],
+        })
+        return root
+    }"""
+"""Remembers in the page whether a player was ever seen to play; each is in a shadow root."""
 
 
 def test_a_run_that_was_made_before_is_played_from_its_beginning(
@@ -98,9 +101,9 @@ def test_a_run_that_was_made_before_is_played_from_its_beginning(
 ) -> None:
     page.goto(server.url + link_to(FLIP))
     wait_for_status(page, "flipped")
+    page.add_init_script(NOTE_PLAYING)
     page.goto(f"{server.url}/attack")
     page.get_by_test_id(f"picker-{FLIP_NUMBER}").click()
-    page.evaluate(NOTE_PLAYING)
     hunt(page)
     wait_for_status(page, "flipped")
     page.wait_for_function("window.played === true")  # it lasts a few frames only
