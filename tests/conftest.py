@@ -21,8 +21,8 @@ from tests import processes
 ROOT = Path(__file__).parents[1]
 PATIENCE = 600.0
 """Seconds that a test waits for an event: so many that only a hang reaches them."""
-KEPT_APART = {"APR_CLASSROOM": "classroom", "APR_RUNS": "runs"}
-"""Where the app keeps what people do; tests have folders of their own."""
+KEPT_APART = {"APR_CLASSROOM": "classroom", "APR_RUNS": "runs", "APR_SPEEDS": "speeds"}
+"""Where the app keeps what people do, and what was measured; tests have folders of their own."""
 
 
 LONG_MINUTES = pytest.StashKey[float]()

@@ -18,6 +18,9 @@ from apr_core.base.version import versions
 from apr_core.models.inference import Model, evaluating
 from apr_core.models.inputs import COLOURED, as_floats, as_labels, as_pictures, as_uint8
 
+LONG = 10_000
+"""Queries of an image from which on it is found out how to answer them fastest."""
+
 
 class OnePixelAttack:
     """One-pixel attack by differential evolution (Su, Vargas and Sakurai, 2019).
@@ -48,7 +51,8 @@ class OnePixelAttack:
                 f"config is a {type(config).__name__}; give OnePixelConfig(population=...)."
             )
         self.name = name
-        self.oracle = ModelOracle(model, chunk)
+        budget = self.config.population * (self.config.generations + 1)
+        self.oracle = ModelOracle(model, chunk, incremental=budget >= LONG)
         self.model = self.oracle.model
 
     def __call__(self, images: object, labels: object) -> Tensor:

@@ -219,7 +219,7 @@ def _try_in_turn(
     """
     best = StageResult.blank(images, oracle.device, pixels=1)
     margins = torch.full((len(images), total), float("inf"), device=oracle.device)
-    oracle.fit_chunk(*images.shape[2:])
+    oracle.fit(images)
     first = 0
     while first < total:
         rows = (~(best.flipped & stop_on_success)).nonzero()[:, 0]

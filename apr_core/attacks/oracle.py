@@ -15,18 +15,27 @@ from torch import Tensor, nn
 from apr_core.attacks.perturbation import Perturbations
 from apr_core.base.types import InputError
 from apr_core.models import Classifier
+from apr_core.models.incremental import EditEngine, choose_engine
 from apr_core.models.inference import (
     Model,
     as_module,
     compile_for,
     default_chunk,
     device_of,
+    in_training,
     keep_memory,
     prepare,
     scale_chunk,
 )
 from apr_core.models.inputs import as_input
-from apr_core.models.outputs import FEW, check_briefly, in_chunks, out_of_memory, query_model
+from apr_core.models.outputs import (
+    FEW,
+    check_briefly,
+    check_logits,
+    in_chunks,
+    out_of_memory,
+    query_model,
+)
 from apr_core.models.switches import FULL_PRECISION
 
 FEW_CHUNK = {"cpu": 8, "cuda": 256}
@@ -49,8 +58,12 @@ class QueryOracle(Protocol):
     """
 
     device: torch.device
-    exact: bool
-    repeatable: bool
+
+    @property
+    def exact(self) -> bool: ...
+
+    @property
+    def repeatable(self) -> bool: ...
 
     def query(self, edits: Perturbations) -> Tensor:
         """Logits of every edit, (N, K) float32."""
@@ -89,6 +102,10 @@ class ModelOracle:
         half: search in half precision (bfloat16 on a CPU). Then too, flips are verified.
         compiled: search on machine code made of the model: see `compile_for`.
         checked: the model is known to be one to attack, and is not checked.
+        incremental: for long searches: compute only what edits change, where that is found to be
+            faster (`apr_core.models.incremental`). Found out for each size of images, when the
+            first of them come: a second for a small network, some ten for one of 224 x 224. Flips
+            are then verified.
 
     Raises:
         InputError: the model is not this package's own, or the machine has no compiler, where it is
@@ -103,14 +120,14 @@ class ModelOracle:
         half: bool = False,
         compiled: bool = False,
         checked: bool = False,
+        incremental: bool = False,
     ) -> None:
         self.model = model = as_module(model)
         self.device = device_of(model)
         self._chosen_chunk, self._size = chunk, (0, 0)
         own = isinstance(model, Classifier)
-        self.exact = not (own or half or eot_samples > 1)
-        self.repeatable = own
-        self.fit_chunk(32, 32)
+        self._own, self._incremental = own, incremental and eot_samples == 1
+        self._undecided = self._incremental
         self._checked, self._eot_samples, self._half = checked, eot_samples, half
         self._search = prepare(model) if own else model
         if compiled and not own:
@@ -120,8 +137,20 @@ class ModelOracle:
             )
         if compiled:
             self._search = compile_for(self._search)
+        self._engine: EditEngine | None = None
+        self._fit_chunks(32, 32)
         if self.device.type == "cpu":
             keep_memory()
+
+    @property
+    def exact(self) -> bool:
+        """See `QueryOracle`."""
+        return not (self._own or self._half or self._eot_samples > 1 or self._engine)
+
+    @property
+    def repeatable(self) -> bool:
+        """See `QueryOracle`."""
+        return self._own or self._engine is not None
 
     @torch.no_grad()
     def query(self, edits: Perturbations) -> Tensor:
@@ -130,9 +159,9 @@ class ModelOracle:
         Raises:
             InputError: the model answers with no logits, or memory lacks for a single image.
         """
-        self.fit_chunk(*edits.images.shape[2:])
-        with self._precision(), FULL_PRECISION.held():
-            return self._query(edits.draw, len(edits))
+        self.fit(edits.images)
+        with FULL_PRECISION.held():
+            return self._answered(edits, 0)
 
     @torch.no_grad()
     def query_small(self, edits: Perturbations) -> Tensor:
@@ -140,14 +169,14 @@ class ModelOracle:
 
         A candidate's logits differ from those that `query` gives by rounding.
         """
-        self.fit_chunk(*edits.images.shape[2:])
-        with self._precision(), FULL_PRECISION.held():
-            return self._query_few(self._searched, edits.draw, len(edits))
+        self.fit(edits.images)
+        with FULL_PRECISION.held():
+            return self._answered(edits, self._few)
 
     @torch.no_grad()
     def query_images(self, images: Tensor) -> Tensor:
         """Logits of many images as a search sees them, fast: uint8 (N, C, H, W) -> (N, K)."""
-        self.fit_chunk(*images.shape[2:])
+        self.fit(images)
         with self._precision(), FULL_PRECISION.held():
             return self._query(_slices(images), len(images))
 
@@ -159,17 +188,34 @@ class ModelOracle:
             InputError: the model answers with no logits, or, seen at the first call, otherwise
                 than an attack can make use of; or memory lacks for a single image.
         """
-        self.fit_chunk(*images.shape[2:])
+        self.fit(images)
         samples = self._eot_samples * CONFIRMING if self._eot_samples > 1 else 1
         with FULL_PRECISION.held():
             self._check(images)
             answer = partial(self.answer, eot_samples=samples)
             return self._query_few(answer, _slices(images), len(images))
 
-    def fit_chunk(self, height: int, width: int) -> None:
-        """Choose the chunks for images of a size; what was halved for it stays so."""
-        if (height, width) == self._size:
-            return
+    def fit(self, images: Tensor) -> None:
+        """Choose how to go about images (N, C, H, W) of a size; what was halved for it stays so."""
+        channels, height, width = images.shape[1:]
+        if (height, width) != self._size:
+            self._fit_chunks(height, width)
+            self._engine = None
+            self._undecided = self._incremental
+        if self._undecided and len(images):
+            self._undecided = False
+            if not in_training(self.model):
+                self._choose_engine((channels, height, width))
+
+    def _choose_engine(self, shape: tuple[int, ...]) -> None:
+        def dense(images: Tensor) -> Tensor:
+            with self._precision():
+                return self._searched(images)
+
+        with FULL_PRECISION.held():
+            self._engine = choose_engine(self.model, shape, dense, self.chunk, self._half)
+
+    def _fit_chunks(self, height: int, width: int) -> None:
         self._size, few = (height, width), FEW_CHUNK.get(self.device.type, 64)
         self.chunk = self._chosen_chunk or default_chunk(self.device, height, width)
         least = 1 if self.repeatable else None  # each is padded to the whole chunk
@@ -213,6 +259,44 @@ class ModelOracle:
     def _precision(self) -> torch.autocast:
         kind = torch.bfloat16 if self.device.type == "cpu" else torch.float16
         return torch.autocast(self.device.type, kind, enabled=self._half)
+
+    def _answered(self, edits: Perturbations, few: int) -> Tensor:
+        """Logits of edits, those on windows that are faster there.
+
+        Args:
+            few: edits in a chunk, where only a few are asked for; else 0.
+        """
+        rows, logits = self._on_windows(edits, few)
+        if logits is not None and len(rows) == len(edits):
+            return logits[rows.argsort()]
+        rest = torch.ones(len(edits), dtype=torch.bool, device=edits.owner.device)
+        rest[rows] = False
+        left = edits if logits is None else edits.take(rest.nonzero()[:, 0])
+        with self._precision():
+            if few:
+                answer = self._query_few(self._searched, left.draw, len(left))
+            else:
+                answer = self._query(left.draw, len(left))
+        if logits is None:
+            return answer
+        every = answer.new_empty(len(edits), answer.shape[1])
+        every[rows], every[rest] = logits, answer
+        return every
+
+    def _on_windows(self, edits: Perturbations, few: int) -> tuple[Tensor, Tensor | None]:
+        """The rows of the edits that the engine answers, and their logits, None for none."""
+        nothing = edits.owner[:0]
+        while self._engine is not None and len(edits) and self._engine.takes(edits.owner):
+            asked = (edits.images, edits.owner, edits.positions, edits.colours)
+            try:
+                rows, logits = self._engine.answer(*asked, few)
+                return rows, logits if logits is None else check_logits(logits, len(rows))
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+            if not self._engine.halve():
+                self._engine = None
+        return nothing, None
 
     def _query(self, draw: Draw, count: int) -> Tensor:
         work = partial(self._classify, self._searched, draw)

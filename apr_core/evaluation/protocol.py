@@ -76,6 +76,7 @@ class EvalTask:
             half=setting.half,
             compiled=setting.compiled,
             checked=own,
+            incremental=not setting.lattice,
         )
 
     def __call__(self, oracle: ModelOracle, places: Tensor) -> Entries:

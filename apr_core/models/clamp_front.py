@@ -102,6 +102,9 @@ class NeighbourhoodFront(nn.Module):
     deviate from their mean m as far as it trusts it: m + A (x - m), with A = sigmoid of a 3x3
     convolution over x, |x - m| and high - low, one map for all channels. It starts nearly open.
 
+    Attributes:
+        reach: how many pixels around it an edited one changes what comes out.
+
     Args:
         clamp, attention: whether each is there.
         channels: C.
@@ -112,6 +115,7 @@ class NeighbourhoodFront(nn.Module):
         self.clamp = clamp
         self.conv = nn.Conv2d(3 * channels, 1, kernel_size=3, padding=1) if attention else None
         self.sigmoid = nn.Sigmoid()
+        self.reach = 2 if attention else 1
         if self.conv is not None:
             nn.init.normal_(self.conv.weight, std=0.05)
             nn.init.constant_(self.conv.bias, 2.0)  # type: ignore[arg-type]

@@ -18,4 +18,6 @@ def load_oracle(name: str, device: str | torch.device = "cpu") -> ModelOracle:
     """
     bare = name.removesuffix(BEHIND_LATTICE)
     model = load_model(bare, device)
-    return ModelOracle(model if bare == name else behind_lattice(model), checked=True)
+    if bare != name:
+        return ModelOracle(behind_lattice(model), checked=True)
+    return ModelOracle(model, checked=True, incremental=True)

@@ -101,7 +101,7 @@ def measure_agreement(
     Raises:
         InputError: an unfinished run of the same name has other settings.
     """
-    data, oracle = target.data, ModelOracle(target.model)
+    data, oracle = target.data, ModelOracle(target.model, incremental=True)
     indices = even_indices(data, setting.images)
     chosen = data.test_part(indices)
     images, labels = chosen.images, chosen.labels
