@@ -14,7 +14,13 @@ from apr_core.evaluation.model_summary import Measurement, Records, is_of
 from apr_core.evaluation.record import Record, is_own_data, results_folder
 from apr_core.report.imagenet import notices
 from apr_core.report.overheads import signed
-from apr_core.report.speeds import Speeds, read_speeds, speed_notes, speed_table
+from apr_core.report.speeds import (
+    SPEED_CAPTION,
+    Speeds,
+    read_speeds,
+    speed_notes,
+    speed_table,
+)
 from apr_core.report.tables import BARE, PLUS, DefenceTable, make_tables, summaries
 from apr_core.report.targets import is_target
 from apr_core.zoo.checkpoints import Card, caution_of
@@ -179,7 +185,7 @@ def _claims(
 def _speed(records: Sequence[Speeds]) -> str:
     if not records:
         return "Not measured yet: `make bench`."
-    return "\n\n".join([table(*speed_table(records)), *speed_notes(records)])
+    return "\n\n".join([SPEED_CAPTION, table(*speed_table(records)), *speed_notes(records)])
 
 
 def _overhead(record: Any) -> tuple[str, str]:

@@ -12,6 +12,12 @@ from apr_core.base.types import InputError
 from apr_core.evaluation.record import find_records
 
 FILES = "bench-*-*.json"
+SPEED_CAPTION = (
+    "Queries or images per second, medians of alternating rounds; in brackets the least and the "
+    "most of the rounds' ratios. The attack computes only what an edit changes, where that is "
+    "faster; the dense attack computes every picture whole. The forward pass is PyTorch's, with "
+    "batch normalisation folded, at its best batch size."
+)
 RATES = {
     "forward": "forward pass",
     "other engine": "best other engine",

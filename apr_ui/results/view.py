@@ -14,7 +14,7 @@ from apr_core.evaluation.metrics import Rate
 from apr_core.report.imagenet import notices
 from apr_core.report.printing import columns, in_print
 from apr_core.evaluation.record import Record
-from apr_core.report.speeds import Speeds, speed_notes, speed_table
+from apr_core.report.speeds import SPEED_CAPTION, Speeds, speed_notes, speed_table
 from apr_core.report.tables import DefenceTable, Table
 from apr_core.evaluation.verdicts import SURE, Claim, Holds, measured_first
 from apr_core.zoo.checkpoints import Card, caution_of
@@ -178,11 +178,7 @@ def show_speeds(records: Sequence[Speeds]) -> None:
         return
     headers, rows = speed_table(records)
     st.subheader("Speed of the attack", anchor=False)
-    st.caption(
-        "Queries or images per second, medians of alternating rounds; in brackets the least and "
-        "the most of the rounds' ratios. The attack computes only what an edit changes, where that "
-        "is faster; the dense attack computes every picture whole."
-    )
+    st.caption(SPEED_CAPTION)
     frame = pd.DataFrame(rows, columns=headers)
     st.dataframe(frame, hide_index=True, height="content", key="results.speeds")
     for note in speed_notes(records):
