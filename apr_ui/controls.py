@@ -15,21 +15,22 @@ from apr_core.data.dataset import with_article
 from apr_core.data.images import OWN_PICTURE, Picture, to_pil, to_png
 from apr_core.data.sample import PER_CLASS
 from apr_core.serving.archive.archive_format import Head
+from apr_core.serving.gallery import GalleryEntry
 from apr_core.serving.requests import BEHIND_LATTICE, SERVED, AttackRequest
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.dataset import class_name, shown_data
+from apr_ui.model_names import main_first, model_labels, model_line, model_title
 from apr_ui.persistent_widget import persistent
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import (
-    cards,
     gallery,
     known_cards,
-    model_labels,
     probabilities,
     show_caution,
     until_changed,
 )
 from apr_ui.upload import choose_own, show_own
+from apr_ui.words import count_text
 
 GALLERY, CLASS, UPLOAD = "Gallery", "CIFAR-10", "Your picture"
 ANY = "any other class"
@@ -72,28 +73,36 @@ def choose_picture() -> Choice | None:
 def _from_gallery() -> Choice:
     entries = gallery()
     chosen = min(st.session_state.setdefault("attack.entry", 0), len(entries) - 1)
-    st.caption("Verified runs. Most pictures survive a one-pixel attack.")
+    st.caption("Hand-picked examples. Most pictures survive a one-pixel attack.")
     picker("Gallery", _gallery_items(), chosen, "attack.gallery", _choose_entry)
     entry = entries[chosen]
     image, label = shown_data().test_image(entry.index)
-    return Choice(image, label, entry.index, f"On {entry.model}: {entry.story}")
+    return Choice(image, label, entry.index, f"{model_title(entry.model)}: {entry.story}")
 
 
 @until_changed(zoo_fingerprint)
 def _gallery_items() -> list[PickerItem]:
-    """The gallery for the picker; titles name the defence, as some pictures are in it twice."""
-    defences = {name: card.defence for name, card in cards()[0].items()}
+    """The gallery for the picker; titles say how each example ends, and for which defence."""
     items: list[PickerItem] = []
     for entry in gallery():
-        defence = defences.get(entry.model, "")
         items.append(
             {
-                "title": entry.title + (f" ({defence})" if defence not in ("", "vanilla") else ""),
-                "note": f"{entry.story} Model: {entry.model}.",
+                "title": _gallery_title(entry),
+                "note": f"{entry.story} Model: {model_title(entry.model)}.",
                 "png": base64.b64encode(to_png(shown_data().test_image(entry.index)[0])).decode(),
             }
         )
     return items
+
+
+def _gallery_title(entry: GalleryEntry) -> str:
+    true, model = class_name(entry.outcome.label), model_title(entry.model)
+    if entry.kind == "survives":
+        return f"{true}: attack fails"
+    if entry.kind == "holds":
+        return f"{true}: {model} resists"
+    after = f"{true} → {class_name(entry.outcome.label_after)}"
+    return f"{after}, {model}" if entry.kind == "breaks" else after
 
 
 def _choose_entry(number: int) -> None:
@@ -129,15 +138,26 @@ def choose_model() -> str:
             "`python -m apr_core train`."
         )
     first = FIRST_MODEL if FIRST_MODEL in known else None
+    listed, more = main_first(known)
+    chosen = st.session_state.get("attack.model", first)
+    if not listed or chosen in more or st.session_state.get("attack.more-models"):
+        listed += more
     name: str = st.selectbox(
         "Model under attack",
-        list(known),
+        listed,
         format_func=model_labels().__getitem__,
         **persistent("attack.model", first),
         help="“Clean” is the accuracy on the 10,000 CIFAR-10 test images. “Yours” was trained "
         "here, on the Train page or by the command line.",
     )
+    st.caption(model_line(name))
     show_caution(name)
+    if more:
+        st.checkbox(
+            f"List {count_text(len(more), 'more model', 'more models')}",
+            **persistent("attack.more-models"),
+            help="Other networks, your own models, and defences with a part left out.",
+        )
     masked = st.checkbox(
         "Behind lattice masking",
         **persistent("attack.masked"),

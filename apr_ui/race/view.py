@@ -15,11 +15,12 @@ from apr_core.base.types import InputError
 from apr_core.serving.requests import AttackRequest
 from apr_ui.changing_text import changing_markdown
 from apr_ui.controls import Choice, make_request
+from apr_ui.model_names import model_labels
 from apr_ui.persistent_widget import persistent
 from apr_ui.player import player, player_data
 from apr_ui.race.link import MOST_MODELS
 from apr_ui.race.words import Runner, shown_names, status_words
-from apr_ui.resources import cards, known_cards, model_labels, service
+from apr_ui.resources import cards, known_cards, service
 from apr_ui.state import OnPicture, set_replay, take_replay
 from apr_ui.words import duration_text, plain
 
