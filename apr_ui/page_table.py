@@ -54,8 +54,7 @@ PAGES = (
         "hand",
         "By hand",
         "Be the attacker",
-        "Choose a pixel and a colour yourself and watch the model's confidence; then the search "
-        "gets as many tries on the same picture.",
+        "Choose a pixel and a colour, and watch the model's confidence. Then let the search try.",
         ":material/touch_app:",
         "Try it by hand",
         "Attack",

@@ -34,7 +34,7 @@ _mount = Component("apr_result", Path(__file__).parent)
 
 def result_view(
     key: str,
-    image: Tensor,
+    image: Tensor | None,
     edits: Sequence[PixelEdit],
     captions: tuple[str, str],
     verdict: str,
@@ -45,18 +45,18 @@ def result_view(
     """Draw a result, under a key that stays the same as long as it stands.
 
     Args:
-        image: before the edit, uint8 (3, H, W).
+        image: before the edit, uint8 (3, H, W); None for the words and bars alone.
         captions: below the picture before, and after.
         verdict, detail: a few words, and a sentence; plain text.
         bars: of two classes.
     """
-    _, height, width = image.shape
+    height, width = (0, 0) if image is None else image.shape[1:]
     _mount(
         key,
         {
             "width": width,
             "height": height,
-            "image": packed(image.permute(1, 2, 0), torch.uint8),
+            "image": "" if image is None else packed(image.permute(1, 2, 0), torch.uint8),
             "edits": [{"x": edit.x, "y": edit.y, "rgb": edit.rgb} for edit in edits],
             "captions": captions,
             "verdict": verdict,

@@ -64,8 +64,9 @@ export default function mount({ parentElement, data }) {
   const root = parentElement.querySelector(".result");
   if (!root || !data) return;
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
-  draw(part("before"), data, []);
-  draw(part("after"), data, data.edits);
+  root.toggleAttribute("data-words", !data.image);
+  if (data.image) draw(part("before"), data, []);
+  if (data.image) draw(part("after"), data, data.edits);
   part("before").setAttribute("aria-label", `The picture, ${data.captions[0]}`);
   part("after").setAttribute("aria-label", `The picture as it was changed, ${data.captions[1]}`);
   part("beforeWords").textContent = data.captions[0];

@@ -193,7 +193,7 @@ def test_another_picture_is_another_game(server: Server, page: Page) -> None:
     open_board(page, server)
     click_pixel(page, 5, 5)
     expect_tries(page, 1)
-    page.get_by_text("Picture and model", exact=True).click()
+    page.get_by_text("Picture, model and pixels", exact=True).click()
     page.get_by_test_id(f"picker-{load_gallery().index(OTHER)}").click()
     expect_tries(page, 0)
     expect_edits(page)
