@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
+from apr_core.attacks.result import Outcome
 from apr_core.data.images import to_png
-from apr_core.serving.requests import RunView
+from apr_core.serving.requests import AttackRequest, RunView
 from apr_core.serving.run_export import record, to_csv, to_json
 from apr_ui.changing_text import changing_container
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import confidence_bars, describe_bars
 from apr_ui.controls import Choice
-from apr_ui.dataset import shown_data
-from apr_ui.downloads import offer_files
+from apr_ui.dataset import class_name, shown_data
+from apr_ui.downloads import SHARED, offer_files
 from apr_ui.errors import errors_on_page
 from apr_ui.model_names import model_title
-from apr_ui.pictures import animation, magnified
+from apr_ui.pictures import animation, contact_sheet, enlarge, magnified, ringed
 from apr_ui.player import player, player_data
 from apr_ui.player.standalone import standalone_page
 from apr_ui.poll_rate import note_poll
@@ -26,6 +27,7 @@ from apr_ui.words import plain
 
 FIRST_FRAME_SECONDS = 0.4
 """How long the page waits for a first frame, rather than for the next poll."""
+SHARE_SCALE = 16
 PREVIEW_WIDTH = 352
 """Screen pixels, which a phone of 390 has room for."""
 TONES = {"fooled": "warning", "held": "info", "plain": "info"}
@@ -103,13 +105,36 @@ def show_end(view: RunView) -> None:
         return
     image = view.request.image
     files = (
+        (SHARED, lambda: share_picture(view), "Before and after, side by side, with their labels"),
         ("PNG", lambda: to_png(outcome.apply(image)), "The edited image, 32 × 32"),
-        ("GIF", lambda: animation(view), "The search as an animation"),
+        ("GIF", lambda: animation(view, ending_of(view).verdict), "The search as an animation"),
         ("CSV", lambda: to_csv(view), "One row a generation"),
         ("JSON", lambda: to_json(record(view)), "The whole run"),
         ("HTML", lambda: standalone_page(record(view)), "A page that replays it"),
     )
-    offer_files("attack", f"{view.request.model}-{view.request.run_id}", files)
+    offer_files("attack", export_name(view.request, outcome), files)
+
+
+def export_name(request: AttackRequest, outcome: Outcome) -> str:
+    """What a run's files are called, as in "cat-to-dog-1px-cifar10-resnet20-vanilla"."""
+    how = f"to-{class_name(outcome.label_after)}" if outcome.success else "not-fooled"
+    return f"{class_name(outcome.label)}-{how}-{request.config.pixels}px-{request.model}"
+
+
+def share_picture(view: RunView) -> bytes:
+    """A PNG of the picture before and after the attack, with the labels, large."""
+    outcome, image = view.outcome, view.request.image
+    assert outcome is not None
+    edited, end = ringed(outcome.apply(image), outcome.edits, SHARE_SCALE), ending_of(view)
+    labels = (
+        f"{class_name(outcome.label_before)}, {outcome.confidence_before:.0%}",
+        f"{class_name(outcome.label_after)}, {outcome.confidence_after:.0%}",
+    )
+    tiles = ((enlarge(image, SHARE_SCALE), labels[0]), (edited, labels[1]))
+    model = model_title(view.request.model)
+    return contact_sheet(
+        tiles, 2, f"{end.verdict}. {end.detail} Model: {model}. Made with APR Lab."
+    )
 
 
 def show_details(view: RunView) -> None:

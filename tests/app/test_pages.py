@@ -203,7 +203,7 @@ def test_an_export_is_read_as_it_was_written(tmp_path, shortest_run: RunView) ->
 
 
 def test_the_animation_has_a_frame_a_generation(shortest_run: RunView) -> None:
-    gif = Image.open(io.BytesIO(animation(shortest_run)))
+    gif = Image.open(io.BytesIO(animation(shortest_run, "Flipped")))
     assert gif.format == "GIF"
     assert gif.n_frames == len(shortest_run.snapshots) + 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from apr_ui.page_table import page_entry
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, follow_menu
 from tests.browser.translator import stale, translate
 
 WALK = ("hand", "compare", "attention", "attack", "start", "hand")
@@ -13,7 +13,7 @@ WALK = ("hand", "compare", "attention", "attack", "start", "hand")
 
 def go(page: Page, key: str) -> None:
     entry = page_entry(key)
-    page.get_by_role("link", name=entry.title, exact=True).first.click()
+    follow_menu(page, entry.title)
     expect(page.get_by_role("heading", name=entry.heading, level=1)).to_be_visible()
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     expect(page.get_by_text("encountered an error")).to_have_count(0)
