@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,8 @@ CONV, NORM = "conv2d", "_native_batch_norm_legit_no_training"
 ACTIVATIONS = ("relu", "hardtanh")
 """Operations that a step of `FRESH` before them does in passing."""
 FRESH = (CONV, NORM, "add")
+_EXPORTING = threading.Lock()
+"""`torch.export` replaces parts of PyTorch while it traces: two at a time both fail."""
 
 
 class UntraceableError(Exception):
@@ -114,7 +117,7 @@ def _exported(model: nn.Module, shape: tuple[int, ...]) -> Graph:
     images = torch.zeros(BATCH, *shape, device=device)
     batch = torch.export.Dim("batch", min=1, max=1 << 20)
     try:
-        with torch.no_grad():
+        with _EXPORTING, torch.no_grad():
             program = torch.export.export(
                 model, (images,), strict=False, dynamic_shapes=({0: batch},)
             ).run_decompositions({})
