@@ -33,7 +33,7 @@ INTRODUCTION = (
     "windows. The model's answer stays the same, except for rounding."
 )
 LEGEND = (
-    "Red: the window, which is all that is computed. Pale with a dashed frame: the whole map is "
+    "Red: the window, which is all that is computed. Tinted, with a dashed frame: the whole map is "
     "computed, and the frame is the window. Layers that do not enlarge the window have no picture."
 )
 _END = 1 << 30
@@ -162,7 +162,7 @@ def saving(layers: Sequence[Layer], cut: int) -> str:
             "they were measured, or they are switched off."
         )
     whole = next((number for number, layer in enumerate(layers, 1) if layer.step >= cut), None)
-    place = f"and whole maps from layer {whole} on" if whole else "throughout"
+    place = f"up to layer {whole - 1}, then whole maps" if whole else "in every layer"
     return (
         f"On this machine the search of this network computes windows {place}: this was the "
         f"fastest when it was measured. It saves **{saved}** of the multiplications."

@@ -47,7 +47,7 @@ def test_after_the_cut_whole_maps_are_drawn_and_told(layers: tuple[Layer, ...]) 
     assert list(table["computed"]) == ["window"] * 4 + ["whole map"] * (len(layers) - 4)
     assert len(table) == len(layers)
     text = saving(layers, cut)
-    assert "layer 5 " in text
+    assert "layer 4," in text
     assert f"**{1 - multiplied(layers, cut):.0%}**" in text
 
 
