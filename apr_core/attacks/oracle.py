@@ -153,6 +153,11 @@ class ModelOracle:
         """See `QueryOracle`."""
         return self._own or self._engine is not None
 
+    @property
+    def engine(self) -> EditEngine | None:
+        """What answers edits on windows; None where the dense forward does, or none came yet."""
+        return self._engine
+
     @torch.no_grad()
     def query(self, edits: Perturbations) -> Tensor:
         """Logits of every edit, (N, K) float32.
