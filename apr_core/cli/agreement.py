@@ -11,6 +11,7 @@ from tqdm import tqdm
 from apr_core.cli.common import (
     Subparsers,
     add_data,
+    add_dense,
     add_device,
     add_json,
     add_model,
@@ -50,6 +51,7 @@ def add(subparsers: Subparsers) -> None:
     add_model(parser)
     add_data(parser)
     parser.add_argument("--images", type=int, default=100, help="default 100")
+    add_dense(parser)
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)

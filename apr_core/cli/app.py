@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 from apr_core.base.paths import shipped
 from apr_core.base.types import InputError
-from apr_core.cli.common import Subparsers
+from apr_core.cli.common import Subparsers, add_dense
 
 EXTRA = ("streamlit", "plotly", "pandas", "segno")
 """What the pages import, and the engine does not."""
@@ -30,6 +30,7 @@ def add(subparsers: Subparsers) -> None:
         default=[],
         help="names by which browsers may ask for it, besides 127.0.0.1 and localhost",
     )
+    add_dense(parser)
     parser.set_defaults(run=run)
 
 

@@ -21,6 +21,7 @@ from apr_core.base.types import Fitness, InputError, NotAttacked, Status, Stop, 
 from apr_core.cli.common import (
     Subparsers,
     add_data,
+    add_dense,
     add_device,
     add_json,
     add_label,
@@ -55,6 +56,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("--target", help="class to reach; by default any other class will do")
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--out", type=Path, help="write the adversarial image, a PNG, here")
+    add_dense(parser)
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)

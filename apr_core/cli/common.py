@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from apr_core.data.dataset import DataSet
 from apr_core.data.images import OWN_PICTURE, read_picture_file
 from apr_core.data.registry import DATASETS
 from apr_core.evaluation.metrics import Rate
+from apr_core.models.incremental import DENSE
 from apr_core.serving.ray.start import LOCAL
 from apr_core.zoo.target import TargetModel, load_target
 
@@ -34,6 +36,22 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def add_device(parser: argparse.ArgumentParser) -> None:
     """`--device`."""
     parser.add_argument("--device", default="", help="cpu or cuda; by default the GPU if any")
+
+
+def add_dense(parser: argparse.ArgumentParser) -> None:
+    """`--dense`, which holds for the process and those that it starts."""
+    parser.add_argument(
+        "--dense",
+        action=_Dense,
+        nargs=0,
+        help="compute whole images for every query, also where computing what the edits change is "
+        "faster",
+    )
+
+
+class _Dense(argparse.Action):
+    def __call__(self, *_: object) -> None:
+        os.environ[DENSE] = "1"
 
 
 def chosen_device(args: argparse.Namespace) -> torch.device:

@@ -22,6 +22,7 @@ from apr_core.base.types import InputError
 from apr_core.cli.common import (
     Subparsers,
     add_data,
+    add_dense,
     add_device,
     add_json,
     add_model,
@@ -80,6 +81,7 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--workers", type=int, default=1, help="processes; on GPUs, one each")
     add_ray(parser, "the images")
+    add_dense(parser)
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)

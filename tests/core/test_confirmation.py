@@ -30,9 +30,10 @@ class Rough(ModelOracle):
     """Fast answers flip for red of 128 and more, the redder the surer; the model itself, as a
     judge has it. It counts what it is asked to confirm."""
 
+    exact = False
+
     def __init__(self, judge: Judge) -> None:
         super().__init__(ConstantModel([1.0, 0.0]), chunk=16)
-        self.exact = False
         self.judge = judge
         self.asked: list[int] = []
 

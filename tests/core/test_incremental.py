@@ -19,7 +19,7 @@ from apr_core.models import SMALL, Classifier, build_model
 from apr_core.models.clamp_front import NeighbourhoodFront
 from apr_core.models.incremental import engine as engines
 from apr_core.models.incremental.costs import Costs, measure
-from apr_core.models.incremental.engine import OFF, EditEngine, choose_engine
+from apr_core.models.incremental.engine import DENSE, EditEngine, choose_engine
 from apr_core.models.incremental.graph import UntraceableError, trace
 from apr_core.models.incremental.maps import CleanMaps, Layout
 from apr_core.models.incremental.network import IncrementalNetwork, Split
@@ -282,7 +282,7 @@ def test_the_switch_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "measure", lambda *_: FAST)
     model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     assert choose_engine(model, (3, 16, 16), model, 4) is not None
-    monkeypatch.setenv(OFF, "1")
+    monkeypatch.setenv(DENSE, "1")
     assert choose_engine(model, (3, 16, 16), model, 4) is None
 
 
@@ -350,22 +350,34 @@ def test_memory_that_runs_out_halves_the_chunk_and_then_goes_dense(
 FAST = Costs(1.0, 4, 4, (0.01,), (0.0, 0.0), (0.2, 0.2, 0.2), 1.5)
 
 
-def costs(gain: float = 2.0, cheap: int = 6, steps: int = 10) -> Costs:
+def costs(cheap: int = 6, steps: int = 10, gain: float | None = None) -> Costs:
     """Of a network whose first steps are cheap on windows, and the later ones ever dearer."""
     windows = tuple(0.001 * 3 ** max(0, step - cheap) for step in range(steps))
-    return Costs(1.1, 4, 4, windows, (0.0,) * (steps + 1), (0.1,) * (steps + 1), gain)
+    found = Costs(1.2, 4, 4, windows, (0.0,) * (steps + 1), (0.1,) * (steps + 1))
+    return replace(found, gain=gain or found.dense / found.seconds(found.cut()))
 
 
 def test_the_cut_comes_earlier_for_more_pixels_and_then_not_at_all() -> None:
     cuts = [costs(cheap=2).cut(pixels) for pixels in (1, 3, 8, 100)]
     assert cuts == sorted(cuts, reverse=True)
-    assert cuts[0] > cuts[2] > cuts[3]
-    assert costs().split(9) is None
+    assert cuts[0] > cuts[2] > cuts[3] == 0
+    assert costs().split(100).cut == 0  # whole maps, but on the traced network
+
+
+def test_what_the_traced_network_is_slower_at_goes_dense() -> None:
+    slow = replace(costs(), dense=1.09)
+    assert slow.split(1) is not None
+    assert slow.split(1000) is None
 
 
 def test_a_dense_forward_that_is_as_fast_is_taken() -> None:
     assert costs(gain=1.01).split(1) is None
-    assert costs(gain=1.5).split(1) is not None
+    assert costs().split(1) is not None
+
+
+def test_what_timing_steps_alone_leaves_out_is_counted() -> None:
+    assert costs().split(50) is not None
+    assert costs(gain=costs().gain / 2).split(50) is None  # half as fast in turns as by its steps
 
 
 def test_what_is_measured_adds_up() -> None:
@@ -450,8 +462,12 @@ def test_an_edit_is_answered_alike_alone_and_merged_with_edits_of_more_pixels(
     assert torch.equal(oracle.query(Perturbations.merge(parts)), alone)
 
 
-def test_edits_that_are_too_many_pixels_go_dense_and_the_others_do_not(model: Classifier) -> None:
+def test_edits_of_too_many_pixels_go_dense_and_the_others_do_not(
+    model: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
     oracle, shape = with_engine(model, (3, 32, 32)), (3, 32, 32)
+    split = oracle._engine.costs.split
+    monkeypatch.setattr(Costs, "split", lambda self, k: None if k > 8 else split(k))
     parts = [edits_of(shape, 6, 12, seed=1), edits_of(shape, 9, 2, seed=2)]
     merged = Perturbations.merge(parts)
     expected = dense(model, merged)

@@ -28,8 +28,6 @@ SMALL = 64 * 64
 """Pixels of an image; of larger ones, more edits are taken through the windows together."""
 GAIN = 1.02
 """How many times as fast as the dense forward a split must be, to be worth its roundings."""
-MOST_PIXELS = 8
-"""Edits of more pixels are not looked at; the dense forward answers them."""
 
 Dense = Callable[[Tensor], Tensor]
 """Images (B, C, H, W) in [0, 1] -> logits: what a search would call otherwise."""
@@ -61,16 +59,16 @@ class Costs:
         return pixels * (sum(self.windows[:cut]) + self.joining[cut]) + sum(self.whole[cut:])
 
     def cut(self, pixels: int = 1) -> int:
-        """The best one."""
+        """The best one; 0 where whole maps are best from the start."""
         cuts = range(len(self.joining))
         return min(cuts, key=lambda cut: self.seconds(cut, pixels))
 
     def split(self, pixels: int) -> Split | None:
         """The best way for edits of k pixels; None where it is the dense forward."""
         cut = self.cut(pixels)
-        believed = self.seconds(self.cut()) * self.gain / self.dense  # what timing steps left out
-        quick = self.seconds(cut, pixels) * max(1.0, believed) * GAIN < self.dense
-        worth = self.gain > GAIN and pixels <= MOST_PIXELS and quick
+        left_out = self.dense / self.gain / self.seconds(self.cut())  # by timing steps alone
+        quick = self.seconds(cut, pixels) * max(1.0, left_out) * GAIN < self.dense
+        worth = self.gain > GAIN and quick
         return Split(cut, self.chunk, self.whole_chunk) if worth else None
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from apr_core.base.files import write_whole
 from apr_core.base.hardware import describe_hardware
 from apr_core.base.paths import written
-from apr_core.models.incremental.costs import MOST_PIXELS, Costs, Dense, measure, some_edits
+from apr_core.models.incremental.costs import Costs, Dense, measure, some_edits
 from apr_core.models.incremental.graph import Graph, UntraceableError, trace
 from apr_core.models.incremental.network import IncrementalNetwork, Split
 from apr_core.models.inputs import as_input
@@ -25,8 +25,12 @@ from apr_core.models.outputs import gap, out_of_memory
 LOG = logging.getLogger(__name__)
 FOLDER = "speeds"
 """What was measured is written there, for the next process."""
-OFF = "APR_DENSE"
+DENSE = "APR_DENSE"
 """If this environment variable is set, every search goes dense."""
+FEW_PIXELS = 8
+"""Clean maps are kept for edits of up to so many, each number of which may be cut elsewhere."""
+EACH = 8
+"""Edits of each image that are worth clean maps which there is no room to keep."""
 CHECKED = 8
 """Edits on which a network's logits are compared with the model's own."""
 HALF = {"cpu": torch.bfloat16, "cuda": torch.float16}
@@ -42,11 +46,18 @@ class EditEngine:
 
     def __init__(self, network: IncrementalNetwork, costs: Costs) -> None:
         self.network, self.costs = network, costs
-        self._splits = {pixels: costs.split(pixels) for pixels in range(1, MOST_PIXELS + 1)}
+        self._most_chunk = costs.chunk
         self._lock = threading.Lock()  # the maps are one thread's at a time
         network.forget_maps()
-        cuts = sorted({split.cut for split in self._splits.values() if split})
-        self.most_images = network.maps(cuts).most
+        splits = [costs.split(pixels) for pixels in range(1, FEW_PIXELS + 1)]
+        self.most_images = network.maps({0, *(split.cut for split in splits if split)}).most
+
+    def split(self, pixels: int) -> Split | None:
+        """How edits of k pixels go through the network; None where it does not answer them."""
+        split = self.costs.split(pixels)
+        if split is None or split.chunk <= self._most_chunk:
+            return split
+        return Split(split.cut, self._most_chunk, min(split.whole_chunk, self._most_chunk))
 
     def takes(self, owner: Tensor) -> bool:
         """Whether edits of these images (N,) are quicker here than in a dense forward.
@@ -55,7 +66,7 @@ class EditEngine:
         computed again at each call.
         """
         images = len(torch.unique(owner))
-        return images <= self.most_images or MOST_PIXELS * images <= len(owner)
+        return images <= self.most_images or EACH * images <= len(owner)
 
     def answer(
         self, images: Tensor, owner: Tensor, positions: Tensor, colours: Tensor, few: int = 0
@@ -78,7 +89,7 @@ class EditEngine:
         pixels = _distinct(positions, colours)
         rows, logits = [], []
         for count in torch.unique(pixels).tolist():
-            split = self._splits.get(count)
+            split = self.split(count)
             if split is None:
                 continue
             some = (pixels == count).nonzero()[:, 0]
@@ -90,12 +101,8 @@ class EditEngine:
 
     def halve(self) -> bool:
         """Take half as many edits together from now on; whether that was possible."""
-        kept = {k: split for k, split in self._splits.items() if split and split.chunk > 1}
-        self._splits = {
-            k: Split(split.cut, split.chunk // 2, max(1, min(split.whole_chunk, split.chunk // 2)))
-            for k, split in kept.items()
-        }
-        return bool(kept)
+        self._most_chunk //= 2
+        return self._most_chunk > 0
 
 
 def _distinct(positions: Tensor, colours: Tensor) -> Tensor:
@@ -122,7 +129,7 @@ def choose_engine(
     Returns:
         None for a model that cannot be traced, or that the dense forward is quicker for.
     """
-    if os.environ.get(OFF):
+    if os.environ.get(DENSE):
         return None
     try:
         return _chosen(model, shape, dense, chunk, half)
