@@ -159,7 +159,7 @@ def aims_of(name: str, ratios: dict[str, Figure]) -> tuple[Aim, ...]:
 
 
 def _split(engine: EditEngine | None) -> dict[str, Any]:
-    split = engine.costs.split(1) if engine else None
+    split = engine.split(1) if engine else None
     if engine is None or split is None:
         return {}
     return asdict(split) | {"steps": len(engine.network.graph.steps), "gain": engine.costs.gain}
