@@ -37,7 +37,8 @@ PAGES = (
         "start",
         "Start",
         "One pixel can change what a network sees",
-        "Watch a search find that pixel, then try it on a picture of your own.",
+        "**APR Lab** shows how one changed pixel can fool an image classifier, and tests defences "
+        "against it, such as Adaptive Pixel Resilience (APR).",
         ":material/home:",
     ),
     PageEntry(

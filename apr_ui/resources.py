@@ -7,19 +7,17 @@ import functools
 import gc
 import os
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import streamlit as st
 import torch
 from torch import Tensor
 
 from apr_core.attacks.oracle import ModelOracle, QueryOracle
-from apr_core.attacks.result import Outcome
 from apr_core.base.hardware import default_device
 from apr_core.base.registry import unknown_name
 from apr_core.base.types import InputError
 from apr_core.classroom.board import Classrooms
-from apr_core.data.dataset import with_article
 from apr_core.evaluation.attribution.agreement import AgreementRecord, load_agreements
 from apr_core.evaluation.certificates import CertRecord, load_certificates
 from apr_core.evaluation.model_summary import Records
@@ -29,7 +27,6 @@ from apr_core.serving.archive.store import Archive
 from apr_core.serving.gallery import GalleryEntry, load_gallery
 from apr_core.serving.model_loader import load_oracle
 from apr_core.serving.ray.start import Replicas, score_on
-from apr_core.serving.run_export import START_RUN, load_recording
 from apr_core.serving.service import AttackService
 from apr_core.training.service import TrainingService
 from apr_core.zoo.checkpoints import (
@@ -40,7 +37,7 @@ from apr_core.zoo.checkpoints import (
     model_names,
     zoo_fingerprint,
 )
-from apr_ui.dataset import class_name, shown_data
+from apr_ui.dataset import shown_data
 from apr_ui.limits import SessionService
 from apr_ui.words import plain
 
@@ -176,20 +173,3 @@ def agreements() -> tuple[list[AgreementRecord], list[str]]:
 def tables() -> list[Table]:
     """The paper's tables beside ours."""
     return make_tables(Records(evaluations()[0], certificates()[0]))
-
-
-@functools.cache
-def start_run_recording() -> dict[str, Any]:
-    """The Start page's run: what the player draws, a title and a sentence."""
-    recording = load_recording(START_RUN)
-    outcome = Outcome.from_dict(recording["outcome"])
-    before, after = class_name(outcome.label), class_name(outcome.label_after)
-    edit = outcome.edits[0]
-    return {
-        "player": {**recording, "autoplay": True},
-        "title": f"{before.capitalize()} → {after}",
-        "story": f"`{recording['model']}` was {outcome.confidence_before:.0%} sure of this "
-        f"{before}. With the pixel at ({edit.x}, {edit.y}) set to rgb{edit.rgb}, it is "
-        f"{outcome.confidence_after:.0%} sure of {with_article(after)}. The search took "
-        f"{outcome.queries:,} queries.",
-    }

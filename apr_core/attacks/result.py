@@ -241,7 +241,8 @@ class Snapshot:
         best_label, best_confidence: the leading class for it.
         flipped: whether the search has succeeded.
         done: whether it has ended.
-        walk: one candidate followed; None in the initial population.
+        walk: how one child was made; None in the initial population.
+        other_walks: how others were, for slow motion.
     """
 
     generation: int
@@ -258,3 +259,4 @@ class Snapshot:
     flipped: bool
     done: bool
     walk: MutationTrace | None
+    other_walks: tuple[MutationTrace, ...] = ()

@@ -22,6 +22,10 @@ from apr_core.base.types import InputError, Status
 from apr_core.models.inputs import check_classes
 
 UNTARGETED = -1
+FOLLOWED = 3
+"""Candidates of a generation whose children are followed for slow motion."""
+FOLLOWED_PIXELS = 12
+"""Most pixels that they have together, beyond one candidate: a snapshot stays small."""
 
 
 class Search:
@@ -166,7 +170,7 @@ class Search:
         """The first image's search as it stands after a generation."""
         state = self.state
         positions, colours = self._decode(state.search.genomes[0])
-        slot = int(state.best_slots[0])
+        walks, slot = self._traces(), int(state.best_slots[0])
         genomes, best = state.best()
         positions[slot], colours[slot] = self._decode(genomes[0])
         return Snapshot(
@@ -183,27 +187,37 @@ class Search:
             best_confidence=float(best.confidence[0]),
             flipped=bool(state.flipped[0]),
             done=bool(state.done[0]),
-            walk=self._trace(),
+            walk=walks[0] if walks else None,
+            other_walks=walks[1:],
         )
 
-    def _trace(self) -> MutationTrace | None:
-        """The child that gained most on its parent in the last generation, kept or not."""
+    def _traces(self) -> tuple[MutationTrace, ...]:
+        """Children of the last generation, kept or not: the one that gained most on its parent
+        first, then others spread evenly over the ranks, down to the one that lost most."""
         if self._last is None or self._last[1].proposal.donors is None:
-            return None
+            return ()
         parents, candidates, scores = self._last
         proposal, genomes = candidates.proposal, parents.search.genomes[0]
-        child_true = scores.predictions.true[0]
-        parent_true = parents.predictions.true[0]
-        slot = int((parent_true - child_true).argmax())
         assert proposal.donors is not None
         assert proposal.weight is not None
-        return MutationTrace(
-            slot=slot,
-            parent=to_edits(*self._decode(genomes[slot])),
-            child=to_edits(candidates.positions[0, slot], candidates.colours[0, slot]),
-            donors=tuple(to_edits(*self._decode(genomes[one])) for one in proposal.donors[0, slot]),
-            weight=float(proposal.weight[0]),
-            parent_true=float(parent_true[slot]),
-            child_true=float(child_true[slot]),
-            kept=bool(self.state.search.moved[0, slot]),
+        child_true, parent_true = scores.predictions.true[0], parents.predictions.true[0]
+        ranked = (parent_true - child_true).argsort(descending=True, stable=True)
+        count = max(1, min(FOLLOWED, FOLLOWED_PIXELS // self.config.pixels))
+        slots = ranked[torch.linspace(0, len(ranked) - 1, count).round().long()]
+        made_of = torch.cat([slots[:, None], proposal.donors[0, slots]], dim=1)  # (count, 4)
+        positions, colours = (part.cpu() for part in self._decode(genomes[made_of]))
+        children = (part[0, slots].cpu() for part in (candidates.positions, candidates.colours))
+        of_each = zip(slots.tolist(), positions, colours, *children, strict=True)
+        return tuple(
+            MutationTrace(
+                slot=slot,
+                parent=to_edits(places[0], shades[0]),
+                child=to_edits(place, shade),
+                donors=tuple(map(to_edits, places[1:], shades[1:])),
+                weight=float(proposal.weight[0]),
+                parent_true=float(parent_true[slot]),
+                child_true=float(child_true[slot]),
+                kept=bool(self.state.search.moved[0, slot]),
+            )
+            for slot, places, shades, place, shade in of_each
         )

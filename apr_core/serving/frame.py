@@ -14,10 +14,11 @@ from torch import Tensor
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import MutationTrace, Snapshot
 
+_MORE = ("flipped", "done", "walk", "other_walks")
 _PLAIN = ("generation", "queries", "best", "best_true", "best_label", "best_confidence")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Frame:
     """A generation of P candidates of k pixels; tensors are base64 of their bytes.
 
@@ -26,6 +27,7 @@ class Frame:
         rgb: (P, k, 3) uint8.
         true: probability of the true class, (P,) float32.
         moved: (P,) uint8, 1 where the child has just replaced its parent.
+        walk, other_walks: how some children were made; files of version 0.1 have only one.
     """
 
     generation: int
@@ -39,9 +41,10 @@ class Frame:
     best_label: int
     best_confidence: float
     walk: MutationTrace | None
+    other_walks: tuple[MutationTrace, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ArchivedFrame(Frame):
     """A frame with all else that a snapshot has; `fitness` is (P,) float32."""
 
@@ -69,6 +72,7 @@ def _made(snapshot: Snapshot) -> dict[str, Any]:
         "true": packed(snapshot.true, torch.float32),
         "moved": packed(snapshot.moved, torch.uint8),
         "walk": asdict(snapshot.walk) if snapshot.walk else None,
+        "other_walks": [asdict(walk) for walk in snapshot.other_walks],
     }
 
 
@@ -89,7 +93,7 @@ def to_snapshot(line: ArchivedFrame, config: OnePixelConfig) -> Snapshot:
     """
     shape = (config.population, config.pixels)
     return Snapshot(
-        **{name: getattr(line, name) for name in (*_PLAIN, "flipped", "done", "walk")},
+        **{name: getattr(line, name) for name in (*_PLAIN, *_MORE)},
         positions=_unpacked(line.xy, torch.int16, (*shape, 2)),
         colours=_unpacked(line.rgb, torch.uint8, (*shape, 3)),
         fitness=_unpacked(line.fitness, torch.float32, shape[:1]),

@@ -3,8 +3,12 @@
 
 const LARGEST = 480; // CSS pixels of the picture's side
 const RUNS_KEPT = 12; // runs whose frames stay in memory
-const SPEEDS = { slow: 1000, normal: 250, fast: 62 }; // ms a generation, in replay
-const WALK_SPEEDS = { slow: 3000, normal: 1200, fast: 700 }; // ms a step, in slow motion
+const SPEEDS = { slow: 2, normal: 1, fast: 0.25 }; // times the pace of a replay
+const [SLOWEST_MS, RUN_MS, GENERATION_MS] = [2000, 9200, 160]; // see `pace`
+const GLIDE_MS = 1200; // the dots' longest way from one generation to the next
+const TAIL = 0.3; // of the way that a dot has come
+const LOOP_PAUSE_MS = 1500; // longer on the last frame, before the run begins again
+const WALK_MS = 720; // an arrow's or a bar's way, in slow motion
 const FOLLOW_MS = 50; // a tick while catching up with the newest frame
 const FOLLOW_STRIDES = 12; // the backlog is covered in about so many ticks
 const COMPACT_DRAW_MS = 66; // between two drawings of one picture among several
@@ -26,7 +30,8 @@ function bytes(base64) {
 function decodeFrame(raw) {
   const [xy, rgb, moved] = [new Int16Array(bytes(raw.xy).buffer), bytes(raw.rgb), bytes(raw.moved)];
   const p = new Float32Array(bytes(raw.true).buffer);
-  return { ...raw, xy, rgb, p, moved, pixels: xy.length / 2 / p.length };
+  const walks = [raw.walk, ...(raw.other_walks ?? [])].filter(Boolean);
+  return { ...raw, xy, rgb, p, moved, walks, pixels: xy.length / 2 / p.length };
 }
 
 function decodePicture(data) {
@@ -109,9 +114,9 @@ const placeText = ({ x, y, rgb }) => `(${x}, ${y}) ${rgbText(rgb)}`;
 
 function percent(p) {
   const value = 100 * p;
-  if (value > 0 && value < 0.5) return "<1 %";
-  if (value < 100 && value >= 99.5) return ">99 %";
-  return `${Math.round(value)} %`;
+  if (value > 0 && value < 0.5) return "<1%";
+  if (value < 100 && value >= 99.5) return ">99%";
+  return `${Math.round(value)}%`;
 }
 
 function timeText(seconds) {
@@ -125,9 +130,9 @@ function waitText({ queue_place: place, wait }) {
 }
 
 function bestText(player, frame) {
-  const leading = className(player, frame.best_label);
-  const truth = `true class ${trueName(player)} ${percent(frame.best_true)}`;
-  return `${truth}, leading ${leading} ${percent(frame.best_confidence)}`;
+  const truth = `${trueName(player)} ${percent(frame.best_true)}`;
+  if (frame.best_label === player.data.label) return truth;
+  return `${truth}, ${className(player, frame.best_label)} ${percent(frame.best_confidence)}`;
 }
 
 function progressText(player, frame) {
@@ -145,7 +150,7 @@ function closestText(player) {
 
 const HEADLINES = {
   queued: ({ data }) => waitText(data),
-  running: ({ data, following }) => (data.live || following ? "Searching" : "Replay"),
+  running: () => "Searching",
   flipped: (player) => {
     const last = player.store.frames.get(lastGeneration(player));
     return last ? `Flipped: ${trueName(player)} → ${className(player, last.best_label)}` : "Flipped";
@@ -173,21 +178,27 @@ function compactText({ data }, frame) {
   return frame ? `Generation ${frame.generation} of ${data.config.generations}` : (NO_FRAME[data.status] ?? data.status);
 }
 
+// Of the shown frame: how the run ended is told on its last one only.
 function headline(player) {
-  const ended = !player.playing || player.shown === lastGeneration(player);
-  const status = ended || player.data.status === "queued" ? player.data.status : "running";
-  return (HEADLINES[status] ?? (() => status))(player);
+  const { data } = player;
+  const frame = shownFrame(player);
+  if (data.live || !frame || player.shown === lastGeneration(player)) {
+    return (HEADLINES[data.status] ?? (() => data.status))(player);
+  }
+  const still = frame.best_label === data.label ? "still " : "";
+  return `Generation ${frame.generation}: ${still}${className(player, frame.best_label)}`;
 }
 
 function goneOnText(player) {
   const behind = player.data.live && !player.playing && player.shown < lastGeneration(player);
-  return behind ? `The search is at generation ${lastGeneration(player)} now. Press Play to catch up.` : "";
+  const press = player.slow ? "Leave slow motion and press Play" : "Press Play";
+  return behind ? `The search is at generation ${lastGeneration(player)} now. ${press} to catch up.` : "";
 }
 
 function replacedText(frame) {
   if (frame.generation === 0) return `${frame.p.length} candidates, placed at random`;
   const moved = frame.moved.reduce((sum, flag) => sum + flag, 0);
-  return `${moved} of ${frame.p.length} candidates replaced by their children`;
+  return `${moved} of ${frame.p.length} candidates were replaced by their children`;
 }
 
 function canvasText(player, frame) {

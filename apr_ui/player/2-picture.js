@@ -86,7 +86,7 @@ function drawDot(context, cell, x, y, p) {
   context.stroke();
 }
 
-// A candidate that its child has just replaced draws a short trail to its new place.
+// A candidate that its child has just replaced draws a tail: some of the way that it has come.
 function drawTrails(player, frame, dots, t) {
   const { context, cell, glide } = player;
   if (t >= 1 || !glide.single) return;
@@ -95,8 +95,10 @@ function drawTrails(player, frame, dots, t) {
   context.beginPath();
   for (let i = 0; i < dots.length / 3; i += 1) {
     if (!frame.moved[Math.floor(i / frame.pixels)]) continue;
-    context.moveTo(glide.from[3 * i] * cell, glide.from[3 * i + 1] * cell);
-    context.lineTo(dots[3 * i] * cell, dots[3 * i + 1] * cell);
+    const [x, y] = dots.subarray(3 * i, 3 * i + 2);
+    const tail = between([x, y], glide.from.subarray(3 * i, 3 * i + 2), TAIL);
+    context.moveTo(tail[0] * cell, tail[1] * cell);
+    context.lineTo(x * cell, y * cell);
   }
   context.stroke();
 }
@@ -155,7 +157,7 @@ function draw(player, now) {
   context.drawImage(picture, 0, 0, data.width * cell, data.height * cell);
   const frame = shownFrame(player);
   if (!frame) return;
-  if (player.slow && frame.walk) drawWalk(player, frame, now);
+  if (walkNow(player)) drawWalk(player, frame, walkNow(player), now);
   else drawFrame(player, frame, now);
 }
 

@@ -1,3 +1,12 @@
+// ---------------------------------------------------------------- Slow motion: where it is
+
+// `player.slow.at` counts the steps of all the candidates of the shown frame, one after another.
+const stepNow = (player) => player.slow.at % WALK_TITLES.length;
+const candidateNow = (player) => Math.floor(player.slow.at / WALK_TITLES.length);
+const walkNow = (player) => player.slow && shownFrame(player)?.walks[candidateNow(player)];
+const stopsOf = (frame) => Math.max(1, frame.walks.length * WALK_TITLES.length);
+const walkTime = (player, now) => (still() ? 1 : clamp((now - player.slow.since) / WALK_MS, 0, 1));
+
 // ---------------------------------------------------------------- Slow motion: the picture
 
 const centre = (player, { x, y }) => [(x + 0.5) * player.cell, (y + 0.5) * player.cell];
@@ -121,7 +130,7 @@ function walkMarks(walk, places, j, step, t) {
 }
 
 function drawWalkPixel(player, walk, j, now) {
-  const { step } = player.slow;
+  const step = stepNow(player);
   const t = walkTime(player, now);
   const places = walkPlaces(player, walk, j);
   const strength = j === 0 ? 1 : 0.35; // of several pixels, the first is the one that the words follow
@@ -137,17 +146,14 @@ function drawWalkPixel(player, walk, j, now) {
   return marks;
 }
 
-function drawWalk(player, frame, now) {
+function drawWalk(player, frame, walk, now) {
   drawCrowd(player, frame);
-  const marks = Array.from({ length: frame.pixels }, (_, j) => drawWalkPixel(player, frame.walk, j, now));
+  const marks = Array.from({ length: frame.pixels }, (_, j) => drawWalkPixel(player, walk, j, now));
   const taken = marks[0].map(({ at: [x, y] }) => [x - 7, y - 7, 14, 14]);
   for (const mark of marks[0]) drawLabel(player, mark, taken);
 }
 
 // ---------------------------------------------------------------- Slow motion: the words
-
-const walkMs = (player) => WALK_SPEEDS[player.parts.speed.value];
-const walkTime = (player, now) => (still() ? 1 : clamp((now - player.slow.since) / (0.6 * walkMs(player)), 0, 1));
 
 function verdict(player, walk) {
   const { target } = player.data.config;
@@ -161,16 +167,16 @@ function walkCaption(player, walk) {
   const child = placeText(walk.child[0]);
   const [pixel, others] = walk.child.length > 1 ? ["pixels", " (and its other pixels likewise)"] : ["pixel", ""];
   return [
-    `Candidate ${walk.slot} gets a child. Three other candidates are drawn at random. The difference from r3 to r2, times ${walk.weight}, is the arrow: how far to move, in place and in colour.`,
+    `Candidate ${walk.slot} gets a child. Three other candidates, r1, r2 and r3, are drawn at random. The arrow is the difference from r3 to r2, times ${walk.weight}: how far to move, in place and in colour.`,
     `Add the arrow to r1: the child is at ${child}${others}.`,
-    `Ask the model twice: how sure is it of ${trueName(player)} with the parent's ${pixel}, and with the child's? Lower is better for the search.`,
+    `Ask the model about the child, which is one query. How sure is it of ${trueName(player)} with the child's ${pixel}, and how sure was it with the parent's? Lower is better for the search.`,
     verdict(player, walk),
-  ][player.slow.step];
+  ][stepNow(player)];
 }
 
 function renderSum(player, walk) {
   const [r1, r2, r3] = walk.donors.map((donor, i) => swatch(donor[0].rgb, `r${i + 1}`));
-  const child = player.slow.step > 0 ? swatch(walk.child[0].rgb, "child") : element("span", "child ?");
+  const child = stepNow(player) > 0 ? swatch(walk.child[0].rgb, "child") : element("span", "child ?");
   const [times, minus, equals] = [`+ ${walk.weight} × (`, "−", ") ="].map((text) => element("span", text));
   player.parts.walkSum.replaceChildren(r1, times, r2, minus, r3, equals, child);
 }
@@ -182,7 +188,7 @@ function renderBars(player, walk) {
     bar.style.background = colour(p);
     put(player.parts[`${who}Value`], percent(p));
   }
-  const decided = player.slow.step === 3;
+  const decided = stepNow(player) === 3;
   player.parts.parentValue.classList.toggle("lost", decided && walk.kept);
   player.parts.childValue.classList.toggle("lost", decided && !walk.kept);
 }
@@ -192,10 +198,11 @@ function renderWalk(player) {
   const frame = shownFrame(player);
   panel.hidden = !player.slow || !frame;
   if (panel.hidden) return;
-  const { walk } = frame;
-  walkSum.hidden = !walk || player.slow.step > 1;
-  walkBars.hidden = !walk || player.slow.step < 2;
-  put(walkTitle, walk ? `Step ${player.slow.step + 1} of 4: ${WALK_TITLES[player.slow.step]}` : "Slow motion");
+  const [walk, step] = [walkNow(player), stepNow(player)];
+  walkSum.hidden = !walk || step > 1;
+  walkBars.hidden = !walk || step < 2;
+  const place = `Candidate ${candidateNow(player) + 1} of ${frame.walks.length}, step ${step + 1} of ${WALK_TITLES.length}`;
+  put(walkTitle, walk ? `${place}: ${WALK_TITLES[step]}` : "Slow motion");
   put(caption, walk ? walkCaption(player, walk) : frame.generation === 0 ? NO_WALK_FIRST : NO_WALK);
   if (!walk) return;
   renderSum(player, walk);

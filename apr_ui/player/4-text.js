@@ -19,7 +19,7 @@ function renderGrid(player, { x, y, width, height, span }) {
   player.gridSize = size;
   const marks = [0, 0.5, 1].flatMap((p) => [
     drawn("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(p), y2: y(p) }),
-    drawn("text", { x: MARGIN.left - 8, y: y(p) + 4, "text-anchor": "end" }, `${100 * p} %`),
+    drawn("text", { x: MARGIN.left - 8, y: y(p) + 4, "text-anchor": "end" }, `${100 * p}%`),
   ]);
   for (const generation of new Set([0, Math.round(span / 2), span])) {
     marks.push(drawn("text", { x: x(generation), y: y(0) + 17, "text-anchor": "middle" }, String(generation)));
@@ -41,7 +41,7 @@ function renderMarker(player, { x, y, span }, frame) {
 
 function renderChart(player) {
   const { figure, chart, chartTitle, lineAll, lineShown, area } = player.parts;
-  const frame = player.data.compact ? undefined : shownFrame(player);
+  const frame = player.data.compact || player.data.loop ? undefined : shownFrame(player);
   figure.hidden = !frame;
   if (!frame || !player.chartSize) return;
   const scale = chartScale(player);
@@ -76,7 +76,7 @@ function renderText(player, frame) {
   put(parts.progress, frame ? progressText(player, frame) : "");
   const { target } = data.config;
   const aim = target === null ? "" : ` (target ${className(player, target)})`;
-  put(parts.best, frame ? `Best: ${bestText(player, frame)}${aim}` : "");
+  put(parts.best, frame ? `Best edit so far: ${bestText(player, frame)}${aim}` : "");
   put(parts.replaced, frame ? replacedText(frame) : "");
   put(parts.goneOn, goneOnText(player));
   parts.swatches.replaceChildren(...(frame ? bestPixels(frame).map((pixel) => swatch(pixel.rgb, placeText(pixel))) : []));
@@ -85,17 +85,16 @@ function renderText(player, frame) {
 function renderControls(player) {
   const { parts, store, slow, data } = player;
   const index = shownIndex(player);
-  const running = index >= 0 && (player.playing || Boolean(slow?.auto));
+  const running = index >= 0 && player.playing;
   const atEnd = index >= store.order.length - 1;
-  const walkLeft = Boolean(slow && shownFrame(player)?.walk);
   put(parts.playWord, running ? "Pause" : "Play");
   parts.play.setAttribute("aria-label", running ? "Pause" : "Play");
   parts.play.disabled = index < 0 || (store.order.length < 2 && !data.live);
   // aria-disabled, not disabled: a button that goes dead must not drop the keyboard's focus.
-  parts.back.setAttribute("aria-disabled", String(index <= 0 && !(walkLeft && slow.step > 0)));
-  parts.forward.setAttribute("aria-disabled", String(atEnd && !(walkLeft && slow.step < 3)));
+  parts.back.setAttribute("aria-disabled", String(index <= 0 && !slow?.at));
+  parts.forward.setAttribute("aria-disabled", String(atEnd));
   parts.slowButton.disabled = index < 0;
-  parts.slowButton.setAttribute("aria-pressed", String(Boolean(slow)));
+  renderSlowControls(player, atEnd);
   parts.slider.disabled = store.order.length < 2;
   setAll(parts.slider, { min: store.order[0] ?? 0, max: lastGeneration(player) ?? 0 });
   parts.slider.value = String(player.shown ?? 0);
@@ -104,13 +103,29 @@ function renderControls(player) {
   player.root.dataset.playing = String(running);
 }
 
+// In slow motion, Next stands in place of Play: nothing but Next, Back and the slider moves on.
+function renderSlowControls(player, atEnd) {
+  const { parts, slow } = player;
+  for (const part of [parts.play, parts.forward, parts.speedLabel]) part.hidden = Boolean(slow);
+  parts.next.hidden = !slow;
+  put(parts.slowButton, slow ? "Leave slow motion" : "Slow motion");
+  const back = slow ? "One step back" : "One generation back";
+  setAll(parts.back, { "aria-label": back, title: `${back} (Left arrow)` });
+  if (!slow) return;
+  const left = stopsOf(shownFrame(player)) - 1 - slow.at;
+  const newCandidate = walkNow(player) && stepNow(player) === WALK_TITLES.length - 1;
+  put(parts.next, left || atEnd ? (newCandidate && left ? "Next candidate" : "Next") : "Next generation");
+  parts.next.setAttribute("aria-disabled", String(atEnd && !left));
+}
+
 function reflect(player, frame) {
   const { root, data, store } = player;
   root.dataset.generation = frame ? String(frame.generation) : "";
   root.dataset.frames = String(store.order.length);
   root.dataset.status = data.status;
   root.dataset.bestXy = frame ? bestPixels(frame).map(({ x, y }) => `${x},${y}`).join(" ") : "";
-  root.dataset.step = player.slow ? String(player.slow.step + 1) : "";
+  root.dataset.step = player.slow ? String(stepNow(player) + 1) : "";
+  root.dataset.candidate = player.slow ? String(candidateNow(player) + 1) : "";
 }
 
 function render(player) {
@@ -122,11 +137,14 @@ function render(player) {
   renderControls(player);
   reflect(player, frame);
   player.parts.canvas.setAttribute("aria-label", canvasText(player, frame));
-  if (!player.data.compact) announce(player, player.slow ? player.parts.walkCaption.textContent : spoken(player, frame));
+  if (!player.data.compact && !player.data.loop) announce(player, player.slow ? player.parts.walkCaption.textContent : spoken(player, frame));
 }
 
-const spoken = (player, frame) =>
-  frame ? `${headline(player)}. Generation ${frame.generation}. Best: ${bestText(player, frame)}.` : headline(player);
+function spoken(player, frame) {
+  if (!frame) return headline(player);
+  const generation = player.data.live ? ` Generation ${frame.generation}.` : "";
+  return `${headline(player)}.${generation} Best edit so far: ${bestText(player, frame)}.`;
+}
 
 // A screen reader hears the latest sentence, at most once in two seconds.
 function announce(player, message) {

@@ -9,98 +9,132 @@ function show(player, generation, duration = 300) {
   wake(player);
 }
 
+// Draw, and go on from there.
 function wake(player) {
+  player.settled = false;
+  nextTick(player);
+}
+
+function nextTick(player) {
   player.request ||= requestAnimationFrame((now) => tick(player, now));
 }
 
 function tick(player, now) {
   player.request = 0;
   if (!player.root.isConnected) return;
-  if (player.slow) advanceWalk(player, now);
-  else if (player.playing) advance(player, now);
+  if (player.playing) advance(player, now);
+  const gliding = player.glide && glideTime(player.glide, now) < 1;
+  const moving = gliding || (player.slow && walkTime(player, now) < 1);
   // Several pictures drawn at every turn of the screen would take the processor from the search.
   const due = !player.data.compact || now - player.drawnAt >= COMPACT_DRAW_MS;
-  if (due) draw(player, now);
-  if (due) player.drawnAt = now;
-  const gliding = player.glide && glideTime(player.glide, now) < 1;
-  const walking = player.slow && (player.slow.auto || walkTime(player, now) < 1);
-  const behind = player.playing && player.shown !== lastGeneration(player);
-  if (gliding || walking || behind || !due) wake(player);
+  if (due && (moving || !player.settled)) {
+    draw(player, now);
+    player.drawnAt = now;
+    player.settled = !moving;
+  }
+  const waits = player.playing && (player.data.loop || player.shown !== lastGeneration(player));
+  clearTimeout(player.timer);
+  if (moving || !player.settled) nextTick(player);
+  else if (waits) player.timer = setTimeout(() => nextTick(player), player.nextAt - now);
+}
+
+// ms a generation, in replay: a run of five lasts some ten seconds, one of a hundred 25.
+// Side by side, runs of one length at most share a pace, so that they are seen to race.
+function pace({ data, store, parts }) {
+  const generations = data.compact ? data.config.generations : store.order.length - 1;
+  const ms = Math.min(SLOWEST_MS, GENERATION_MS + RUN_MS / Math.max(1, generations));
+  return SPEEDS[parts.speed.value] * ms;
 }
 
 function advance(player, now) {
   const { order } = player.store;
   const behind = order.length - 1 - shownIndex(player);
-  if (behind <= 0 && !player.data.live) pause(player);
+  const atEnd = behind <= 0 && !player.data.live;
+  if (atEnd && !player.data.loop) pause(player);
+  else if (atEnd && now >= player.nextAt) restart(player);
   if (behind <= 0 || now < player.nextAt) return;
-  const delay = player.following ? FOLLOW_MS : SPEEDS[player.parts.speed.value];
+  const delay = player.following ? FOLLOW_MS : pace(player);
   const stride = player.following ? Math.ceil(behind / FOLLOW_STRIDES) : 1;
-  player.nextAt = now + delay;
+  player.nextAt = now + delay + (player.data.loop && behind === 1 ? LOOP_PAUSE_MS : 0);
   // Following without a backlog, the dots may take until the next poll to arrive.
-  show(player, order[shownIndex(player) + stride], player.following && behind === 1 ? 220 : 0.85 * Math.min(delay, 450));
+  const glide = player.following && behind === 1 ? 220 : Math.min(0.85 * delay, GLIDE_MS);
+  show(player, order[shownIndex(player) + stride], glide);
+}
+
+function restart(player) {
+  show(player, player.store.order[0]);
+  player.nextAt = performance.now() + pace(player);
 }
 
 function pause(player) {
   player.playing = false;
   player.following = false;
-  if (player.slow) player.slow.auto = false;
   render(player);
 }
 
 function play(player) {
-  player.slow = null;
   player.playing = true;
   player.following = player.data.live;
   player.nextAt = 0;
-  const ended = player.shown === lastGeneration(player) && !player.data.live;
-  if (ended) show(player, player.store.order[0]);
-  if (ended) player.nextAt = performance.now() + SPEEDS[player.parts.speed.value];
+  if (player.shown === lastGeneration(player) && !player.data.live) restart(player);
   render(player);
   wake(player);
 }
 
-const togglePlay = (player) => (player.playing || player.slow?.auto ? pause : play)(player);
+const togglePlay = (player) => (player.playing ? pause : play)(player);
 
 function seek(player, generation) {
   if (generation === undefined) return;
   if (player.playing) pause(player);
-  if (player.slow) startWalk(player, false);
-  if (generation !== player.shown) show(player, generation);
+  if (player.slow) player.slow = walkFrom(0);
+  show(player, generation);
 }
 
-// One step: a generation, or in slow motion a step of the walk and then the next generation.
-function step(player, direction) {
-  const walking = player.slow && shownFrame(player)?.walk;
-  const next = walking ? player.slow.step + direction : -1;
-  if (walking && next >= 0 && next < WALK_TITLES.length) setWalkStep(player, next, false);
-  else seek(player, player.store.order[shownIndex(player) + direction]);
+const step = (player, direction) => (player.slow ? walk : stepGeneration)(player, direction);
+
+function stepGeneration(player, direction) {
+  seek(player, player.store.order[shownIndex(player) + direction]);
 }
 
-function startWalk(player, auto) {
+// One step of a candidate; after its last one, the next candidate, then the next generation.
+function walk(player, direction) {
+  const { frames, order } = player.store;
+  const at = player.slow.at + direction;
+  const inside = at >= 0 && at < stopsOf(shownFrame(player));
+  const generation = inside ? player.shown : order[shownIndex(player) + direction];
+  if (generation === undefined) return;
+  const entry = direction > 0 ? 0 : stopsOf(frames.get(generation)) - 1;
+  player.slow = walkFrom(inside ? at : entry);
+  if (inside) redraw(player);
+  else show(player, generation);
+}
+
+// ---------------------------------------------------------------- Slow motion: come and go
+
+const walkFrom = (at) => ({ at, since: performance.now() });
+
+function redraw(player) {
+  render(player);
+  wake(player);
+}
+
+// Of a run that has ended at the frame shown, slow motion tells the story from its beginning.
+function startSlow(player) {
+  const { frames, order } = player.store;
+  const atEnd = !player.data.live && player.shown === lastGeneration(player);
+  const ahead = order.slice(atEnd ? 0 : shownIndex(player));
   player.playing = false;
   player.following = false;
-  player.slow = { step: 0, since: performance.now(), auto };
+  player.slow = walkFrom(0);
+  show(player, ahead.find((generation) => frames.get(generation).walks.length) ?? player.shown);
 }
 
-function setWalkStep(player, next, auto) {
-  player.slow = { step: next, since: performance.now(), auto };
-  render(player);
-  wake(player);
+function leaveSlow(player) {
+  player.slow = null;
+  redraw(player);
 }
 
-function advanceWalk(player, now) {
-  const { slow } = player;
-  if (!slow.auto || now - slow.since < walkMs(player)) return;
-  if (slow.step < WALK_TITLES.length - 1) setWalkStep(player, slow.step + 1, true);
-  else pause(player);
-}
-
-function toggleSlow(player) {
-  if (player.slow) player.slow = null;
-  else startWalk(player, Boolean(shownFrame(player)?.walk));
-  render(player);
-  wake(player);
-}
+const toggleSlow = (player) => (player.slow ? leaveSlow : startSlow)(player);
 
 // ---------------------------------------------------------------- Controls
 
@@ -108,7 +142,7 @@ function onKey(player, event) {
   const from = event.target;
   if (event.altKey || event.ctrlKey || event.metaKey || from === player.parts.speed) return;
   const isButton = from.tagName === "BUTTON";
-  const actions = { " ": isButton ? null : () => togglePlay(player) };
+  const actions = { " ": isButton ? null : () => (player.slow ? step(player, 1) : togglePlay(player)) };
   if (from !== player.parts.slider || player.slow) {
     actions.ArrowLeft = () => step(player, -1);
     actions.ArrowRight = () => step(player, 1);
@@ -136,7 +170,7 @@ function listen(player) {
   const on = (target, name, action) => target.addEventListener(name, action, { signal });
   on(parts.play, "click", () => togglePlay(player));
   on(parts.back, "click", () => step(player, -1));
-  on(parts.forward, "click", () => step(player, 1));
+  for (const onward of [parts.forward, parts.next]) on(onward, "click", () => step(player, 1));
   on(parts.slowButton, "click", () => toggleSlow(player));
   on(parts.slider, "input", () => seek(player, nearest(player.store.order, Number(parts.slider.value))));
   on(parts.chart, "click", (event) => onChartClick(player, event));
@@ -160,7 +194,7 @@ function resize(player) {
 
 function create(root) {
   const parts = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
-  const player = { root, parts, run: undefined, shown: null, request: 0, sayTimer: 0, saidAt: -ANNOUNCE_MS, nextAt: 0, drawnAt: 0, ending: new AbortController() };
+  const player = { root, parts, run: undefined, shown: null, request: 0, sayTimer: 0, timer: 0, saidAt: -ANNOUNCE_MS, nextAt: 0, drawnAt: 0, ending: new AbortController() };
   player.font = getComputedStyle(root).fontFamily;
   renderScale(player);
   listen(player);
@@ -183,6 +217,7 @@ function update(player, data) {
   const again = data.live && player.data?.live === false;
   player.data = data;
   if (data.compact) makeCompact(player, data.title);
+  if (data.loop) player.root.dataset.loop = "true";
   player.store = runStore(data.run);
   merge(player.store, data.frames ?? []);
   // A run that had ended and goes on was started anew: it is followed from its beginning.
@@ -191,14 +226,15 @@ function update(player, data) {
   if (fresh) resize(player);
   const { order } = player.store;
   if (player.shown === null && order.length) show(player, data.live ? order[0] : order.at(-1));
-  if ((fresh || data.compact) && data.autoplay && order.length && !still()) play(player);
-  render(player);
-  wake(player);
+  const plays = (data.compact && data.autoplay) || (fresh && (data.autoplay || data.loop));
+  if (plays && order.length && !still()) play(player);
+  redraw(player);
 }
 
 function leave(player, root) {
   cancelAnimationFrame(player.request);
   clearTimeout(player.sayTimer);
+  clearTimeout(player.timer);
   player.resizing.disconnect();
   player.ending.abort();
   PLAYERS.delete(root);

@@ -36,7 +36,8 @@ def player(data: Mapping[str, Any], key: str) -> None:
 
     Args:
         data: of `player_data`, or the record of an ended run. `autoplay` makes an ended run play by
-            itself at the mount; `compact` leaves only the picture and a line, `title` is its name
-            for screen readers.
+            itself at the mount; `loop` makes it play again and again, with fewer controls;
+            `compact` leaves only the picture and a line, `title` is its name for screen readers.
+            Where people prefer reduced motion, nothing plays by itself.
     """
     _mount(key, data)

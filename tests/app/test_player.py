@@ -24,6 +24,7 @@ TEST_IDS = (
     "player-back",
     "player-forward",
     "player-slider",
+    "player-next",
     "player-slow",
     "player-speed",
     "player-text",
@@ -79,9 +80,10 @@ def test_every_part_the_script_names_is_in_the_markup():
 
 def test_controls_have_names():
     controls = re.findall(r"<(?:button|input|select)[^>]*>", HTML)
-    assert len(controls) == 6
+    assert len(controls) == 7
     unnamed = [control for control in controls if "aria-label=" not in control]
-    assert all("player-slow" in control for control in unnamed)  # its visible text is its name
+    ids = {re.search(r'data-testid="([\w-]+)"', control)[1] for control in unnamed}
+    assert ids == {"player-next", "player-slow"}  # their visible texts are their names
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -104,7 +106,7 @@ def test_node_finds_the_default_export(tmp_path):
     done = subprocess.run(
         [str(shutil.which("node")), str(module)], capture_output=True, text=True, check=True
     )
-    assert done.stdout.split("\n")[0] == "function rgb(14, 38, 104) rgb(255, 226, 66) 53 %"
+    assert done.stdout.split("\n")[0] == "function rgb(14, 38, 104) rgb(255, 226, 66) 53%"
 
 
 def test_the_page_of_a_run_holds_all_it_needs_and_no_text_of_it_is_markup():

@@ -123,6 +123,8 @@ def test_an_ended_run_is_stepped_through_by_keyboard_and_downloaded(
     expect(player).to_have_attribute("data-generation", str(last - 1))
     page.get_by_test_id("player-slow").focus()
     page.keyboard.press("Enter")
+    expect(player).to_have_attribute("data-step", "1")
+    page.keyboard.press("ArrowRight")
     expect(player).to_have_attribute("data-step", "2")
 
     image = from_png(download(page, "PNG"))

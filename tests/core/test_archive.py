@@ -249,6 +249,7 @@ DAMAGES: dict[str, Callable[[list[dict[str, Any]]], object]] = {
     "a best that is none": in_frame(best=12),
     "a class that is none": in_frame(best_label=-1),
     "a walk outside": lambda lines: lines[2]["walk"]["child"][0].update(rgb=[0, 0, 256]),
+    "another walk outside": lambda lines: lines[2]["other_walks"][0]["parent"][0].update(y=32),
 }
 
 
@@ -278,6 +279,19 @@ def test_any_file_under_a_runs_name_is_no_run(network, data: bytes) -> None:
     assert archive.view(request.run_id) is None
     assert archive.lost(request.run_id) is None
     archive.close()
+
+
+def test_a_file_of_version_0_1_is_read_which_follows_one_child_a_generation(serve, network) -> None:
+    request = request_on(network)
+    view = finish(serve(), request)
+    lines = lines_of(path_of(request))
+    for line in lines[1:]:
+        del line["other_walks"]
+    write_lines(path_of(request), lines)
+    found = serve().view(request.run_id)
+    assert found.outcome == view.outcome
+    assert [snapshot.walk for snapshot in found.snapshots] == [s.walk for s in view.snapshots]
+    assert all(snapshot.other_walks == () for snapshot in found.snapshots)
 
 
 def test_a_file_that_was_cut_short_is_no_run(serve, network) -> None:

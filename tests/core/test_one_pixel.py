@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -247,6 +248,24 @@ def test_a_walk_tells_how_a_child_was_made(network, pictures) -> None:
         assert walk.weight == 0.5
         assert len(walk.donors) == 3
         assert walk.kept == (walk.child_true <= walk.parent_true)
+
+
+@pytest.mark.parametrize(("pixels", "walks"), [(1, 3), (4, 3), (5, 2), (12, 1), (40, 1)])
+def test_walks_follow_the_child_that_gained_most_then_others_down_the_ranks(
+    network, pictures, pixels: int, walks: int
+) -> None:
+    label = int(answers(network, pictures[:1])[0])
+    attack = OnePixelAttack(network, replace(QUICK, pixels=pixels, stop=Stop.BUDGET))
+    first, *later = attack.stream(pictures[0], label)
+    assert first.other_walks == ()
+    for snapshot in later:
+        followed = [snapshot.walk, *snapshot.other_walks]
+        gains = [walk.parent_true - walk.child_true for walk in followed]
+        assert gains == sorted(gains, reverse=True)
+        assert len({walk.slot for walk in followed}) == len(followed) == walks
+        assert all(len(edits) == pixels for walk in followed for edits in walk.donors)
+        for walk in followed:
+            assert walk.kept == bool(snapshot.moved[walk.slot])
 
 
 def test_the_users_model_keeps_its_mode(linear_model, small_images) -> None:

@@ -149,7 +149,8 @@ def end_of(service: AttackService, run_id: str) -> RunView:
 def same(one: Snapshot, other: Snapshot) -> bool:
     """Whether two snapshots agree to the bit."""
     tensors = ("positions", "colours", "fitness", "true", "moved")
-    values = ("generation", "queries", "best", "best_true", "best_label", "flipped", "done", "walk")
+    values = ("generation", "queries", "best", "best_true", "best_label", "flipped", "done")
+    values += ("walk", "other_walks")
     return all(torch.equal(getattr(one, n), getattr(other, n)) for n in tensors) and all(
         getattr(one, n) == getattr(other, n) for n in values
     )

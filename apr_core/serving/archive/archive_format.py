@@ -170,7 +170,7 @@ def _snapshot(line: ArchivedFrame, config: OnePixelConfig, data: DataSet) -> Sna
     if not 0 <= snapshot.best < config.population:
         raise ValueError(f"candidate {snapshot.best} is none")
     _check_classes(data, snapshot.best_label)
-    if walk := snapshot.walk:
+    for walk in (*([snapshot.walk] if snapshot.walk else []), *snapshot.other_walks):
         for edits in (walk.parent, walk.child, *walk.donors):
             _check_edits(data, edits)
     return snapshot
