@@ -20,7 +20,7 @@ from apr_ui.presenter import BAR, PROJECTOR, Stop, presenter
 
 JOIN = "join"
 """The stop before the first step."""
-CODE = '<div style="font-size: 5.2rem; line-height: 1.2; font-weight: 700; white-space: nowrap">{}</div>'
+CODE = '<div style="font-size: 4.7rem; line-height: 1.2; font-weight: 700">{}</div>'
 ONLY_HERE = (
     "Only this machine can open that address. For a classroom, start the app with `make serve` and "
     "open this page under the machine's own name."
@@ -55,10 +55,6 @@ def project(attendance: Attendance, room: Room, move: Callable[[str], None]) -> 
     """
     at, slide = _place(attendance)
     st.html(PROJECTOR)
-    if at == JOIN:
-        join_screen(room)
-    else:
-        show_step(replace(attendance, slide=slide))
 
     def turn(stop: str, slide: int) -> None:
         if stop not in (JOIN, attendance.step):
@@ -70,6 +66,10 @@ def project(attendance: Attendance, room: Room, move: Callable[[str], None]) -> 
         presenter(stops, at, room.code, turn, slide)
         count_seats(room)
         st.button("Leave", key="classroom.leave", on_click=leave, type="tertiary")
+    if at == JOIN:
+        join_screen(room)
+    else:
+        show_step(replace(attendance, slide=slide))
 
 
 def _place(attendance: Attendance) -> tuple[str, int]:

@@ -105,7 +105,7 @@ def _seats(code: str) -> None:
 def farewell() -> None:
     """The last page of a class that its teacher has ended, for those who were in it."""
     st.header("The class is over", anchor=False)
-    st.markdown("Your teacher has ended this class. Thank you for taking part.")
+    st.markdown("Thank you for taking part.")
     with st.container(border=True):
         st.subheader("What to remember", anchor=False)
         st.markdown("\n".join(f"- {line}" for line in LEARNT))

@@ -24,6 +24,7 @@ SCALE, LARGE_SCALE = 5, 6
 NARROWEST = 150
 """Pixels of a card: two stand side by side on a phone of 390."""
 _LIVE = "classroom.race-live"
+_LIVE_HELP = "Searches on all of these networks at once. It can take minutes."
 
 
 @functools.cache
@@ -34,40 +35,45 @@ def recorded_race() -> tuple[GalleryEntry, ...]:
 
 def show_defences(attendance: Attendance) -> None:
     """How each network of the recorded race ended; the race itself for a teacher who asks."""
-    if attendance.role is Role.STUDENT or not st.session_state.get(_LIVE):
-        _recorded(attendance)
-    if attendance.role is not Role.STUDENT and st.toggle(
-        "Run it live",
-        key=_LIVE,
-        help="Searches on all of these networks at once, on your picture. It can take minutes.",
-    ):
+    live = attendance.role is not Role.STUDENT and st.session_state.get(_LIVE, False)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("A live race, on your picture." if live else _about(attendance))
+        if attendance.role is not Role.STUDENT:
+            st.toggle("Run it live", key=_LIVE, help=_LIVE_HELP)
+    if live:
         _run_live(attendance)
+        return
+    columns: int | Literal["auto"] = 3 if attendance.slide else "auto"
+    grid = st.grid(columns, min_column_width=NARROWEST)
+    for entry in recorded_race():
+        with grid.cell():
+            _card(entry, attendance.slide > 0)
 
 
-def _recorded(attendance: Attendance) -> None:
+def _about(attendance: Attendance) -> str:
     first, plan = recorded_race()[0], attendance.plan
     what = f"{class_name(first.outcome.label)}, test image {first.index}"
     same = (plan.index, plan.seed) == (first.index, first.config.seed)
     other = "" if same else " Your own picture has no recording."
-    st.caption(f"A recorded race: {what}.{other}")
-    columns: int | Literal["auto"] = 3 if attendance.slide else "auto"
-    grid = st.grid(columns, min_column_width=NARROWEST)
-    for entry in recorded_race():
-        with grid.cell(), st.container(horizontal=attendance.slide > 0):
-            _card(entry, LARGE_SCALE if attendance.slide else SCALE)
+    return f"A recorded race: {what}.{other}"
 
 
-def _card(entry: GalleryEntry, scale: int) -> None:
+def _card(entry: GalleryEntry, large: bool) -> None:
+    picture, words = st.columns(2) if large else (st.container(), st.container())
     outcome = entry.outcome
     image, _ = shown_data().test_image(entry.index)
-    seen = ringed(outcome.apply(image), outcome.edits if outcome.success else (), scale)
+    seen = ringed(
+        outcome.apply(image),
+        outcome.edits if outcome.success else (),
+        LARGE_SCALE if large else SCALE,
+    )
     true, after = class_name(outcome.label), class_name(outcome.label_after)
     sign = f":orange[:material/bolt: fooled: {true} → {after}]"
     if not outcome.success:
         sign = f":green[:material/shield: resists: still {true}]"
     spent = count_text(outcome.queries, "query", "queries")
-    st.image(seen, width=seen.width, alt=alt_text(outcome, shown_data().classes))
-    st.markdown(f"**{model_title(entry.model)}**  \n{sign}  \n{spent}", width=190)
+    picture.image(seen, width=seen.width, alt=alt_text(outcome, shown_data().classes))
+    words.markdown(f"**{model_title(entry.model)}**  \n{sign}  \n{spent}")
 
 
 def _run_live(attendance: Attendance) -> None:

@@ -28,6 +28,7 @@ html {{ font-size: 24px; }}
   flex-shrink: 0; max-width: none; min-height: 100%;
   padding: 1rem 1.7rem 3rem;
 }}
+.stMain .stMainBlockContainer > * {{ flex: none; height: auto; }}
 .st-key-{BAR} {{ position: fixed; inset: auto 0 0 0; padding: 0 1.7rem 0.2rem; }}
 .st-key-{BAR} p {{ font-size: 18px; }}
 .st-key-{LARGER} {{ zoom: 1.4; }}

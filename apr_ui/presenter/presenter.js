@@ -10,6 +10,7 @@ const PICTURES = "[role=application], [aria-keyshortcuts*=Arrow]";
 const PRESSED = `${ARROWS}, input, button, a, summary, [tabindex='0']`; // Space presses it
 const BARS = new WeakMap();
 const SLIDE = { width: 1280, height: 720 }; // a slide is drawn for this size, and enlarged from there
+const LEAST = 0.35; // of that size: a page that does not fit then does scroll
 const SAME = 0.02; // a zoom that differs by less is left alone
 
 const two = (number) => String(number).padStart(2, "0");
@@ -99,18 +100,20 @@ function fit(bar) {
   const { style } = document.documentElement;
   if (!main || !bar.data.slide) return;
   const set = (zoom) => style.setProperty("--projector", zoom.toFixed(3));
-  const over = () => main.scrollHeight / main.clientHeight;
-  let zoom = Math.min(window.innerWidth / SLIDE.width, window.innerHeight / SLIDE.height);
-  set(zoom);
-  for (let tries = 0; tries < 12 && over() > 1; tries++) {
-    zoom /= Math.sqrt(over()) + 0.005;
+  const fits = (zoom) => {
     set(zoom);
+    return main.scrollHeight <= main.clientHeight;
+  };
+  let high = Math.min(window.innerWidth / SLIDE.width, window.innerHeight / SLIDE.height);
+  let zoom = fits(high) ? high : LEAST * high;
+  for (let halvings = 0; zoom < high && halvings < 7; halvings++) {
+    const middle = (zoom + high) / 2;
+    if (fits(middle)) zoom = middle;
+    else high = middle;
   }
-  const kept = bar.zoom && Math.abs(bar.zoom / zoom - 1) < SAME;
-  if (kept) set(bar.zoom);
-  if (kept && over() <= 1) return;
-  bar.zoom = zoom;
-  set(zoom);
+  const kept = bar.zoom && Math.abs(bar.zoom / zoom - 1) < SAME && fits(bar.zoom);
+  if (!kept) bar.zoom = zoom;
+  set(bar.zoom);
 }
 
 function watchSize(bar) {

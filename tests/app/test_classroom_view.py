@@ -13,7 +13,7 @@ from apr_core.classroom.board import Classrooms, Entry
 from apr_core.classroom.plan import STEPS
 from apr_core.serving.gallery import load_gallery
 from apr_ui.classroom.board import as_html
-from apr_ui.classroom.view import HIDDEN_WORDS
+from apr_ui.classroom.doors import HIDDEN_WORDS
 from apr_ui.lesson import shows
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
 from apr_ui.lesson.quiz import QUIZ
@@ -170,7 +170,7 @@ def test_runs_are_made_ahead_one_after_the_other(monkeypatch: pytest.MonkeyPatch
     assert asked == [attendance.request.run_id]
     live["value"] = False
     prepare(attendance)
-    assert len(set(asked)) >= 4
+    assert len(set(asked)) == 3  # the lesson's, the slow one, the failure: the race is recorded
 
 
 def test_what_a_teacher_answered_alone_is_not_shown_to_the_class() -> None:
