@@ -89,7 +89,7 @@ def join_screen(room: Room) -> None:
     picture, words = st.columns(2, gap="large", vertical_alignment="center")
     picture.image(qr_png(link), width=560, alt=f"A QR code of {link}")
     with words:
-        st.subheader("Join the class", anchor=False)
+        st.header("Join the class", anchor=False)
         address = _bare(page_link({}))
         st.markdown(f"Scan the picture with your phone, or open\n\n**{address}**\n\nand type")
         st.html(CODE.format(room.code))

@@ -49,6 +49,11 @@ WIDTHS = {
 }
 """Of a slide's two columns, the second with the text; other steps have the text on top."""
 
+_STYLE = """<style>
+@media (max-width: 640px) { .stMain h2 { font-size: 1.6rem; padding: 0.25rem 0; } }
+</style>"""
+"""A phone's first screen is for the picture."""
+
 
 def show_step(attendance: Attendance) -> None:
     """The current step: title, text and demonstration."""
@@ -70,6 +75,7 @@ def _slide(attendance: Attendance) -> tuple[DeltaGenerator, DeltaGenerator]:
 
 def _page(attendance: Attendance) -> tuple[DeltaGenerator, DeltaGenerator]:
     """The two places of a step's demonstration on any other screen."""
+    st.html(_STYLE)
     _text(attendance)
     if attendance.step in PAIRED:
         main, side = st.columns(2, gap="large")
@@ -80,7 +86,7 @@ def _page(attendance: Attendance) -> tuple[DeltaGenerator, DeltaGenerator]:
 def _text(attendance: Attendance) -> None:
     step = LESSON[attendance.step]
     with changing_container("classroom.step", step.title):
-        st.subheader(step.title, anchor=False)
+        st.header(step.title, anchor=False)
         if attendance.step != "quiz" or not attendance.slide:
             st.markdown(step.text)
 

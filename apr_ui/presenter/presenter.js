@@ -10,6 +10,7 @@ const PICTURES = "[role=application], [aria-keyshortcuts*=Arrow]";
 const PRESSED = `${ARROWS}, input, button, a, summary, [tabindex='0']`; // Space presses it
 const BARS = new WeakMap();
 const SLIDE = { width: 1280, height: 720 }; // a slide is drawn for this size, and enlarged from there
+const NARROW = 640; // where columns stand below each other: a phone scrolls
 const LEAST = 0.35; // of that size: a page that does not fit then does scroll
 const SAME = 0.02; // a zoom that differs by less is left alone
 
@@ -104,6 +105,10 @@ function fit(bar) {
     set(zoom);
     return main.scrollHeight <= main.clientHeight;
   };
+  if (window.innerWidth <= NARROW) {
+    set(0.67);
+    return;
+  }
   let high = Math.min(window.innerWidth / SLIDE.width, window.innerHeight / SLIDE.height);
   let zoom = fits(high) ? high : LEAST * high;
   for (let halvings = 0; zoom < high && halvings < 7; halvings++) {
