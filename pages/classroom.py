@@ -1,5 +1,6 @@
 """The Classroom page: the lesson, alone or with a class."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -7,21 +8,12 @@ import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.base.types import InputError
-from apr_core.classroom.board import Room
-from apr_ui.address import page_link
-from apr_ui.changing_text import changing_container
-from apr_ui.classroom.view import (
-    ALONE,
-    CLASS,
-    STEP,
-    attend,
-    board_of,
-    count_seats,
-    doors,
-    follow,
-    invite,
-    manage,
-)
+from apr_core.classroom.board import NoClassError, Room
+from apr_ui.classroom.doors import ALONE, CLASS, STEP, doors
+from apr_ui.classroom.manage import manage
+from apr_ui.classroom.projector import invite, present, project, stops_of
+from apr_ui.classroom.seating import browser_said, remembered
+from apr_ui.classroom.view import attend, count_seats, farewell, follow
 from apr_ui.frame import PRESENT, begin_page
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
 from apr_ui.lesson.shows import prepare, show_step
@@ -32,17 +24,10 @@ from apr_ui.words import plain
 
 
 def step_of(attendance: Attendance) -> None:
-    """The step's text and its demonstration."""
-    step = LESSON[attendance.step]
-    with changing_container("classroom.step", step.title):
-        st.header(step.title, anchor=False)
-        st.markdown(step.text)
+    """The step, and more about it for those who read."""
     show_step(attendance)
-    if attendance.step == "by-hand":
-        board_of(attendance)
-    if PRESENT not in st.query_params:
-        with st.expander("Further reading", icon=":material/menu_book:"):
-            st.markdown(step.more)
+    with st.expander("Further reading", icon=":material/menu_book:"):
+        st.markdown(LESSON[attendance.step].more)
 
 
 def take_alone() -> None:
@@ -50,54 +35,43 @@ def take_alone() -> None:
     plan = first_plan()
     step = st.query_params.get(STEP, "")
     attendance = Attendance(Role.ALONE, plan, step if step in plan.steps else plan.steps[0])
-    presenter(plan.steps, attendance.step, "alone", False, _go_alone)
+    presenter(stops_of(attendance), attendance.step, "alone", _go_alone)
     step_of(attendance)
 
 
-def _go_alone(step: str) -> None:
+def _go_alone(step: str, _: int) -> None:
     st.query_params.from_dict({ALONE: "1", STEP: step})
 
 
 def lead(attendance: Attendance, room: Room) -> None:
-    """The teacher's page, and the projector's."""
-    presenting = PRESENT in st.query_params
-    above = st.container(horizontal=True, vertical_alignment="center")
+    """The teacher's page, or the projector's."""
     move = partial(classrooms().go_to, attendance.code, attendance.token)
-    presenter(attendance.plan.steps, attendance.step, room.code, presenting, move)
-    if not presenting:
-        st.info(LESSON[attendance.step].notes, icon=":material/sticky_note_2:")
-    step_of(attendance)
-    below = st.container(horizontal=True, vertical_alignment="center")
-    with below if presenting else above:
-        _class_bar(attendance, room, presenting)
+    if PRESENT in st.query_params:
+        project(attendance, room, move)
+    else:
+        _lead_on_own(attendance, room, lambda step, _: move(step))
     follow(attendance, partial(prepare, attendance))
 
 
-def _class_bar(attendance: Attendance, room: Room, presenting: bool) -> None:
-    count_seats(room)
-    with st.popover("Invite", icon=":material/qr_code_2:"):
-        invite(room, page_link({CLASS: room.code}))
-    if presenting:
-        st.button("Leave", key="classroom.leave", on_click=_present, args=(False,))
-        return
-    with st.popover("Manage", icon=":material/settings:"):
-        manage(attendance, room)
-    icon = ":material/present_to_all:"
-    st.button("Present", key="classroom.present", icon=icon, on_click=_present, args=(True,))
+def _lead_on_own(attendance: Attendance, room: Room, move: Callable[[str, int], None]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        count_seats(room)
+        with st.popover("Invite", icon=":material/qr_code_2:"):
+            invite(room)
+        with st.popover("Manage", icon=":material/settings:"):
+            manage(attendance)
+        icon = ":material/present_to_all:"
+        st.button("Present", "classroom.present", icon=icon, on_click=present, args=(attendance,))
+    presenter(stops_of(attendance), attendance.step, room.code, move)
+    st.info(LESSON[attendance.step].notes, icon=":material/sticky_note_2:")
+    step_of(attendance)
 
 
-def _present(on: bool) -> None:
-    if on:
-        st.query_params[PRESENT] = "1"
-    else:
-        st.query_params.pop(PRESENT, None)
-
-
-def take_part(attendance: Attendance, room: Room) -> None:
+def take_part(attendance: Attendance) -> None:
     """A student's page: the current step of the class."""
     steps = attendance.plan.steps
     where = f"Step {steps.index(attendance.step) + 1} of {len(steps)}"
-    st.caption(f"You are {attendance.nickname}. {where}; your teacher chooses the step.")
+    st.caption(f"You are {attendance.nickname}. {where}; your teacher moves the class on.")
     step_of(attendance)
     follow(attendance)
 
@@ -106,16 +80,39 @@ def enter(code: str) -> None:
     """A class, by its code."""
     try:
         room = classrooms().room(code)
+    except NoClassError as error:
+        _without_class(code, error)
+        return
     except InputError as error:
         st.error(plain(error), icon=":material/meeting_room:")
         doors()
         return
+    try:
+        _be_in(room)
+    except NoClassError:  # ended while this page was drawn
+        farewell()
+
+
+def _be_in(room: Room) -> None:
     attendance = attend(room)
     if attendance is None:
         return
     if attendance.step not in room.plan.steps:
         attendance = replace(attendance, step=room.plan.steps[0])
-    (lead if attendance.role is Role.TEACHER else take_part)(attendance, room)
+    if attendance.role is Role.TEACHER:
+        lead(attendance, room)
+    else:
+        take_part(attendance)
+
+
+def _without_class(code: str, error: InputError) -> None:
+    """The last page for those who were in the class; for others, the ways into one."""
+    browser_said(code)
+    if remembered(code):
+        farewell()
+        return
+    st.warning(plain(error), icon=":material/meeting_room:")
+    doors()
 
 
 begin_page("classroom", heading=not {CLASS, ALONE} & set(st.query_params))

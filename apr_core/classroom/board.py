@@ -21,6 +21,7 @@ from apr_core.classroom.names import clean_code, clean_nickname, clean_title, ec
 from apr_core.classroom.plan import Plan
 from apr_core.classroom.records import (
     Entry,
+    NoClassError,
     Opened,
     Room,
     Seat,
@@ -34,7 +35,7 @@ from apr_core.classroom.records import (
 from apr_core.classroom.sheet import to_csv
 from apr_core.classroom.store import Store, classes_file
 
-__all__ = ["Classrooms", "Entry", "Opened", "Room", "Seat"]
+__all__ = ["Classrooms", "Entry", "NoClassError", "Opened", "Room", "Seat"]
 
 MOST_SEATS = 200
 FORGOTTEN_AFTER = 90 * 24 * 3600.0
@@ -53,8 +54,8 @@ LONGEST = {"question": 80, "choice": 200, "edits": 4_000}
 class Classrooms:
     """All classes of this machine.
 
-    Every method raises InputError, one plain sentence, for a code of no class, and for a file that
-    cannot be used. Those that need a token raise it for a wrong one.
+    Every method raises InputError, one plain sentence, for a code of no class (NoClassError), and
+    for a file that cannot be used. Those that need a token raise it for a wrong one.
 
     Args:
         path: of the file; `classes_file()` if None.

@@ -14,6 +14,10 @@ from apr_core.base.types import InputError
 from apr_core.classroom.plan import Plan
 
 
+class NoClassError(InputError):
+    """No class has this code: it was mistyped, or the class was deleted."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """A new class: the code for everyone, and the token that is the teacher's alone."""
@@ -79,7 +83,7 @@ def room_of(db: sqlite3.Connection, code: str) -> Room:
     """The class of a cleaned code.
 
     Raises:
-        InputError: there is none.
+        NoClassError: there is none.
     """
     row = db.execute(
         "SELECT title, plan, step, opened, (SELECT count(*) FROM seats WHERE class = code), round "
@@ -87,7 +91,7 @@ def room_of(db: sqlite3.Connection, code: str) -> Room:
         (code,),
     ).fetchone()
     if row is None:
-        raise InputError(
+        raise NoClassError(
             f"There is no class {code}; look at the code on the teacher's screen again, or ask "
             "whether the class was closed."
         )

@@ -8,7 +8,7 @@ entry says what happened, on weights of which hash; a test makes the quick ones 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from apr_core.serving.requests import AttackRequest
 from apr_core.zoo.checkpoints import load_card, load_model
 
 GALLERY = shipped("assets") / "gallery.json"
+RACE = shipped("assets") / "race.json"
+"""The gallery's first run, made on the undefended model and on each defended one."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class GalleryEntry:
     """One verified run, of the default configuration but for what `config` says.
 
     Attributes:
-        kind: flips, holds, survives or breaks: what it is in the gallery for.
+        kind: flips, holds, survives or breaks: what it is in the gallery for; or race.
         story: one sentence for a person.
         model: the model it was run on.
         sha256: of that model's weights.
@@ -123,6 +125,19 @@ def make_gallery(plan: Plan, say: Callable[[str], None] = print) -> list[Gallery
         ("survives", plan.survives, plan.vanilla, sorted(both - set(flipped[plan.vanilla]))),
     ):
         found += _fill(kind, count, model, indices, plan, say)
+    return found
+
+
+def make_race(
+    first: GalleryEntry, models: Sequence[str], say: Callable[[str], None] = print
+) -> list[GalleryEntry]:
+    """One run of the gallery, made on each of several models."""
+    found = []
+    for model in models:
+        outcome = run_entry(model, first.index, first.config)
+        say(f"race: {model}: {outcome.status} after {outcome.queries:,} queries")
+        sha256 = load_card(model).sha256
+        found.append(GalleryEntry("race", "", model, sha256, first.index, first.config, outcome))
     return found
 
 

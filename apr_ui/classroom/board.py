@@ -16,7 +16,7 @@ SHOWN = 12
 
 def show_board(code: str) -> None:
     """The board, updated as entries come in."""
-    st.subheader("Challenge board: fewest queries by hand", anchor=False)
+    st.markdown("**Challenge board**: who flips it with the fewest queries?")
     st.fragment(_draw, run_every=POLL_SECONDS)(code)
 
 

@@ -37,6 +37,7 @@ class Attendance:
         token: the seat's, or the teacher's.
         nickname: a student's.
         round: of the class; tries and answers of earlier rounds do not count.
+        slide: of the step, from 1, on a projector; 0 on every other screen.
     """
 
     role: Role
@@ -46,6 +47,7 @@ class Attendance:
     token: str = ""
     nickname: str = ""
     round: int = 0
+    slide: int = 0
 
     @property
     def place(self) -> str:

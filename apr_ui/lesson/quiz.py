@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question; `right` is the number of the right answer in `answers`."""
+    """One question.
+
+    Attributes:
+        key: its name among a class's answers.
+        taught: the step that tells the answer.
+        answers: to choose from.
+        right: the number of the right one.
+        because: why it is right.
+    """
 
     key: str
+    taught: str
     text: str
     answers: tuple[str, ...]
     right: int
@@ -19,14 +29,16 @@ class Question:
 QUIZ = (
     Question(
         "black-box",
+        "by-hand",
         "What did the search have to know about the network?",
         ("Its weights", "What it was trained on", "Only its answers"),
         2,
-        "It compares the probabilities of its queries. An attacker who can send pictures and read "
-        "the answers needs no more (Su, Vargas and Sakurai, 2019).",
+        "It did what you did by hand: show a picture, read how sure the network is. An attacker "
+        "needs no more (Su, Vargas and Sakurai, 2019).",
     ),
     Question(
         "survived",
+        "defences",
         "A picture survives 40,400 queries. What do we know?",
         (
             "No single pixel can flip it",
@@ -34,11 +46,12 @@ QUIZ = (
             "The network is robust",
         ),
         1,
-        "A failed search is not a proof. Trying every pixel in the eight extreme colours finds "
-        "some that it missed; only a certificate covers all pixels and all colours.",
+        "A search that fails is not a proof. Another search, or another start, may find a pixel "
+        "that this one missed.",
     ),
     Question(
         "confidence",
+        "full-speed",
         "The network is 99 % sure. What does that tell us?",
         (
             "It is right 99 times in 100",
@@ -46,34 +59,38 @@ QUIZ = (
             "The picture was not attacked",
         ),
         1,
-        "The probabilities only show how the network's own evidence adds up. One pixel can make it "
-        "as sure of the wrong answer as it was of the right one.",
+        "You saw it: after one pixel changed, the network was sure of something else. Being sure "
+        "is not being right.",
     ),
     Question(
-        "certificate",
-        "What does the certificate of lattice masking promise?",
+        "defences",
+        "failure",
+        "What do the defences of this lesson achieve?",
         (
-            "The answer was right to begin with",
-            "No edit of one pixel can change the answer",
-            "No sticker can change the answer",
+            "They stop every attack",
+            "Nothing at all",
+            "They make an attack harder, and none of them is perfect",
         ),
-        1,
-        "The proof covers every place and every colour of one pixel: the answer stays the same. It "
-        "does not show that the answer is right, and does not cover two pixels or patches; the lab "
-        "also compares the answer with the true class before it certifies. The idea comes from "
-        "PatchCleanser (Xiang, Mahloujifar and Mittal, 2022).",
+        2,
+        "APR resisted on one picture and was fooled on another. What counts is how often, over "
+        "many pictures: the Results page tells it.",
     ),
     Question(
         "world",
-        "Why is a self-driving car not attacked with one wrong pixel?",
+        "failure",
+        "How would somebody attack the camera of a car?",
         (
-            "Cameras have too many pixels to matter",
-            "Nobody can set one pixel of a camera; stickers and light on real objects are the "
-            "danger",
-            "Cars do not use networks",
+            "With a sticker on a road sign",
+            "With one wrong pixel in its camera",
+            "It cannot be attacked",
         ),
-        1,
-        "A physical attack has to work at many distances, angles and lights (Eykholt et al., "
-        "2018). One pixel is the smallest attack, which makes it good to study.",
+        0,
+        "Nobody outside can set one pixel of a camera, but everybody can put up a sticker "
+        "(Eykholt et al., 2018). One pixel is the smallest attack, which makes it good to study.",
     ),
 )
+
+
+def questions_for(steps: Collection[str]) -> tuple[Question, ...]:
+    """The questions that a lesson of these steps has taught; all of them for a quiz by itself."""
+    return tuple(question for question in QUIZ if question.taught in steps) or QUIZ

@@ -14,8 +14,6 @@ from apr_ui.resources import service
 from apr_ui.stage import watch
 from apr_ui.state import CurrentRun, cancelled, set_replay
 
-WAIT_SECONDS = 0.5
-
 
 def join_run(request: AttackRequest) -> CurrentRun | None:
     """The run of a request, started if there is none or it was cancelled; None if it cannot be
@@ -51,19 +49,6 @@ def make_ready(requests: Iterable[AttackRequest]) -> None:
             return
 
 
-def wait_for(request: AttackRequest) -> None:
-    """Show the progress of a run, and draw the page anew at its end."""
-    st.fragment(_wait, run_every=WAIT_SECONDS)(request)
-
-
-def _wait(request: AttackRequest) -> None:
-    view = view_of(request)
-    if view is None or not view.live:
-        st.rerun()
-    done = view.snapshots[-1].queries if view.snapshots else 0
-    st.progress(done / request.config.max_queries, "The search is running …")
-
-
 def show_run(request: AttackRequest, page: str) -> RunView | None:
     """The player on a run: live, or played from its beginning if it has ended.
 
@@ -76,7 +61,7 @@ def show_run(request: AttackRequest, page: str) -> RunView | None:
         The run, once it has ended; None before, and where the recording stands in for it.
     """
     if view_of(request) is None:
-        st.caption("This run is not available now; this is a recorded one.")
+        st.caption("This run cannot be started now. This is a recorded one.")
         recording = load_recording(START_RUN)
         player({**recording, "autoplay": True}, key=f"{page}.recorded")
         return None

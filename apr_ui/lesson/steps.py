@@ -31,9 +31,8 @@ _STEPS = (
         "bet",
         "Place your bet",
         1,
-        "This is a picture as a network sees it: 32 rows of 32 pixels. The network classifies it "
-        "correctly. You may change **one** of the 1,024 pixels to any colour. Will the network "
-        "change its answer?",
+        "A neural network sees this picture as 32 rows of 32 pixels, and names it correctly. You "
+        "may change **one** of the 1,024 pixels to any colour. Will the network change its answer?",
         "An *adversarial example* is an image that was changed a little so that a classifier gets "
         "it wrong (Szegedy et al., 2014). Most attacks change every pixel by an amount too small "
         "to see. Su, Vargas and Sakurai (2019) did the opposite: one pixel, changed by any amount.",
@@ -45,8 +44,9 @@ _STEPS = (
         "by-hand",
         "You are the attacker",
         2,
-        "Choose a pixel and a colour, and look at the bars. Every try is one question (a query) to "
-        "the network. Who flips its answer with the fewest?",
+        "Choose a pixel and a colour, and look at the bars. Each try is one **query**: one picture "
+        "shown, one answer read. You need nothing else of the network. Who flips its answer with "
+        "the fewest queries?",
         "You see what the attacker sees: a picture goes in, ten probabilities come out. Nobody "
         "looked at the network's weights. That is a *black-box* attack: it only needs queries.",
         "Most will try the middle of the object, and black or white. Let them: nearly every pixel "
@@ -57,9 +57,10 @@ _STEPS = (
         "slow-search",
         "The search, slowly",
         1,
-        "**Differential evolution** keeps a few hundred candidates: a place and a colour each. "
-        "For each it makes a child, by adding the difference of two others to a third. It asks the "
-        "network about the child, and keeps the one of the two that confuses the network more.",
+        "**Differential evolution**: mix three guesses, keep the better. The search has a few "
+        "hundred candidates, each a place and a colour. In each **generation**, every candidate "
+        "gets a child: the difference of two others, added to a third. One query tells which of "
+        "the two confuses the network more. That one stays.",
         "No gradient is needed, so it works on any classifier that says how sure it is. Su et al. "
         "use 400 candidates, children r₁ + 0.5 · (r₂ − r₃), and at most 100 generations (Storn and "
         "Price, 1997, for the method itself).",
@@ -71,8 +72,8 @@ _STEPS = (
         "full-speed",
         "Full speed",
         1,
-        "Now at full speed, on your picture. Watch the line: how sure the network still is of the "
-        "right answer, for the best pixel so far.",
+        "The same search, now at full speed and on your picture. The line shows how sure the "
+        "network still is of the right answer, for the best pixel so far.",
         "A search that fails proves nothing: another start, another method or more queries might "
         "have found a pixel. This is why the lab counts an image as safe only against the attacks "
         "that were tried, and names them.",
@@ -83,20 +84,21 @@ _STEPS = (
         "find-the-pixel",
         "Find the pixel",
         1,
-        "Here is the picture after the attack. One pixel was changed. Where?",
+        "Another picture, after an attack. One pixel was changed. Where?",
         "People recognise the object and hardly notice one odd pixel. A network adds up evidence "
         "from small patches, and one extreme value can count as much as a wing. It has learned "
         "what often appears together with a label, not what the object is.",
         "Give them twenty seconds without the answer. It is often harder on a projector than on a "
-        "phone. Then ask: would you have called this picture damaged?",
+        "phone. The next slide shows the pixel. Then ask: would you have called this picture "
+        "damaged?",
     ),
     LessonStep(
         "attention",
         "Where it looks",
         1,
-        "Two methods that show where the network looks: the attention gate, which is part of a "
-        "defended network, and *GradCAM*, which is computed from any network. Do they cover the "
-        "pixel that broke it?",
+        "Two ways to show where a network looks, on the picture of the step before. The "
+        "**attention gate** is a part of the network that APR trains. **GradCAM** is computed from "
+        "any network. Does either mark the pixel that did the damage?",
         "An explanation is a calculation with its own errors: two methods can disagree about one "
         "picture. The Attention page shows seven side by side and measures how well they agree "
         "(Selvaraju et al., 2017, for GradCAM).",
@@ -107,8 +109,9 @@ _STEPS = (
         "defences",
         "Five defences",
         1,
-        "The same picture and the same search, against networks with different defences. Which is "
-        "flipped first, and which withstands the attack?",
+        "Your picture and the same search, on networks with different defences. **APR** is "
+        "Adaptive Pixel Resilience, the defence that this lab studies. A network that resists one "
+        "search is not proven safe: another search may find a pixel.",
         "- **Adversarial training**: learn from attacked pictures too (Goodfellow et al., 2015; "
         "Madry et al., 2018).\n"
         "- **Input transformation**: fewer colours and JPEG before the network (Guo et al., "
@@ -118,16 +121,17 @@ _STEPS = (
         "- A **certificate** is different: a calculation which proves that no single pixel of any "
         "colour can change the answer. It does not depend on any attack, and covers one pixel "
         "only.",
-        "One picture proves nothing about a defence: say so, and show the Results page if there is "
-        "time. A defence that only makes the search harder looks safe until somebody finds a "
-        "better search.",
+        "Ask first which network will fall. One picture proves nothing about a defence: say so, "
+        "and show the Results page if there is time. A defence that only makes the search harder "
+        "looks safe until somebody finds a better search.",
     ),
     LessonStep(
         "failure",
         "Where APR fails",
         1,
-        "An honest lab shows where its own defence fails. This picture breaks a network that was "
-        "trained with APR.",
+        "An honest lab shows where its own defence fails. Here one pixel fools a network that was "
+        "trained with APR. In the world outside, nobody can set one pixel of a camera. But a "
+        "sticker on a road sign is seen by every camera that passes.",
         "One pixel is a narrow threat. Three pixels may break a defence against it, or a sticker "
         "on a traffic sign (Eykholt et al., 2018), or a printed patch held in front of the "
         "camera. In a car, in medicine or in surveillance, robustness depends on the whole "
@@ -139,10 +143,11 @@ _STEPS = (
         "quiz",
         "Quiz",
         1,
-        "A few questions. Nobody is graded.",
+        "Nobody is graded.",
         "Each answer comes with its references. Next, upload a picture of your own on the Attack "
         "page.",
-        "The answers appear on your screen. Discuss the question that most got wrong.",
+        "The answers appear on your screen. When you present, each question is a slide, and the "
+        "next slide shows its answer. Discuss the question that most got wrong.",
     ),
 )
 LESSON = {step.key: step for step in _STEPS}

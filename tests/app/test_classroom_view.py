@@ -7,20 +7,27 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from apr_core.attacks.result import Outcome
-from apr_core.base.types import Status
-from apr_core.classroom.board import Classrooms, Entry
+from apr_core.attacks.result import Outcome, PixelEdit
+from apr_core.base.types import InputError, Status
+from apr_core.by_hand.game import begin, try_edit
+from apr_core.classroom.board import Classrooms, Entry, NoClassError, Room
 from apr_core.classroom.plan import STEPS
+from apr_core.data.registry import find_dataset
 from apr_core.serving.gallery import load_gallery
 from apr_ui.classroom.board import as_html
-from apr_ui.classroom.view import HIDDEN_WORDS
+from apr_ui.classroom.doors import HIDDEN_WORDS
+from apr_ui.classroom.projector import JOIN
+from apr_ui.classroom.view import LEARNT
 from apr_ui.lesson import shows
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
-from apr_ui.lesson.quiz import QUIZ
+from apr_ui.lesson.by_hand import strip_html
+from apr_ui.lesson.defences import recorded_race
+from apr_ui.lesson.quiz import QUIZ, questions_for
 from apr_ui.lesson.responsible import SECTIONS
 from apr_ui.lesson.shows import BETS, prepare, settled_bet
 from apr_ui.lesson.steps import LESSON, minutes_of
-from apr_ui.resources import classrooms
+from apr_ui.model_names import model_title
+from apr_ui.resources import classrooms, scorer
 from tests.app.pages import open_page, run, said
 from tests.conftest import figures
 
@@ -57,6 +64,126 @@ def test_every_question_has_one_right_answer_and_a_reason() -> None:
         assert len(set(question.answers)) == len(question.answers)
         assert question.because
     assert len({question.key for question in QUIZ}) == len(QUIZ)
+
+
+def test_the_quiz_asks_what_the_steps_before_it_teach() -> None:
+    for question in QUIZ:
+        assert question.taught in STEPS[: STEPS.index("quiz")]
+    assert questions_for(STEPS) == QUIZ
+    asked = questions_for(("by-hand", "quiz"))
+    assert asked
+    assert {question.taught for question in asked} == {"by-hand"}
+    assert questions_for(("quiz",)) == QUIZ  # taught elsewhere, so all is asked
+
+
+@pytest.mark.parametrize("index", [entry.index for entry in load_gallery()])
+def test_no_step_shows_the_pixel_that_a_later_one_asks_for(index: int) -> None:
+    lesson = Attendance(Role.ALONE, replace(PLAN, index=index), "find-the-pixel")
+    slow, asked = (shows._another(lesson, number).index for number in (0, 2))
+    assert len({index, slow, asked}) == 3
+
+
+def test_the_race_is_shown_from_its_recording_at_once(rooms: Classrooms) -> None:
+    opened = rooms.open(replace(PLAN, steps=("defences",)))
+    seat = rooms.join(opened.code, "Ada")
+    app = visit(opened.code, seat=seat.token)
+    for entry in recorded_race():
+        assert f"**{model_title(entry.model)}**" in said(app)
+    assert not app.toggle
+    app = visit(opened.code, teacher=opened.token)
+    assert app.toggle(key="classroom.race-live").value is False
+
+
+def test_an_ended_class_has_a_last_page_for_those_who_were_in_it(rooms: Classrooms) -> None:
+    opened = rooms.open(PLAN)
+    seat = rooms.join(opened.code, "Ada")
+    rooms.close_class(opened.code, opened.token)
+    for kept in ({"seat": seat.token}, {"teacher": opened.token}):
+        app = visit(opened.code, **kept)
+        assert LEARNT[0] in said(app)
+        assert not app.error
+        assert not app.warning
+    stranger = open_page("classroom", {"class": opened.code})
+    assert opened.code in stranger.warning[0].value
+    assert not stranger.error
+
+
+def test_a_file_that_cannot_be_read_does_not_end_a_class(
+    rooms: Classrooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = rooms.open(PLAN)
+
+    def busy(code: str) -> Room:
+        raise InputError("Too many are writing.")
+
+    monkeypatch.setattr(rooms, "room", busy)
+    app = visit(opened.code, teacher=opened.token)
+    assert [error.value for error in app.error] == ["Too many are writing."]
+    assert LEARNT[0] not in said(app)
+
+
+def test_the_teachers_key_is_shown_only_when_asked_for(rooms: Classrooms) -> None:
+    opened = rooms.open(PLAN)
+    app = visit(opened.code, teacher=opened.token)
+    assert opened.token not in {code.value for code in app.code}
+    run(app.toggle(key="classroom.show-key").set_value(True))
+    assert opened.token in {code.value for code in app.code}
+
+
+def test_what_deletes_asks_first(rooms: Classrooms) -> None:
+    opened = rooms.open(PLAN)
+    seat = rooms.join(opened.code, "Ada")
+    rooms.answer(opened.code, seat.token, "bet", "never")
+    app = visit(opened.code, teacher=opened.token)
+    run(app.button(key="classroom.reset").click())
+    run(app.button(key="classroom.keep").click())
+    assert rooms.tally(opened.code, "bet") == {"never": 1}
+    run(app.button(key="classroom.reset").click())
+    run(app.button(key="classroom.sure").click())
+    assert rooms.tally(opened.code, "bet") == {}
+    run(app.button(key="classroom.close").click())
+    assert rooms.room(opened.code)
+    run(app.button(key="classroom.sure").click())
+    with pytest.raises(NoClassError):
+        rooms.room(opened.code)
+
+
+@pytest.mark.parametrize(
+    ("place", "step", "slide"),
+    [
+        ("join", JOIN, 1),
+        ("quiz.3", "quiz", 3),
+        ("quiz.0", "quiz", 1),
+        ("quiz.11", "quiz", 1),
+        ("bet.2", "quiz", 1),
+        ("1", "quiz", 1),
+        ("quiz.²", "quiz", 1),
+    ],
+)
+def test_the_address_names_a_slide_of_the_current_step(
+    rooms: Classrooms, place: str, step: str, slide: int
+) -> None:
+    opened = rooms.open(PLAN)
+    rooms.go_to(opened.code, opened.token, "quiz")
+    kept = {f"classroom.kept-{opened.code}": {"teacher": opened.token}}
+    app = open_page("classroom", {"class": opened.code, "present": place}, kept)
+    headings = [each.value for each in (*app.header, *app.subheader)]
+    if step == JOIN:
+        assert headings == ["Join the class"]
+    else:
+        assert headings == [LESSON["quiz"].title, QUIZ[(slide - 1) // 2].text]
+        assert (QUIZ[(slide - 1) // 2].because in said(app)) is (slide % 2 == 0)
+
+
+def test_a_game_in_a_strip_is_text_and_names_both_classes() -> None:
+    image, label = find_dataset().test_image(PLAN.index)
+    looking = scorer(PLAN.model)
+    game = try_edit(begin(PLAN.model, looking, image, label), PixelEdit(21, 12, (0, 0, 0)), looking)
+    told = strip_html(game, "1. <b>Ada</b> (1)")
+    assert "<b>Ada" not in told
+    assert "cat" in told
+    assert "dog" in told
+    assert "1 try" in told
 
 
 def test_everything_that_can_be_hidden_has_a_name() -> None:
@@ -170,7 +297,7 @@ def test_runs_are_made_ahead_one_after_the_other(monkeypatch: pytest.MonkeyPatch
     assert asked == [attendance.request.run_id]
     live["value"] = False
     prepare(attendance)
-    assert len(set(asked)) >= 4
+    assert len(set(asked)) == 3  # the lesson's, the slow one, the failure: the race is recorded
 
 
 def test_what_a_teacher_answered_alone_is_not_shown_to_the_class() -> None:

@@ -13,6 +13,7 @@ from apr_core.by_hand.game import begin, try_edit
 from apr_core.data.registry import find_dataset
 from apr_ui.lesson.attendance import first_plan
 from apr_ui.lesson.quiz import QUIZ
+from apr_ui.lesson.shows import BETS
 from apr_ui.lesson.steps import LESSON
 from apr_ui.resources import scorer
 from tests.browser.conftest import PATIENT, Server
@@ -23,12 +24,12 @@ STEPS = first_plan().steps
 
 
 @pytest.fixture
-def visitor(chromium: Browser) -> Iterator[Callable[[int], Page]]:
+def visitor(chromium: Browser) -> Iterator[Callable[..., Page]]:
     """New browsers, each with a memory of its own."""
     contexts = []
 
-    def open_browser(width: int) -> Page:
-        contexts.append(chromium.new_context(viewport={"width": width, "height": 900}))
+    def open_browser(width: int, height: int = 900) -> Page:
+        contexts.append(chromium.new_context(viewport={"width": width, "height": height}))
         tab = contexts[-1].new_page()
         tab.set_default_timeout(PATIENT)
         return tab
@@ -74,6 +75,65 @@ def go_on(page: Page, number: int) -> None:
     expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
 
 
+def expect_to_fit(page: Page) -> None:
+    """A slide that neither scrolls nor lies under the bar, in text that a class can read."""
+    page.wait_for_function(
+        """() => {
+          const main = document.querySelector("[data-testid=stMain]");
+          const bar = document.querySelector(".st-key-classroom-bar").getBoundingClientRect();
+          const parts = [...document.querySelectorAll(".stMainBlockContainer .stElementContainer")];
+          const slide = parts.filter((part) => !part.closest(".st-key-classroom-bar"));
+          const bottom = Math.max(...slide.map((part) => part.getBoundingClientRect().bottom));
+          const zoom = parseFloat(document.documentElement.style.getPropertyValue("--projector"));
+          return main.scrollHeight <= main.clientHeight && main.scrollWidth <= main.clientWidth
+            && bottom <= bar.top + 4 && bar.bottom <= innerHeight
+            && 24 * zoom >= (16 * innerHeight) / 720;
+        }"""
+    )
+
+
+def expect_slide(page: Page, number: int) -> None:
+    """The first slide of a step."""
+    expect(page.get_by_test_id("presenter-where")).to_contain_text(f"Step {number + 1} of")
+    title = LESSON[STEPS[number]].title
+    expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+    expect_to_fit(page)
+
+
+def show_next(page: Page, number: int) -> None:
+    """From the last slide of the step before to a step, by an arrow key wherever the focus is."""
+    page.keyboard.press("ArrowRight")
+    expect_slide(page, number)
+
+
+def expect_to_invite(page: Page, code: str) -> None:
+    """The join screen: a large code, the address and the QR code, on one screen."""
+    expect(page.get_by_role("heading", name="Join the class")).to_be_visible()
+    expect(page.get_by_alt_text(re.compile("QR code"))).to_be_in_viewport(ratio=1)
+    large = page.get_by_text(code, exact=True).last
+    assert large.evaluate("node => parseFloat(getComputedStyle(node).fontSize)") > 100
+    expect_to_fit(page)
+
+
+def bet(page: Page, number: int) -> None:
+    page.get_by_text(list(BETS.values())[number]).click()
+    expect(page.get_by_text("Your bet is in.")).to_be_visible()
+
+
+def answer(page: Page, number: int) -> None:
+    """Answer the first question by keyboard."""
+    tab_to(page, page.get_by_role("radio").first)
+    page.keyboard.press("Space")
+    for _ in range(number):
+        page.keyboard.press("ArrowDown")
+    page.get_by_role("button", name="Answer").first.press("Enter")
+
+
+def colour_of(part: Locator) -> str:
+    colour: str = part.evaluate("node => getComputedStyle(node).color")
+    return colour
+
+
 def try_by_keyboard(page: Page, edit: PixelEdit) -> None:
     """Move the cursor from the middle of the picture to a pixel, and try it in black."""
     tab_to(page, page.get_by_test_id("canvas-picture"))
@@ -91,47 +151,92 @@ def test_the_winning_edit_wins() -> None:
     assert try_edit(begin(plan.model, looking, image, label), WINNING, looking).flipped
 
 
-@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.long)])
-def test_a_class_plays_the_lesson_from_end_to_end(
-    server: Server, visitor: Callable[[int], Page], width: int
+def watch_the_searches(projector: Page, student: Page) -> None:
+    """Steps three to eight, slide by slide."""
+    show_next(projector, 2)
+    show_next(projector, 3)
+    expect(projector.get_by_text("✓ right")).to_be_visible()
+    projector.get_by_test_id("player-forward").click()  # the keys go on from there
+    show_next(projector, 4)
+    expect(projector.get_by_text("✓ right")).to_have_count(0)
+    projector.keyboard.press("ArrowRight")  # the second slide of this step tells where it was
+    expect(projector.get_by_text("✓ right")).to_be_visible()
+    show_next(projector, 5)
+    expect(projector.get_by_text("GradCAM", exact=True).first).to_be_visible()
+    for page in (projector, student):
+        expect(page.get_by_text(re.compile("infidelity", re.IGNORECASE))).to_have_count(0)
+    show_next(projector, 6)  # a recording: no search to wait for
+    for page in (projector, student):
+        expect(page.get_by_text("fooled: cat → dog")).to_be_visible()
+        expect(page.get_by_test_id("player-canvas")).to_have_count(0)
+    show_next(projector, 7)
+
+
+def play_the_quiz(projector: Page, ada: Page, bo: Page) -> None:
+    """One answers right and the other wrong; the projector shows the answer on the next slide."""
+    question = QUIZ[0]
+    wrong = (question.right + 1) % len(question.answers)
+    answer(ada, question.right)
+    answer(bo, wrong)
+    expect(ada.get_by_text("the right answer, and yours")).to_be_visible()
+    expect(bo.get_by_text(question.because[:30])).to_be_visible()
+    colours = {
+        colour_of(bo.get_by_text(f"{question.answers[number]} (", exact=False).last)
+        for number in (question.right, wrong)
+    }
+    assert len(colours) == 2
+    expect(projector.get_by_text(f"{question.answers[question.right]}: 1")).to_be_visible()
+    expect(projector.get_by_text(question.because[:30])).to_have_count(0)
+    projector.keyboard.press("PageDown")
+    expect(projector.get_by_text(question.because[:30])).to_be_visible()
+    projector.keyboard.press("PageDown")
+    expect(projector.get_by_text(QUIZ[1].text)).to_be_visible()
+    expect_to_fit(projector)
+
+
+@pytest.mark.parametrize("size", [(1280, 720), pytest.param((1920, 1080), marks=pytest.mark.long)])
+def test_two_phones_and_a_projector_play_the_lesson_from_join_to_quiz(
+    server: Server, visitor: Callable[..., Page], size: tuple[int, int]
 ) -> None:
-    teacher, student = visitor(width), visitor(390)
-    address = open_class(teacher, server)
-    sit_down(student, address, "Ada")
-    tab_to(teacher, teacher.get_by_role("button", name="Present", exact=True))
-    teacher.keyboard.press("Enter")
-    expect(teacher.get_by_role("button", name="Leave", exact=True)).to_be_visible()
-    size = "() => parseFloat(getComputedStyle(document.documentElement).fontSize)"
-    teacher.wait_for_function(f"({size})() >= 24")
-    expect(teacher.get_by_role("link", name="Attack", exact=True)).to_have_count(0)
+    projector, ada, bo = visitor(*size), visitor(390, 844), visitor(390, 844)
+    address = open_class(projector, server)
+    tab_to(projector, projector.get_by_role("button", name="Present", exact=True))
+    projector.keyboard.press("Enter")
+    expect_to_invite(projector, address.partition("class=")[2])
+    sit_down(ada, address, "Ada")
+    sit_down(bo, address, "Bo")
+    expect(projector.get_by_text("2 here")).to_be_visible()
 
-    tab_to(student, student.get_by_role("radio").first)
-    student.keyboard.press("Space")
-    expect(teacher.get_by_text("Yes, within 100 queries: 1")).to_be_visible()
+    projector.keyboard.press("ArrowRight")
+    expect_slide(projector, 0)
+    bet(ada, 0)
+    bet(bo, 3)
+    expect(projector.get_by_text("Yes, within 100 queries: 1")).to_be_visible()
+    expect(projector.get_by_text("No, not with one pixel: 1")).to_be_visible()
 
-    go_on(teacher, 1)
-    expect(student.get_by_role("heading", name=LESSON[STEPS[1]].title)).to_be_visible()
-    try_by_keyboard(student, WINNING)
-    expect(student.get_by_text("on the board, at place 1.")).to_be_visible()
-    expect(teacher.get_by_role("cell", name="Ada", exact=True)).to_be_visible()
+    show_next(projector, 1)
+    try_by_keyboard(ada, WINNING)
+    strip = ada.get_by_test_id("strip")
+    expect(strip).to_contain_text("Flipped")
+    expect(strip).to_contain_text("1. Ada (1)")
+    expect(strip).to_be_in_viewport(ratio=1)
+    expect(ada.get_by_text("on the board, at place 1.")).to_be_visible()
+    expect(projector.get_by_role("cell", name="Ada", exact=True)).to_be_visible()
+    expect(bo.get_by_test_id("strip")).to_contain_text("1. Ada (1)")
 
-    for number in range(2, len(STEPS)):
-        go_on(teacher, number)
-        expect(student.get_by_text(f"Step {number + 1} of {len(STEPS)}")).to_be_visible()
-    tab_to(student, student.get_by_role("radio").first)
-    for _ in range(QUIZ[0].right):
-        student.keyboard.press("ArrowDown")
-    expect(student.get_by_text(QUIZ[0].because[:30])).to_be_visible()
-    expect(teacher.get_by_text(f"{QUIZ[0].answers[QUIZ[0].right]}: 1")).to_be_visible()
-
-    teacher.keyboard.press("PageUp")
-    expect(student.get_by_text(f"Step {len(STEPS) - 1} of {len(STEPS)}")).to_be_visible()
+    watch_the_searches(projector, ada)
+    show_next(projector, 8)
+    for page in (ada, bo):
+        expect(page.get_by_text(f"Step {len(STEPS)} of {len(STEPS)}")).to_be_visible()
+    play_the_quiz(projector, ada, bo)
+    projector.get_by_role("button", name="Leave", exact=True).click()
+    expect(projector.get_by_role("button", name="Manage")).to_be_visible()
 
 
 def test_a_class_outlives_reloads_guards_its_key_and_is_deleted(
-    server: Server, visitor: Callable[[int], Page]
+    server: Server, visitor: Callable[..., Page]
 ) -> None:
-    teacher, student, other = visitor(1280), visitor(390), visitor(390)
+    teacher, student, other = visitor(390), visitor(390), visitor(390)
     teacher.goto(f"{server.url}/classroom")
     teacher.get_by_role("button", name="Open the class").click()
     expect(teacher.get_by_test_id("presenter")).to_be_visible()
@@ -156,15 +261,44 @@ def test_a_class_outlives_reloads_guards_its_key_and_is_deleted(
     expect(other.get_by_text("This is not the key of class")).to_be_visible()
     expect(other.get_by_test_id("presenter")).to_have_count(0)
     teacher.get_by_role("button", name="Manage").click()
-    field.fill(teacher.get_by_test_id("stPopoverBody").locator("code").first.inner_text())
+    tools = teacher.get_by_test_id("stPopoverBody")
+    expect(tools.locator("code")).to_have_count(0)  # a projector may show this page
+    tools.get_by_text("Show the teacher's key").click()
+    field.fill(tools.locator("code").first.inner_text())
     field.press("Enter")
     expect(other.get_by_test_id("presenter")).to_be_visible()
 
-    teacher.get_by_text("This class is over").click()  # those in a deleted class are told
-    teacher.get_by_role("button", name="Delete the class and all of it").click()
-    for page in (teacher, student, other):
-        expect(page.get_by_text("There is no class")).to_be_visible()
-        expect(page.get_by_role("heading", name="Join a class")).to_be_visible()
+    tools.get_by_role("button", name="End the class").click()
+    tools.get_by_role("button", name="Cancel").click()
+    expect(tools.get_by_role("button", name="End the class")).to_be_visible()
+    expect(student.get_by_text("You are Ben.")).to_be_visible()
+    tools.get_by_role("button", name="End the class").click()
+    tools.get_by_role("button", name="Delete the class").click()
+    for page in (teacher, student, other):  # those who were in it see a last page, and no error
+        expect(page.get_by_role("heading", name="The class is over")).to_be_visible()
+        expect(page.get_by_test_id("stAlert")).to_have_count(0)
+    student.reload()
+    expect(student.get_by_role("heading", name="The class is over")).to_be_visible()
+
+
+def test_the_board_is_emptied_only_by_a_second_press(
+    server: Server, visitor: Callable[..., Page]
+) -> None:
+    teacher, student = visitor(1280), visitor(390)
+    address = open_class(teacher, server)
+    sit_down(student, address, "Ada")
+    bet(student, 0)
+    expect(teacher.get_by_text("Yes, within 100 queries: 1")).to_be_visible()
+    teacher.get_by_role("button", name="Manage").click()
+    tools = teacher.get_by_test_id("stPopoverBody")
+    tools.get_by_role("button", name="Empty the board").click()
+    expect(tools.get_by_text("cannot be undone")).to_be_visible()
+    tools.get_by_role("button", name="Cancel").click()
+    tools.get_by_role("button", name="Empty the board").click()
+    expect(teacher.get_by_text("Yes, within 100 queries: 1")).to_be_visible()
+    tools.get_by_role("button", name="Empty them").click()
+    expect(teacher.get_by_text("Yes, within 100 queries: 0")).to_be_visible()
+    expect(student.get_by_text("Your bet is in.")).to_have_count(0)
 
 
 def test_the_lesson_alone_is_walked_by_keys_and_found_again(server: Server, page: Page) -> None:

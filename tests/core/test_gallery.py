@@ -8,10 +8,10 @@ import torch
 from apr_core import InputError, OnePixelAttack, Status, load_model
 from apr_core.data.registry import find_dataset
 from apr_core.models.inputs import as_input
-from apr_core.serving.gallery import GalleryEntry, load_gallery, run_entry
+from apr_core.serving.gallery import RACE, GalleryEntry, load_gallery, make_race, run_entry
 from apr_core.zoo.checkpoints import load_card
 
-GALLERY = load_gallery()
+GALLERY, RECORDED = load_gallery(), load_gallery(RACE)
 FAST = sorted(
     (entry for entry in GALLERY if entry.outcome.queries <= 6000),
     key=lambda entry: entry.outcome.queries,
@@ -20,7 +20,7 @@ FASTEST, OTHERS = FAST[:1], [pytest.param(entry, marks=pytest.mark.long) for ent
 
 
 def name(entry: GalleryEntry) -> str:
-    return f"{entry.kind}-{entry.index}"
+    return f"{entry.kind}-{entry.index}-{entry.model.removeprefix('cifar10-resnet20-')}"
 
 
 def test_the_gallery_has_every_kind_of_run() -> None:
@@ -29,14 +29,28 @@ def test_the_gallery_has_every_kind_of_run() -> None:
     assert {"holds", "breaks", "survives"} <= set(kinds)
 
 
-@pytest.mark.parametrize("entry", GALLERY, ids=name)
+def test_the_recorded_race_is_of_one_attack_on_several_models() -> None:
+    assert len({entry.model for entry in RECORDED}) == len(RECORDED) >= 6
+    assert {(entry.index, entry.config) for entry in RECORDED} == {
+        (GALLERY[0].index, GALLERY[0].config)
+    }
+    assert {entry.outcome.status for entry in RECORDED} <= {Status.FLIPPED, Status.SURVIVED}
+
+
+def test_a_race_is_made_of_the_first_run() -> None:
+    (made,) = make_race(GALLERY[0], [GALLERY[0].model], lambda sentence: None)
+    assert made.sha256 == GALLERY[0].sha256
+    assert made.outcome.edits == GALLERY[0].outcome.edits
+
+
+@pytest.mark.parametrize("entry", [*GALLERY, *RECORDED], ids=name)
 def test_the_weights_are_those_it_was_made_with(entry: GalleryEntry) -> None:
     assert load_card(entry.model).sha256 == entry.sha256, (
         "The checkpoint changed; make the gallery again with `python -m apr_core gallery`."
     )
 
 
-@pytest.mark.parametrize("entry", GALLERY, ids=name)
+@pytest.mark.parametrize("entry", [*GALLERY, *RECORDED], ids=name)
 def test_the_edit_does_what_the_entry_says(entry: GalleryEntry) -> None:
     image, label = find_dataset().test_image(entry.index)
     outcome = entry.outcome
