@@ -16,6 +16,7 @@ st.set_page_config(
     menu_items={"About": "APR Lab: one-pixel attacks on image classifiers, and a defence."},
 )
 
+st.html(shipped("assets/app.css"))
 st.session_state[FRAMED] = True
 pages = [
     st.Page(
