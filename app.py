@@ -1,6 +1,7 @@
 """APR Lab: `apr-lab app` serves it, or `streamlit run app.py`."""
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.base.paths import shipped
@@ -18,16 +19,16 @@ st.set_page_config(
 
 st.html(shipped("assets/app.css"))
 st.session_state[FRAMED] = True
-pages = [
-    st.Page(
+sections: dict[str, list[StreamlitPage]] = {}
+for number, entry in enumerate(PAGES):
+    page = st.Page(
         entry.script,
         title=entry.title,
         icon=entry.icon,
         url_path="" if number == 0 else entry.key,
         default=number == 0,
     )
-    for number, entry in enumerate(PAGES)
-]
+    sections.setdefault(entry.section, []).append(page)
 with errors_on_page():
-    st.navigation(pages, position=menu_place()).run()
+    st.navigation(sections, position=menu_place()).run()
 warm_up()

@@ -20,8 +20,9 @@ from apr_ui.dataset import class_name, shown_data
 from apr_ui.errors import errors_on_page
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
 from apr_ui.lesson.steps import LESSON, minutes_of
+from apr_ui.model_names import model_labels
 from apr_ui.pictures import enlarge
-from apr_ui.resources import cards, classrooms, gallery, model_labels, probabilities
+from apr_ui.resources import cards, classrooms, gallery, probabilities
 from apr_ui.words import plain
 
 CLASS, ALONE, STEP = "class", "alone", "step"
