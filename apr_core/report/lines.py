@@ -13,8 +13,10 @@ from apr_core.report.tables import OverheadTable, Row, Table
 from apr_core.zoo.checkpoints import CAUTION
 
 NOTHING = ModelSummary("", "", 0, 0, None)
-NAME = "name"
-"""The column of the model's file name: for exports and for pages, not printed."""
+NAME, LATTICE = "name", "lattice"
+"""Columns of the model's file name, and of the spacing of the lattice that it stands behind."""
+UNPRINTED = (NAME, LATTICE)
+"""For CSV and for pages."""
 LEAD = ("defence", "clean, paper", "ASR, paper")
 """Columns that are the same in all lines of a row."""
 
@@ -121,6 +123,7 @@ def _cell(cell: ModelSummary, row: Row) -> Line:
     versus, certified = cell.versus, cell.certified_versus
     return {
         NAME: cell.model,
+        LATTICE: cell.lattice or "",
         "model": cell.architecture,
         "epochs": cell.epochs or "",
         "caution": CAUTION if cell.caution else "",

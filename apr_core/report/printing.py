@@ -9,7 +9,7 @@ from tabulate import tabulate
 from apr_core.base.types import InputError
 from apr_core.evaluation.verdicts import measured_first
 from apr_core.report.latex import as_latex
-from apr_core.report.lines import LEAD, NAME, in_words, lines, said_of
+from apr_core.report.lines import LEAD, UNPRINTED, in_words, lines, said_of
 from apr_core.report.tables import Table
 
 LATEX = "latex"
@@ -49,7 +49,7 @@ def columns(table: Table) -> tuple[list[str], list[list[str]]]:
     What all lines of a row share stands in the first of them.
     """
     found = lines(table)
-    headers = [name for name in said_of(found) if name != NAME]
+    headers = [name for name in said_of(found) if name not in UNPRINTED]
     rows, before = [], ""
     for line in found:
         label = str(line.get(LEAD[0], ""))
