@@ -14,7 +14,8 @@ from apr_core.training.fit import Progress
 
 BEFORE, AFTER = "#7a869a", "#d1495b"
 """Grey-blue and red: they differ in lightness too, and are named in the legend."""
-COLOURS = (AFTER, "#00798c", "#edae49", "#30638e", "#7a5195", "#5c946e", "#8c564b", BEFORE)
+COLOURS = (AFTER, "#0f8b9e", "#b9790f", "#4a7fb0", "#9a6bb5", "#5c946e", "#a8695c", BEFORE)
+"""Each has a contrast of 3 with the background of both themes, and black text on it has 4.5."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 """Of many lines: no two neighbours share both."""
 SHARE = {"tickformat": ".0%"}

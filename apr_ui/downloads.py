@@ -21,18 +21,19 @@ MIMES = {
 }
 
 
-def offer_files(page: str, name: str, files: Iterable[File]) -> None:
+def offer_files(page: str, name: str, files: Iterable[File], label: str = "{kind}") -> None:
     """A row of download buttons.
 
     Args:
         page: what the keys begin with.
         name: of the files, without the ending.
+        label: of each button; a page with several rows needs a name for each.
     """
     with st.container(horizontal=True):
         for kind, make, description in files:
             ending = "share.png" if kind == SHARED else kind.lower()
             st.download_button(
-                kind,
+                label.format(kind=kind),
                 make,
                 file_name=f"{name}.{ending}",
                 mime=MIMES[kind],

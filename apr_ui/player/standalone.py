@@ -16,7 +16,7 @@ _COLOURS = """
   --st-text-color: #1b1f24; --st-background-color: #ffffff; --st-primary-color: #b3261e;
   --st-secondary-background-color: #f3f4f6; --st-border-color: #c9ced6; }
 @media (prefers-color-scheme: dark) { :root { --st-text-color: #eceff3;
-  --st-background-color: #14171c; --st-primary-color: #d9483b;
+  --st-background-color: #14171c; --st-primary-color: #d13f31;
   --st-secondary-background-color: #1f242b; --st-border-color: #47505c; } }
 body { margin: 1.5rem auto; max-width: 32rem; padding: 0 1rem; font-family: var(--st-font);
   color: var(--st-text-color); background: var(--st-background-color); }

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from apr_core.evaluation.model_summary import ModelSummary
 from apr_core.evaluation.certificates import CertRecord
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.record import Record
-from apr_ui.charts import COLOURS, SHARE, lay_out, line_style
+from apr_ui.model_names import model_title
+from apr_ui.results.names import subject_title
+from apr_ui.charts import BEFORE, COLOURS, SHARE, lay_out, line_style
 
 SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star")
 """One fewer than the colours: the ninth model has the first's colour, and another mark."""
+PLOT_HEIGHT, MARGINS = 440, 50
+"""Pixels: of the summary picture, and of what is above and below its axes."""
+NARROW, LETTER, LINE, REACH = 308, 5.8, 17, 24
+"""Pixels: between the axes on a phone, of a letter, of a line of text, from a mark to its label."""
 
 
 def success_curves(records: Sequence[Record]) -> go.Figure:
@@ -24,7 +30,8 @@ def success_curves(records: Sequence[Record]) -> go.Figure:
         figure.add_scatter(
             x=[1, *(spent for spent, _ in level.curve)],
             y=[0.0, *(share for _, share in level.curve)],
-            name=f"{setting.subject}, {setting.attack}, {setting.reach(level.pixels)}",
+            name=f"{subject_title(record)}, {setting.attack}, {setting.reach(level.pixels)}",
+            mode="lines",
             line={"shape": "hv", **line_style(number)},
             hovertemplate="%{x:,} queries: %{y:.1%}<extra>%{fullData.name}</extra>",
         )
@@ -34,60 +41,125 @@ def success_curves(records: Sequence[Record]) -> go.Figure:
 
 def caught_bars(records: Sequence[Record]) -> go.Figure:
     """How many images each attack was the first to break, stacked, a bar a record."""
-    settings = [record.setting for record in records]
-    stages = list(dict.fromkeys(name for setting in settings for name in setting.stages))
+    stages = list(dict.fromkeys(name for record in records for name in record.setting.stages))
+    names = [
+        f"{subject_title(record)}<br>{record.setting.attack}, {record.setting.images} images"
+        for record in records
+    ]
     figure = go.Figure()
     for number, stage in enumerate(stages):
         counts = [record.levels[0].caught.get(stage, 0) for record in records]
         figure.add_bar(
-            y=[f"{one.subject}<br>{one.attack}, {one.images} images" for one in settings],
+            y=names,
             x=counts,
             name=stage,
             orientation="h",
             marker={"color": COLOURS[number % len(COLOURS)]},
             text=[str(count) if count else "" for count in counts],
+            insidetextfont={"color": "#000000"},
             hovertemplate="%{y}: %{x} first broken by " + stage + "<extra></extra>",
         )
     lay_out(figure, 120 + 44 * len(records), "above", barmode="stack", xaxis={"title": "images"})
-    return figure.update_layout(legend_traceorder="normal")
+    return figure.update_layout(legend_traceorder="normal", yaxis_autorange="reversed")
 
 
-def trade_off(cells: Sequence[ModelSummary]) -> go.Figure:
-    """Robustness against clean accuracy, as shares of all images.
+@dataclass(frozen=True)
+class Mark:
+    """A model on the summary picture: its title, its clean accuracy, and what is drawn over it."""
 
-    A filled mark is the certified share, an open one the robust accuracy.
+    title: str
+    clean: Rate
+    rate: Rate
+
+
+def summary(main: Sequence[Mark], others: Sequence[Mark], what: str) -> go.Figure:
+    """A rate against clean accuracy: the main models named beside their marks, the others faint.
 
     Args:
-        cells: models; shown where a clean accuracy and something of their robustness is known.
+        what: the rate, as the axis names it.
     """
     figure = go.Figure()
-    for number, cell in enumerate(cells):
-        for what, rate, filled in (
-            ("certified behind the lattice", cell.certified, True),
-            ("right, and withstood the attack", cell.robust, False),
-        ):
-            if rate is None or cell.clean is None:
-                continue
-            symbol = SYMBOLS[number % len(SYMBOLS)]
-            figure.add_scatter(
-                x=[cell.clean.rate],
-                y=[rate.rate],
-                error_y=_interval(rate),
-                mode="markers",
-                name=cell.model,
-                legendgroup=cell.model,
-                showlegend=filled or cell.certified is None,
-                marker={
-                    "symbol": symbol if filled else f"{symbol}-open",
-                    "color": COLOURS[number % len(COLOURS)],
-                    "size": 11,
-                },
-                hovertemplate=f"{cell.model}<br>clean %{{x:.1%}}<br>{what} %{{y:.1%}} of "
-                f"{rate.total:,}<extra></extra>",
-            )
-    xaxis, yaxis = {**SHARE, "title": "clean accuracy"}, {**SHARE, "title": "share of images"}
-    # The legend has a line a model, or nearly.
-    return lay_out(figure, 340 + 20 * len(cells), "foot", xaxis=xaxis, yaxis=yaxis)
+    low = min(mark.clean.low for mark in (*main, *others)) - 0.02
+    high = max(mark.rate.high for mark in main or others)
+    scale = (PLOT_HEIGHT - MARGINS) / (1.05 * high)
+    hover = "%{text}<br>clean %{x:.1%}<br>" + what + " %{y:.1%}<extra></extra>"
+    figure.add_scatter(
+        x=[mark.clean.share for mark in others],
+        y=[mark.rate.share for mark in others],
+        text=[mark.title for mark in others],
+        mode="markers",
+        marker={"color": BEFORE, "size": 7, "opacity": 0.5},
+        hovertemplate=hover,
+    )
+    for number, mark in enumerate(main):
+        figure.add_scatter(
+            x=[mark.clean.share],
+            y=[mark.rate.share],
+            error_x=_interval(mark.clean),
+            error_y=_interval(mark.rate),
+            text=[mark.title],
+            mode="markers",
+            marker={
+                "color": COLOURS[number % len(COLOURS)],
+                "symbol": SYMBOLS[number % len(SYMBOLS)],
+                "size": 12,
+            },
+            hovertemplate=hover,
+        )
+    for mark, up, right in _label_places(main, low, scale):
+        figure.add_annotation(
+            x=mark.clean.share,
+            y=mark.rate.share,
+            text=mark.title,
+            ax=REACH if right else -REACH,
+            ay=-up,
+            xanchor="left" if right else "right",
+            showarrow=True,
+            arrowhead=0,
+            arrowwidth=1,
+            arrowcolor=BEFORE,
+            standoff=7,
+            font={"size": 12},
+        )
+    xaxis = {**SHARE, "title": "clean accuracy", "range": [low, 1.0]}
+    yaxis = {**SHARE, "range": [0, 1.05 * high]}
+    return lay_out(figure, PLOT_HEIGHT, xaxis=xaxis, yaxis=yaxis)
+
+
+def _label_places(
+    main: Sequence[Mark], low: float, scale: float
+) -> Iterator[tuple[Mark, float, bool]]:
+    """Each mark with its label's height over it, in pixels, and whether that stands on its right.
+
+    On either side labels keep a line's height between them. The width is a phone's: on a wider
+    screen only the distances between marks grow.
+
+    Args:
+        low: clean accuracy at the left edge; the right edge is 1.
+        scale: pixels of a rate of 1.
+    """
+    width = NARROW / (1.0 - low)
+    sides: dict[bool, list[Mark]] = {True: [], False: []}
+    for mark in sorted(main, key=lambda mark: mark.rate.share):
+        needed = REACH + LETTER * len(mark.title)
+        sides[(1.0 - mark.clean.share) * width >= needed].append(mark)
+    for right, marks in sides.items():
+        wanted = [scale * mark.rate.share for mark in marks]
+        for mark, height, place in zip(marks, wanted, _apart(wanted), strict=True):
+            yield mark, place - height, right
+
+
+def _apart(heights: Sequence[float]) -> list[float]:
+    """Rising heights moved apart to a line each, as little as one pass up and one down allow."""
+    places = list(heights)
+    for place in range(1, len(places)):
+        gap = LINE - (places[place] - places[place - 1])
+        if gap > 0:
+            places[place - 1] -= gap / 2
+            places[place] += gap / 2
+    for place in reversed(range(1, len(places))):
+        places[place - 1] = min(places[place - 1], places[place] - LINE)
+    return places
 
 
 def _interval(*rates: Rate) -> dict[str, object]:
@@ -112,7 +184,7 @@ def lattice_costs(records: Sequence[CertRecord]) -> go.Figure:
             x=[record.setting.spacing**2 for record in mine],
             y=[rate.rate for rate in rates],
             error_y=_interval(*rates),
-            name=model,
+            name=model_title(model),
             mode="lines+markers",
             line=line_style(number),
             customdata=[[record.setting.spacing, record.certified.total] for record in mine],
@@ -120,7 +192,7 @@ def lattice_costs(records: Sequence[CertRecord]) -> go.Figure:
             "<extra>%{fullData.name}</extra>",
         )
     xaxis = {
-        "title": "forward passes a prediction, where all agree",
+        "title": "forward passes a prediction",
         "type": "log",
         "tickvals": [spacing**2 for spacing in range(2, 17)],
     }

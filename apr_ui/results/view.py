@@ -1,4 +1,4 @@
-"""The Results page's parts: the paper's tables beside ours, curves, trade-offs and records."""
+"""The Results page's parts: definitions, curves, lattices, speeds and records."""
 
 from __future__ import annotations
 
@@ -8,30 +8,21 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import streamlit as st
 
-from apr_core.evaluation.model_summary import ModelSummary, is_past, lattices_of
 from apr_core.evaluation.certificates import CertRecord
-from apr_core.evaluation.metrics import Rate
-from apr_core.report.imagenet import notices
-from apr_core.report.printing import columns, in_print
+from apr_core.evaluation.model_summary import find_record, is_past, lattices_of
 from apr_core.evaluation.record import Record
+from apr_core.evaluation.verdicts import SURE
+from apr_core.report.imagenet import notices
 from apr_core.report.speeds import SPEED_CAPTION, Speeds, speed_notes, speed_table
-from apr_core.report.tables import DefenceTable, Table
-from apr_core.evaluation.verdicts import SURE, Claim, Holds, measured_first
 from apr_core.zoo.checkpoints import Card, caution_of
-from apr_ui.persistent_widget import persistent
 from apr_ui.chart_view import show_chart
 from apr_ui.dataset import shown_data
 from apr_ui.downloads import offer_files
+from apr_ui.model_names import main_first, model_title
+from apr_ui.persistent_widget import persistent
 from apr_ui.resources import cards
-from apr_ui.results.charts import caught_bars, lattice_costs, success_curves, trade_off
-
-ICONS = {
-    Holds.YES: ":material/check_circle:",
-    Holds.NO: ":material/cancel:",
-    Holds.STANDS: ":material/shield:",
-    Holds.OPEN: ":material/help:",
-    Holds.UNMEASURED: ":material/pending:",
-}
+from apr_ui.results.charts import caught_bars, lattice_costs, success_curves
+from apr_ui.results.names import in_a_word, record_titles, success_text
 
 DEFINITIONS = f"""
 - **Clean accuracy**: share of all 10,000 CIFAR-10 test images that a model classifies correctly;
@@ -66,46 +57,6 @@ DEFINITIONS = f"""
 """
 
 
-def show_table(table: Table) -> None:
-    """One of the paper's tables, the claims tested on it, and files to download."""
-    headers, rows = columns(table)
-    st.subheader(f"Table {table.number}. {table.title}", anchor=False)
-    frame = pd.DataFrame(rows, columns=headers)
-    st.dataframe(
-        frame,
-        hide_index=True,
-        height="content",
-        key=f"results.table-{table.number}",
-        column_config={
-            name: st.column_config.TextColumn(
-                width=_width([name, *frame[name]]), pinned=name == "defence"
-            )
-            for name in headers
-        },
-    )
-    for note in table.notes:
-        st.caption(note)
-    for claim in measured_first(table.claims):
-        st.markdown(_claim_text(claim))
-    name = f"table-{table.number}"
-    files = (
-        ("CSV", lambda: frame.to_csv(index=False), ""),
-        ("MD", lambda: in_print([table], "markdown"), ""),
-        ("TEX", lambda: in_print([table], "latex"), ""),
-    )
-    offer_files(f"results.{name}", name, files)
-
-
-def _width(words: Sequence[str]) -> int:
-    """Pixels that a column of words takes; the browser's own guess is too small."""
-    return 18 + 15 * max(map(len, words)) // 2
-
-
-def _claim_text(claim: Claim) -> str:
-    said = f" {claim.found}" if claim.found else ""
-    return f"{ICONS[claim.holds]} **{claim.holds}** · {claim.architecture}: {claim.text}{said}"
-
-
 def show_definitions() -> None:
     """Definitions of the rates and of the tests."""
     with st.expander("Definitions: what is counted, and how", icon=":material/help:"):
@@ -114,12 +65,14 @@ def show_definitions() -> None:
 
 def show_curves(records: Sequence[Record]) -> None:
     """Success rate against queries, for the records that a person picks."""
-    names = {record.setting.name: record for record in records}
-    shown = [name for name, record in names.items() if record.setting.data == shown_data().name]
+    known, titles = {record.setting.name: record for record in records}, record_titles(records)
     chosen = st.multiselect(
-        "Evaluations", list(names), **persistent("results.curves", (shown or list(names))[:6])
+        "Evaluations",
+        list(titles),
+        format_func=titles.__getitem__,
+        **persistent("results.curves", first_curves(records)),
     )
-    picked = [names[name] for name in chosen]
+    picked = [known[name] for name in chosen]
     if not picked:
         st.info("Pick an evaluation to see its curve.")
         return
@@ -135,41 +88,36 @@ def show_curves(records: Sequence[Record]) -> None:
         show_chart(caught_bars(picked), "results.caught-chart", alt)
 
 
-def show_trade_offs(tables: Sequence[Table], certificates: Sequence[CertRecord]) -> None:
-    """The price of robustness: in clean accuracy, by defence, and in forward passes, by lattice."""
-    cells = {
-        cell.model: cell
-        for table in tables
-        if isinstance(table, DefenceTable)
-        for row in table.rows
-        for cell in row.cells
-        if not row.lattice and (cell.certified or cell.robust)
-    }
+def first_curves(records: Sequence[Record]) -> list[str]:
+    """Names of the records shown at first: the undefended model's and the five defences'.
+
+    Where there are none of these, up to six of the pages' data set, or of any.
+    """
+    models = cards()[0]
+    main, _ = main_first(models)
+    found = [find_record(records, models[name]) for name in main]
+    if names := [record.setting.name for record in found if record]:
+        return names
+    shown = [record for record in records if record.setting.data == shown_data().name]
+    return [record.setting.name for record in (shown or records)[:6]]
+
+
+def show_lattices(certificates: Sequence[CertRecord]) -> None:
+    """The price of a certificate in forward passes, for models behind several lattices."""
     certificates = _of_several_lattices(lattices_of(certificates, cards()[0].values()))
-    defences, lattices = st.columns(2)
-    if cells:
-        with defences:
-            st.markdown("**Robustness against clean accuracy, by defence**")
-            st.caption(
-                "Filled: certified behind the lattice. Open: robust accuracy, right and not broken "
-                "by the attack. Both are shares of all images that were tested."
-            )
-            alt = "Clean accuracy against the certified share: "
-            alt += "; ".join(map(_trade_off_text, cells.values()))
-            show_chart(trade_off(list(cells.values())), "results.trade-off", alt)
-    if certificates:
-        with lattices:
-            st.markdown("**Certified share against forward passes, by lattice**")
-            st.caption(
-                "Models that were certified behind more than one lattice, each on the images that "
-                "all of its lattices were tested on."
-            )
-            alt = "Certified share by the lattice's spacing: " + "; ".join(
-                f"{record.setting.model}, spacing {record.setting.spacing}: "
-                f"{record.certified.rate:.1%} of {record.certified.total:,}"
-                for record in certificates
-            )
-            show_chart(lattice_costs(certificates), "results.lattices", alt)
+    if not certificates:
+        return
+    st.subheader("Certified share against forward passes", anchor=False)
+    st.caption(
+        "Models that were certified behind more than one lattice, each on the images that all of "
+        "its lattices were tested on."
+    )
+    alt = "Certified share by the lattice's spacing: " + "; ".join(
+        f"{model_title(record.setting.model)}, spacing {record.setting.spacing}: "
+        f"{record.certified.rate:.1%} of {record.certified.total:,}"
+        for record in certificates
+    )
+    show_chart(lattice_costs(certificates), "results.lattices", alt)
 
 
 def show_speeds(records: Sequence[Speeds]) -> None:
@@ -191,48 +139,38 @@ def _of_several_lattices(records: Sequence[CertRecord]) -> list[CertRecord]:
     return [record for record in records if times[record.setting.model] > 1]
 
 
-def _trade_off_text(cell: ModelSummary) -> str:
-    parts = [f"{cell.model} {cell.clean.rate:.1%} clean" if cell.clean else cell.model]
-    parts += [f"{cell.certified.rate:.1%} certified"] if cell.certified else []
-    parts += [f"{cell.robust.rate:.1%} right after the attack"] if cell.robust else []
-    return ", ".join(parts)
-
-
-def in_a_word(record: Record) -> str:
-    """A record's rate at its fewest pixels."""
-    rate = record.levels[0].asr
-    share = "no rate" if rate.rate is None else f"{rate.rate:.1%}"
-    return f"{record.setting.subject} {share} of {rate.total}"
-
-
-def _success_text(rate: Rate) -> str:
-    if rate.rate is None:
-        return "no image was attacked, because the model got none right"
-    return f"success {rate.rate:.1%} [{rate.low:.1%}, {rate.high:.1%}] of {rate.total}"
-
-
 def show_records(records: Sequence[Record], models: Mapping[str, Card]) -> None:
-    """Every evaluation, with the command that repeats it."""
-    for record in records:
-        setting = record.setting
-        title = f"{setting.name} · {in_a_word(record)}"
-        title += " · with earlier weights" if is_past(record, models) else ""
-        with st.expander(title, icon=":material/description:"):
-            lines = [
-                f"- {level.pixels} px: {_success_text(level.asr)}; robust "
-                f"{level.robust.rate:.1%} of {level.robust.total}"
-                for level in record.levels
-            ]
-            st.markdown("\n".join(lines))
-            if caution := _caution(record, models):
-                st.warning(caution, icon=":material/warning:")
-            _show_notices([record])
-            st.caption(
-                f"{record.hardware}, {record.seconds / 60:.0f} min of attacking, {record.date}, "
-                f"torch {record.versions.get('torch', '?')}, commit {record.commit[:12]}."
-            )
-            st.code(record.command, language=None, wrap_lines=True)
-            offer_files(f"results.{setting.name}", setting.name, [("JSON", record.to_json, "")])
+    """One evaluation at a time, with the command that repeats it."""
+    known, titles = {record.setting.name: record for record in records}, record_titles(records)
+    chosen = st.selectbox(
+        "Details of an evaluation",
+        list(titles),
+        format_func=titles.__getitem__,
+        **persistent("results.record", next(iter(titles))),
+    )
+    _show_record(known[chosen], models)
+
+
+def _show_record(record: Record, models: Mapping[str, Card]) -> None:
+    setting = record.setting
+    lines = [
+        f"- {level.pixels} px: {success_text(level.asr)}; robust {level.robust.rate:.1%} of "
+        f"{level.robust.total}"
+        for level in record.levels
+    ]
+    st.markdown("\n".join(lines))
+    if is_past(record, models):
+        st.warning("Made with weights that the model had before.", icon=":material/history:")
+    if caution := _caution(record, models):
+        st.warning(caution, icon=":material/warning:")
+    _show_notices([record])
+    st.caption(
+        f"{record.hardware}, {record.seconds / 60:.0f} min of attacking, {record.date}, "
+        f"torch {record.versions.get('torch', '?')}, commit {record.commit[:12]}."
+    )
+    st.code(record.command, language=None, wrap_lines=True)
+    files = [("JSON", record.to_json, "")]
+    offer_files("results.record", setting.name, files, "This evaluation as {kind}")
 
 
 def _show_notices(records: Sequence[Record]) -> None:

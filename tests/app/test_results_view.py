@@ -4,32 +4,135 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from apr_core.data.registry import DATASETS
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.record import load_records, save_record
+from apr_core.evaluation.verdicts import Holds
 from apr_core.report.speeds import read_speeds
 from apr_core.report.tables import make_tables
 from apr_core.zoo.checkpoints import OLD_PENALTY, caution_of, list_cards
-from apr_ui.results.charts import trade_off
-from apr_ui.results.view import in_a_word
+from apr_ui.charts import SHARE
+from apr_ui.model_names import model_title
+from apr_ui.results.charts import LINE, Mark, summary
+from apr_ui.results.html_table import cell
+from apr_ui.results.names import in_a_word, record_titles, with_titles
+from apr_ui.results.summary import CERTIFIED, SUCCESS, VIEWS, marks, measured_cells
 from tests.app.pages import go, open_page, run
 
 PLUS = "cifar10-resnet20-apr-plus"
 
 
-def test_what_is_bought_and_what_is_proven_are_shares_of_all_images() -> None:
-    row = next(row for row in make_tables()[0].rows if row.label == "APR+")
-    (cell,) = [cell for cell in row.cells if cell.model == PLUS]
-    proven, bought = trade_off([cell]).data
-    assert proven.y[0] == cell.certified.count / cell.certified.total
-    survivors = cell.asr.total - cell.asr.count
-    assert bought.y[0] == survivors / cell.images
-    assert cell.images > cell.asr.total
+def tables_of(app: AppTest) -> list[str]:
+    """The page's own tables, as HTML."""
+    html = [each.proto.body for each in app.get("html")]
+    return [body for body in html if "results-table" in body]
+
+
+def test_the_summary_draws_the_rates_of_the_records() -> None:
+    cells = measured_cells(make_tables())
+    for view, field in ((SUCCESS, "asr"), (CERTIFIED, "certified")):
+        main, others = marks(cells, VIEWS[view][0])
+        assert [mark.title for mark in main] == [
+            "Undefended ResNet-20", "APR", "APR+", "Adversarial training", "Input transformation",
+            "Defensive distillation",
+        ]  # fmt: skip
+        assert others
+        assert not {mark.title for mark in main} & {mark.title for mark in others}
+        plus = main[2]
+        assert plus.rate == getattr(cells[PLUS], field)
+        figure = summary(main, others, view)
+        faint, *named = figure.data
+        assert list(faint.x) == [mark.clean.share for mark in others]
+        assert faint.marker.opacity <= 0.5
+        assert (named[2].x[0], named[2].y[0]) == (plus.clean.share, plus.rate.share)
+        assert named[2].error_y.array[0] == plus.rate.high - plus.rate.share
+        assert named[2].error_x.arrayminus[0] == plus.clean.share - plus.clean.low
+        assert {note.text for note in figure.layout.annotations} == {mark.title for mark in main}
+
+
+def test_labels_of_the_summary_do_not_cover_each_other() -> None:
+    rates = [(900, 20), (902, 21), (901, 21), (899, 22), (990, 60), (985, 60)]
+    main = [
+        Mark(f"Model {number}", rate_of(clean, 1000), rate_of(broken, 100))
+        for number, (clean, broken) in enumerate(rates)
+    ]
+    figure = summary(main, [], SUCCESS)
+    top = figure.layout.yaxis.range[1]
+    for side in ("left", "right"):
+        heights = sorted(
+            note.y / top * (figure.layout.height - 50) - note.ay
+            for note in figure.layout.annotations
+            if note.xanchor == side
+        )
+        assert all(b - a >= LINE - 0.01 for a, b in pairwise(heights))
+    assert {note.xanchor for note in figure.layout.annotations} == {"left", "right"}
+    assert figure.layout.yaxis.tickformat == SHARE["tickformat"]
+
+
+def test_the_tables_have_the_papers_rates_beside_ours() -> None:
+    app = open_page("results")
+    first = next(html for html in tables_of(app) if 'aria-label="Table 1"' in html)
+    (asr,) = [row.cells[0].asr for row in make_tables()[0].rows if row.label == "IT"]
+    row = next(line for line in first.split("<tr>") if "Input transformation" in line)
+    assert row.index("38.76%") < row.index(cell(asr)) < row.index("89.1%")
+    assert "ASR" not in first
+    assert "McNemar" not in first
+    run(app.toggle(key="results.table-1.all").set_value(True))
+    first = next(html for html in tables_of(app) if 'aria-label="Table 1"' in html)
+    assert "McNemar" in first
+    assert "DE alone" in first
+    assert not re.search(r"cifar10-\w+", "".join(tables_of(app)))
+
+
+def test_verdicts_are_chosen_by_verdict_and_by_table() -> None:
+    app = open_page("results")
+    claims = [(table.number, claim) for table in make_tables() for claim in table.claims]
+
+    def shown(label: str = "Claims and verdicts") -> int:
+        return sum(
+            html.count('<th scope="row">')
+            for html in tables_of(app)
+            if f'aria-label="{label}"' in html
+        )
+
+    def count(*holds: Holds, table: int = 0) -> int:
+        return sum(c.holds in holds and table in (0, number) for number, c in claims)
+
+    measured = [holds for holds in Holds if holds is not Holds.UNMEASURED]
+    assert shown() == count(*measured)
+    assert shown("Claims not measured yet") == count(Holds.UNMEASURED)
+    run(app.pills(key="results.verdicts").set_value([str(Holds.YES), str(Holds.NO)]))
+    assert shown() == count(Holds.YES, Holds.NO)
+    run(app.pills(key="results.of-table").set_value(["Table 1"]))
+    assert shown() == count(Holds.YES, Holds.NO, table=1)
+    assert shown("Claims not measured yet") == count(Holds.UNMEASURED)
+
+
+def test_models_have_their_titles_in_sentences() -> None:
+    said = with_titles(f"{PLUS}-no-masks, {PLUS} 40, cifar10-resnet20-at (p = 1); own-{PLUS}-x")
+    assert said == (
+        f"{model_title(f'{PLUS}-no-masks')}, APR+ 40, Adversarial training (p = 1); own-{PLUS}-x"
+    )
+
+
+def test_every_record_has_a_title_of_its_own() -> None:
+    records = load_records()[0]
+    titles = record_titles(
+        [*records, replace(records[0], setting=replace(records[0].setting, seed=9))]
+    )
+    assert len(set(titles.values())) == len(titles) == len(records) + 1
+    assert next(iter(titles.values())).startswith("Undefended ResNet-20: ")
+    masked = [record.setting for record in records if record.setting.lattice]
+    assert masked
+    assert all(", masked: " in titles[setting.name] for setting in masked)
 
 
 def test_a_record_of_which_nothing_was_attacked_has_no_rate() -> None:
@@ -46,7 +149,10 @@ def test_the_curves_that_were_picked_are_still_picked_on_the_way_back(
     noted = any(OLD_PENALTY in caption.value for caption in app.caption)
     assert noted == any(map(caution_of, list_cards()))
     first = app.multiselect(key="results.curves").value
-    assert len(first) == 6
+    models = ("vanilla", "apr", "apr-plus", "at", "it", "dd")
+    settings = {record.setting.name: record.setting for record in load_records()[0]}
+    assert [settings[name].model for name in first] == [f"cifar10-resnet20-{m}" for m in models]
+    assert {settings[name].attack for name in first} == {"ladder"}
     run(app.multiselect(key="results.curves").set_value(first[:2]))
     with caplog.at_level(logging.WARNING):
         go(app, "start", "results")
@@ -64,7 +170,7 @@ def test_records_on_other_data_are_no_curve_before_somebody_picks_them(
         save_record(replace(record, setting=setting, verdicts=()))
     app = open_page("results")
     curves = app.multiselect(key="results.curves")
-    assert curves.options == [own.name, record.setting.name]
+    assert len(curves.options) == 2
     assert curves.value == [record.setting.name]
     caution = DATASETS.get("breastmnist").caution
     before = [caption.value for caption in app.caption].count(caution)
