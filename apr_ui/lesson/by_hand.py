@@ -33,7 +33,8 @@ _STYLE = f"""<style>
 }}
 .strip {{
   padding: 0.5rem 0.75rem; border-radius: 0.5rem 0.5rem 0 0;
-  background: #1b1f24; color: #fff; font-size: 1rem; line-height: 1.35;
+  background: #1b1f24; color: #fff; box-shadow: 0 0 0 1px #6b7a90;
+  font-size: 1rem; line-height: 1.35;
 }}
 .strip p {{ margin: 0; }}
 .strip .bar {{
