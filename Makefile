@@ -62,8 +62,17 @@ check: $(VENV)/.test-ready  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv-bench/.ready  ## this engine beside torchattacks and ART
-	.venv-bench/bin/python -m apr_core bench --peers --sweep --out results/bench-cpu.json
+# The attack beside whole forwards, other engines, torchattacks and ART: about an hour on two cores,
+# with nothing else running, a quarter of it for VGG-19. One model: make bench-vgg19.
+BENCHED := resnet20 resnet18 vgg16 efficientnet-lite0 resnet50 vgg19
+BENCH_resnet20 := --model cifar10-resnet20-vanilla --sweep
+BENCH_efficientnet-lite0 := --model efficientnet-lite0
+
+bench: $(BENCHED:%=bench-%)  ## this engine beside others, torchattacks and ART
+
+bench-%: .venv-bench/.ready
+	.venv-bench/bin/python -m apr_core bench $(or $(BENCH_$*),--architecture $*) --peers \
+	  --device cpu --out results/bench-cpu-$*.json
 
 records: $(VENV)/.run-ready  ## what the records say, into the cards and the README; glances
 	$(BIN)/python -m scripts.cards

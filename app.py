@@ -1,11 +1,12 @@
 """APR Lab: `apr-lab app` serves it, or `streamlit run app.py`."""
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.base.paths import shipped
 from apr_ui.errors import errors_on_page
-from apr_ui.frame import FRAMED, menu_place
+from apr_ui.frame import FRAMED, STYLE, menu_place
 from apr_ui.page_table import PAGES
 from apr_ui.warming import warm_up
 
@@ -17,16 +18,17 @@ st.set_page_config(
 )
 
 st.session_state[FRAMED] = True
-pages = [
-    st.Page(
+sections: dict[str, list[StreamlitPage]] = {}
+for number, entry in enumerate(PAGES):
+    page = st.Page(
         entry.script,
         title=entry.title,
         icon=entry.icon,
         url_path="" if number == 0 else entry.key,
         default=number == 0,
     )
-    for number, entry in enumerate(PAGES)
-]
+    sections.setdefault(entry.section, []).append(page)
 with errors_on_page():
-    st.navigation(pages, position=menu_place()).run()
+    st.html(STYLE)
+    st.navigation(sections, position=menu_place()).run()
 warm_up()

@@ -8,7 +8,9 @@ import streamlit as st
 
 File = tuple[str, Callable[[], str | bytes], str]
 """Its kind, as in `MIMES`; what makes it when it is clicked; and a short description."""
+SHARED = "Picture to share"
 MIMES = {
+    SHARED: "image/png",
     "PNG": "image/png",
     "GIF": "image/gif",
     "CSV": "text/csv",
@@ -28,7 +30,7 @@ def offer_files(page: str, name: str, files: Iterable[File]) -> None:
     """
     with st.container(horizontal=True):
         for kind, make, description in files:
-            ending = kind.lower()
+            ending = "share.png" if kind == SHARED else kind.lower()
             st.download_button(
                 kind,
                 make,

@@ -15,6 +15,9 @@ from apr_ui.persistent_widget import enter
 FRAMED = "app.framed"
 """Session key: set once `app.py` has drawn the navigation around the pages."""
 
+STYLE = "<style>.stMainBlockContainer { padding-top: 4.2rem; }</style>"
+"""Streamlit leaves 115 pixels blank above the title, and has no setting for it."""
+
 PRESENT = "present"
 """Query parameter: show the page as on a projector, with nothing but the lesson."""
 

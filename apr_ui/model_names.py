@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from apr_core.serving.requests import BEHIND_LATTICE
-from apr_core.zoo.checkpoints import Card, is_own
-from apr_ui.resources import all_cards
+from apr_core.zoo.checkpoints import (
+    CAUTION,
+    Card,
+    caution_of,
+    is_own,
+    missing_weights,
+    zoo_fingerprint,
+)
+from apr_ui.resources import all_cards, cards, until_changed
 from apr_ui.words import DEFENCE_WORDS, defence_title
 
 MAIN = ("vanilla", "apr", "apr-plus", "at", "it", "dd")
@@ -40,6 +47,17 @@ def model_line(name: str) -> str:
     if card is None or card.defence not in DEFENCE_WORDS:
         return ""
     return DEFENCE_WORDS[card.defence][1]
+
+
+@until_changed(zoo_fingerprint)
+def model_labels() -> dict[str, str]:
+    """How a picker lists each trained model."""
+    return {
+        name: f"{model_title(name)} · {card.clean_accuracy:.1%} clean"
+        + (f" · {CAUTION}" if caution_of(card) else "")
+        + (" · weights missing" if missing_weights(card) else "")
+        for name, card in cards()[0].items()
+    }
 
 
 def main_first(names: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -16,6 +16,7 @@ class PageEntry:
         summary: one sentence below it.
         icon: a Material symbol.
         invitation: its link on the Start page; "" for the Start page.
+        section: of the navigation; "" for the Start page, which stands alone.
     """
 
     key: str
@@ -24,6 +25,7 @@ class PageEntry:
     summary: str
     icon: str
     invitation: str = ""
+    section: str = ""
 
     @property
     def script(self) -> str:
@@ -46,15 +48,16 @@ PAGES = (
         "those that confuse the model most.",
         ":material/target:",
         "Attack an image",
+        "Attack",
     ),
     PageEntry(
         "hand",
         "By hand",
         "Be the attacker",
-        "Choose a pixel and a colour yourself and watch the model's confidence; then the search "
-        "gets as many tries on the same picture.",
+        "Choose a pixel and a colour, and watch the model's confidence. Then let the search try.",
         ":material/touch_app:",
         "Try it by hand",
+        "Attack",
     ),
     PageEntry(
         "compare",
@@ -64,32 +67,7 @@ PAGES = (
         "queries, and whether the edit that breaks one also breaks the others.",
         ":material/compare:",
         "Compare defences",
-    ),
-    PageEntry(
-        "attention",
-        "Attention",
-        "Where the model looks",
-        "The model's own attention beside seven attribution methods, before and after the attack, "
-        "and how well they agree.",
-        ":material/visibility:",
-        "See where it looks",
-    ),
-    PageEntry(
-        "classes",
-        "Classes",
-        "Class by class",
-        "A model's accuracy and attention for each of the ten classes, and which classes the "
-        "attack turns into which.",
-        ":material/category:",
-        "Browse the classes",
-    ),
-    PageEntry(
-        "results",
-        "Results",
-        "Measured results",
-        "The paper's tables beside ours, every rate with its interval and its number of images.",
-        ":material/table_chart:",
-        "See the results",
+        "Defend",
     ),
     PageEntry(
         "train",
@@ -99,6 +77,36 @@ PAGES = (
         "after every epoch.",
         ":material/model_training:",
         "Train a model",
+        "Defend",
+    ),
+    PageEntry(
+        "attention",
+        "Attention",
+        "Where the model looks",
+        "The model's own attention beside seven attribution methods, before and after the attack, "
+        "and how well they agree.",
+        ":material/visibility:",
+        "See where it looks",
+        "Understand",
+    ),
+    PageEntry(
+        "classes",
+        "Classes",
+        "Class by class",
+        "A model's accuracy and attention for each of the ten classes, and which classes the "
+        "attack turns into which.",
+        ":material/category:",
+        "Browse the classes",
+        "Understand",
+    ),
+    PageEntry(
+        "results",
+        "Results",
+        "Measured results",
+        "The paper's tables beside ours, every rate with its interval and its number of images.",
+        ":material/table_chart:",
+        "See the results",
+        "Understand",
     ),
     PageEntry(
         "classroom",
@@ -108,6 +116,7 @@ PAGES = (
         "defence fail.",
         ":material/school:",
         "Teach a class",
+        "Teach",
     ),
     PageEntry(
         "responsible",
@@ -117,6 +126,7 @@ PAGES = (
         "show, and what they do not.",
         ":material/balance:",
         "Read about responsible use",
+        "Teach",
     ),
 )
 

@@ -59,16 +59,29 @@ def magnified(image: Tensor, edit: PixelEdit, reach: int = 3, side: int = 224) -
     return padded.resize((side, side), Image.Resampling.NEAREST)
 
 
-def animation(view: RunView, milliseconds: int = 180) -> bytes:
-    """A GIF of the search: the candidates of each generation, then how it ended."""
+def animation(view: RunView, ending: str, milliseconds: int = 180) -> bytes:
+    """A GIF of the search, captioned: the candidates of each generation, then how it ended."""
     image, outcome = view.request.image, view.outcome
-    shown = [_candidates(image, snapshot) for snapshot in view.snapshots]
+    shown = [
+        _captioned(
+            _candidates(image, seen), f"Generation {seen.generation}, {seen.queries:,} queries"
+        )
+        for seen in view.snapshots
+    ]
     edits = outcome.edits if outcome else ()
-    shown.append(ringed(edit_image(image, edits), edits, GIF_SCALE))
+    shown.append(_captioned(ringed(edit_image(image, edits), edits, GIF_SCALE), ending))
     durations = [milliseconds] * (len(shown) - 1) + [2000]
     file = io.BytesIO()
     shown[0].save(file, "GIF", save_all=True, append_images=shown[1:], duration=durations, loop=0)
     return file.getvalue()
+
+
+def _captioned(picture: Image.Image, words: str) -> Image.Image:
+    width, height = picture.size
+    whole = Image.new("RGB", (width, height + LINE + 8), "white")
+    whole.paste(picture)
+    ImageDraw.Draw(whole).text((6, height + 4), words, "black", ImageFont.load_default(13))
+    return whole
 
 
 def _candidates(image: Tensor, snapshot: Snapshot) -> Image.Image:

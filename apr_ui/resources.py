@@ -33,10 +33,8 @@ from apr_core.serving.run_export import START_RUN, load_recording
 from apr_core.serving.service import AttackService
 from apr_core.training.service import TrainingService
 from apr_core.zoo.checkpoints import (
-    CAUTION,
     Card,
     caution_of,
-    is_own,
     load_card,
     missing_weights,
     model_names,
@@ -139,18 +137,6 @@ def check_known(model: str) -> None:
     known = tuple(cards()[0])
     if model not in known:
         raise InputError(unknown_name("model", model[:60], known))
-
-
-@until_changed(zoo_fingerprint)
-def model_labels() -> dict[str, str]:
-    """How a picker lists each trained model."""
-    return {
-        name: f"{name} · {card.clean_accuracy:.1%} clean"
-        + (" · yours" if is_own(name) else "")
-        + (f" · {CAUTION}" if caution_of(card) else "")
-        + (" · weights missing" if missing_weights(card) else "")
-        for name, card in cards()[0].items()
-    }
 
 
 def show_caution(model: str) -> None:

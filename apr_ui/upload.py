@@ -54,6 +54,11 @@ def choose_own() -> tuple[Picture, int | None] | None:
     return picture, None if truth == ASK else shown_data().classes.index(truth)
 
 
+def own_class_is_named() -> bool:
+    """Whether a person said what their own picture shows."""
+    return bool(st.session_state.get(_TRUTH, ASK) != ASK)
+
+
 def show_own(picture: Picture, label: int) -> None:
     """Set the controls to a picture of this true class; call before they are drawn."""
     forget_own()

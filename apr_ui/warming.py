@@ -5,11 +5,14 @@ from __future__ import annotations
 import atexit
 import functools
 import threading
+from contextlib import suppress
 from importlib import import_module
 
+import torch
 from streamlit import runtime
 
 from apr_core.base.types import InputError
+from apr_ui.dataset import shown_data
 from apr_ui.race.view import default_models
 from apr_ui.resources import scorer
 
@@ -42,10 +45,13 @@ def _load(models: tuple[str, ...], over: threading.Event) -> None:
     for name in models:
         if over.is_set():
             return
-        try:
+        with suppress(InputError):  # shown where the model is used
             scorer(name)
-        except InputError:  # shown where the model is used
-            continue
     for module in SLOW_IMPORTS:
         if not over.is_set():
             import_module(module)
+    data = shown_data()
+    for name in models:
+        if not over.is_set():
+            with suppress(InputError):
+                scorer(name).fit(torch.zeros(1, data.channels, *data.size, dtype=torch.uint8))

@@ -10,17 +10,18 @@ from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
 from apr_core.zoo.checkpoints import missing_weights
 from apr_ui.address import follow_address, keep_address, share_link
-from apr_ui.changing_text import changing_container
 from apr_ui.controls import choose_config, choose_model, choose_picture, make_request, show_request
 from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
 from apr_ui.missing_run import missing_run
+from apr_ui.model_names import main_first, model_title
 from apr_ui.permalink import from_params, to_params
 from apr_ui.proof.certificate import offer_certificate
 from apr_ui.proof.truth import offer_map
 from apr_ui.resources import cards, service
-from apr_ui.stage import headline, preview, show_end, subject, watch
+from apr_ui.stage import headline, preview, show_details, show_end, subject, watch
 from apr_ui.state import ATTACK, cancel_runs, open_run, start_run
+from apr_ui.upload import own_class_is_named
 
 
 def open_link(params: dict[str, str]) -> None:
@@ -65,10 +66,17 @@ def offers(view: RunView) -> None:
                 st.button(f"Try {pixels} pixels", on_click=plan, args=(more,))
         masked = BEHIND_LATTICE if request.model.endswith(BEHIND_LATTICE) else ""
         with st.popover("The same attack on another model", icon=":material/compare_arrows:"):
-            for name, card in cards()[0].items():
-                if name + masked != request.model and not missing_weights(card):
-                    other = replace(request, model=name + masked)
-                    st.button(name, on_click=plan, args=(other,))
+            known = cards()[0]
+            for names in main_first(known):
+                for name in names:
+                    if name + masked != request.model and not missing_weights(known[name]):
+                        other = replace(request, model=name + masked)
+                        st.button(model_title(name), on_click=plan, args=(other,))
+
+
+def of_own_picture_without_class(request: AttackRequest) -> bool:
+    """Whether nobody named the picture's class: it may be none that the model knows."""
+    return request.index == OWN_PICTURE and not own_class_is_named()
 
 
 begin_page("attack")
@@ -82,9 +90,9 @@ with panel:
     model = choose_model()
     config = choose_config()
 with stage:
-    buttons, news = st.container(horizontal=True), st.container()
+    buttons, words = st.container(horizontal=True), st.empty()
     run = ATTACK.current(choice.key if choice else "")
-    view = watch(run) if run else None
+    view = watch(run, with_result=True) if run else None
     if run is None or view is None:
         preview(choice, model)
     with buttons:
@@ -101,18 +109,22 @@ with stage:
         with errors_on_page():
             start_run(make_request(choice, model, config), replay=True)
             st.rerun()
-    if run and view:
+    if run is None or view is None:
+        words.caption(subject(model, config.pixels))
+    else:
         request, params = run.request, to_params(run.request)
         own = request.index == OWN_PICTURE  # found again only while it is in memory
         keep_address("attack", {"run": request.run_id} if own else params)
-        words = subject(request)
-        changing_container("attack.subject", words, news).caption(words)
+        words.caption(subject(request.model, request.config.pixels))
+        if view.error:
+            headline(view)
         if not view.live:
-            with news:
-                headline(view)
-                offers(view)
-            show_end(view)
-        ended = view.outcome is not None
-        offer_certificate(request.model, request.image, request.label, ended, news)
+            offers(view)
+        if not of_own_picture_without_class(request):
+            ended = view.outcome is not None
+            offer_certificate(request.model, request.image, request.label, ended, st.container())
         offer_map(request.model.removesuffix(BEHIND_LATTICE), request.image, request.label)
+        if not view.live:
+            show_details(view)
+            show_end(view)
         share_link("A link to this run", params)

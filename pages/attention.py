@@ -29,6 +29,7 @@ from apr_ui.attention.view import (
     scenes_of,
     show_maps,
 )
+from apr_ui.attention.windows import offer_windows
 from apr_ui.controls import Choice, choose_picture, make_request, show_request
 from apr_ui.downloads import offer_files
 from apr_ui.frame import begin_page
@@ -122,6 +123,7 @@ with stage:
             truth = int(answer.argmax()) if label is None else label
             offer_agreement(model, scenes, target, maps, MapRequest(model, choice.image, truth))
             offer_overall("attention", model, truth)
+            offer_windows(model, choice.image, edits)
             files = (
                 ("CSV", lambda: as_table(scenes, maps).to_csv(index=False), "One row a pixel"),
                 ("PNG", lambda: map_sheet(scenes, maps), "Every map, in grey"),

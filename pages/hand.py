@@ -3,6 +3,7 @@
 from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.attacks.config import OnePixelConfig
@@ -16,6 +17,7 @@ from apr_ui.frame import begin_page
 from apr_ui.hand.games import adopt_game, game_name, leave_game
 from apr_ui.hand.search import offer_search, run_on, show_search, start_search
 from apr_ui.hand.view import play
+from apr_ui.model_names import model_title
 from apr_ui.permalink import from_params, to_params
 from apr_ui.resources import check_known, service
 from apr_ui.stage import preview
@@ -101,14 +103,13 @@ def follow(index: int, game: Game) -> None:
     offer_search(game, index)
 
 
-def board(choice: Choice, model: str) -> None:
+def board(choice: Choice, model: str, settings: DeltaGenerator) -> None:
     """The game, then the search, then the link."""
-    bare = model.removesuffix(BEHIND_LATTICE)
-    masked = "" if bare == model else ", behind lattice masking"
-    st.caption(f"{choice.caption} The model is {bare}{masked}.")
+    st.caption(f"The model: {model_title(model)}")
     try:
         label = make_request(choice, model, OnePixelConfig()).label
-        game = play(choice.key, model, choice.image, label, more=partial(follow, choice.index))
+        follow_game = partial(follow, choice.index)
+        game = play(choice.key, model, choice.image, label, more=follow_game, settings=settings)
     except InputError as error:
         st.warning(plain(error), icon=":material/help:")
         preview(choice, model)
@@ -120,13 +121,14 @@ def board(choice: Choice, model: str) -> None:
 
 begin_page("hand")
 follow_address("hand", open_link, forget_game)
-with st.expander("Picture and model", icon=":material/image:"):
+with st.expander("Picture, model and pixels", icon=":material/image:"):
     pictures, models = st.columns([3, 2], gap="large")
     with pictures:
         choice = choose_picture()
     with models:
         model = choose_model()
+        settings = st.container()
 if choice is None:
-    st.info("Open **Picture and model** above, and choose a picture.")
+    st.info("Open **Picture, model and pixels** above, and choose a picture.")
 else:
-    board(choice, model)
+    board(choice, model, settings)

@@ -4,6 +4,7 @@ import streamlit as st
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.evaluation.model_summary import is_past
+from apr_core.report.speeds import read_speeds
 from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
 from apr_ui.resources import all_cards, certificates, evaluations, tables
@@ -11,6 +12,7 @@ from apr_ui.results.view import (
     show_curves,
     show_definitions,
     show_records,
+    show_speeds,
     show_table,
     show_trade_offs,
 )
@@ -26,6 +28,7 @@ with errors_on_page():
     for table in tables():
         show_table(table)
     show_trade_offs(tables(), proofs)
+    show_speeds(read_speeds())
 st.subheader("Evaluations", anchor=False)
 if records:
     models = all_cards()[0]

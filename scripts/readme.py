@@ -13,6 +13,7 @@ from pathlib import Path
 from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.model_summary import LADDER, Records, find_certificates, find_record
+from apr_core.report.speeds import Speeds, read_speeds
 from apr_core.report.tables import BARE, PLUS
 from apr_core.zoo.checkpoints import Card, is_own, list_cards
 from scripts.result_tables import MARK, cautions_of, numbers, rate_columns, table
@@ -21,10 +22,12 @@ ROOT = Path(__file__).parents[1]
 README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
 BEGIN, END = "<!-- numbers -->", "<!-- end of numbers -->"
 HEADLINE_ARCHITECTURE = "resnet20"
+SPEEDS = {"forward": "PyTorch's forward pass", "torchattacks": "torchattacks", "art": "ART"}
 
 
 def headlines(cards: Sequence[Card], records: Records) -> str:
-    """Three figures: one pixel against no defence and against APR+, and the certified share."""
+    """Three figures, one pixel against no defence and against APR+ and the certified share; and
+    the speed of the attack."""
     known = {
         card.defence: card
         for card in cards
@@ -46,7 +49,17 @@ def headlines(cards: Sequence[Card], records: Records) -> str:
         ),
     ]
     found = table(("CIFAR-10 test images", "share", "95 % interval", "of images"), rows)
-    return "\n\n".join(["", found, *(cautions_of([plus]) if plus else []), ""])
+    cautions = cautions_of([plus]) if plus else []
+    return "\n\n".join(["", found, *cautions, *_speeds(read_speeds()), ""])
+
+
+def _speeds(records: Sequence[Speeds]) -> list[str]:
+    """How many times as fast the attack is as a forward pass and other libraries."""
+    if not records:
+        return []
+    head = ("how many times as fast the attack is as", *SPEEDS.values())
+    rows = ((one.title, *(one.ratio(name) for name in SPEEDS)) for one in records)
+    return [table(head, rows)]
 
 
 def _success(card: Card | None, records: Records) -> Rate | None:

@@ -14,6 +14,13 @@ from apr_core.evaluation.model_summary import Measurement, Records, is_of
 from apr_core.evaluation.record import Record, is_own_data, results_folder
 from apr_core.report.imagenet import notices
 from apr_core.report.overheads import signed
+from apr_core.report.speeds import (
+    SPEED_CAPTION,
+    Speeds,
+    read_speeds,
+    speed_notes,
+    speed_table,
+)
 from apr_core.report.tables import BARE, PLUS, DefenceTable, make_tables, summaries
 from apr_core.report.targets import is_target
 from apr_core.zoo.checkpoints import Card, caution_of
@@ -35,7 +42,7 @@ def numbers(cards: Sequence[Card], records: Records) -> str:
         ("Attack success rates", _evaluations(_of_any(records.evaluations, cards), called)),
         ("Certified accuracy", _certificates(_of_any(records.certificates, cards), called)),
         *_claims(cards, records, called),
-        ("Speed of the attack", _bench(_read(folder / "bench-cpu.json"))),
+        ("Speed of the attack", _speed(read_speeds())),
         *(_overhead(_read(path)) for path in sorted(folder.glob("overhead-*.json"))),
         *(
             (title, section(_read(folder / name)))
@@ -175,31 +182,10 @@ def _claims(
     yield "Targets of APR+", "\n\n".join([text, *summaries(tables[-1])])
 
 
-def _bench(record: Any) -> str:
-    ours, forward = record["queries_per_second"], record["forward_images_per_second"]
-    rows = [
-        ("this attack, queries", f"{ours:,.0f}", ""),
-        ("the folded model's forward pass, images", f"{forward:,.0f}", f"{record['ratio']:.2f}"),
-    ]
-    if sweep := record.get("sweep_over_forward"):
-        queries, ratio = sweep["queries_per_second"], sweep["ratio"]
-        low, high = sweep["spread"]
-        loaded = record["plain_forward_images_per_second"] / queries
-        times = f"folded {ratio:.2f} ({low:.2f} to {high:.2f}), as loaded {loaded:.2f}"
-        rows += [
-            ("the corner sweep of one image, queries", f"{queries:,.0f}", f"{1 / ratio:.2f}"),
-            ("its time over that of as many forward passes", times, ""),
-        ]
-    for name, peer in record.get("peers", {}).items():
-        low, high = peer["ratio_spread"]
-        ratio = f"{peer['ratio_of_ours']:.2f} ({low:.2f} to {high:.2f})"
-        what = f"{name} {peer['version']}, queries"
-        rows.append((what, f"{peer['queries_per_second']:,.0f}", ratio))
-    return (
-        f"{record['hardware']}, `{record['model']}`, torch {record['versions']['torch']}, "
-        f"{record['rounds']} alternating rounds: medians, and in brackets least and most.\n\n"
-        f"{table(('', 'per second', 'ours over it'), rows)}"
-    )
+def _speed(records: Sequence[Speeds]) -> str:
+    if not records:
+        return "Not measured yet: `make bench`."
+    return "\n\n".join([SPEED_CAPTION, table(*speed_table(records)), *speed_notes(records)])
 
 
 def _overhead(record: Any) -> tuple[str, str]:

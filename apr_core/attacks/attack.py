@@ -99,6 +99,7 @@ class OnePixelAttack:
         truth = as_labels("label", labels, len(pictures))
         wanted = None if targets is None else as_labels("target", targets, len(pictures))
         with evaluating(self.model):
+            self.oracle.fit(pictures)
             search = Search(self.config, self.oracle, pictures, truth, wanted, indices)
             while search.live:
                 search.tell(self.oracle.query(search.ask()))

@@ -5,6 +5,7 @@ Perturbations are drawn and classified in chunks, so that memory stays flat.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -103,9 +104,9 @@ class ModelOracle:
         compiled: search on machine code made of the model: see `compile_for`.
         checked: the model is known to be one to attack, and is not checked.
         incremental: for long searches: compute only what edits change, where that is found to be
-            faster (`apr_core.models.incremental`). Found out for each size of images, when the
-            first of them come: a second for a small network, some ten for one of 224 x 224. Flips
-            are then verified.
+            faster (`apr_core.models.incremental`). Found out for a size of images by `fit`: in a
+            second for a small network, in ten or more for one of 224 x 224. Flips are then
+            verified.
 
     Raises:
         InputError: the model is not this package's own, or the machine has no compiler, where it is
@@ -127,7 +128,7 @@ class ModelOracle:
         self._chosen_chunk, self._size = chunk, (0, 0)
         own = isinstance(model, Classifier)
         self._own, self._incremental = own, incremental and eot_samples == 1
-        self._undecided = self._incremental
+        self._undecided, self._choosing = self._incremental, threading.Lock()
         self._checked, self._eot_samples, self._half = checked, eot_samples, half
         self._search = prepare(model) if own else model
         if compiled and not own:
@@ -152,6 +153,11 @@ class ModelOracle:
         """See `QueryOracle`."""
         return self._own or self._engine is not None
 
+    @property
+    def engine(self) -> EditEngine | None:
+        """What answers edits on windows; None where the dense forward does, or none came yet."""
+        return self._engine
+
     @torch.no_grad()
     def query(self, edits: Perturbations) -> Tensor:
         """Logits of every edit, (N, K) float32.
@@ -169,14 +175,14 @@ class ModelOracle:
 
         A candidate's logits differ from those that `query` gives by rounding.
         """
-        self.fit(edits.images)
+        self._fit_size(edits.images)
         with FULL_PRECISION.held():
             return self._answered(edits, self._few)
 
     @torch.no_grad()
     def query_images(self, images: Tensor) -> Tensor:
         """Logits of many images as a search sees them, fast: uint8 (N, C, H, W) -> (N, K)."""
-        self.fit(images)
+        self._fit_size(images)
         with self._precision(), FULL_PRECISION.held():
             return self._query(_slices(images), len(images))
 
@@ -188,7 +194,7 @@ class ModelOracle:
             InputError: the model answers with no logits, or, seen at the first call, otherwise
                 than an attack can make use of; or memory lacks for a single image.
         """
-        self.fit(images)
+        self._fit_size(images)
         samples = self._eot_samples * CONFIRMING if self._eot_samples > 1 else 1
         with FULL_PRECISION.held():
             self._check(images)
@@ -196,16 +202,23 @@ class ModelOracle:
             return self._query_few(answer, _slices(images), len(images))
 
     def fit(self, images: Tensor) -> None:
-        """Choose how to go about images (N, C, H, W) of a size; what was halved for it stays so."""
-        channels, height, width = images.shape[1:]
+        """Choose how to go about images (N, C, H, W) of a size; what was halved for it stays so.
+
+        `query` does it where nobody did before; a caller who knows what will come does it while
+        nobody waits.
+        """
+        self._fit_size(images)
+        with self._choosing:
+            if self._undecided and len(images):
+                self._undecided = False
+                if not in_training(self.model):
+                    self._choose_engine(tuple(images.shape[1:]))
+
+    def _fit_size(self, images: Tensor) -> None:
+        height, width = images.shape[2:]
         if (height, width) != self._size:
             self._fit_chunks(height, width)
-            self._engine = None
-            self._undecided = self._incremental
-        if self._undecided and len(images):
-            self._undecided = False
-            if not in_training(self.model):
-                self._choose_engine((channels, height, width))
+            self._engine, self._undecided = None, self._incremental
 
     def _choose_engine(self, shape: tuple[int, ...]) -> None:
         def dense(images: Tensor) -> Tensor:

@@ -85,6 +85,7 @@ class EvalTask:
         images, labels, indices = (
             part[places] for part in choose_images(self.data, setting.images)
         )
+        oracle.fit(images)
         config = LadderConfig(setting.stages, setting.pixels, setting.seed, setting.leave)
         verdicts = climb(config, oracle, images, labels, indices, self.known)
         return {verdict.index: asdict(verdict) for verdict in verdicts}

@@ -7,6 +7,7 @@ from functools import partial
 
 import streamlit as st
 import torch
+from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
 from apr_core.attacks.enumeration import CORNERS
@@ -17,7 +18,7 @@ from apr_core.data.images import to_png
 from apr_core.serving.frame import packed
 from apr_ui.bars import bars
 from apr_ui.canvas import CanvasData, CanvasTry, canvas
-from apr_ui.changing_text import changing_container, changing_markdown
+from apr_ui.changing_text import changing_markdown
 from apr_ui.dataset import class_name, shown_data
 from apr_ui.downloads import offer_files
 from apr_ui.hand.games import current_game, keep_game, place_of
@@ -25,6 +26,7 @@ from apr_ui.hand.hints import HELP, MARKS, ask_hint, can_hint, show_hint, take_h
 from apr_ui.persistent_widget import persistent
 from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import scorer
+from apr_ui.result_view import Bar, Tone, result_view
 from apr_ui.words import count_text, percent
 
 NAMES = ("black", "blue", "green", "cyan", "red", "magenta", "yellow", "white")
@@ -41,6 +43,7 @@ def play(
     hints: bool = True,
     pixels: Sequence[int] = PIXELS,
     more: Callable[[Game], None] | None = None,
+    settings: DeltaGenerator | None = None,
 ) -> Game:
     """The whole game: picture, colours, bars, counts, undo, reset and hints.
 
@@ -55,6 +58,7 @@ def play(
         hints: whether they may be asked for.
         pixels: how many may be changed; more than one number is a choice.
         more: draws what follows the game, and is drawn again after each try.
+        settings: where the number of pixels is chosen; by default above the board.
 
     Returns:
         The game as it stands.
@@ -62,7 +66,8 @@ def play(
     Raises:
         InputError: the model misreads the clean picture, or cannot be loaded.
     """
-    count = _choose_pixels(page, pixels)
+    with settings or st.container():
+        count = _choose_pixels(page, pixels)
     place = place_of(game_key, model, label, count)
     game = current_game(page, place)
     if game is None:
@@ -94,9 +99,9 @@ def _board(page: str, place: str, hints: bool, more: Callable[[Game], None] | No
         return
     picture, answer = st.columns([1, 1], gap="medium")
     with picture:
+        _verdict(page, game)
         _canvas(page, place, game, hints)
     with answer:
-        _verdict(page, game)
         _bars(page, game)
         changing_markdown(f"{page}.counts", counts(game))
         _buttons(page, place, game, hints)
@@ -164,24 +169,33 @@ def _change(page: str, place: str, change: Callable[[Game], Game]) -> None:
 
 
 def _verdict(page: str, game: Game) -> None:
-    """The model's prediction for the picture as it is now."""
-    words = verdict(game)
-    place = changing_container(f"{page}.verdict", words)
-    if game.flipped:
-        place.success(words, icon=":material/bolt:")
-    else:
-        place.markdown(words)
+    """The model's answer to the picture as it is now, and how sure it is of two classes."""
+    words, detail = verdict(game)
+    answer, clean, leading = game.answer.probabilities, game.clean.probabilities, game.answer.label
+    others = [k for k in range(len(answer)) if k != game.label]
+    rival = leading if leading != game.label else max(others, key=answer.__getitem__)
+    pair: list[Bar] = [
+        {
+            "name": class_name(k),
+            "value": answer[k],
+            "before": clean[k] if game.line else None,
+            "rival": k != game.label,
+        }
+        for k in (game.label, rival)
+    ]
+    tone: Tone = "fooled" if game.flipped else "plain"
+    result_view(f"{page}.verdict", None, (), ("", ""), words, detail, pair, tone)
 
 
-def verdict(game: Game) -> str:
-    """The prediction in words."""
+def verdict(game: Game) -> tuple[str, str]:
+    """The answer in a few words, and a sentence."""
     true, said = class_name(game.label), class_name(game.answer.label)
-    sure = f"{percent(game.answer.confidence)} sure"
+    sure = f"{percent(game.answer.confidence)} sure."
     if game.flipped:
-        return f"**Flipped: {true} → {said}**, {sure}. Your first flip was try {game.first_flip}."
+        return f"Flipped: {true} → {said}", f"{sure} Your first flip was try {game.first_flip}."
     if game.line:
-        return f"The model still says **{said}**, {sure}."
-    return f"The model says **{said}**, {sure}. Click a pixel to change that."
+        return f"The model still says: {said}", sure
+    return f"The model says: {said}", f"{sure} Click a pixel to change that."
 
 
 def _tries(count: int) -> str:

@@ -14,6 +14,7 @@ from apr_core.serving.requests import BEHIND_LATTICE
 from apr_ui.changing_text import changing_container
 from apr_ui.dataset import class_name
 from apr_ui.errors import errors_on_page
+from apr_ui.model_names import model_title
 from apr_ui.pictures import enlarge
 from apr_ui.proof.finding import Proof, Vote, find_proof, is_light
 
@@ -22,12 +23,11 @@ EXPLANATION = (
     "picture masked, and 120 times with two parts masked. If all 136 predictions agree, no single "
     "pixel of any colour can change the answer that they give together."
 )
-LOOKS = {
-    Verdict.CERTIFIED: ("success", ":material/verified:"),
-    Verdict.UNCERTIFIED: ("warning", ":material/gpp_maybe:"),
-    Verdict.WRONG: ("info", ":material/help:"),
+ICONS = {
+    Verdict.CERTIFIED: ":material/verified:",
+    Verdict.UNCERTIFIED: ":material/gpp_maybe:",
+    Verdict.WRONG: ":material/help:",
 }
-"""The tone of the message, and its icon."""
 MASK_SCALE = 3
 
 
@@ -73,8 +73,9 @@ def seal_words(found: Certificate) -> str:
     name = class_name(found.label)
     if found.verdict is Verdict.CERTIFIED:
         return (
-            f"**Certified: {name}.** All {found.predictions} predictions agree, so no single "
-            "pixel of any colour changes this answer."
+            f"**Certified: {name}.** All {found.predictions} predictions for masked copies of the "
+            "picture agree, so no single pixel of any colour changes the answer that they give "
+            "together."
         )
     if found.verdict is Verdict.WRONG:
         return (
@@ -91,21 +92,21 @@ def seal_words(found: Certificate) -> str:
 def _whose(attacked: str, found: Certificate) -> str:
     """Which model the certificate is for, and whether that is the one attacked on the page."""
     model = attacked.removesuffix(BEHIND_LATTICE)
-    this = f"This is `{model}` behind lattice masking"
     if model != attacked:
-        return f"{this}, the model that is attacked above."
+        return f"It is for {model_title(attacked)}: the model that is attacked above."
+    this = f"It is for a different model: {model_title(model)} behind lattice masking."
     if found.verdict is not Verdict.CERTIFIED:
-        return f"{this}; the model that is attacked above is the bare one."
+        return this
     return (
-        f"{this}. The bare model, which is attacked above, may still be broken; to attack the "
-        "masked model, tick **Behind lattice masking** and press **Hunt for the pixel**."
+        f"{this} The unmasked model that you attacked can still be fooled; to attack the masked "
+        "one, tick **Behind lattice masking** and press **Hunt for the pixel**."
     )
 
 
 def show_seal(words: str, found: Certificate, place: DeltaGenerator | None = None) -> None:
-    """The verdict in its colour; `place` is a container, or None for the page itself."""
-    tone, icon = LOOKS[found.verdict]
-    getattr(changing_container("app.seal", words, place), tone)(words, icon=icon)
+    """The verdict in a card; `place` is a container, or None for the page itself."""
+    with changing_container("app.seal", words, place).container(border=True):
+        st.markdown(f"{ICONS[found.verdict]} {words}")
 
 
 def show_votes(proof: Proof) -> None:

@@ -11,15 +11,16 @@ import streamlit as st
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.base.tickets import Ticket
-from apr_core.base.types import InputError
+from apr_core.base.types import InputError, Status
 from apr_core.serving.requests import AttackRequest
 from apr_ui.changing_text import changing_markdown
 from apr_ui.controls import Choice, make_request
+from apr_ui.model_names import model_labels
 from apr_ui.persistent_widget import persistent
 from apr_ui.player import player, player_data
 from apr_ui.race.link import MOST_MODELS
-from apr_ui.race.words import Runner, shown_names, status_words
-from apr_ui.resources import cards, known_cards, model_labels, service
+from apr_ui.race.words import ENDED, Runner, shown_names, status_words
+from apr_ui.resources import cards, known_cards, service
 from apr_ui.state import OnPicture, set_replay, take_replay
 from apr_ui.words import duration_text, plain
 
@@ -31,6 +32,11 @@ OVERLAP_POLLS = 4
 """A browser may skip a poll, so each sends again what the last four sent."""
 NARROWEST = 160
 """Pixels of a picture: two fit side by side on a phone of 390."""
+MARKS = {
+    ENDED[Status.FLIPPED]: ":red-badge[:material/bolt: fooled]",
+    ENDED[Status.SURVIVED]: ":blue-badge[:material/shield: resisted]",
+}
+"""How a run ended, in a colour and a word."""
 FIRST_DEFENCES = ("vanilla", "at", "it", "dd", "apr", "apr-plus")
 
 
@@ -164,7 +170,8 @@ def _poll(race: Race, was_live: bool) -> None:
     for number, runner in enumerate(runners):
         with grid.cell():
             player(_frames(runner, replay), key=f"compare.player-{number}")
-            words = f"**{runner.name}**  \n{plain(status_words(runner.view))}"
+            mark = MARKS.get(runner.ended, "")
+            words = f"**{runner.name}** {mark}  \n{plain(status_words(runner.view))}"
             changing_markdown(f"compare.status-{number}", words)
     if was_live and not live:
         st.rerun()

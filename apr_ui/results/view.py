@@ -14,6 +14,7 @@ from apr_core.evaluation.metrics import Rate
 from apr_core.report.imagenet import notices
 from apr_core.report.printing import columns, in_print
 from apr_core.evaluation.record import Record
+from apr_core.report.speeds import SPEED_CAPTION, Speeds, speed_notes, speed_table
 from apr_core.report.tables import DefenceTable, Table
 from apr_core.evaluation.verdicts import SURE, Claim, Holds, measured_first
 from apr_core.zoo.checkpoints import Card, caution_of
@@ -169,6 +170,19 @@ def show_trade_offs(tables: Sequence[Table], certificates: Sequence[CertRecord])
                 for record in certificates
             )
             show_chart(lattice_costs(certificates), "results.lattices", alt)
+
+
+def show_speeds(records: Sequence[Speeds]) -> None:
+    """How fast the attack is beside a forward pass, other engines and other libraries."""
+    if not records:
+        return
+    headers, rows = speed_table(records)
+    st.subheader("Speed of the attack", anchor=False)
+    st.caption(SPEED_CAPTION)
+    frame = pd.DataFrame(rows, columns=headers)
+    st.dataframe(frame, hide_index=True, height="content", key="results.speeds")
+    for note in speed_notes(records):
+        st.caption(note)
 
 
 def _of_several_lattices(records: Sequence[CertRecord]) -> list[CertRecord]:

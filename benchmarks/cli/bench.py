@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
+from apr_core.attacks.enumeration import is_large
 from apr_core.base.files import write_whole
 from apr_core.base.types import InputError
 from apr_core.cli.common import (
@@ -24,13 +26,20 @@ from apr_core.cli.common import (
     chosen_target,
     print_json,
 )
+from apr_core.data.registry import DEFAULT as DATA
+from apr_core.data.registry import find_dataset
+from apr_core.models import SMALL, build_model
+from apr_core.report.speeds import MET, Figure
+from apr_core.zoo.library.entry import IMAGENET
+from apr_core.zoo.target import TargetModel
 from benchmarks.cli import load, overhead
 from benchmarks.load.measure import measure_load
 from benchmarks.load.record import LoadResult
-from benchmarks.speed.case import BenchConfig
-from benchmarks.speed.measure import BenchResult, measure
+from benchmarks.speed.case import LARGE_CONFIG, BenchConfig
+from benchmarks.speed.measure import measure
 from benchmarks.speed.overhead import OverheadResult, measure_overhead
 from benchmarks.speed.peers import PEERS
+from benchmarks.speed.record import BenchResult
 from benchmarks.speed.turns import Report
 
 DEFAULT = BenchConfig()
@@ -40,20 +49,19 @@ OPTIONS: dict[str, tuple[object, tuple[str, ...]]] = {
     "model": (MODEL, (ATTACK, LOAD)),
     "data": ("", (ATTACK,)),
     "generations": (None, (ATTACK, LOAD)),
-    "images": (DEFAULT.images, (ATTACK,)),
+    "images": (None, (ATTACK,)),
     "peers": (False, (ATTACK,)),
     "sweep": (False, (ATTACK,)),
+    "compile": (False, (ATTACK,)),
     "device": ("", (ATTACK, OVERHEAD)),
     **{name: (default, (OVERHEAD,)) for name, default in overhead.OPTIONS.items()},
+    "architecture": ("", (ATTACK, OVERHEAD)),
     **{name: (default, (LOAD,)) for name, default in load.OPTIONS.items()},
 }
 """Options that do not go with everything that can be measured: their defaults, and what they go
 with."""
-ROUNDS = {
-    ATTACK: DEFAULT.rounds,
-    OVERHEAD: overhead.DEFAULT.rounds,
-    LOAD: load.DEFAULT.rounds,
-}
+ROUNDS = {OVERHEAD: overhead.DEFAULT.rounds, LOAD: load.DEFAULT.rounds}
+"""The attack's depend on the size of its images."""
 
 
 def add(subparsers: Subparsers) -> None:
@@ -69,12 +77,13 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--peers", action="store_true", help=f"{', '.join(PEERS)} too")
     parser.add_argument("--sweep", action="store_true", help="the corner sweep of one image too")
+    parser.add_argument("--compile", action="store_true", help="the forward of torch.compile too")
     parser.add_argument("--out", type=Path, help="write the record, as JSON, here")
     overhead.add_options(parser)
     load.add_options(parser)
     add_device(parser)
     add_json(parser)
-    parser.set_defaults(run=run, model=MODEL, images=DEFAULT.images, peers=False, sweep=False)
+    parser.set_defaults(run=run, model=MODEL)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -82,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     what = _what(args)
     _check(args, what)
     if args.rounds is None:
-        args.rounds = ROUNDS[what]
+        args.rounds = ROUNDS.get(what)
     with tqdm(unit="", leave=False, disable=None if args.json else False) as bar:
         result, words = MEASURE[what](args, partial(_show, bar))
     if args.out:
@@ -111,11 +120,34 @@ def _check(args: argparse.Namespace, what: str) -> None:
 
 
 def _attack(args: argparse.Namespace, report: Report) -> tuple[BenchResult, str]:
-    generations = DEFAULT.generations if args.generations is None else args.generations
-    config = BenchConfig(args.images, generations, args.rounds, sweep=args.sweep)
-    target, peers = chosen_target(args), PEERS.names if args.peers else ()
-    result = measure(target.model, config, args.model, peers, report, target.data)
+    target = _untrained(args) if args.architecture else chosen_target(args)
+    large = is_large(*target.data.size)
+    config = replace(LARGE_CONFIG if large else DEFAULT, sweep=args.sweep, compiled=args.compile)
+    given = {name: getattr(args, name) for name in ("images", "generations", "rounds")}
+    given["peer_generations"] = args.generations
+    config = replace(config, **{name: value for name, value in given.items() if value is not None})
+    peers = [name for name in PEERS.names if not (large and PEERS.get(name).kept)]
+    result = measure(
+        target.model,
+        config,
+        target.name,
+        tuple(peers) if args.peers else (),
+        report,
+        target.data,
+        bool(args.architecture),
+    )
     return result, in_words(result)
+
+
+def _untrained(args: argparse.Namespace) -> TargetModel:
+    """An architecture with random weights, always the same, and the images that it is made for."""
+    if args.model != MODEL:
+        raise InputError("--architecture goes without --model; give one of them.")
+    data = find_dataset(args.data or (DATA if args.architecture in SMALL else IMAGENET))
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model = build_model(args.architecture, data=data)
+    return TargetModel(args.architecture, model.eval().to(chosen_device(args)), data)
 
 
 def _overhead(args: argparse.Namespace, report: Report) -> tuple[OverheadResult, str]:
@@ -138,44 +170,33 @@ MEASURE: dict[str, Callable[[argparse.Namespace, Report], Measured]] = {
 
 def in_words(result: BenchResult) -> str:
     """The record as a few lines."""
-    rate = result.forward_images_per_second
-    attacked = result.forwards[-1]["model"]  # prepared ones come after plain ones
-    tried = [row for row in result.forwards if row["model"] == attacked]
-    best = max(tried, key=lambda row: float(row["images_per_second"]))
-    layout = "channels last" if best["channels_last"] else "channels first"
+    weights = " with random weights" if result.random_weights else ""
     lines = [
-        f"{result.model} on {result.hardware}; median of {result.rounds} rounds (least to most)",
-        _line("attack", result.queries_per_second, result.spread["queries_per_second"], "queries"),
-        _line(
-            "forward",
-            rate,
-            result.spread["forward_images_per_second"],
-            f"images; best: {best['model']}, {layout}, batch {best['batch']}",
-        ),
-        _line(
-            "plain forward",
-            result.plain_forward_images_per_second,
-            result.spread["plain_forward_images_per_second"],
-            "images",
-        ),
-        "ratio          {:9.3f}   ({:.3f} to {:.3f})".format(result.ratio, *result.spread["ratio"]),
-        f"memory         {result.attack_peak_bytes / 1e9:9.2f} GB at most, by the end of an attack",
+        f"{result.model}{weights} on {result.hardware}; median of {result.rounds} rounds (least to "
+        "most), in a second",
+        *(_line(name, figure, 0 if figure.value >= 100 else 1) for name, figure in _rates(result)),
+        f"{'memory':32} {result.attack_peak_bytes / 1e9:9.2f} GB by the end of an attack",
+        *(_line(name, figure, 3) for name, figure in result.ratios.items()),
     ]
-    if result.sweep_over_forward:
-        ratio, (least, most) = (result.sweep_over_forward[key] for key in ("ratio", "spread"))
-        lines.append(f"corner sweep   {ratio:.3f} times its forwards ({least:.3f} to {most:.3f})")
-    lines += [
-        _line(name, peer["queries_per_second"], peer["spread"], "queries")
-        + f"; ours is {peer['ratio_of_ours']:.2f} times that"
-        for name, peer in result.peers.items()
-    ]
+    split = result.split
+    if split:
+        lines.append(
+            "windows until step {cut} of {steps}, chunks of {chunk} and {whole_chunk}, {gain:.2f} "
+            "times as fast as dense".format(**split)
+        )
+    lines += [f"target: {aim.what} {aim.wanted}: {MET[aim.met]}" for aim in result.aims]
     return "\n".join(lines)
 
 
-def _line(name: str, rate: float, spread: tuple[float, float], unit: str) -> str:
-    digits = 0 if rate >= 100 else 1
-    least, most = (f"{value:,.{digits}f}" for value in spread)
-    return f"{name:14} {rate:9,.{digits}f}/s ({least} to {most}) {unit}"
+def _rates(result: BenchResult) -> list[tuple[str, Figure]]:
+    """With the batches that the best forwards were of."""
+    best = {"other engine": f" ({result.other_engine})"}
+    return [(f"{name}{best.get(name, '')}", figure) for name, figure in result.rates.items()]
+
+
+def _line(name: str, figure: Figure, digits: int) -> str:
+    least, most = (f"{value:,.{digits}f}" for value in figure.spread)
+    return f"{name:32} {figure.value:9,.{digits}f} ({least} to {most})"
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:

@@ -18,20 +18,24 @@ from benchmarks.speed.overhead import (
 
 DEFAULT = OverheadConfig()
 OPTIONS = {
-    "architecture": DEFAULT.architecture,
+    "architecture": "",
     "defences": ",".join(DEFAULT.defences),
     "steps": DEFAULT.steps,
     "batch_size": DEFAULT.batch_size,
     "inference_batch": DEFAULT.inference_batch,
 }
-"""What goes with --overhead only."""
+"""What goes with --overhead; an architecture goes with the attack too."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add `OPTIONS` and the option itself."""
     group = parser.add_argument_group("what a defence costs in training and in inference")
     group.add_argument("--overhead", action="store_true", help="measure this instead")
-    group.add_argument("--architecture", help=", ".join(ARCHITECTURES))
+    group.add_argument(
+        "--architecture",
+        help=f"{', '.join(ARCHITECTURES)}; without --overhead, with random weights in place of "
+        "--model",
+    )
     group.add_argument("--defences", help=f"several, with commas between: {', '.join(TRAINED)}")
     group.add_argument("--steps", type=int, help="of training in one measurement; more on a GPU")
     group.add_argument("--batch-size", type=int, help="of training")
@@ -43,7 +47,7 @@ def config_of(args: argparse.Namespace) -> OverheadConfig:
     """What was asked for."""
     names = tuple(dict.fromkeys(name.strip() for name in args.defences.split(",")))
     return OverheadConfig(
-        args.architecture,
+        args.architecture or DEFAULT.architecture,
         names,
         batch_size=args.batch_size,
         steps=args.steps,

@@ -22,7 +22,7 @@ from benchmarks.load.figures import Diary, Waits, every, fairness, growth, rate,
 from benchmarks.load.phases import Phases
 from benchmarks.load.record import Alone, ClassLink, Crowd, LoadResult, Memory, judge
 from benchmarks.load.server import App
-from benchmarks.speed.measure import surest_rows
+from benchmarks.speed.images import surest_rows
 from benchmarks.speed.turns import Report
 
 LEAST_STAY = 120.0

@@ -28,24 +28,36 @@ class BenchConfig:
         generations: after the initial population; every one is run.
         rounds: everything is measured once in each. One more, before them, warms up.
         population: candidates in a generation; ART's is 400 whatever is said here.
+        dense_population: of the dense attack and of torchattacks; None: the same.
+        peer_generations: of the peers; None: as many.
         seconds: about how long one measurement of a bare forward lasts.
         batches: batch sizes of the bare forward; by default what suits the device.
         sweep: measure the corner sweep of one image too.
+        compiled: measure the bare forward of torch.compile too, which takes half a minute.
     """
 
     images: int = 4
     generations: int = 5
     rounds: int = 5
     population: int = 400
+    dense_population: int | None = None
+    peer_generations: int | None = None
     seconds: float = 1.0
     batches: tuple[int, ...] = ()
     sweep: bool = False
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"{name} is {value}, but must lie between {low} and {high}.")
+
+
+LARGE_CONFIG = BenchConfig(
+    images=1, generations=1, rounds=3, dense_population=64, peer_generations=0
+)
+"""For images of 224 x 224, where VGG-19 classifies about three in a second on two cores."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,12 @@ class Case:
     images: Tensor
     labels: Tensor
     config: BenchConfig
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image, (C, H, W)."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
 
 
 def peak_memory(device: torch.device) -> int:

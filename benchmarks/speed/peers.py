@@ -43,18 +43,21 @@ class Peer:
     Attributes:
         package: what is installed.
         attack: runs it on a case once.
+        modules: what it imports, before the clock runs.
         kept: whether its process keeps freed memory, as this engine's does (`keep_memory`).
     """
 
     package: str
     attack: Callable[[Counted, Tensor, Tensor, BenchConfig], object]
+    modules: tuple[str, ...] = ()
     kept: bool = False
 
 
 def _torchattacks(model: nn.Module, images: Tensor, labels: Tensor, config: BenchConfig) -> None:
     """It stops at the first success, and asks once more a generation to see that."""
     attacks = importlib.import_module("torchattacks")
-    attacks.OnePixel(model, 1, config.generations, config.population)(images, labels)
+    population = config.dense_population or config.population
+    attacks.OnePixel(model, 1, _generations(config), population)(images, labels)
 
 
 def _art(model: Counted, images: Tensor, labels: Tensor, config: BenchConfig) -> None:
@@ -70,15 +73,26 @@ def _art(model: Counted, images: Tensor, labels: Tensor, config: BenchConfig) ->
         device_type="cpu" if images.device.type == "cpu" else "gpu",
     )
     evasion = importlib.import_module("art.attacks.evasion")
-    attack = evasion.PixelAttack(classifier, th=1, es=1, max_iter=config.generations)
+    attack = evasion.PixelAttack(classifier, th=1, es=1, max_iter=_generations(config))
     attack.generate(images.cpu().numpy(), labels.cpu().numpy())
 
 
+def _generations(config: BenchConfig) -> int:
+    given = config.peer_generations
+    return config.generations if given is None else given
+
+
+TORCHATTACKS = Peer("torchattacks", _torchattacks, ("torchattacks",))
+ART = Peer(
+    "adversarial-robustness-toolbox",
+    _art,
+    ("art.attacks.evasion", "art.estimators.classification"),
+)
 PEERS: Registry[Peer] = Registry("peer")
-PEERS.add("torchattacks", Peer("torchattacks", _torchattacks))
-PEERS.add("art", Peer("adversarial-robustness-toolbox", _art))
-PEERS.add("torchattacks-kept", Peer("torchattacks", _torchattacks, kept=True))
-PEERS.add("art-kept", Peer("adversarial-robustness-toolbox", _art, kept=True))
+PEERS.add("torchattacks", TORCHATTACKS)
+PEERS.add("art", ART)
+PEERS.add("torchattacks-kept", replace(TORCHATTACKS, kept=True))
+PEERS.add("art-kept", replace(ART, kept=True))
 
 
 def peer_version(name: str) -> str:
@@ -126,8 +140,10 @@ def run_peer(peer: Peer, case: Case, device: str, threads: int) -> Timed:
         keep_memory()
     model = Counted(case.model.to(device)).eval()
     images, labels = as_input(case.images).contiguous().to(device), case.labels.to(device)
-    began = time.perf_counter()
     try:
+        for module in peer.modules:
+            importlib.import_module(module)
+        began = time.perf_counter()
         peer.attack(model, images, labels, case.config)
     except ImportError:
         raise _missing(peer.package) from None

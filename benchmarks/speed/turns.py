@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from apr_core.data.registry import find_dataset
 from apr_core.models.inputs import as_input
@@ -19,18 +19,27 @@ Report = Callable[[int, int, str], None]
 Key = TypeVar("Key")
 
 
-def take_turns(works: Mapping[Key, Work], rounds: int, report: Report) -> dict[Key, list[Timed]]:
-    """Each work once a round, every other round backwards; the warm-up round is left out."""
+def take_turns(
+    works: Mapping[Key, Work], rounds: int, report: Report, cold: Collection[Key] = ()
+) -> dict[Key, list[Timed]]:
+    """Each work once a round, every other round backwards; the warm-up round is left out.
+
+    Args:
+        cold: works that need no warm-up: the first round goes without them.
+    """
     taken: dict[Key, list[Timed]] = {key: [] for key in works}
+    warm = [key for key in works if key not in cold]
+    total, done = rounds * len(works) + len(warm), 0
     for number in range(rounds + 1):
-        keys = list(works) if number % 2 else list(works)[::-1]
-        for place, key in enumerate(keys):
-            report(number * len(keys) + place, (rounds + 1) * len(keys), str(key))
+        keys = list(works) if number else warm
+        for key in keys if number % 2 else keys[::-1]:
+            report(done, total, str(key))
             taken[key].append(works[key]())
-    return {key: timed[1:] for key, timed in taken.items()}
+            done += 1
+    return {key: timed[-rounds:] for key, timed in taken.items()}
 
 
-def passes_work(module: nn.Module, images: Tensor, seconds: float) -> Work:
+def passes_work(call: Callable[[Tensor], object], images: Tensor, seconds: float) -> Work:
     """As many forward passes of one batch as take about `seconds`, with nothing between them."""
 
     @torch.inference_mode()
@@ -38,7 +47,7 @@ def passes_work(module: nn.Module, images: Tensor, seconds: float) -> Work:
         synchronise(images.device)
         began = time.perf_counter()
         for _ in range(count):
-            module(images)
+            call(images)
         synchronise(images.device)
         return time.perf_counter() - began
 

@@ -26,7 +26,7 @@ from apr_core.base.hardware import default_device, describe_hardware
 from apr_core.data.dataset import DataSet, Split
 from apr_core.data.registry import find_dataset
 from apr_core.training.trainer import training_folder
-from benchmarks.speed.measure import BATCHES
+from benchmarks.speed.engines import BATCHES
 from scripts.full_scale.jobs import RECIPE, ROWS, TOY, Job
 from scripts.full_scale.plan import choose, schedule
 from scripts.full_scale.smoke import run_checks

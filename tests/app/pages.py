@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_ui.page_table import page_entry
+from apr_ui.proof.certificate import ICONS
 from apr_ui.resources import scorer, service
 from tests.conftest import PATIENCE, ROOT, wait_until
 
@@ -65,6 +67,18 @@ def said(app: AppTest) -> str:
 def messages(app: AppTest) -> list[Any]:
     """Its coloured boxes."""
     return [*app.success, *app.info, *app.warning, *app.error]
+
+
+def seals(app: AppTest) -> list[str]:
+    """What is said of certificates, in a card each."""
+    icons = tuple(ICONS.values())
+    return [str(one.value) for one in app.markdown if str(one.value).startswith(icons)]
+
+
+def results(app: AppTest) -> list[dict[str, Any]]:
+    """What the result views show."""
+    shown = [json.loads(row.proto.json) for row in app.get("bidi_component")]
+    return [data for data in shown if "verdict" in data]
 
 
 def wait_for(run_id: str) -> RunView:

@@ -22,10 +22,10 @@ from apr_core.data.registry import find_dataset
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest
 from apr_core.zoo.checkpoints import load_model
 from apr_ui.permalink import to_params
-from apr_ui.proof.certificate import LOOKS, seal_words
+from apr_ui.proof.certificate import seal_words
 from apr_ui.proof.finding import MOST_DOUBTS, find_proof
 from apr_ui.resources import service
-from tests.app.pages import VANILLA, ended, go, messages, open_page, run
+from tests.app.pages import VANILLA, ended, go, open_page, run, seals
 from tests.conftest import figures
 
 PLUS = "cifar10-resnet20-apr-plus"
@@ -52,11 +52,6 @@ def shown(index: int) -> AppTest:
     return open_run(request(index))
 
 
-def seals(app: AppTest) -> list[str]:
-    """What is said of certificates."""
-    return [one.value for one in messages(app) if "ertif" in one.value]
-
-
 def captions(app: AppTest) -> list[str]:
     """Of the pictures, in order."""
     every = [image.captions[0] for image in app.get("image")]
@@ -79,11 +74,10 @@ def test_the_page_says_of_a_picture_what_the_certificate_says(index: int) -> Non
     wrapper = LatticeMasking(load_model(PLUS)).eval()
     (found,) = certify(wrapper, image[None].float() / 255, torch.tensor([label]))
     assert found.verdict is verdict
-    tone, _ = LOOKS[verdict]
-    (seal,) = [one.value for one in getattr(app, tone) if seal_words(found) in one.value]
-    whose = seal.partition(f"This is `{PLUS}` behind lattice masking")[2]
-    assert "bare" in whose
-    assert ("may still be broken" in whose) == (verdict is Verdict.CERTIFIED)
+    (seal,) = seals(app)
+    assert seal_words(found) in seal
+    whose = seal.partition("a different model: APR+ behind lattice masking")[2]
+    assert ("can still be fooled" in whose) == (verdict is Verdict.CERTIFIED)
 
 
 @pytest.mark.parametrize("index", VERDICTS)
@@ -202,16 +196,15 @@ def test_so_it_is_with_a_model_that_is_not_light(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("index", [CERTIFIED, DOUBTFUL])
 def test_a_seal_stands_with_the_news_and_a_doubt_with_its_votes(index: int) -> None:
     (inside,) = [one for one in shown(index).expander if one.label.startswith("Certificate")]
-    words = [one.value for one in (*inside.success, *inside.warning)]
-    assert any("ertified" in one for one in words) == (index == DOUBTFUL)
+    assert any("ertified" in one for one in seals(inside)) == (index == DOUBTFUL)
 
 
 def test_a_masked_model_that_was_attacked_is_not_called_the_bare_one() -> None:
     app = open_run(request(CERTIFIED, f"{PLUS}{BEHIND_LATTICE}"))
-    assert any(f"On `{PLUS}`, behind lattice masking, 1 pixel:" in c.value for c in app.caption)
-    (seal,) = [one.value for one in app.success if "Certified" in one.value]
-    assert "lattice masking" in seal
-    assert "bare" not in seal
+    assert any("Attacking APR+, masked" in c.value for c in app.caption)
+    (seal,) = seals(app)
+    assert "the model that is attacked above" in seal
+    assert "different" not in seal
 
 
 def test_the_map_that_was_chosen_is_still_chosen_on_the_way_back() -> None:

@@ -29,7 +29,7 @@ from apr_ui.pictures import DIM
 from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import probabilities, service
 from apr_ui.words import percent
-from tests.app.pages import address_of, go, open_page, run, said, wait_for
+from tests.app.pages import address_of, go, open_page, results, run, said, wait_for
 from tests.conftest import PATIENCE, figures, wait_until
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
@@ -70,11 +70,12 @@ def test_the_page_begins_with_the_clean_picture() -> None:
 def test_undo_and_start_over() -> None:
     app = open_page("hand", link())
     try_by_hand(app, GREY, WINNER)
-    assert "**Flipped:" in app.success[0].value
-    assert "Your first flip was try 2." in app.success[0].value
+    (shown,) = results(app)
+    assert shown["verdict"].startswith("Flipped:")
+    assert "Your first flip was try 2." in shown["detail"]
     run(app.button(key="hand.undo").click())
     assert (game_of(app).edits, game_of(app).queries) == ((GREY,), 2)
-    assert not app.success
+    assert not results(app)[0]["verdict"].startswith("Flipped:")
     run(app.button(key="hand.reset").click())
     assert (game_of(app).edits, game_of(app).queries) == ((), 0)
     kept = next(line for line in said(app).splitlines() if "started over" in line)

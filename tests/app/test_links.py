@@ -15,10 +15,11 @@ from apr_core.data.registry import find_dataset
 from apr_core.serving.archive.store import INTERRUPTED, Archive
 from apr_core.serving.requests import BEHIND_LATTICE, SERVED, AttackRequest
 from apr_ui import limits
+from apr_ui.model_names import model_title
 from apr_ui.permalink import from_params, to_params
 from apr_ui.resources import service
 from tests.app.pages import VANILLA as MODEL
-from tests.app.pages import ended, go, messages, open_page, run, wait_for
+from tests.app.pages import ended, go, open_page, results, run, seals, wait_for
 from tests.conftest import PATIENCE, figures
 
 QUICK = OnePixelConfig(population=8, generations=1, stop=Stop.BUDGET, seed=77)
@@ -93,7 +94,8 @@ def test_an_ended_run_is_there_at_once() -> None:
     with service()._changed:
         del service()._runs[asked.run_id]  # as after a restart
     app = open_page("attack", to_params(asked))
-    assert any("queries" in one.value for one in messages(app))
+    (shown,) = results(app)
+    assert "queries" in shown["detail"]
     assert service().view(asked.run_id).snapshots
 
 
@@ -129,7 +131,7 @@ def test_a_cancelled_run_waits_to_be_asked_for_again() -> None:
     wait_for(asked.run_id)
     app = open_page("attack", to_params(asked))
     assert not service().view(asked.run_id).live
-    assert any("Cancelled after" in one.value for one in app.info)
+    assert results(app)[0]["verdict"] == "Cancelled"
 
 
 def test_an_attention_link_to_no_model_says_so() -> None:
@@ -140,7 +142,7 @@ def test_an_attention_link_to_no_model_says_so() -> None:
 def test_a_target_that_was_missed_is_named() -> None:
     cut = replace(request(index=4, seed=82), config=replace(QUICK, target=0, seed=82))
     app = open_page("attack", to_params(ended(cut)))
-    assert any("It did not become airplane" in one.value for one in app.info)
+    assert "It did not become airplane" in results(app)[0]["detail"]
 
 
 def test_an_unknown_run_says_so() -> None:
@@ -223,23 +225,24 @@ def test_the_same_on_another_model_is_what_the_controls_then_show(behind: str) -
     asked = replace(request(seed=84), model=f"{MODEL}{behind}")
     app = open_page("attack", to_params(ended(asked)))
     other = "cifar10-resnet20-apr"
-    (button,) = [one for one in app.button if one.label == other]
+    (button,) = [one for one in app.button if one.label == model_title(other)]
     run(button.click())
     assert app.selectbox(key="attack.model").value == other
     assert app.checkbox(key="attack.masked").value == bool(behind)
     current = app.session_state["attack.current-run"]
     assert current.request.model == f"{other}{behind}"
     assert current.request.config == asked.config
-    assert any(f"On `{other}`" in caption.value for caption in app.caption)
+    said = model_title(f"{other}{behind}")
+    assert any(f"Attacking {said} with" in caption.value for caption in app.caption)
 
 
 def test_the_model_that_was_attacked_is_named_whatever_the_controls_say() -> None:
     asked = request(seed=85)
     app = open_page("attack", to_params(ended(asked)))
     run(app.selectbox(key="attack.model").set_value("cifar10-resnet20-dd"))
-    assert any(f"On `{MODEL}`, 1 pixel:" in caption.value for caption in app.caption)
-    seals = [one.value for one in messages(app)]
-    assert any(f"This is `{MODEL}` behind lattice masking." in seal for seal in seals)
+    words = "Attacking the undefended ResNet-20 with one pixel"
+    assert words in [caption.value for caption in app.caption]
+    assert any(f"{model_title(MODEL)} behind lattice masking." in seal for seal in seals(app))
 
 
 def test_more_pixels_are_what_the_controls_then_show() -> None:

@@ -26,6 +26,7 @@ from apr_core.serving.run_export import START_RUN, load_recording, record, to_js
 from apr_core.serving.service import AttackService
 from apr_core.zoo.checkpoints import checkpoint_folder
 from apr_ui.controls import CLASS, GALLERY
+from apr_ui.model_names import model_title
 from apr_ui.page_table import PAGES
 from apr_ui.permalink import from_params, to_params
 from apr_ui.pictures import animation, magnified, mapped, ringed
@@ -202,7 +203,7 @@ def test_an_export_is_read_as_it_was_written(tmp_path, shortest_run: RunView) ->
 
 
 def test_the_animation_has_a_frame_a_generation(shortest_run: RunView) -> None:
-    gif = Image.open(io.BytesIO(animation(shortest_run)))
+    gif = Image.open(io.BytesIO(animation(shortest_run, "Flipped")))
     assert gif.format == "GIF"
     assert gif.n_frames == len(shortest_run.snapshots) + 1
 
@@ -229,8 +230,10 @@ def test_weights_that_are_missing_are_said_to_be(damaged_checkpoints) -> None:
     name = "cifar10-vgg16-apr-plus"
     (damaged_checkpoints / f"{name}.safetensors").unlink()
     app = open_page("attack")
+    run(app.checkbox(key="attack.more-models").check())
     models = app.selectbox(key="attack.model")
-    assert [option.split()[0] for option in models.options if "missing" in option] == [name]
+    missing = [option for option in models.options if "missing" in option]
+    assert [option.partition(" · ")[0] for option in missing] == [model_title(name)]
     models.set_value(name).run()
     assert not app.exception
     assert any(f"{name}.safetensors" in line.value for line in app.caption)

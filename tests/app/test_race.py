@@ -38,7 +38,7 @@ from apr_ui.race.words import (
     status_words,
 )
 from apr_ui.resources import probabilities, scorer, service
-from tests.app.pages import APR, VANILLA, address_of, forget_all, open_page, run
+from tests.app.pages import APR, VANILLA, address_of, forget_all, open_page, run, seals
 from tests.conftest import figures, wait_until
 
 SMALL = OnePixelConfig(population=40, generations=6)
@@ -199,9 +199,8 @@ def test_a_race_is_cancelled_and_certified() -> None:
     views = run_to_the_end(app)
     assert {view.outcome.status for view in views} == {Status.CANCELLED}
     assert "Cancelled: " in app.info[0].value
-    sealed = [*app.success, *app.warning]
-    assert len(sealed) == 2
-    assert all("ertified" in seal.value for seal in sealed)
+    assert len(seals(app)) == 2
+    assert all("ertified" in seal for seal in seals(app))
 
 
 def test_where_a_model_is_not_light_proofs_are_for_those_who_ask(
@@ -210,11 +209,11 @@ def test_where_a_model_is_not_light_proofs_are_for_those_who_ask(
     monkeypatch.setattr("apr_ui.proof.finding.LIGHT", 1000)
     app = open_page("compare", race_to_params(requests(seed=15)))
     run_to_the_end(app)
-    assert not any("ertified" in seal.value for seal in (*app.success, *app.warning))
+    assert not seals(app)
     run(app.button(key="compare.certify").click())
-    assert len([*app.success, *app.warning]) == 2
+    assert len(seals(app)) == 2
     run(app)
-    assert len([*app.success, *app.warning]) == 2  # they were asked for
+    assert len(seals(app)) == 2  # they were asked for
 
 
 def test_a_cancelled_race_starts_anew_and_is_compared_anew() -> None:
@@ -264,7 +263,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_others_racing(damaged_weights)
     assert any("are damaged" in text.value for text in app.markdown)
     assert list(app.dataframe[0].value["Ended"]) == [app.dataframe[0].value["Ended"][0], "failed"]
     assert list(app.dataframe[1].value.columns) == ["Edit found on", "Ended", "No defence"]
-    assert len([*app.success, *app.warning]) == 1
+    assert len(seals(app)) == 1
 
 
 def test_a_model_that_is_refused_a_certificate_leaves_the_others_theirs(
@@ -284,7 +283,7 @@ def test_a_model_that_is_refused_a_certificate_leaves_the_others_theirs(
     (error,) = app.error
     assert error.value.startswith("No defence")
     assert "It depends on its company." in error.value
-    assert len([*app.success, *app.warning]) == 1
+    assert len(seals(app)) == 1
     assert app.get("code")  # the link below is there
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from apr_core.data.registry import DATASETS
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.record import load_records, save_record
+from apr_core.report.speeds import read_speeds
 from apr_core.report.tables import make_tables
 from apr_core.zoo.checkpoints import OLD_PENALTY, caution_of, list_cards
 from apr_ui.results.charts import trade_off
@@ -68,3 +70,27 @@ def test_records_on_other_data_are_no_curve_before_somebody_picks_them(
     before = [caption.value for caption in app.caption].count(caution)
     run(curves.set_value([own.name]))
     assert [caption.value for caption in app.caption].count(caution) == before + 1 == 2
+
+
+def test_the_speeds_are_a_table_where_they_were_measured(monkeypatch, tmp_path: Path) -> None:
+    app = open_page("results")
+    expected = bool(read_speeds())
+    assert ("Speed of the attack" in [head.value for head in app.subheader]) == expected
+    monkeypatch.setenv("APR_RESULTS", str(tmp_path))
+    record = {
+        "model": "vgg19",
+        "random_weights": True,
+        "shape": [3, 224, 224],
+        "hardware": "a machine",
+        "rounds": 3,
+        "versions": {"torch": "2.15.0"},
+        "rates": {"forward": {"value": 3.0, "spread": [2.9, 3.1]}},
+        "ratios": {},
+        "other_engine": "",
+        "aims": [],
+    }
+    (tmp_path / "bench-cpu-vgg19.json").write_text(json.dumps(record))
+    app = open_page("results")
+    assert "Speed of the attack" in [head.value for head in app.subheader]
+    frames = [frame.value for frame in app.dataframe]
+    assert any("vgg19, 224×224, random weights" in frame.to_numpy() for frame in frames)

@@ -24,6 +24,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from apr_ui.page_table import PAGES
 from tests import processes
 from tests.conftest import PATIENCE, wait_until
 
@@ -168,6 +169,16 @@ def page(context: BrowserContext) -> Iterator[Page]:
     tab.close()
     assert raised == []
     assert abroad == []
+
+
+def follow_menu(page: Page, title: str) -> None:
+    """Go to a page by its link in the menu, which lies in its section."""
+    entry = next(entry for entry in PAGES if entry.title == title)
+    if not entry.section:
+        page.get_by_role("link", name=title, exact=True).first.click()
+        return
+    page.get_by_test_id("stTopNavSection").filter(has_text=entry.section).click()
+    page.get_by_role("menuitem", name=title, exact=True).click()
 
 
 def download(page: Page, kind: str) -> bytes:

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from apr_core.serving.gallery import load_gallery
 from apr_ui.page_table import page_entry
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, follow_menu
 from tests.browser.test_hand_page import OTHER, click_pixel, expect_edits, expect_tries
 
 HUNT = "Hunt for the pixel"
@@ -26,7 +26,7 @@ def expect_page(page: Page, key: str, address: str) -> None:
 def go_from_start(server: Server, page: Page, key: str) -> None:
     page.goto(server.url)
     expect_page(page, "start", "/")
-    page.get_by_role("link", name=page_entry(key).title, exact=True).first.click()
+    follow_menu(page, page_entry(key).title)
     expect(page.get_by_role("heading", name=page_entry(key).heading, level=1)).to_be_visible()
 
 

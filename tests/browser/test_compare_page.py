@@ -16,6 +16,7 @@ from tests.browser.conftest import (
     download,
     expect_side_by_side,
     expect_to_fit_a_phone,
+    follow_menu,
 )
 from tests.browser.translator import stale, translate
 
@@ -80,9 +81,9 @@ def test_a_gallery_image_is_raced_watched_and_found_again(server: Server, page: 
     expect(page.get_by_text(FINISHED)).to_be_visible()
     expect(told).to_be_visible()
     expect_statuses(page, ended)
-    page.get_by_role("link", name="Results", exact=True).click()
+    follow_menu(page, "Results")
     expect(page.get_by_role("heading", name="Measured results")).to_be_visible()
-    page.get_by_role("link", name="Compare", exact=True).click()
+    follow_menu(page, "Compare")
     expect(page.get_by_text(FINISHED)).to_be_visible()
     expect(players.first).to_have_attribute("data-generation", str(FLIP.outcome.generations))
 

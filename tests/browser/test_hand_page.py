@@ -14,7 +14,14 @@ from apr_core.data.images import from_png
 from apr_core.data.registry import find_dataset
 from apr_core.models.inputs import as_input
 from apr_core.serving.gallery import load_gallery
-from tests.browser.conftest import PATIENT, PHONE, Server, download, expect_to_fit_a_phone
+from tests.browser.conftest import (
+    PATIENT,
+    PHONE,
+    Server,
+    download,
+    expect_to_fit_a_phone,
+    follow_menu,
+)
 from tests.browser.translator import stale, translate
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
@@ -179,9 +186,9 @@ def test_neither_a_reload_nor_another_page_loses_the_tries(server: Server, page:
     page.reload()
     expect_tries(page, 1)
     expect_edits(page, edit)
-    page.get_by_role("link", name="Results", exact=True).click()
+    follow_menu(page, "Results")
     expect(page.get_by_role("heading", name="Measured results")).to_be_visible()
-    page.get_by_role("link", name="By hand", exact=True).click()
+    follow_menu(page, "By hand")
     expect_tries(page, 1)
     expect_edits(page, edit)
     page.get_by_test_id("canvas-colour-0").click()
@@ -193,7 +200,7 @@ def test_another_picture_is_another_game(server: Server, page: Page) -> None:
     open_board(page, server)
     click_pixel(page, 5, 5)
     expect_tries(page, 1)
-    page.get_by_text("Picture and model", exact=True).click()
+    page.get_by_text("Picture, model and pixels", exact=True).click()
     page.get_by_test_id(f"picker-{load_gallery().index(OTHER)}").click()
     expect_tries(page, 0)
     expect_edits(page)

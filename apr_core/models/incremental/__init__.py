@@ -6,14 +6,18 @@ Approximate Inference for Faster Occlusion-based Deep CNN Explanations" (SIGMOD 
 
 from apr_core.models.incremental.engine import DENSE, EditEngine, choose_engine
 from apr_core.models.incremental.graph import UntraceableError, trace
+from apr_core.models.incremental.growth import Layer, layers_of, multiplied
 from apr_core.models.incremental.network import IncrementalNetwork, Split
 
 __all__ = [
     "DENSE",
     "EditEngine",
     "IncrementalNetwork",
+    "Layer",
     "Split",
     "UntraceableError",
     "choose_engine",
+    "layers_of",
+    "multiplied",
     "trace",
 ]

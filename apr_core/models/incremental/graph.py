@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import operator
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +25,8 @@ CONV, NORM = "conv2d", "_native_batch_norm_legit_no_training"
 ACTIVATIONS = ("relu", "hardtanh")
 """Operations that a step of `FRESH` before them does in passing."""
 FRESH = (CONV, NORM, "add")
+_EXPORTING = threading.Lock()
+"""`torch.export` replaces parts of PyTorch while it traces: two at a time both fail."""
 
 
 class UntraceableError(Exception):
@@ -114,7 +120,7 @@ def _exported(model: nn.Module, shape: tuple[int, ...]) -> Graph:
     images = torch.zeros(BATCH, *shape, device=device)
     batch = torch.export.Dim("batch", min=1, max=1 << 20)
     try:
-        with torch.no_grad():
+        with _EXPORTING, torch.no_grad(), _quiet():
             program = torch.export.export(
                 model, (images,), strict=False, dynamic_shapes=({0: batch},)
             ).run_decompositions({})
@@ -123,6 +129,17 @@ def _exported(model: nn.Module, shape: tuple[int, ...]) -> Graph:
         raise
     except Exception as error:
         raise UntraceableError(f"{type(error).__name__}: {str(error).splitlines()[:1]}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch's own report of an operation that it cannot trace: the exception says it."""
+    loud = logging.getLogger("torch._subclasses.fake_tensor")
+    before, loud.disabled = loud.disabled, True
+    try:
+        yield
+    finally:
+        loud.disabled = before
 
 
 def _read(

@@ -1,0 +1,84 @@
+// The result view: the picture, the picture as it was changed, and what the model says of both.
+
+const SIDE = 448; // canvas pixels: two for each of the screen's
+const MARKS = { fooled: "⚡", held: "🛡", live: "…", plain: "" };
+
+function bytes(base64) {
+  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+}
+
+function draw(canvas, { width, height, image }, edits) {
+  const small = document.createElement("canvas");
+  Object.assign(small, { width, height });
+  const context = small.getContext("2d");
+  const pixels = context.createImageData(width, height);
+  const rgb = bytes(image);
+  for (let i = 0; i < width * height; i += 1) pixels.data.set([rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2], 255], 4 * i);
+  for (const { x, y, rgb: colour } of edits) pixels.data.set([...colour, 255], 4 * (y * width + x));
+  context.putImageData(pixels, 0, 0);
+  const scale = SIDE / Math.max(width, height);
+  Object.assign(canvas, { width: Math.round(width * scale), height: Math.round(height * scale) });
+  const large = canvas.getContext("2d");
+  large.imageSmoothingEnabled = false;
+  large.drawImage(small, 0, 0, canvas.width, canvas.height);
+  for (const { x, y } of edits) ring(large, (x + 0.5) * scale, (y + 0.5) * scale, Math.max(scale, 12));
+}
+
+// White within black: seen on every picture.
+function ring(context, x, y, radius) {
+  for (const [colour, width] of [["#000", 7], ["#fff", 3]]) {
+    context.beginPath();
+    context.arc(x, y, radius, 0, 2 * Math.PI);
+    Object.assign(context, { strokeStyle: colour, lineWidth: width });
+    context.stroke();
+  }
+}
+
+// Near the ends, where most edits move a bar, to a tenth.
+function percent(p) {
+  if (p > 0 && p < 0.0005) return "<0.1%";
+  if (p >= 0.9995 && p < 1) return ">99.9%";
+  return `${(100 * p).toFixed(p < 0.02 || p > 0.98 ? 1 : 0)}%`;
+}
+
+function newBar() {
+  const made = (tag, type) => Object.assign(document.createElement(tag), { className: type });
+  const [row, name, track, fill, was, value] = [made("li", ""), made("span", "name"), made("div", "track"), made("div", "fill"), made("i", "was"), made("b", "value")];
+  track.append(fill, was);
+  row.append(name, track, value);
+  return row;
+}
+
+function showBar(row, { name, value, before, rival }) {
+  row.toggleAttribute("data-rival", Boolean(rival));
+  row.querySelector(".name").textContent = name;
+  row.querySelector(".fill").style.width = `${100 * value}%`;
+  row.querySelector(".was").hidden = before === null;
+  row.querySelector(".was").style.left = `calc(${100 * (before ?? 0)}% - 1px)`;
+  row.querySelector(".value").textContent = percent(value);
+  const was = before === null ? "" : `, before ${percent(before)}`;
+  row.setAttribute("aria-label", `${name} ${percent(value)}${was}`);
+}
+
+export default function mount({ parentElement, data }) {
+  const root = parentElement.querySelector(".result");
+  if (!root || !data) return;
+  const part = (name) => root.querySelector(`[data-part="${name}"]`);
+  root.toggleAttribute("data-words", !data.image);
+  if (data.image) draw(part("before"), data, []);
+  if (data.image) draw(part("after"), data, data.edits);
+  part("before").setAttribute("aria-label", `The picture, ${data.captions[0]}`);
+  part("after").setAttribute("aria-label", `The picture as it was changed, ${data.captions[1]}`);
+  part("beforeWords").textContent = data.captions[0];
+  part("afterWords").textContent = data.captions[1];
+  part("mark").textContent = MARKS[data.tone];
+  part("verdict").textContent = data.verdict;
+  part("detail").textContent = data.detail;
+  const rows = part("bars");
+  while (rows.children.length < data.bars.length) rows.append(newBar());
+  while (rows.children.length > data.bars.length) rows.lastChild.remove();
+  data.bars.forEach((bar, k) => showBar(rows.children[k], bar));
+  root.dataset.tone = data.tone;
+  const said = data.tone === "live" ? "" : data.verdict;
+  if (part("live").textContent !== said) part("live").textContent = said;
+}
