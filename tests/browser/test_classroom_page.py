@@ -156,7 +156,7 @@ def watch_the_searches(projector: Page, student: Page) -> None:
     show_next(projector, 2)
     show_next(projector, 3)
     expect(projector.get_by_text("✓ right")).to_be_visible()
-    projector.get_by_test_id("player-forward").click()  # the keys go on from there
+    projector.get_by_test_id("player-play").click()  # the keys go on from there
     show_next(projector, 4)
     expect(projector.get_by_text("✓ right")).to_have_count(0)
     projector.keyboard.press("ArrowRight")  # the second slide of this step tells where it was
