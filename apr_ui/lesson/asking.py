@@ -46,18 +46,19 @@ def ask(
 
 
 def ask_once(
-    attendance: Attendance, question: str, words: str, choices: Mapping[str, str]
+    attendance: Attendance, question: str, words: str, choices: Mapping[str, str], button: str
 ) -> str | None:
     """A question with a button, for an answer that stands; returns the answer.
 
     The answers are read with the arrow keys, and each move would be an answer without the button.
+    Arguments as in `ask`.
     """
     kept = attendance.answered().get(question)
     if kept in choices or attendance.role is Role.TEACHER:
         return kept
     with st.form(f"classroom.form-{question}-{attendance.place}", border=False):
         chosen = _choose(attendance, question, words, choices, None)
-        if st.form_submit_button("Answer", type="primary") and chosen is not None:
+        if st.form_submit_button(button, type="primary") and chosen is not None:
             with errors_on_page():
                 attendance.answer(question, chosen)
                 st.rerun()

@@ -24,14 +24,14 @@ def show_quiz(attendance: Attendance) -> None:
         st.subheader(questions[number].text, anchor=False)
         _count(attendance, questions[number], shown=attendance.slide % 2 == 0)
         return
-    for question in questions:
+    for number, question in enumerate(questions, 1):
         with st.container(border=True):
             if attendance.role is Role.TEACHER:
                 st.markdown(f"**{question.text}**")
-                shown = st.toggle("Show the answer", key=f"classroom.show-{question.key}")
+                shown = st.toggle(f"Show answer {number}", key=f"classroom.show-{question.key}")
                 _count(attendance, question, shown)
             else:
-                _put(attendance, question)
+                _put(attendance, question, number)
 
 
 def _choices(question: Question) -> dict[str, str]:
@@ -48,13 +48,14 @@ def _count(attendance: Attendance, question: Question, shown: bool) -> None:
             st.markdown(f":material/lightbulb: {words}")
 
 
-def _put(attendance: Attendance, question: Question) -> None:
+def _put(attendance: Attendance, question: Question, number: int) -> None:
+    """One question to a student, and what is right once it is answered."""
     choices, name, right = _choices(question), f"quiz-{question.key}", str(question.right)
     text = f"**{question.text}**"
     if not attendance.sees("answers"):
         ask(attendance, name, text, choices, "Your answer is in.")
         return
-    chosen = ask_once(attendance, name, text, choices)
+    chosen = ask_once(attendance, name, text, choices, f"Answer question {number}")
     if chosen is None:
         return
     st.markdown(text)

@@ -49,13 +49,14 @@ def make_ready(requests: Iterable[AttackRequest]) -> None:
             return
 
 
-def show_run(request: AttackRequest, page: str) -> RunView | None:
+def show_run(request: AttackRequest, page: str, with_result: bool = False) -> RunView | None:
     """The player on a run: live, or played from its beginning if it has ended.
 
     If the run cannot be started, the shipped recording plays in its place, with a caption.
 
     Args:
         page: what the keys begin with.
+        with_result: whether the result view stands above the player.
 
     Returns:
         The run, once it has ended; None before, and where the recording stands in for it.
@@ -69,5 +70,5 @@ def show_run(request: AttackRequest, page: str) -> RunView | None:
         st.session_state[f"{page}.shown"] = request.run_id
         set_replay(True, page)
     run = join_run(request)
-    view = watch(run, page) if run else None
+    view = watch(run, page, with_result) if run else None
     return None if view is None or view.live or view.error else view

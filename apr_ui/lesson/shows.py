@@ -11,7 +11,6 @@ from apr_core.attacks.result import Outcome
 from apr_core.base.types import Status
 from apr_core.data.dataset import with_article
 from apr_core.serving.gallery import GalleryEntry, request_of
-from apr_core.serving.requests import RunView
 from apr_ui.changing_text import changing_container, changing_markdown
 from apr_ui.dataset import class_name, shown_data
 from apr_ui.lesson.asking import ask, tally
@@ -24,7 +23,6 @@ from apr_ui.lesson.runs import make_ready, show_run
 from apr_ui.lesson.steps import LESSON
 from apr_ui.pictures import enlarge, ringed
 from apr_ui.resources import gallery, probabilities, show_caution
-from apr_ui.stage import headline
 
 Show = Callable[[Attendance, DeltaGenerator, DeltaGenerator], None]
 SCALE, LARGE_SCALE = 11, 18
@@ -146,12 +144,11 @@ def _another(attendance: Attendance, number: int) -> GalleryEntry:
 
 def _full_speed(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator) -> None:
     with main:
-        view = show_run(attendance.request, "classroom.run")
+        view = show_run(attendance.request, "classroom.run", not attendance.slide)
     if view is None or view.outcome is None:
         return
     outcome = view.outcome
     with side:
-        _say_end(attendance, view)
         if outcome.success:
             before, after = class_name(outcome.label), class_name(outcome.label_after)
             st.markdown(
@@ -165,12 +162,6 @@ def _full_speed(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerat
             told = "won" if mine == won else "lost"
             st.markdown(f"You bet “{BETS[mine]}”, and **{told}**.")
         tally(attendance, "bet", BETS, won)
-
-
-def _say_end(attendance: Attendance, view: RunView) -> None:
-    """How a run ended, where the player's own headline is not beside it."""
-    if not attendance.slide:
-        headline(view)
 
 
 def _find(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator) -> None:
@@ -218,10 +209,7 @@ def _defences(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator
 
 def _failure(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator) -> None:
     with main:
-        view = show_run(request_of(_breaking()), "classroom.failure")
-    with side:
-        if view is not None:
-            _say_end(attendance, view)
+        show_run(request_of(_breaking()), "classroom.failure", not attendance.slide)
 
 
 def _breaking() -> GalleryEntry:

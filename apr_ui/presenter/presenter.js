@@ -62,18 +62,18 @@ function toggleClock(bar) {
 
 function move(bar, number, slide = 1) {
   const stop = bar.data.stops[number];
-  const asked = `${stop?.key}.${slide}`;
-  if (!stop || asked === bar.asked) return;
-  bar.asked = asked;
+  if (!stop || (number === bar.at.number && slide === bar.at.slide)) return;
+  bar.at = { number, slide };
   bar.send("move", { stop: stop.key, slide });
 }
 
-// One slide on or back; on a page that is on no projector, one stop.
+// One slide on or back; on a page that is on no projector, one stop. It counts from what was asked
+// for last: a second press may come before the page has followed the first.
 function turn(bar, by) {
-  const { now, slide } = bar.data;
+  const { number, slide } = bar.at;
   const next = slide + by;
-  if (slide && next >= 1 && next <= nowOf(bar).slides) move(bar, now, next);
-  else move(bar, now + by);
+  if (bar.data.slide && next >= 1 && next <= bar.data.stops[number].slides) move(bar, number, next);
+  else move(bar, number + by);
 }
 
 function onKey(bar, event) {
@@ -168,7 +168,8 @@ function whereText({ stops, now, slide }) {
 function update(bar, data, send) {
   const { parts } = bar;
   const { key } = data.stops[data.now];
-  Object.assign(bar, { data, send, asked: `${key}.${data.slide || 1}`, place: `apr-lab.clock.${data.clock}` });
+  const at = { number: data.now, slide: data.slide || 1 };
+  Object.assign(bar, { data, send, at, place: `apr-lab.clock.${data.clock}` });
   load(bar);
   if (bar.times.begun && bar.times.step !== key) {
     Object.assign(bar.times, { step: key, since: Date.now() / 1000 });
