@@ -41,6 +41,7 @@ def preview(choice: Choice | None, model: str, page: str = "attack") -> None:
         return
     with errors_on_page():
         show_before(choice.image, choice.label, model, page)
+    st.caption(choice.caption)
     if choice.original is not None:
         with st.expander("Your picture, before it was made 32 × 32"):
             st.image(choice.original, width=PREVIEW_WIDTH, caption="Your picture")

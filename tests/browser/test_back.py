@@ -7,6 +7,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from apr_core.serving.gallery import load_gallery
+from apr_ui.model_names import model_title
 from apr_ui.page_table import page_entry
 from tests.browser.conftest import Server, follow_menu
 from tests.browser.test_hand_page import OTHER, click_pixel, expect_edits, expect_tries
@@ -52,8 +53,8 @@ def test_back_from_a_hunt_is_the_page_before_it_and_then_the_start(
     back(page)
     expect_page(page, "attack", "/attack")
     expect(page.get_by_test_id("player")).to_have_count(0)
-    expect(page.get_by_text("The model says")).to_be_visible()
-    chosen = page.get_by_text(f"On {OTHER.model}: {OTHER.story}")
+    expect(page.get_by_test_id("verdict")).to_contain_text("The model says")
+    chosen = page.get_by_text(f"{model_title(OTHER.model)}: {OTHER.story}")
     expect(chosen.first).to_be_visible()  # the picture is still the one that was chosen
     back(page)
     expect_page(page, "start", "/")

@@ -60,7 +60,7 @@ def test_a_small_training_ends_in_a_model_to_attack(server: Server, page: Page) 
     press(page, "Attack it")
     expect(page.get_by_role("heading", name="Hunt for the pixel")).to_be_visible()
     picker = page.get_by_role("combobox", name="Model under attack")
-    expect(picker).to_have_value(re.compile(r"cifar10-resnet20-apr-\w{6} · .* clean · yours"))
+    expect(picker).to_have_value(re.compile(r"yours: cifar10-resnet20-apr-\w{6} · .* clean"))
     press(page, "Hunt for the pixel")
     expect(page.get_by_text("queries in").or_(page.get_by_text("nothing to flip"))).to_be_visible()
 
