@@ -174,11 +174,11 @@ def page(context: BrowserContext) -> Iterator[Page]:
 def follow_menu(page: Page, title: str) -> None:
     """Go to a page by its link in the menu, which lies in its section."""
     entry = next(entry for entry in PAGES if entry.title == title)
-    menu: Page | Locator = page
-    if entry.section:
-        page.get_by_test_id("stTopNavSection").filter(has_text=entry.section).click()
-        menu = page.get_by_test_id("stTopNavPopoverBody")
-    menu.get_by_role("link", name=title, exact=True).first.click()
+    if not entry.section:
+        page.get_by_role("link", name=title, exact=True).first.click()
+        return
+    page.get_by_test_id("stTopNavSection").filter(has_text=entry.section).click()
+    page.get_by_role("menuitem", name=title, exact=True).click()
 
 
 def download(page: Page, kind: str) -> bytes:
