@@ -18,7 +18,7 @@ SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star")
 """One fewer than the colours: the ninth model has the first's colour, and another mark."""
 PLOT_HEIGHT, MARGINS = 440, 50
 """Pixels: of the summary picture, and of what is above and below its axes."""
-NARROW, LETTER, LINE, REACH = 308, 5.8, 17, 24
+NARROW, LETTER, LINE, REACH = 308, 5.6, 17, 24
 """Pixels: between the axes on a phone, of a letter, of a line of text, from a mark to its label."""
 
 
@@ -80,8 +80,9 @@ def summary(main: Sequence[Mark], others: Sequence[Mark], what: str) -> go.Figur
     """
     figure = go.Figure()
     low = min(mark.clean.low for mark in (*main, *others)) - 0.02
-    high = max(mark.rate.high for mark in main or others)
-    scale = (PLOT_HEIGHT - MARGINS) / (1.05 * high)
+    floor = max(0.0, min(mark.rate.low for mark in (*main, *others)) - 0.05)
+    high = max(mark.rate.high for mark in (*main, *others)) + 0.03
+    scale = (PLOT_HEIGHT - MARGINS) / (high - floor)
     hover = "%{text}<br>clean %{x:.1%}<br>" + what + " %{y:.1%}<extra></extra>"
     figure.add_scatter(
         x=[mark.clean.share for mark in others],
@@ -122,7 +123,7 @@ def summary(main: Sequence[Mark], others: Sequence[Mark], what: str) -> go.Figur
             font={"size": 12},
         )
     xaxis = {**SHARE, "title": "clean accuracy", "range": [low, 1.0]}
-    yaxis = {**SHARE, "range": [0, 1.05 * high]}
+    yaxis = {**SHARE, "range": [floor, high]}
     return lay_out(figure, PLOT_HEIGHT, xaxis=xaxis, yaxis=yaxis)
 
 
@@ -131,8 +132,9 @@ def _label_places(
 ) -> Iterator[tuple[Mark, float, bool]]:
     """Each mark with its label's height over it, in pixels, and whether that stands on its right.
 
-    On either side labels keep a line's height between them. The width is a phone's: on a wider
-    screen only the distances between marks grow.
+    A label stands on the right where it fits and crosses no other mark. On either side labels keep
+    a line's height between them. The width is a phone's: on a wider screen only the distances
+    between marks grow.
 
     Args:
         low: clean accuracy at the left edge; the right edge is 1.
@@ -142,7 +144,14 @@ def _label_places(
     sides: dict[bool, list[Mark]] = {True: [], False: []}
     for mark in sorted(main, key=lambda mark: mark.rate.share):
         needed = REACH + LETTER * len(mark.title)
-        sides[(1.0 - mark.clean.share) * width >= needed].append(mark)
+        fits_right = (1.0 - mark.clean.share) * width >= needed
+        fits_left = (mark.clean.share - low) * width >= needed
+        crossed = any(
+            other.clean.share > mark.clean.share
+            and scale * abs(other.rate.share - mark.rate.share) < LINE
+            for other in main
+        )
+        sides[fits_right and not (crossed and fits_left)].append(mark)
     for right, marks in sides.items():
         wanted = [scale * mark.rate.share for mark in marks]
         for mark, height, place in zip(marks, wanted, _apart(wanted), strict=True):

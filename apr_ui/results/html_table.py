@@ -10,7 +10,13 @@ from itertools import groupby
 import streamlit as st
 
 from apr_core.evaluation.metrics import Rate
-from apr_core.report.lines import Overhead, Value, in_words
+from apr_core.report.imagenet import NOT_TRAINED, UNKNOWN
+from apr_core.report.lines import CertifiedVersus, Overhead, Value, Versus, in_words
+from apr_ui.words import defence_title
+
+
+LONG = 24
+"""Characters of a cell that is kept wide."""
 
 
 def show_html_table(label: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -45,7 +51,7 @@ def short(text: str) -> str:
 
 
 def cell(value: Value) -> str:
-    """A value as a cell: a rate or an overhead over its interval, anything else in words."""
+    """A value as a cell: a figure over its interval or what it is compared with, or words."""
     words = in_words(value)
     match value:
         case Rate():
@@ -54,7 +60,16 @@ def cell(value: Value) -> str:
         case Overhead():
             share, _, interval = words.partition(" ")
             return two_lines(share) + (f"<small>{short(interval)}</small>" if interval else "")
-    return escape(words)
+        case Versus(reference, found):
+            told = two_lines(f"p = {found.p_value:.2g}", f"against {defence_title(reference)}")
+        case CertifiedVersus(reference, _):
+            share, _, against = words.partition(" ")
+            told = two_lines(share, against.replace(reference, defence_title(reference), 1))
+        case _:
+            told = escape(words)
+            if value in (UNKNOWN, NOT_TRAINED):
+                return f"<small>{told}</small>"
+    return f'<span class="prose">{told}</span>' if len(words) > LONG else told
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -65,12 +65,11 @@ def test_labels_of_the_summary_do_not_cover_each_other() -> None:
         for number, (clean, broken) in enumerate(rates)
     ]
     figure = summary(main, [], SUCCESS)
-    top = figure.layout.yaxis.range[1]
+    bottom, top = figure.layout.yaxis.range
+    scale = (figure.layout.height - 50) / (top - bottom)
     for side in ("left", "right"):
         heights = sorted(
-            note.y / top * (figure.layout.height - 50) - note.ay
-            for note in figure.layout.annotations
-            if note.xanchor == side
+            scale * note.y - note.ay for note in figure.layout.annotations if note.xanchor == side
         )
         assert all(b - a >= LINE - 0.01 for a, b in pairwise(heights))
     assert {note.xanchor for note in figure.layout.annotations} == {"left", "right"}
