@@ -150,7 +150,7 @@ def _show_waiting(view: RunView, before: Tensor, page: str) -> None:
     captions = (_clean_caption(before), "Nothing is changed yet")
     bars = _clean_bars(before, view.request.label)
     words = "Waiting" if view.live else "Not finished"
-    detail = detail + wait if view.live else view.error
+    detail = detail + wait if view.live else ""  # the page says what happened
     tone: Tone = "live" if view.live else "plain"
     result_view(f"{page}.{KEY}", view.request.image, (), captions, words, detail, bars, tone)
 

@@ -105,7 +105,7 @@ def follow(index: int, game: Game) -> None:
 
 def board(choice: Choice, model: str, settings: DeltaGenerator) -> None:
     """The game, then the search, then the link."""
-    st.caption(f"The model: {model_title(model)}")
+    st.caption(f"{choice.caption} The model: {model_title(model)}.")
     try:
         label = make_request(choice, model, OnePixelConfig()).label
         follow_game = partial(follow, choice.index)

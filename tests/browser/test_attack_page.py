@@ -224,6 +224,6 @@ def test_a_picture_goes_with_its_file(server: Server, page: Page) -> None:
 def test_nothing_is_wider_than_a_phone(server: Server, page: Page, address: str) -> None:
     page.set_viewport_size(PHONE)
     page.goto(server.url + address)
-    shown = page.get_by_test_id("stImage") if address == "/attack" else None
+    shown = page.get_by_test_id("result") if address == "/attack" else None
     expect(shown or page.get_by_test_id("player-canvas")).to_be_visible()
     expect_to_fit_a_phone(page)

@@ -112,7 +112,7 @@ def test_a_translated_page_keeps_up_with_the_game(server: Server, page: Page) ->
     for count, place in enumerate((3, 9, 15), start=1):
         click_pixel(page, place, place)
         expect_tries(page, count)
-    expect(page.get_by_text("The model still says")).to_be_visible()
+    expect(page.get_by_test_id("verdict")).to_contain_text("The model still says")
     expect(page.get_by_text("3 tries", exact=True)).to_be_visible()
     page.get_by_role("button", name="Start over").click()
     expect_tries(page, 0)
