@@ -1,12 +1,5 @@
 // The bars: how sure a model is of each class, now and before, moved in place at each change.
 
-// Near the ends, where most edits move a bar, to a tenth.
-function percent(p) {
-  if (p > 0 && p < 0.0005) return "<0.1%";
-  if (p >= 0.9995 && p < 1) return ">99.9%";
-  return `${(100 * p).toFixed(p < 0.02 || p > 0.98 ? 1 : 0)}%`;
-}
-
 function newRow(name) {
   const row = document.createElement("li");
   const made = (tag, type) => Object.assign(document.createElement(tag), { className: type });
@@ -24,9 +17,9 @@ function showRow(row, { value, clean, leads, truth }) {
   row.dataset.value = value;
   row.querySelector(".fill").style.width = `${100 * value}%`;
   row.querySelector(".clean").style.left = `calc(${100 * clean}% - 1px)`;
-  row.querySelector(".value").textContent = percent(value);
+  row.querySelector(".value").textContent = finePercent(value);
   const notes = [truth ? ", the true class" : "", leads ? ", the answer" : ""].join("");
-  row.setAttribute("aria-label", `${row.dataset.name} ${percent(value)}${notes}`);
+  row.setAttribute("aria-label", `${row.dataset.name} ${finePercent(value)}${notes}`);
 }
 
 export default function mount({ parentElement, data }) {

@@ -15,14 +15,15 @@ from apr_ui.component.assets import asset
 
 _MOUNT = "export default function mount("
 _FOLDER = Path(__file__).parent
-_IN_ORDER = asset("js", _FOLDER)
+_SHARED_CSS, _SHARED_JS = asset("css", _FOLDER), asset("js", _FOLDER)
 
 
 class Component:
     """Registers the component whose HTML, CSS and JavaScript lie in a folder.
 
     Its JavaScript has `export default function mount({ parentElement, data, ... })`, which draws
-    `data` and may return a clean-up function. It is called through `in-order.js`.
+    `data` and may return a clean-up function. It is called through `in-order.js`, and has what else
+    lies beside this module: the theme's colours, and `finePercent`.
 
     Attributes:
         script: the JavaScript that the browser gets.
@@ -31,11 +32,11 @@ class Component:
     def __init__(self, name: str, folder: Path) -> None:
         script = asset("js", folder)
         assert script.count(_MOUNT) == 1, name
-        self.script = script.replace(_MOUNT, "function mount(") + _IN_ORDER
+        self.script = script.replace(_MOUNT, "function mount(") + _SHARED_JS
         self._mount = st.components.v2.component(
             name,
             html=asset("html", folder),
-            css=asset("css", folder),
+            css=_SHARED_CSS + asset("css", folder),
             js=self.script,
         )
 
