@@ -34,13 +34,6 @@ function ring(context, x, y, radius) {
   }
 }
 
-// Near the ends, where most edits move a bar, to a tenth.
-function percent(p) {
-  if (p > 0 && p < 0.0005) return "<0.1%";
-  if (p >= 0.9995 && p < 1) return ">99.9%";
-  return `${(100 * p).toFixed(p < 0.02 || p > 0.98 ? 1 : 0)}%`;
-}
-
 function newBar() {
   const made = (tag, type) => Object.assign(document.createElement(tag), { className: type });
   const [row, name, track, fill, was, value] = [made("li", ""), made("span", "name"), made("div", "track"), made("div", "fill"), made("i", "was"), made("b", "value")];
@@ -55,9 +48,9 @@ function showBar(row, { name, value, before, rival }) {
   row.querySelector(".fill").style.width = `${100 * value}%`;
   row.querySelector(".was").hidden = before === null;
   row.querySelector(".was").style.left = `calc(${100 * (before ?? 0)}% - 1px)`;
-  row.querySelector(".value").textContent = percent(value);
-  const was = before === null ? "" : `, before ${percent(before)}`;
-  row.setAttribute("aria-label", `${name} ${percent(value)}${was}`);
+  row.querySelector(".value").textContent = finePercent(value);
+  const was = before === null ? "" : `, before ${finePercent(before)}`;
+  row.setAttribute("aria-label", `${name} ${finePercent(value)}${was}`);
 }
 
 export default function mount({ parentElement, data }) {
@@ -67,7 +60,7 @@ export default function mount({ parentElement, data }) {
   root.toggleAttribute("data-words", !data.image);
   if (data.image) draw(part("before"), data, []);
   if (data.image) draw(part("after"), data, data.edits);
-  part("before").setAttribute("aria-label", `The picture, ${data.captions[0]}`);
+  part("before").setAttribute("aria-label", data.captions[0] || "The picture");
   part("after").setAttribute("aria-label", `The picture as it was changed, ${data.captions[1]}`);
   part("beforeWords").textContent = data.captions[0];
   part("afterWords").textContent = data.captions[1];
