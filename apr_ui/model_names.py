@@ -68,8 +68,13 @@ def main_first(names: Iterable[str]) -> tuple[list[str], list[str]]:
     return main, [name for name in names if name not in main]
 
 
+def network_title(architecture: str) -> str:
+    """What an architecture is called."""
+    return ARCHITECTURES.get(architecture, architecture)
+
+
 def _title(card: Card) -> str:
-    network = ARCHITECTURES.get(card.architecture, card.architecture)
+    network = network_title(card.architecture)
     if card.defence == "vanilla":
         title = f"Undefended {network}"
     else:

@@ -86,19 +86,16 @@ def show_before(image: Tensor, label: int | None, model: str, page: str) -> None
     """
     answer = probabilities(model, [image])[0]
     leading, rival = answer.topk(2).indices.tolist()
-    right = label in (None, leading)
     verdict = f"The model says: {class_name(leading)}"
     detail = f"{percent(float(answer[leading]))} sure. "
-    detail += "Can a pixel change its answer?" if right else f"It is {with_article_of(label)}."
+    if label is None or label == leading:
+        detail += "Can a pixel change its answer?"
+    else:
+        detail += f"It is {with_article(class_name(label))}."
     bars = [_bar(class_name(each), float(answer[each]), None, each != leading)
             for each in (leading, rival)]  # fmt: skip
     captions = (_caption("The picture", leading, float(answer[leading])), "Nothing is changed yet")
     result_view(f"{page}.{KEY}", image, (), captions, verdict, detail, bars)
-
-
-def with_article_of(label: int | None) -> str:
-    """A class with its article; "" for none."""
-    return "" if label is None else with_article(class_name(label))
 
 
 def show_result(view: RunView, page: str) -> None:

@@ -1,6 +1,7 @@
 """The Attack page: choose a picture, watch the search, see the result."""
 
 from dataclasses import replace
+from itertools import chain
 
 import streamlit as st
 
@@ -67,11 +68,10 @@ def offers(view: RunView) -> None:
         masked = BEHIND_LATTICE if request.model.endswith(BEHIND_LATTICE) else ""
         with st.popover("The same attack on another model", icon=":material/compare_arrows:"):
             known = cards()[0]
-            for names in main_first(known):
-                for name in names:
-                    if name + masked != request.model and not missing_weights(known[name]):
-                        other = replace(request, model=name + masked)
-                        st.button(model_title(name), on_click=plan, args=(other,))
+            for name in chain(*main_first(known)):
+                if name + masked != request.model and not missing_weights(known[name]):
+                    other = replace(request, model=name + masked)
+                    st.button(model_title(name), on_click=plan, args=(other,))
 
 
 def of_own_picture_without_class(request: AttackRequest) -> bool:

@@ -37,6 +37,7 @@ from apr_core.models.outputs import (
     out_of_memory,
     query_model,
 )
+from apr_core.models.precision import half_type
 from apr_core.models.switches import FULL_PRECISION
 
 FEW_CHUNK = {"cpu": 8, "cuda": 256}
@@ -270,8 +271,7 @@ class ModelOracle:
             return _mean_answer(self._search, images, self._eot_samples)
 
     def _precision(self) -> torch.autocast:
-        kind = torch.bfloat16 if self.device.type == "cpu" else torch.float16
-        return torch.autocast(self.device.type, kind, enabled=self._half)
+        return torch.autocast(self.device.type, half_type(self.device), enabled=self._half)
 
     def _answered(self, edits: Perturbations, few: int) -> Tensor:
         """Logits of edits, those on windows that are faster there.

@@ -22,6 +22,11 @@ SECONDS = 1.0
 """Beyond this, no further round is begun."""
 
 
+def half_type(device: torch.device) -> torch.dtype:
+    """The type of half precision that a device searches in."""
+    return torch.bfloat16 if device.type == "cpu" else torch.float16
+
+
 def time_over_float32(step: Callable[[bool], float]) -> float:
     """The time of a step in bfloat16 over that in float32: medians of steps in turn.
 

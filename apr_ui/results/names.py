@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.record import Record
 from apr_core.serving.requests import BEHIND_LATTICE
-from apr_ui.model_names import ARCHITECTURES, main_first, model_title
+from apr_ui.model_names import main_first, model_title
 from apr_ui.resources import all_cards
 
 
@@ -21,11 +21,6 @@ def with_titles(text: str) -> str:
 
 def _title(found: re.Match[str]) -> str:
     return model_title(found[1])
-
-
-def network_title(architecture: str) -> str:
-    """What an architecture is called."""
-    return ARCHITECTURES.get(architecture, architecture)
 
 
 def subject_title(record: Record) -> str:

@@ -16,7 +16,8 @@ from apr_ui.model_names import model_title
 from apr_ui.persistent_widget import persistent
 from apr_ui.resources import all_cards
 from apr_ui.results.html_table import cell, show_html_table, two_lines
-from apr_ui.results.names import network_title, with_titles
+from apr_ui.model_names import network_title
+from apr_ui.results.names import with_titles
 from apr_ui.words import defence_title
 
 LED = (NAME, LATTICE, "defence", "model", "caution", "form")

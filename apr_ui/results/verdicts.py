@@ -11,7 +11,8 @@ from apr_core.evaluation.verdicts import Claim, Holds
 from apr_core.report.tables import Table
 from apr_ui.persistent_widget import persistent
 from apr_ui.results.html_table import prose, short, show_html_table, two_lines
-from apr_ui.results.names import network_title, with_titles
+from apr_ui.model_names import network_title
+from apr_ui.results.names import with_titles
 from apr_ui.words import count_text
 
 MARKS = {Holds.YES: "✓", Holds.NO: "✗", Holds.STANDS: "◇", Holds.OPEN: "○"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from statistics import median
@@ -108,15 +108,7 @@ def _compared(network: IncrementalNetwork, costs: Costs, dense: Dense, chunk: in
             spent["split"].append(ours)
     seconds = median(spent["dense"])
     gain = median(a / b for a, b in zip(*spent.values(), strict=True))
-    return Costs(
-        seconds,
-        costs.chunk,
-        costs.whole_chunk,
-        costs.windows,
-        costs.joining,
-        costs.whole,
-        gain,
-    )
+    return replace(costs, dense=seconds, gain=gain)
 
 
 def _windows(
@@ -129,18 +121,15 @@ def _windows(
     slots = torch.tensor(maps.slots(images), device=network.device)[owner]
     edits = Edits.of(slots, positions)
     steps, joins = _Stopwatch(), _Stopwatch()
+    names = [step.name for step in network.graph.steps[:cut]]
     for _ in _repeats():
         values = network.windows(edits, maps, colours, 0)
-        for number in range(cut + 1):
-            for name in network.live(number):
-                joins(f"{number} {name}", partial(network.whole, name, edits, maps, values[name]))
+        for number, made in enumerate([INPUT, *names]):
+            if made in values:  # else no later step takes it
+                joins(made, partial(network.whole, made, edits, maps, values[made]))
             if number < cut:
                 values = network.step_on_windows(number, values, edits, maps, steps)
-    names = [step.name for step in network.graph.steps[:cut]]
-    joining = [
-        sum(joins.least(f"{number} {name}") for name in network.live(number)) / count
-        for number in range(cut + 1)
-    ]
+    joining = [sum(map(joins.least, network.live(number))) / count for number in range(cut + 1)]
     return tuple(steps.least(name) / count for name in names), tuple(joining)
 
 

@@ -21,6 +21,7 @@ from apr_core.models.incremental.graph import Graph, UntraceableError, trace
 from apr_core.models.incremental.network import IncrementalNetwork, Split
 from apr_core.models.inputs import as_input
 from apr_core.models.outputs import gap, out_of_memory
+from apr_core.models.precision import half_type
 
 LOG = logging.getLogger(__name__)
 FOLDER = "speeds"
@@ -33,7 +34,6 @@ EACH = 8
 """Edits of each image that are worth clean maps which there is no room to keep."""
 CHECKED = 8
 """Edits on which a network's logits are compared with the model's own."""
-HALF = {"cpu": torch.bfloat16, "cuda": torch.float16}
 
 
 class EditEngine:
@@ -49,12 +49,15 @@ class EditEngine:
         self._most_chunk = costs.chunk
         self._lock = threading.Lock()  # the maps are one thread's at a time
         network.forget_maps()
-        splits = [costs.split(pixels) for pixels in range(1, FEW_PIXELS + 1)]
-        self.most_images = network.maps({0, *(split.cut for split in splits if split)}).most
+        self._splits = {pixels: costs.split(pixels) for pixels in range(1, FEW_PIXELS + 1)}
+        cuts = {0, *(split.cut for split in self._splits.values() if split)}
+        self.most_images = network.maps(cuts).most
 
     def split(self, pixels: int) -> Split | None:
         """How edits of k pixels go through the network; None where it does not answer them."""
-        split = self.costs.split(pixels)
+        if pixels not in self._splits:
+            self._splits[pixels] = self.costs.split(pixels)
+        split = self._splits[pixels]
         if split is None or split.chunk <= self._most_chunk:
             return split
         return Split(split.cut, self._most_chunk, min(split.whole_chunk, self._most_chunk))
@@ -147,7 +150,7 @@ def _chosen(
 ) -> EditEngine | None:
     graph = trace(model, shape)
     device = graph.device
-    kind = HALF.get(device.type, torch.float16) if half else torch.float32
+    kind = half_type(device) if half else torch.float32
     network = IncrementalNetwork(graph, device, kind)
     if not network.most_cut:
         raise UntraceableError("its first step needs whole images")
