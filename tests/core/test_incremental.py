@@ -268,6 +268,16 @@ def test_a_model_that_cannot_be_traced_goes_dense_with_a_line_in_the_log(
     assert [line.message for line in caplog.records if "goes dense" in line.message] != []
 
 
+@pytest.mark.parametrize("library", ["mkldnn", "cudnn", "nnpack"])
+def test_no_library_is_switched_off_for_other_threads_while_it_is_traced(
+    library: str, model: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switched: list[object] = []
+    monkeypatch.setattr(getattr(torch.backends, library), "set_flags", switched.append)
+    trace(model, (3, 32, 32))
+    assert not switched
+
+
 def test_a_network_that_answers_otherwise_when_it_is_traced_goes_dense(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,14 +7,16 @@ import operator
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.export import _trace
 from torch.fx.node import map_aggregate
 
 from apr_core.models.inference import device_of, prepare
@@ -119,17 +121,28 @@ def trace(model: nn.Module, shape: tuple[int, ...]) -> Graph:
 def _exported(model: nn.Module, shape: tuple[int, ...]) -> Graph:
     device = device_of(model)
     images = torch.zeros(BATCH, *shape, device=device)
-    batch = torch.export.Dim("batch", min=1, max=1 << 20)
+    any_batch = ({0: torch.export.Dim.AUTO},)
     try:
-        with _EXPORTING, torch.no_grad(), _quiet():
+        with _EXPORTING, _libraries_left_on(), torch.no_grad(), _quiet():
             program = torch.export.export(
-                model, (images,), strict=False, dynamic_shapes=({0: batch},)
+                model, (images,), strict=False, dynamic_shapes=any_batch
             ).run_decompositions({})
         return _read(program, shape, device)
     except UntraceableError:
         raise
     except Exception as error:
         raise UntraceableError(f"{type(error).__name__}: {str(error).splitlines()[:1]}") from error
+
+
+def _libraries_left_on() -> AbstractContextManager[object]:
+    """Without torch's own switching off of oneDNN and cuDNN, in all threads, while it traces.
+
+    What other threads compute meanwhile would be slower, and rounded otherwise. Left on, torch asks
+    of the number of images which library it would take: a graph for any number has to allow for
+    that (`Dim.AUTO`), and is the same.
+    """
+    switch = "_ignore_backend_decomps"
+    return patch.object(_trace, switch, nullcontext) if hasattr(_trace, switch) else nullcontext()
 
 
 @contextmanager
