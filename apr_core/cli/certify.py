@@ -126,7 +126,7 @@ def summary(record: CertRecord) -> dict[str, object]:
         "clean": record.clean.rate,
         "certified": record.certified.rate,
         "images": record.setting.images,
-        "cautions": list(notices([(record.setting.model, record.setting.data)])),
+        "cautions": list(notices([(record.setting.sha256, record.setting.data)])),
         **intervals,
         **entry,
     }
@@ -143,7 +143,7 @@ def in_words(record: CertRecord) -> str:
             f"certified  {rate_words(record.certified)} images: no edit of one pixel, of any "
             "colour, changes the answer",
             f"{record.forwards:.0f} predictions an image, {record.images_per_second:.1f} images/s",
-            *notices([(setting.model, setting.data)]),
+            *notices([(setting.sha256, setting.data)]),
         ]
     )
 
