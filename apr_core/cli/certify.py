@@ -111,7 +111,10 @@ def one_in_words(found: Certificate, data: DataSet, spacing: int) -> str:
         return f"{behind}, the model takes this {data.class_name(found.label)} for {answer}."
     looked = f"{found.agreeing:,} of {found.predictions:,} masked predictions agree"
     if found.verdict == Verdict.CERTIFIED:
-        return f"Certified: {looked}; no change of one pixel, to any colour, alters {answer}."
+        return (
+            f"{behind}, the model is certified to answer {answer}: {looked}, and no change of one "
+            "pixel, to any colour, alters that. Without it, it may still be fooled."
+        )
     return f"Not certified: {behind.lower()} the model says {answer}, but only {looked}."
 
 
