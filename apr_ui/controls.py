@@ -63,6 +63,7 @@ class Choice:
         label: its true class, None for what the model says of it.
         index: of the test image, or OWN_PICTURE.
         caption: a line beneath it.
+        named: the model that the caption names; "" for none.
         original: a person's own picture before it was reduced.
     """
 
@@ -70,6 +71,7 @@ class Choice:
     label: int | None
     index: int
     caption: str
+    named: str = ""
     original: Image.Image | None = None
 
     @property
@@ -94,7 +96,8 @@ def _from_gallery() -> Choice:
     picker("Gallery", _gallery_items(), chosen, "attack.gallery", _choose_entry)
     entry = entries[chosen]
     image, label = shown_data().test_image(entry.index)
-    return Choice(image, label, entry.index, f"{model_title(entry.model)}: {entry.story}")
+    caption = f"{model_title(entry.model)}: {entry.story}"
+    return Choice(image, label, entry.index, caption, entry.model)
 
 
 @until_changed(zoo_fingerprint)
@@ -165,7 +168,7 @@ def _from_upload() -> Choice | None:
     if chosen is None:
         return None
     picture, label = chosen
-    return Choice(picture.image, label, OWN_PICTURE, "Your picture.", picture.original)
+    return Choice(picture.image, label, OWN_PICTURE, "Your picture.", original=picture.original)
 
 
 def choose_model() -> str:

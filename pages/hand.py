@@ -105,7 +105,8 @@ def follow(index: int, game: Game) -> None:
 
 def board(choice: Choice, model: str, settings: DeltaGenerator) -> None:
     """The game, then the search, then the link."""
-    st.caption(f"{choice.caption} The model: {model_title(model)}.")
+    named = "" if choice.named == model else f" Your model: {model_title(model)}."
+    st.caption(choice.caption + named)
     try:
         label = make_request(choice, model, OnePixelConfig()).label
         follow_game = partial(follow, choice.index)
