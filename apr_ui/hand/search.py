@@ -36,7 +36,7 @@ def offer_search(game: Game, index: int, page: str = "hand") -> None:
     """
     if not game.queries:
         return
-    st.subheader("Differential evolution on the same picture", anchor=False)
+    st.header("Differential evolution on the same picture", anchor=False)
     same = search_config(game.queries, game.pixels)
     full = OnePixelConfig(pixels=game.pixels)
     st.markdown(_budget_words(game, same))

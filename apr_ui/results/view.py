@@ -107,7 +107,7 @@ def show_lattices(certificates: Sequence[CertRecord]) -> None:
     certificates = _of_several_lattices(lattices_of(certificates, cards()[0].values()))
     if not certificates:
         return
-    st.subheader("Certified share against forward passes", anchor=False)
+    st.header("Certified share against forward passes", anchor=False)
     st.caption(
         "Models that were certified behind more than one lattice, each on the images that all of "
         "its lattices were tested on."
@@ -125,7 +125,7 @@ def show_speeds(records: Sequence[Speeds]) -> None:
     if not records:
         return
     headers, rows = speed_table(records)
-    st.subheader("Speed of the attack", anchor=False)
+    st.header("Speed of the attack", anchor=False)
     st.caption(SPEED_CAPTION)
     frame = pd.DataFrame(rows, columns=headers)
     st.dataframe(frame, hide_index=True, height="content", key="results.speeds")
