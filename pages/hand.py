@@ -62,7 +62,7 @@ def _asked_for(params: dict[str, str]) -> AttackRequest | None:
     game = adopt_game("hand", params["game"])
     if game is None:
         st.info(
-            "The tries that this address names are no longer in memory"
+            "The game that this address names is no longer in memory"
             + ("." if request else ", and uploaded pictures are kept nowhere else."),
             icon=":material/link_off:",
         )

@@ -28,8 +28,8 @@ INTRODUCTION = (
     "A network looks at a picture layer by layer. Each layer makes **maps**: grids of places, each "
     "place computed from a few neighbouring places of the layer before. So one changed pixel "
     "changes only a small square of the first map, called the **window**, and a larger one of the "
-    "next, until the window is the whole map.\n\nAn attack tries thousands of changes on one "
-    "picture. The maps of the unchanged picture are computed once, and for each try only the "
+    "next, until the window is the whole map.\n\nAn attack sends thousands of queries about one "
+    "picture. The maps of the unchanged picture are computed once, and for each query only the "
     "windows. The model's answer stays the same, except for rounding."
 )
 LEGEND = (

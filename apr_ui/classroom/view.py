@@ -20,7 +20,7 @@ from apr_ui.words import plain
 FOLLOW_SECONDS = 2.0
 LEARNT = (
     "One pixel can be enough to change what a network sees. Usually it is not.",
-    "A search finds that pixel by asking and comparing. It needs no look inside the network.",
+    "A search finds that pixel with queries alone. It does not look inside the network.",
     "Being sure is not being right.",
     "A defence that resists one search is not proven safe.",
 )

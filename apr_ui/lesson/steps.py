@@ -44,7 +44,7 @@ _STEPS = (
         "by-hand",
         "You are the attacker",
         2,
-        "Choose a pixel and a colour, and look at the bars. Each try is one **query**: one picture "
+        "Choose a pixel and a colour, and look at the bars. Each edit is one **query**: one picture "
         "shown, one answer read. You need nothing else of the network. Who flips its answer with "
         "the fewest queries?",
         "You see what the attacker sees: a picture goes in, ten probabilities come out. Nobody "

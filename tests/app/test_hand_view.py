@@ -82,7 +82,7 @@ def test_undo_and_start_over() -> None:
     try_by_hand(app, GREY, WINNER)
     (shown,) = results(app)
     assert shown["verdict"].startswith("Flipped:")
-    assert "Your first flip was try 2." in shown["detail"]
+    assert "Your first flip was query 2." in shown["detail"]
     run(app.button(key="hand.undo").click())
     assert (game_of(app).edits, game_of(app).queries) == ((GREY,), 2)
     assert not results(app)[0]["verdict"].startswith("Flipped:")
@@ -143,7 +143,7 @@ def test_the_search_gets_as_many_tries_and_both_are_shown() -> None:
     view = service().view(search.ticket.run_id)
     assert view.outcome.queries <= 8
     assert duel_words(game, view) in said(app)
-    for title in ("Your tries", "The search's tries", "Truth map"):
+    for title in ("Pixels that you tried", "Pixels that the search tried", "Truth map"):
         assert f"**{title}**" in said(app)
     assert "pixels break the model in a corner colour" in said(app)
     assert address_of(app)["run"] == search.ticket.run_id
