@@ -106,7 +106,7 @@ def describe_bars(classes: tuple[str, ...], before: Tensor, after: Tensor) -> st
 def truth_map(found: TruthMap) -> go.Figure:
     """The margin that each pixel's worst corner colour leaves to the true class; hover for values.
 
-    A cross marks a pixel that breaks the model, a dot one that is proven harmless.
+    A cross marks a pixel that fools the model, a dot one that is proven harmless.
     """
     height, width = found.margins.shape
     figure = go.Figure()
@@ -117,12 +117,12 @@ def truth_map(found: TruthMap) -> go.Figure:
         colorscale="Viridis",
         colorbar={
             **COLOUR_BAR,
-            "title": {"text": "logit margin of the true class", "side": "bottom"},
+            "title": {"text": "safety margin (lower is closer to fooled)", "side": "bottom"},
             "y": -0.08,
         },
     )
     marks = (
-        ("breaks it", found.broken, {"symbol": "x", "color": AFTER, "size": 8}),
+        ("fools the model", found.broken, {"symbol": "x", "color": AFTER, "size": 8}),
         ("proven harmless", found.certified, {"symbol": "circle", "color": BEFORE, "size": 4}),
     )
     for name, where, marker in marks:
@@ -155,7 +155,7 @@ def _pixel_text(found: TruthMap, x: int, y: int) -> str:
         return "not tried"
     colour = "rgb(" + ", ".join(map(str, found.colours[y, x].tolist())) + ")"
     if bool(found.broken[y, x]):
-        return f"{colour} breaks it"
+        return f"{colour} fools the model"
     return f"{colour} is the worst, with a margin of {margin:.2f}"
 
 

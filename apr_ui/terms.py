@@ -19,7 +19,7 @@ TERMS = {
     "work an attack was.",
     "APR": "**APR** is Adaptive Pixel Resilience, the defence that this lab studies. A model with "
     "APR has an attention gate, which weighs each pixel. It also learns from attacked pictures, "
-    "and is trained so that a small change of the picture changes its answer little.",
+    "and is trained so that changing one pixel changes its answer little.",
     "masking": "**Masking** (lattice masking): the model sees sixteen copies of the picture. Each "
     "hides another sixteenth of the pixels and fills it in from the surroundings. Where the copies "
     "disagree, copies with two such parts hidden decide. Whichever pixel is changed, one of the "

@@ -14,6 +14,7 @@ from apr_core.models.incremental import Layer, UntraceableError, layers_of, mult
 from apr_core.serving.frame import packed
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.changing_text import changing_markdown
+from apr_ui.model_names import model_title
 from apr_ui.resources import scorer
 from apr_ui.windows import Stage, windows
 
@@ -59,8 +60,8 @@ def offer_windows(model: str, image: Tensor, edits: Sequence[PixelEdit]) -> None
         layers = traced(model, tuple(image.shape))
         if layers is None:
             st.info(
-                f"The layers of {model} cannot be followed one by one. The search computes whole "
-                "maps for it."
+                f"The layers of {model_title(model)} cannot be followed one by one. The search "
+                "computes whole maps for it."
             )
             return
         cut = cut_of(model)

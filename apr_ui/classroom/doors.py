@@ -112,7 +112,7 @@ def _check_right(plan: Plan) -> None:
     said = int(probabilities(plan.model, [image])[0].argmax())
     if said != label:
         raise InputError(
-            f"{model_title(plan.model)} already takes test image {plan.index}, "
+            f"{model_title(plan.model)} already mistakes test image {plan.index}, "
             f"{with_article(class_name(label))}, for {with_article(class_name(said))}; choose "
             "another picture or another network."
         )

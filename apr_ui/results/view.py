@@ -33,8 +33,8 @@ DEFINITIONS = f"""
   attack flips.
 - In brackets: **Wilson's 95 % interval**, with the number of images beside it. Two models are
   compared on the images that both get right, by McNemar's exact test.
-- The **ladder** runs attacks from the cheapest to the most expensive; an image leaves it when it is
-  broken. The paper's own attack, differential evolution alone, is shown beside it: it never finds
+- The **ladder** runs attacks from the cheapest to the most expensive, each on the images that no
+  attack before it has flipped. The paper's own attack, differential evolution alone, is shown beside it: it never finds
   more.
 - **Certified**: share of all images that the model behind lattice masking gets right, and for which
   it is proven that no edit of one pixel, of any colour, changes that answer. For two models, the
@@ -80,11 +80,11 @@ def show_curves(records: Sequence[Record]) -> None:
     curves, caught = st.columns(2)
     with curves:
         st.markdown("**Success rate against queries**, for one pixel or the fewest tried")
-        alt = "Share of images broken against queries: " + "; ".join(map(in_a_word, picked))
+        alt = "Share of images flipped against queries: " + "; ".join(map(in_a_word, picked))
         show_chart(success_curves(picked), "results.curve-chart", alt)
     with caught:
-        st.markdown("**Images that each attack was the first to break**")
-        alt = "Images that each attack was the first to break, by model."
+        st.markdown("**Images that each attack was the first to flip**")
+        alt = "Images that each attack was the first to flip, by model."
         show_chart(caught_bars(picked), "results.caught-chart", alt)
 
 
