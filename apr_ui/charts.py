@@ -141,7 +141,7 @@ def mask_votes(shares: Tensor, sure: Tensor, name: str) -> go.Figure:
 def truth_map(found: TruthMap) -> go.Figure:
     """The margin that each pixel's worst corner colour leaves to the true class; hover for values.
 
-    A cross marks a pixel that breaks the model, a dot one that is proven harmless.
+    A cross marks a pixel that fools the model, a dot one that is proven harmless.
     """
     height, width = found.margins.shape
     figure = go.Figure()
@@ -152,11 +152,11 @@ def truth_map(found: TruthMap) -> go.Figure:
         colorscale="Viridis",
         colorbar={
             **COLOUR_BAR,
-            "title": {"text": "logit margin of the true class", "side": "bottom"},
+            "title": {"text": "safety margin (lower is closer to fooled)", "side": "bottom"},
             "y": -0.08,
         },
     )
-    _mark(figure, "breaks it", found.broken, CROSS)
+    _mark(figure, "fools the model", found.broken, CROSS)
     _mark(figure, "proven harmless", found.certified, DOT)
     return _squared(figure)
 
@@ -198,7 +198,7 @@ def _pixel_text(found: TruthMap, x: int, y: int) -> str:
         return "not tried"
     colour = "rgb(" + ", ".join(map(str, found.colours[y, x].tolist())) + ")"
     if bool(found.broken[y, x]):
-        return f"{colour} breaks it"
+        return f"{colour} fools the model"
     return f"{colour} is the worst, with a margin of {margin:.2f}"
 
 

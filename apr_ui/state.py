@@ -93,7 +93,7 @@ def cancel_runs(*tickets: Ticket) -> None:
         service().cancel(ticket.run_id, ticket.token)
     if service().count_live(ticket.run_id for ticket in tickets):
         st.toast(
-            "The run continues: someone else is watching it, or did so a moment ago. Cancel again "
+            "Not stopped: someone else is watching this run, or did so a moment ago. Cancel again "
             "in a few seconds.",
             icon=":material/group:",
             duration="long",
