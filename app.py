@@ -8,6 +8,7 @@ from apr_core.base.paths import shipped
 from apr_ui.errors import errors_on_page
 from apr_ui.frame import FRAMED, menu_place
 from apr_ui.page_table import PAGES
+from apr_ui.race.view import default_models
 from apr_ui.warming import warm_up
 
 st.set_page_config(
@@ -31,4 +32,4 @@ for number, entry in enumerate(PAGES):
     sections.setdefault(entry.section, []).append(page)
 with errors_on_page():
     st.navigation(sections, position=menu_place()).run()
-warm_up()
+warm_up(*default_models())

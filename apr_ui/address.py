@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from apr_ui.errors import errors_on_page
+from apr_ui.permalink import is_too_long
 from apr_ui.persistent_widget import visit
 
 _REPLACED = "app.replaced-address"
@@ -66,6 +67,9 @@ def page_link(params: Mapping[str, str]) -> str:
 
 def share_link(title: str, params: Mapping[str, str]) -> None:
     """An expander with a link to copy."""
+    if is_too_long(params):
+        st.caption("Your photograph stays with this server: it is too large for a link.")
+        return
     with st.expander(title, icon=":material/link:"):
         if "picture" in params:
             st.caption("The link contains the picture itself: share it only if you are allowed to.")

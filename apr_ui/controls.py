@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TypeVar
 
 import streamlit as st
+import torch
 from PIL import Image
 from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.base.types import Fitness, InputError, Stop, Strategy
-from apr_core.data.dataset import with_article
+from apr_core.data.dataset import DataSet, Sample, with_article
 from apr_core.data.images import OWN_PICTURE, Picture, to_pil, to_png
+from apr_core.data.registry import DEFAULT
+from apr_core.evaluation.model_summary import find_record
 from apr_core.serving.archive.archive_format import Head
 from apr_core.serving.gallery import GalleryEntry
-from apr_core.serving.requests import BEHIND_LATTICE, SERVED, AttackRequest
+from apr_core.serving.requests import (
+    BEHIND_LATTICE,
+    PHOTOGRAPHS,
+    SERVED,
+    AttackRequest,
+    data_behind,
+)
 from apr_core.zoo.checkpoints import zoo_fingerprint
-from apr_ui.dataset import class_name, shown_data
+from apr_core.zoo.library import LITE0
+from apr_ui.dataset import CHOICES, CHOSEN, class_name, is_small, shown_data
 from apr_ui.model_names import main_first, model_labels, model_line, model_title
-from apr_ui.persistent_widget import persistent
+from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import (
+    cards,
+    evaluations,
     gallery,
     known_cards,
     probabilities,
@@ -31,11 +44,17 @@ from apr_ui.resources import (
     until_changed,
 )
 from apr_ui.upload import choose_own, show_own
-from apr_ui.words import count_text
+from apr_ui.warming import warm_up
+from apr_ui.words import count_text, plain
 
-GALLERY, CLASS, UPLOAD = "Gallery", "CIFAR-10", "Your picture"
+GALLERY, CLASS, UPLOAD, CAMERA = "Gallery", "CIFAR-10", "Your picture", "Camera"
+TESTS = "Test images"
 ANY = "any other class"
 FIRST_MODEL = "cifar10-resnet20-vanilla"
+GENERATIONS = {PHOTOGRAPHS: 20}
+"""By data set, where fewer than the paper's are what people wait for."""
+SHOWN_TESTS = 60
+"""Test images to choose from, of a data set that is here whole."""
 HELP = {
     "target": "The class that the model should end up with. “Any other class” is easier to reach.",
     "pixels": "How many pixels an edit changes.",
@@ -82,11 +101,38 @@ class Choice:
 
 def choose_picture() -> Choice | None:
     """The picture chooser; None while there is nothing to attack."""
-    choosers = {GALLERY: _from_gallery, CLASS: _from_class, UPLOAD: _from_upload}
+    choosers: dict[str, Callable[[], Choice | None]] = {UPLOAD: _from_upload, CAMERA: _from_camera}
+    if shown_data().name == DEFAULT:
+        choosers = {GALLERY: _from_gallery, CLASS: _from_class, **choosers}
+    else:
+        choosers = {TESTS: _from_tests, **choosers}
+    keep_among("attack.source", list(choosers))
     source = st.segmented_control(
-        "Picture", list(choosers), required=True, **persistent("attack.source", GALLERY)
+        "Picture",
+        list(choosers),
+        required=True,
+        **persistent("attack.source", next(iter(choosers))),
     )
     return choosers[source]()
+
+
+def choose_data() -> None:
+    """The data set chooser; the model and the settings follow it."""
+    st.pills(
+        "Kind of picture",
+        list(CHOICES),
+        format_func=CHOICES.__getitem__,
+        required=True,
+        wrap=True,
+        on_change=_follow_data,
+        **persistent(CHOSEN, DEFAULT),
+    )
+
+
+def _follow_data() -> None:
+    """Set what depends on the data set anew."""
+    name = st.session_state[CHOSEN]
+    st.session_state["attack.generations"] = GENERATIONS.get(name, OnePixelConfig().generations)
 
 
 def _from_gallery() -> Choice:
@@ -163,8 +209,65 @@ def _choose_number(number: int) -> None:
     st.session_state["attack.number"] = number + 1
 
 
-def _from_upload() -> Choice | None:
-    chosen = choose_own()
+def _from_tests() -> Choice | None:
+    """Of a data set with few pictures, all that are here."""
+    data = shown_data()
+    shown = _tests(data)
+    if shown is None:
+        st.info(
+            f"No pictures of {data.title} come with this project; choose one of your own, or fetch "
+            f"them with `python -m apr_core data {data.name}`."
+        )
+        return None
+    row = min(int(st.session_state.setdefault("attack.row", 0)), len(shown.labels) - 1)
+    with st.container(height=THUMBNAILS_HEIGHT):
+        picker(TESTS, _test_items(data), row, "attack.rows", _choose_row)
+    if shown.credits:
+        st.caption(f"The picture is by {plain(shown.credits[row])}.")
+    label, index = int(shown.labels[row]), int(shown.indices[row])
+    caption = f"{data.title}, test image {index}: {with_article(data.class_name(label))}."
+    return Choice(shown.images[row], label, index, caption)
+
+
+@lru_cache(maxsize=4)
+def _tests(data: DataSet) -> Sample | None:
+    """The shipped test images, or some of those that were fetched; None where there are none."""
+    if data.sample:
+        return data.sample()
+    if not data.here():
+        return None
+    test = data.load("test")
+    firsts = [(test.labels == label).nonzero()[:2, 0] for label in range(len(data.classes))]
+    places = torch.cat(firsts).sort().values[:SHOWN_TESTS]
+    return Sample(test.take(places), test.labels[places], places)
+
+
+@lru_cache(maxsize=4)
+def _test_items(data: DataSet) -> list[PickerItem]:
+    shown = _tests(data)
+    assert shown is not None
+    return [
+        {
+            "title": data.class_name(label),
+            "note": f"{data.title}, test image {index}.",
+            "png": base64.b64encode(to_png(image)).decode(),
+        }
+        for image, label, index in zip(
+            shown.images, shown.labels.tolist(), shown.indices.tolist(), strict=True
+        )
+    ]
+
+
+def _choose_row(number: int) -> None:
+    st.session_state["attack.row"] = number
+
+
+def _from_camera() -> Choice | None:
+    return _from_upload(camera=True)
+
+
+def _from_upload(camera: bool = False) -> Choice | None:
+    chosen = choose_own(camera)
     if chosen is None:
         return None
     picture, label = chosen
@@ -179,8 +282,12 @@ def choose_model() -> str:
             "There are no trained models; restore checkpoints/, or make one with "
             "`python -m apr_core train`."
         )
-    first = FIRST_MODEL if FIRST_MODEL in known else None
     listed, more = main_first(known)
+    first = FIRST_MODEL if FIRST_MODEL in known else (listed or more)[0]
+    if st.session_state.get("attack.model", first) not in known:  # it is of other data
+        st.session_state["attack.model"] = first
+    if LITE0 in known:
+        warm_up(LITE0)
     chosen = st.session_state.get("attack.model", first)
     if not listed or chosen in more or st.session_state.get("attack.more-models"):
         listed += more
@@ -189,17 +296,20 @@ def choose_model() -> str:
         listed,
         format_func=model_labels().__getitem__,
         **persistent("attack.model", first),
-        help="“Clean” is the accuracy on the 10,000 CIFAR-10 test images. “Yours” was trained "
-        "here, on the Train page or by the command line.",
+        help=f"“Clean” is the accuracy on the test images of {shown_data().title}. “Yours” was "
+        "trained here, on the Train page or by the command line.",
     )
     st.caption(model_line(name))
     show_caution(name)
-    if more:
+    if more and listed != more:
         st.checkbox(
             f"List {count_text(len(more), 'more model', 'more models')}",
             **persistent("attack.more-models"),
             help="Other networks, your own models, and defences with a part left out.",
         )
+    if not is_small(shown_data()):
+        _say_odds(name)
+        return name  # behind lattice masking, each query would take sixteen of a large picture
     masked = st.checkbox(
         "Behind lattice masking",
         **persistent("attack.masked"),
@@ -209,12 +319,26 @@ def choose_model() -> str:
     return name + (BEHIND_LATTICE if masked else "")
 
 
+def _say_odds(model: str) -> None:
+    """How often one pixel sufficed where it was measured."""
+    record = find_record(evaluations()[0], cards()[0][model])
+    level = record.level(1) if record else None
+    if level is not None and level.asr.total:
+        rate = level.asr
+        st.caption(
+            f"One pixel seldom suffices on a photograph: where we measured it, {rate.count} of "
+            f"{rate.total} gave way ({rate.rate:.0%}; {rate.low:.0%} to {rate.high:.0%}). More "
+            "pixels are in the settings of the search."
+        )
+
+
 def choose_config() -> OnePixelConfig:
     """Every setting of the attack, in an expander; the defaults are those of the paper."""
     with st.expander("Settings of the search", icon=":material/tune:"):
+        keep_among("attack.target", goals := [ANY, *shown_data().classes])
         goal = st.selectbox(
             "Target class",
-            [ANY, *shown_data().classes],
+            goals,
             **persistent("attack.target"),
             help=HELP["target"],
         )
@@ -272,11 +396,12 @@ def show_request(request: AttackRequest | Head) -> None:
 
     A `Head` on a person's own picture has the settings alone.
     """
-    target = request.config.target
+    target, data = request.config.target, data_behind(request.model)
+    st.session_state[CHOSEN] = data.name
     values: dict[str, object] = asdict(request.config) | {
         "model": request.model.removesuffix(BEHIND_LATTICE),
         "masked": request.model.endswith(BEHIND_LATTICE),
-        "target": ANY if target is None else class_name(target),
+        "target": ANY if target is None else data.class_name(target),
     }
     if request.index != OWN_PICTURE:
         values |= _place(request)
@@ -290,6 +415,10 @@ def show_request(request: AttackRequest | Head) -> None:
 
 def _place(request: AttackRequest | Head) -> dict[str, object]:
     """Where the chooser finds a test image: in the gallery, or in its class."""
+    if data_behind(request.model).name != DEFAULT:
+        shown = _tests(data_behind(request.model))
+        row = shown.row(request.index) if shown else None
+        return {"source": TESTS} | ({} if row is None else {"row": row})
     for number, entry in enumerate(gallery()):
         if entry.index == request.index and entry.model == request.model:
             return {"source": GALLERY, "entry": number}

@@ -1,14 +1,37 @@
-"""The data set that the pages show."""
+"""The data set that a page shows: on Attack the chosen one, elsewhere CIFAR-10."""
 
 from __future__ import annotations
 
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
 from apr_core.data.dataset import DataSet
-from apr_core.data.registry import find_dataset
+from apr_core.data.registry import DEFAULT, find_dataset
+from apr_core.serving.requests import PHOTOGRAPHS
+from apr_ui.persistent_widget import page_now
+
+CHOSEN = "attack.data"
+CHOICES = {
+    DEFAULT: "CIFAR-10",
+    PHOTOGRAPHS: "Photographs",
+    "gtsrb": "Traffic signs",
+    "breastmnist": "Ultrasound",
+}
+"""Data sets to choose from, as people call them."""
+SMALL = 64
+"""Pixels of a side up to which each of a picture's pixels is seen without a lens."""
 
 
 def shown_data() -> DataSet:
-    """What the pages' pictures and class names are of."""
-    return find_dataset()
+    """What the page's pictures and class names are of."""
+    if get_script_run_ctx() is None or page_now() != "attack":
+        return find_dataset()
+    return find_dataset(st.session_state.get(CHOSEN, DEFAULT))
+
+
+def is_small(data: DataSet) -> bool:
+    """Whether each pixel of its pictures is seen without a lens."""
+    return max(data.size) <= SMALL
 
 
 def class_name(label: int) -> str:

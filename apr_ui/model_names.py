@@ -10,10 +10,9 @@ from apr_core.zoo.checkpoints import (
     Card,
     caution_of,
     is_own,
-    missing_weights,
-    zoo_fingerprint,
 )
-from apr_ui.resources import all_cards, cards, until_changed
+from apr_core.zoo.library import is_library
+from apr_ui.resources import all_cards, cards, why_missing
 from apr_ui.words import DEFENCE_WORDS, defence_title
 
 MAIN = ("vanilla", "apr", "apr-plus", "at", "it", "dd")
@@ -24,6 +23,7 @@ ARCHITECTURES = {
     "vgg16": "VGG-16",
     "resnet50": "ResNet-50",
     "vgg19": "VGG-19",
+    "efficientnet-lite0": "EfficientNet-Lite0",
 }
 USUAL = "resnet20"
 """Left out of the name of a defence; the undefended model is called after it."""
@@ -49,13 +49,13 @@ def model_line(name: str) -> str:
     return DEFENCE_WORDS[card.defence][1]
 
 
-@until_changed(zoo_fingerprint)
 def model_labels() -> dict[str, str]:
     """How a picker lists each trained model."""
     return {
-        name: f"{model_title(name)} · {card.clean_accuracy:.1%} clean"
+        name: model_title(name)
+        + (f" · {card.clean_accuracy:.1%} clean" if card.tested else "")
         + (f" · {CAUTION}" if caution_of(card) else "")
-        + (" · weights missing" if missing_weights(card) else "")
+        + (" · weights missing" if why_missing(card) else "")
         for name, card in cards()[0].items()
     }
 
@@ -80,9 +80,13 @@ def _title(card: Card) -> str:
     else:
         usual = card.architecture == USUAL
         title = defence_title(card.defence) + ("" if usual else f" ({network})")
-    return f"{title}, yours: {card.name}" if is_own(card.name) else title
+    return f"{title}, yours: {card.name}" if _is_own(card) else title
+
+
+def _is_own(card: Card) -> bool:
+    return is_own(card.name) and not is_library(card.name)
 
 
 def _rank(card: Card | None) -> int:
-    usual = card is not None and card.architecture == USUAL and not is_own(card.name)
+    usual = card is not None and card.architecture == USUAL and not _is_own(card)
     return MAIN.index(card.defence) if card and usual and card.defence in MAIN else len(MAIN)

@@ -14,9 +14,9 @@ from typing import Any, get_type_hints
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.base.types import InputError, check_ranges, shown
+from apr_core.data.dataset import DataSet
 from apr_core.data.images import OWN_PICTURE, from_png, to_png
-from apr_core.serving.requests import SERVED, AttackRequest
-from apr_ui.dataset import class_name, shown_data
+from apr_core.serving.requests import SERVED, AttackRequest, data_behind
 
 LONGEST = 16_000
 """Characters of a picture in a link; a 32 x 32 PNG has at most about 4,300."""
@@ -26,16 +26,16 @@ _KINDS = get_type_hints(OnePixelConfig)
 
 def to_params(request: AttackRequest) -> dict[str, str]:
     """The query parameters that make this request again."""
-    params = {"model": request.model}
+    params, name = {"model": request.model}, request.data.class_name
     if request.index == OWN_PICTURE:
         png = base64.urlsafe_b64encode(to_png(request.image)).decode().rstrip("=")
-        params |= {"picture": png, "label": class_name(request.label)}
+        params |= {"picture": png, "label": name(request.label)}
     else:
         params["index"] = str(request.index)
     for item in fields(OnePixelConfig):
         value = getattr(request.config, item.name)
         if value != getattr(_DEFAULT, item.name):
-            params[item.name] = class_name(value) if item.name == "target" else str(value)
+            params[item.name] = name(value) if item.name == "target" else str(value)
     return params
 
 
@@ -47,30 +47,34 @@ def from_params(params: Mapping[str, str]) -> AttackRequest | None:
     """
     if "model" not in params or not ("index" in params or "picture" in params):
         return None
+    data = data_behind(params["model"])
     config = OnePixelConfig(
-        **{name: _value(name, params[name]) for name in _KINDS if name in params}
+        **{name: _value(name, params[name], data) for name in _KINDS if name in params}
     )
     check_ranges(config, SERVED)
     if "picture" in params:
-        image, label = (
-            _picture(params["picture"]),
-            shown_data().class_number(params.get("label", "")),
-        )
+        image = _picture(params["picture"], data)
+        label = data.class_number(params.get("label", ""))
         return AttackRequest(params["model"], image, label, OWN_PICTURE, config)
     if not params["index"].isdecimal():
         raise InputError(
             f"The link's index is '{shown(params['index'])}', which is no test image; indices go "
-            "from 0 to 9999."
+            f"from 0 to {data.tested - 1}."
         )
     index = int(params["index"][:9])
-    image, label = shown_data().test_image(index)
+    image, label = data.test_image(index)
     return AttackRequest(params["model"], image, label, index, config)
 
 
-def _value(name: str, text: str) -> Any:
+def is_too_long(params: Mapping[str, str]) -> bool:
+    """Whether a link's picture is too large for an address, as a photograph is."""
+    return len(params.get("picture", "")) > LONGEST
+
+
+def _value(name: str, text: str, data: DataSet) -> Any:
     """A setting as its type; other text is returned as it is, for the config to refuse."""
     if name == "target":
-        return shown_data().class_number(text)
+        return data.class_number(text)
     for kind in (int, float):
         if _KINDS[name] is kind:
             try:
@@ -80,14 +84,15 @@ def _value(name: str, text: str) -> Any:
     return text[:40]
 
 
-def _picture(text: str) -> Any:
+def _picture(text: str, data: DataSet) -> Any:
     try:
         if len(text) > LONGEST:
             raise ValueError("too long")
-        height, width = shown_data().size
+        height, width = data.size
         image = from_png(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), height * width)
         if tuple(image.shape) != (3, height, width):
             raise ValueError(f"not {width} x {height}")
+        image = image[: data.channels]  # a PNG in grey is read as three equal channels
     except (ValueError, binascii.Error, InputError):
         raise InputError(
             "The picture in the link is damaged; copy the whole link again, or upload the picture."

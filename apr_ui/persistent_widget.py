@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -16,10 +17,21 @@ def enter(page: str) -> None:
         st.session_state[_VISIT] = visit() + 1
 
 
+def page_now() -> str:
+    """The page that runs."""
+    return str(st.session_state.get(_PAGE, ""))
+
+
 def visit() -> int:
     """How often the session has changed pages."""
     count: int = st.session_state.get(_VISIT, 0)
     return count
+
+
+def keep_among(key: str, options: Sequence[str]) -> None:
+    """Give a picker its first option where what it has is none of them; call before it is drawn."""
+    if options and st.session_state.get(key, options[0]) not in options:
+        st.session_state[key] = options[0]
 
 
 def persistent(key: str, first: Any = None) -> dict[str, Any]:

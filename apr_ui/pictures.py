@@ -15,10 +15,10 @@ from apr_core.attacks.truth_map import TruthMap
 from apr_core.data.images import to_pil
 from apr_core.serving.requests import RunView
 
-SCALE = 12
-"""Screen pixels for one pixel of the picture."""
+SIDE = 384
+"""Screen pixels of an enlarged picture's side, about: each of its pixels takes a whole number."""
 RING = (255, 255, 255), (20, 20, 20)
-GIF_SCALE = 8
+GIF_SIDE = 256
 PROVEN = (94, 234, 212)
 SURE, FOOLED = (14, 38, 104), (255, 226, 66)
 """Colours of a candidate that left the model sure of the true class, and of one that did not."""
@@ -30,14 +30,21 @@ LETTER, LINE = 7, 18
 """Of a contact sheet's text: the width of a letter and the height of a line, in pixels."""
 
 
-def enlarge(image: Tensor, scale: int = SCALE) -> Image.Image:
-    """uint8 (3, H, W), each pixel a square of `scale`."""
+def scale_to(image: Tensor, side: int = SIDE) -> int:
+    """How many screen pixels each pixel of (C, H, W) takes for a side of about `side`."""
+    return max(1, side // max(image.shape[1:]))
+
+
+def enlarge(image: Tensor, scale: int = 0) -> Image.Image:
+    """uint8 (C, H, W), each pixel a square of `scale`; 0 for what suits its size."""
     _, height, width = image.shape
+    scale = scale or scale_to(image)
     return to_pil(image).resize((width * scale, height * scale), Image.Resampling.NEAREST)
 
 
-def ringed(image: Tensor, edits: Iterable[PixelEdit], scale: int = SCALE) -> Image.Image:
+def ringed(image: Tensor, edits: Iterable[PixelEdit], scale: int = 0) -> Image.Image:
     """The picture enlarged, with a ring around each edited pixel."""
+    scale = scale or scale_to(image)
     picture = enlarge(image, scale)
     draw = ImageDraw.Draw(picture)
     for edit in edits:
@@ -71,7 +78,8 @@ def animation(view: RunView, ending: str, milliseconds: int = 180) -> bytes:
         for seen in view.snapshots
     ]
     edits = outcome.edits if outcome else ()
-    shown.append(_captioned(ringed(edit_image(image, edits), edits, GIF_SCALE), ending))
+    last = ringed(edit_image(image, edits), edits, scale_to(image, GIF_SIDE))
+    shown.append(_captioned(last, ending))
     durations = [milliseconds] * (len(shown) - 1) + [2000]
     file = io.BytesIO()
     shown[0].save(file, "GIF", save_all=True, append_images=shown[1:], duration=durations, loop=0)
@@ -89,7 +97,8 @@ def _captioned(picture: Image.Image, words: str) -> Image.Image:
 def _candidates(image: Tensor, snapshot: Snapshot) -> Image.Image:
     """Every candidate as a dot on the pixel it edits, yellow and large where it fools the model."""
     best = to_edits(snapshot.positions[snapshot.best], snapshot.colours[snapshot.best])
-    picture = ringed(edit_image(image, best), best, GIF_SCALE)
+    scale = scale_to(image, GIF_SIDE)
+    picture = ringed(edit_image(image, best), best, scale)
     draw = ImageDraw.Draw(picture)
     for places, true in zip(snapshot.positions.tolist(), snapshot.true.tolist(), strict=True):
         colour = tuple(
@@ -97,12 +106,12 @@ def _candidates(image: Tensor, snapshot: Snapshot) -> Image.Image:
             for sure, fooled in zip(SURE, FOOLED, strict=True)
         )
         for x, y in places:
-            centre = ((x + 0.5) * GIF_SCALE, (y + 0.5) * GIF_SCALE)
+            centre = ((x + 0.5) * scale, (y + 0.5) * scale)
             draw.circle(centre, 1.5 + 1.5 * (1 - true), fill=colour)
     return picture
 
 
-def mapped(image: Tensor, found: TruthMap, scale: int = SCALE) -> Image.Image:
+def mapped(image: Tensor, found: TruthMap, scale: int) -> Image.Image:
     """The picture with its truth map: each pixel that breaks the model in the colour that does it.
 
     The picture around it is dim, darker where nothing was tried; a proven pixel has a dot.
@@ -120,7 +129,7 @@ def mapped(image: Tensor, found: TruthMap, scale: int = SCALE) -> Image.Image:
     return picture
 
 
-def with_mask(image: Tensor, masked: Tensor, scale: int = SCALE) -> Image.Image:
+def with_mask(image: Tensor, masked: Tensor, scale: int) -> Image.Image:
     """The picture enlarged, and each masked pixel (H, W) bool a square of `MASK` on it."""
     picture = enlarge(image, scale)
     draw = ImageDraw.Draw(picture)

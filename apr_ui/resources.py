@@ -27,6 +27,7 @@ from apr_core.serving.archive.store import Archive
 from apr_core.serving.gallery import GalleryEntry, load_gallery
 from apr_core.serving.model_loader import load_oracle
 from apr_core.serving.ray.start import Replicas, score_on
+from apr_core.serving.requests import PHOTOGRAPHS
 from apr_core.serving.service import AttackService
 from apr_core.training.service import TrainingService
 from apr_core.zoo.checkpoints import (
@@ -37,6 +38,7 @@ from apr_core.zoo.checkpoints import (
     model_names,
     zoo_fingerprint,
 )
+from apr_core.zoo.library import LITE0, LITE0_SHA256, is_library
 from apr_ui.dataset import shown_data
 from apr_ui.limits import SessionService
 from apr_ui.words import plain
@@ -118,7 +120,34 @@ def all_cards() -> tuple[dict[str, Card], list[str]]:
             known[name] = load_card(name)
         except InputError as error:
             damaged.append(str(error))
+    known[LITE0] = _library_card()
     return known, damaged
+
+
+def _library_card() -> Card:
+    """Of the network that comes as a package: nobody here trained it, or counted its accuracy."""
+    return Card(
+        name=LITE0,
+        dataset=PHOTOGRAPHS,
+        architecture="efficientnet-lite0",
+        defence="vanilla",
+        recipe={},
+        seed=0,
+        epochs=0,
+        data_sha256="",
+        clean_accuracy=0.0,
+        correct=0,
+        tested=0,
+        hardware="",
+        wall_time=0.0,
+        versions={},
+        sha256=LITE0_SHA256,
+    )
+
+
+def why_missing(card: Card) -> str:
+    """How to get a model's weights; "" where they are here, or come as a package."""
+    return "" if is_library(card.name) else missing_weights(card)
 
 
 def known_cards() -> dict[str, Card]:
@@ -139,7 +168,7 @@ def check_known(model: str) -> None:
 def show_caution(model: str) -> None:
     """Lines under a picker about missing weights and known faults of a model, if there are any."""
     card = cards()[0][model]
-    if missing := missing_weights(card):
+    if missing := why_missing(card):
         st.caption(f":material/warning: {plain(missing)}")
     if caution := caution_of(card):
         st.caption(f":material/warning: These weights were {caution}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from torch import Tensor
 
 from apr_core.attacks.result import Outcome
 from apr_core.data.images import to_png
@@ -16,18 +17,19 @@ from apr_ui.dataset import class_name, shown_data
 from apr_ui.downloads import SHARED, offer_files
 from apr_ui.errors import errors_on_page
 from apr_ui.model_names import model_title
-from apr_ui.pictures import animation, contact_sheet, enlarge, magnified, ringed
+from apr_ui.pictures import animation, contact_sheet, enlarge, magnified, ringed, scale_to
 from apr_ui.player import player, player_data
 from apr_ui.player.standalone import standalone_page
 from apr_ui.poll_rate import note_poll
 from apr_ui.resources import probabilities, service
 from apr_ui.run_result import ending_of, show_before, show_result
 from apr_ui.state import CurrentRun, take_replay
-from apr_ui.words import plain
+from apr_ui.words import percent, plain, size_text
 
 FIRST_FRAME_SECONDS = 0.4
 """How long the page waits for a first frame, rather than for the next poll."""
-SHARE_SCALE = 16
+SHARE_SIDE = 512
+MOST_BARS = 5
 PREVIEW_WIDTH = 352
 """Screen pixels, which a phone of 390 has room for."""
 TONES = {"fooled": "warning", "held": "info", "plain": "info"}
@@ -41,10 +43,20 @@ def preview(choice: Choice | None, model: str, page: str = "attack") -> None:
         return
     with errors_on_page():
         show_before(choice.image, choice.label, model, page)
+        if len(shown_data().classes) > MOST_BARS:
+            st.caption(_likeliest(model, choice.image))
     st.caption(choice.caption)
     if choice.original is not None:
-        with st.expander("Your picture, before it was made 32 × 32"):
+        with st.expander(f"Your picture, before it was made {size_text(choice.image)}"):
             st.image(choice.original, width=PREVIEW_WIDTH, caption="Your picture")
+
+
+def _likeliest(model: str, image: Tensor) -> str:
+    """The classes that the model takes a picture for, where it knows too many to show."""
+    shares, classes = probabilities(model, [image])[0].topk(MOST_BARS)
+    guesses = zip(classes.tolist(), shares.tolist(), strict=True)
+    named = ", ".join(f"{class_name(one)} {percent(share)}" for one, share in guesses)
+    return f"Its {MOST_BARS} likeliest classes: {named}."
 
 
 def watch(run: CurrentRun, page: str = "attack", with_result: bool = False) -> RunView | None:
@@ -107,7 +119,7 @@ def show_end(view: RunView) -> None:
     image = view.request.image
     files = (
         (SHARED, lambda: share_picture(view), "Before and after, side by side, with their labels"),
-        ("PNG", lambda: to_png(outcome.apply(image)), "The edited image, 32 × 32"),
+        ("PNG", lambda: to_png(outcome.apply(image)), f"The edited image, {size_text(image)}"),
         ("GIF", lambda: animation(view, ending_of(view).verdict), "The search as an animation"),
         ("CSV", lambda: to_csv(view), "One row a generation"),
         ("JSON", lambda: to_json(record(view)), "The whole run"),
@@ -126,12 +138,13 @@ def share_picture(view: RunView) -> bytes:
     """A PNG of the picture before and after the attack, with the labels, large."""
     outcome, image = view.outcome, view.request.image
     assert outcome is not None
-    edited, end = ringed(outcome.apply(image), outcome.edits, SHARE_SCALE), ending_of(view)
+    scale, end = scale_to(image, SHARE_SIDE), ending_of(view)
+    edited = ringed(outcome.apply(image), outcome.edits, scale)
     labels = (
         f"{class_name(outcome.label_before)}, {outcome.confidence_before:.0%}",
         f"{class_name(outcome.label_after)}, {outcome.confidence_after:.0%}",
     )
-    tiles = ((enlarge(image, SHARE_SCALE), labels[0]), (edited, labels[1]))
+    tiles = ((enlarge(image, scale), labels[0]), (edited, labels[1]))
     model = model_title(view.request.model)
     return contact_sheet(
         tiles, 2, f"{end.verdict}. {end.detail} Model: {model}. Made with APR Lab."
@@ -143,8 +156,9 @@ def show_details(view: RunView) -> None:
     outcome, image = view.outcome, view.request.image
     if outcome is None or not outcome.edits:
         return
-    edited = outcome.apply(image)
-    with st.expander("The changed pixels, and all ten classes", icon=":material/zoom_in:"):
+    edited, classes = outcome.apply(image), shown_data().classes
+    which = f"the {MOST_BARS} likeliest classes" if len(classes) > 10 else "all classes"
+    with st.expander(f"The changed pixels, and {which}", icon=":material/zoom_in:"):
         with st.container(horizontal=True):
             for number, edit in enumerate(outcome.edits[:5]):
                 red, green, blue = edit.rgb
@@ -155,5 +169,5 @@ def show_details(view: RunView) -> None:
                     alt=f"Pixel {number + 1} magnified, after the edit",
                 )
         before, after = probabilities(view.request.model, [image, edited])
-        alt = describe_bars(shown_data().classes, before, after)
-        show_chart(confidence_bars(shown_data().classes, before, after), "attack.bars", alt)
+        alt = describe_bars(classes, before, after)
+        show_chart(confidence_bars(classes, before, after, MOST_BARS), "attack.bars", alt)

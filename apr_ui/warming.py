@@ -1,4 +1,4 @@
-"""Models and slow imports, loaded in the background after the first page."""
+"""Models and slow imports, loaded in the background."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import torch
 from streamlit import runtime
 
 from apr_core.base.types import InputError
-from apr_ui.dataset import shown_data
-from apr_ui.race.view import default_models
+from apr_core.serving.requests import data_behind
 from apr_ui.resources import scorer
 
 HEAD_START = 1.0
@@ -22,14 +21,16 @@ SLOW_IMPORTS = ("captum.attr",)
 
 
 @functools.cache
-def warm_up() -> None:
-    """Load the default models and the attribution library in a thread, once a process."""
+def warm_up(*models: str) -> None:
+    """Load models and the attribution library in a thread, once a process.
+
+    Args:
+        models: by name, those that people will ask for first.
+    """
     if not runtime.exists():
         return
     over = threading.Event()
-    thread = threading.Thread(
-        target=_load, args=(default_models(), over), name="warm-up", daemon=True
-    )
+    thread = threading.Thread(target=_load, args=(models, over), name="warm-up", daemon=True)
     thread.start()
 
     def end() -> None:  # a thread inside torch when Python ends would crash the process
@@ -50,8 +51,8 @@ def _load(models: tuple[str, ...], over: threading.Event) -> None:
     for module in SLOW_IMPORTS:
         if not over.is_set():
             import_module(module)
-    data = shown_data()
     for name in models:
         if not over.is_set():
+            data = data_behind(name)
             with suppress(InputError):
                 scorer(name).fit(torch.zeros(1, data.channels, *data.size, dtype=torch.uint8))

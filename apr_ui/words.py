@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from torch import Tensor
+
 from apr_core.attacks.result import PixelEdit
 
 DEFENCE_WORDS = {
@@ -91,6 +93,11 @@ def percent(share: float) -> str:
 def count_text(count: int, noun: str, plural: str) -> str:
     """A count with its noun, as in "1 query" and "2,000 queries"."""
     return f"{count:,} {noun if count == 1 else plural}"
+
+
+def size_text(image: Tensor) -> str:
+    """Width and height of an image (C, H, W), as in "32 × 32"."""
+    return f"{image.shape[2]} × {image.shape[1]}"
 
 
 def duration_text(seconds: float) -> str:

@@ -9,9 +9,16 @@ import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.base.types import Status
 from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
-from apr_core.zoo.checkpoints import missing_weights
 from apr_ui.address import follow_address, keep_address, share_link
-from apr_ui.controls import choose_config, choose_model, choose_picture, make_request, show_request
+from apr_ui.controls import (
+    choose_config,
+    choose_data,
+    choose_model,
+    choose_picture,
+    make_request,
+    show_request,
+)
+from apr_ui.dataset import is_small
 from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
 from apr_ui.missing_run import missing_run
@@ -19,7 +26,7 @@ from apr_ui.model_names import main_first, model_title
 from apr_ui.permalink import from_params, to_params
 from apr_ui.proof.certificate import offer_certificate
 from apr_ui.proof.truth import offer_map
-from apr_ui.resources import cards, service
+from apr_ui.resources import cards, service, why_missing
 from apr_ui.stage import headline, preview, show_details, show_end, subject, watch
 from apr_ui.state import ATTACK, cancel_runs, open_run, start_run
 from apr_ui.upload import own_class_is_named
@@ -66,12 +73,18 @@ def offers(view: RunView) -> None:
                 more = replace(request, config=replace(request.config, pixels=pixels))
                 st.button(f"Try {pixels} pixels", on_click=plan, args=(more,))
         masked = BEHIND_LATTICE if request.model.endswith(BEHIND_LATTICE) else ""
+        known = cards()[0]
+        others = [
+            name
+            for name in chain(*main_first(known))
+            if name + masked != request.model and not why_missing(known[name])
+        ]
+        if not others:
+            return
         with st.popover("The same attack on another model", icon=":material/compare_arrows:"):
-            known = cards()[0]
-            for name in chain(*main_first(known)):
-                if name + masked != request.model and not missing_weights(known[name]):
-                    other = replace(request, model=name + masked)
-                    st.button(model_title(name), on_click=plan, args=(other,))
+            for name in others:
+                other = replace(request, model=name + masked)
+                st.button(model_title(name), on_click=plan, args=(other,))
 
 
 def of_own_picture_without_class(request: AttackRequest) -> bool:
@@ -86,6 +99,7 @@ if "attack.planned" in st.session_state:
         start_run(st.session_state.pop("attack.planned"), replay=True)
 stage, panel = st.columns([3, 2], gap="large")
 with panel:
+    choose_data()
     choice = choose_picture()
     model = choose_model()
     config = choose_config()
@@ -123,7 +137,8 @@ with stage:
         if not of_own_picture_without_class(request):
             ended = view.outcome is not None
             offer_certificate(request.model, request.image, request.label, ended, st.container())
-        offer_map(request.model.removesuffix(BEHIND_LATTICE), request.image, request.label)
+        if is_small(request.data):
+            offer_map(request.model.removesuffix(BEHIND_LATTICE), request.image, request.label)
         if not view.live:
             show_details(view)
             show_end(view)

@@ -42,6 +42,8 @@ from apr_core.models.switches import FULL_PRECISION
 
 FEW_CHUNK = {"cpu": 8, "cuda": 256}
 """Images of 32 x 32 in a chunk where a query is of few: they too are padded to one shape."""
+SOON = 64
+"""Pixels of a side of images for which an engine is chosen within about a second."""
 CONFIRMING = 10
 """How many times as many samples of a random model decide whether a candidate flips it."""
 
@@ -108,6 +110,7 @@ class ModelOracle:
             faster (`apr_core.models.incremental`). Found out for a size of images by `fit`: in a
             second for a small network, in ten or more for one of 224 x 224. Flips are then
             verified.
+        background: for large images, find out in a thread; queries go dense meanwhile.
 
     Raises:
         InputError: the model is not this package's own, or the machine has no compiler, where it is
@@ -123,6 +126,7 @@ class ModelOracle:
         compiled: bool = False,
         checked: bool = False,
         incremental: bool = False,
+        background: bool = False,
     ) -> None:
         self.model = model = as_module(model)
         self.device = device_of(model)
@@ -130,6 +134,7 @@ class ModelOracle:
         own = isinstance(model, Classifier)
         self._own, self._incremental = own, incremental and eot_samples == 1
         self._undecided, self._choosing = self._incremental, threading.Lock()
+        self._background = background
         self._checked, self._eot_samples, self._half = checked, eot_samples, half
         self._search = prepare(model) if own else model
         if compiled and not own:
@@ -165,7 +170,10 @@ class ModelOracle:
         Raises:
             InputError: the model answers with no logits, or memory lacks for a single image.
         """
-        self.fit(edits.images)
+        if self._background and max(edits.images.shape[2:]) > SOON:
+            self._fit_later(edits.images)
+        else:
+            self.fit(edits.images)
         with FULL_PRECISION.held():
             return self._answered(edits, 0)
 
@@ -213,6 +221,13 @@ class ModelOracle:
                 self._undecided = False
                 if not in_training(self.model):
                     self._choose_engine(tuple(images.shape[1:]))
+
+    def _fit_later(self, images: Tensor) -> None:
+        """Have a thread choose, unless one does so already."""
+        self._fit_size(images)
+        if self._undecided and len(images) and not self._choosing.locked():
+            # Python waits for it at its end: inside torch, it would take the process with it.
+            threading.Thread(target=self.fit, args=(images[:1],), name="choose-engine").start()
 
     def _fit_size(self, images: Tensor) -> None:
         height, width = images.shape[2:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,16 @@ def read_picture(data: bytes, name: str = "the picture", dataset: DataSet | None
     notes = (*_reading_warnings(decoded, wanted), *usual)
     decoded.rgb.thumbnail((DISPLAY_SIZE, DISPLAY_SIZE))
     return Picture(image, decoded.rgb, name, notes)
+
+
+def refit(picture: Picture, dataset: DataSet) -> Picture:
+    """A picture that was read for one data set, for the models of another.
+
+    What they see is made of the picture as it is displayed, whose longer side has 512 pixels.
+    """
+    image = _to_tensor(_reduce(picture.original, dataset.size, dataset.channels))
+    usual = content_warnings(image) if dataset.name == DEFAULT else ()
+    return replace(picture, image=image, warnings=usual)
 
 
 def read_picture_file(path: Path, dataset: DataSet | None = None) -> Picture:

@@ -26,8 +26,12 @@ from apr_core.attacks.truth_map import (
 )
 from apr_core.base.types import InputError
 from apr_core.data.dataset import DataSet
+from apr_core.data.registry import find_dataset
+from apr_core.zoo.library.entry import IMAGENET
 from apr_core.zoo.target import dataset_of
 
+PHOTOGRAPHS = "nips2017"
+"""The data set whose pictures stand for ImageNet's."""
 SERVED: dict[str, tuple[int, int]] = {
     "pixels": (1, 16),
     "population": (4, 2000),
@@ -143,8 +147,12 @@ class AttackRequest:
 
 
 def data_behind(model: str) -> DataSet:
-    """The data set of a model, which may stand behind a lattice."""
-    return dataset_of(model.removesuffix(BEHIND_LATTICE))
+    """The data set of a model, which may stand behind a lattice: its classes, and pictures of them.
+
+    Of ImageNet's own pictures none come with the project; those of `nips2017` have its classes.
+    """
+    data = dataset_of(model.removesuffix(BEHIND_LATTICE))
+    return find_dataset(PHOTOGRAPHS) if data.name == IMAGENET else data
 
 
 def history_bytes(config: OnePixelConfig) -> int:

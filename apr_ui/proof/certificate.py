@@ -17,7 +17,7 @@ from apr_ui.charts import mask_votes
 from apr_ui.dataset import class_name
 from apr_ui.errors import errors_on_page
 from apr_ui.model_names import model_title
-from apr_ui.pictures import enlarge, with_mask
+from apr_ui.pictures import enlarge, scale_to, with_mask
 from apr_ui.proof.finding import Proof, Vote, find_proof, is_light
 
 EXPLANATION = (
@@ -30,7 +30,7 @@ ICONS = {
     Verdict.UNCERTIFIED: ":material/gpp_maybe:",
     Verdict.WRONG: ":material/help:",
 }
-MASK_SCALE, CLOSEST_SCALE = 3, 4
+MASK_SIDE, CLOSEST_SIDE = 96, 128
 
 
 def offer_certificate(
@@ -40,7 +40,7 @@ def offer_certificate(
 
     Args:
         attacked: the model of the run that the page shows, behind lattice masking or not.
-        image: uint8 (3, 32, 32).
+        image: uint8 (C, H, W).
         label: its true class.
         ended: whether the run has an outcome.
         place: a container for the verdict if the picture is certified.
@@ -143,9 +143,10 @@ def _show_closest(proof: Proof, image: Tensor) -> None:
     """The prediction that came nearest to another class: what was hidden, and what was seen."""
     vote = proof.closest
     with st.container(horizontal=True, vertical_alignment="center"):
-        hidden = with_mask(image, proof.hidden(vote), CLOSEST_SCALE)
+        scale = scale_to(image, CLOSEST_SIDE)
+        hidden = with_mask(image, proof.hidden(vote), scale)
         st.image(hidden, width=hidden.width, alt=f"The picture with {vote.where} marked")
-        seen = enlarge(vote.picture, CLOSEST_SCALE)
+        seen = enlarge(vote.picture, scale)
         st.image(seen, width=seen.width, alt="The same with the marked pixels filled in")
         st.markdown(
             f"**The closest call** of {proof.found.predictions}: {vote.where} masked. First what "
@@ -158,7 +159,7 @@ def _pictures(proof: Proof, votes: Sequence[Vote], image: Tensor) -> None:
     with st.container(horizontal=True):
         for vote in votes:
             said = class_name(vote.answer)
-            picture = with_mask(image, proof.hidden(vote), MASK_SCALE)
+            picture = with_mask(image, proof.hidden(vote), scale_to(image, MASK_SIDE))
             st.image(
                 picture,
                 width=picture.width,

@@ -108,13 +108,13 @@ def find_proof(model: str, image: Tensor, label: int) -> Proof:
 
     Args:
         model: its bare name.
-        image: uint8 (3, 32, 32).
+        image: uint8 (C, H, W).
         label: its true class.
 
     Raises:
         InputError: there is no such model, or it cannot be certified.
     """
-    return _kept(model, image.numpy().tobytes(), label)
+    return _kept(model, image.numpy().tobytes(), tuple(image.shape), label)
 
 
 @functools.cache
@@ -124,8 +124,8 @@ def wrapper(model: str) -> LatticeMasking:
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _kept(model: str, picture: bytes, label: int) -> Proof:
-    image = torch.frombuffer(bytearray(picture), dtype=torch.uint8).view(1, 3, 32, 32)
+def _kept(model: str, picture: bytes, shape: tuple[int, ...], label: int) -> Proof:
+    image = torch.frombuffer(bytearray(picture), dtype=torch.uint8).view(1, *shape)
     behind, seen = wrapper(model), as_input(image.to(scorer(model).device))
     return (
         on_prediction_thread(_prove, behind, seen, label)

@@ -12,7 +12,7 @@ from typing import Literal, TypedDict
 import torch
 from torch import Tensor
 
-from apr_core.attacks.result import PixelEdit
+from apr_core.attacks.result import PixelEdit, as_rgb
 from apr_core.serving.frame import packed
 from apr_ui.component import Component
 
@@ -45,7 +45,7 @@ def result_view(
     """Draw a result, under a key that stays the same as long as it stands.
 
     Args:
-        image: before the edit, uint8 (3, H, W); None for the words and bars alone.
+        image: before the edit, uint8 (C, H, W); None for the words and bars alone.
         captions: below the picture before, and after.
         verdict, detail: a few words, and a sentence; plain text.
         bars: of two classes.
@@ -56,7 +56,7 @@ def result_view(
         {
             "width": width,
             "height": height,
-            "image": "" if image is None else packed(image.permute(1, 2, 0), torch.uint8),
+            "image": "" if image is None else packed(as_rgb(image.permute(1, 2, 0)), torch.uint8),
             "edits": [{"x": edit.x, "y": edit.y, "rgb": edit.rgb} for edit in edits],
             "captions": captions,
             "verdict": verdict,

@@ -1,13 +1,15 @@
 // The result view: the picture, the picture as it was changed, and what the model says of both.
 
 const SIDE = 448; // canvas pixels: two for each of the screen's
+const SMALL = 64; // pixels of a side up to which one of them is seen without a lens
+const LENS = { reach: 7, share: 0.4, gap: 8 }; // pixels it shows each way; its share of the canvas
 const MARKS = { fooled: "⚡", held: "🛡", live: "…", plain: "" };
 
 function bytes(base64) {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
 
-function draw(canvas, { width, height, image }, edits) {
+function draw(canvas, { width, height, image, edits: [look] }, edits) {
   const small = document.createElement("canvas");
   Object.assign(small, { width, height });
   const context = small.getContext("2d");
@@ -22,6 +24,26 @@ function draw(canvas, { width, height, image }, edits) {
   large.imageSmoothingEnabled = false;
   large.drawImage(small, 0, 0, canvas.width, canvas.height);
   for (const { x, y } of edits) ring(large, (x + 0.5) * scale, (y + 0.5) * scale, Math.max(scale, 12));
+  if (look && Math.max(width, height) > SMALL) lens(large, small, look);
+}
+
+// The neighbourhood of a pixel, magnified, in the corner that is farthest from it.
+function lens(context, small, { x, y }) {
+  const { canvas } = context;
+  const side = Math.min(canvas.width, canvas.height) * LENS.share;
+  const cell = side / (2 * LENS.reach + 1);
+  const corner = (at, within, length) => (at < within / 2 ? length - side - LENS.gap : LENS.gap);
+  const left = corner(x, small.width, canvas.width);
+  const top = corner(y, small.height, canvas.height);
+  context.fillStyle = "#808080"; // what lies beyond the picture's edge
+  context.fillRect(left, top, side, side);
+  const from = [x - LENS.reach, y - LENS.reach, 2 * LENS.reach + 1, 2 * LENS.reach + 1];
+  context.drawImage(small, ...from, left, top, side, side);
+  for (const [colour, width] of [["#000", 7], ["#fff", 3]]) {
+    Object.assign(context, { strokeStyle: colour, lineWidth: width });
+    context.strokeRect(left, top, side, side);
+    context.strokeRect(left + LENS.reach * cell - 2, top + LENS.reach * cell - 2, cell + 4, cell + 4);
+  }
 }
 
 // White within black: seen on every picture.

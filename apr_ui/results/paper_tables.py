@@ -61,7 +61,7 @@ def _row_head(line: Line) -> str:
     name, label, notes = str(line[NAME]), str(line["defence"]), str(line.get("caution", ""))
     if name not in all_cards()[0]:
         return two_lines(label, str(line["model"]))
-    title = model_title(name + (BEHIND_LATTICE if line[LATTICE] else ""))
+    title = model_title(name + (BEHIND_LATTICE if line.get(LATTICE) else ""))
     return two_lines(title, ", ".join(filter(None, [label, notes])))
 
 

@@ -29,6 +29,7 @@ from apr_core.serving.requests import (
     data_behind,
 )
 from apr_core.zoo.checkpoints import load_card
+from apr_core.zoo.library import LITE0, LITE0_SHA256
 
 FORMAT = 1
 LONGEST_HEAD = 2**16
@@ -67,7 +68,10 @@ def weights_of(model: str) -> str:
     Raises:
         InputError: there is no such model.
     """
-    card = load_card(model.removesuffix(BEHIND_LATTICE))
+    bare = model.removesuffix(BEHIND_LATTICE)
+    if bare == LITE0:
+        return LITE0_SHA256
+    card = load_card(bare)
     known = [card.sha256, card.architecture, card.defence, card.recipe.get("defence")]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 

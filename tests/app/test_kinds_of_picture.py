@@ -1,0 +1,255 @@
+"""Photographs, traffic signs, ultrasound on the Attack page; other pages stay with CIFAR-10."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from apr_core import InputError, OnePixelConfig, Stop
+from apr_core.attacks.oracle import SOON, ModelOracle
+from apr_core.attacks.perturbation import Perturbations
+from apr_core.data.images import OWN_PICTURE, read_picture, refit, to_png
+from apr_core.data.registry import DEFAULT, find_dataset
+from apr_core.models.incremental.engine import DENSE
+from apr_core.serving.archive.archive_format import weights_of
+from apr_core.serving.model_loader import load_oracle
+from apr_core.serving.requests import PHOTOGRAPHS, AttackRequest, data_behind
+from apr_core.zoo.library import LITE0
+from apr_ui.controls import CAMERA, GALLERY, TESTS, UPLOAD
+from apr_ui.dataset import CHOICES, CHOSEN
+from apr_ui.permalink import from_params, is_too_long, to_params
+from apr_ui.resources import cards
+from tests.app.pages import address_of, go, open_page, results, run, said, wait_for
+from tests.conftest import PATIENCE, wait_until
+
+MODELS = {
+    PHOTOGRAPHS: LITE0,
+    "gtsrb": "gtsrb-resnet20-vanilla",
+    "breastmnist": "breastmnist-resnet20-vanilla",
+}
+SMALL = OnePixelConfig(population=4, generations=1, stop=Stop.BUDGET)
+
+
+@pytest.fixture(autouse=True)
+def dense(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To find out how fast EfficientNet-Lite0 is takes half a minute, and a run here a second."""
+    monkeypatch.setenv(DENSE, "1")
+
+
+@pytest.fixture
+def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was fetched: only what comes with the project is here."""
+    monkeypatch.setenv("APR_DATA", str(tmp_path))
+
+
+def picture_file(side: int = 300) -> tuple[str, bytes, str]:
+    """A photograph of a person's own."""
+    ramp = Image.linear_gradient("L").resize((side, side))
+    file = io.BytesIO()
+    Image.merge("RGB", (ramp, ramp.rotate(90), ramp.rotate(180))).save(file, "PNG")
+    return "mine.png", file.getvalue(), "image/png"
+
+
+def choose(data: str) -> AppTest:
+    return run(open_page("attack").get("button_group")[0].set_value(data))
+
+
+def hunt(app: AppTest, **settings: int) -> AppTest:
+    """Attack what is chosen, and see the end."""
+    for name, value in settings.items():
+        app.number_input(key=f"attack.{name}").set_value(value)
+    run(app.button(key="attack.hunt").click())
+    wait_for(app.session_state["attack.current-run"].ticket.run_id)
+    return run(app)
+
+
+@pytest.mark.parametrize("data", MODELS)
+def test_each_kind_has_its_models_and_its_sources(data: str, no_data: None) -> None:
+    app = choose(data)
+    assert app.session_state["attack.model"] == MODELS[data]
+    assert app.segmented_control(key="attack.source").options == [TESTS, UPLOAD, CAMERA]
+    assert set(CHOICES) == {DEFAULT, *MODELS}
+
+
+def test_where_no_pictures_come_with_the_project_that_is_said(no_data: None) -> None:
+    app = choose("gtsrb")
+    assert "python -m apr_core data gtsrb" in said(app)
+    assert app.button(key="attack.hunt").disabled
+
+
+@pytest.mark.parametrize("data", [PHOTOGRAPHS, "breastmnist"])
+def test_a_test_image_is_attacked_and_its_address_leads_back(data: str, no_data: None) -> None:
+    app = hunt(choose(data), population=4, generations=1)
+    request = app.session_state["attack.current-run"].request
+    sample = find_dataset(data).shipped_sample()
+    assert request.model == MODELS[data]
+    assert torch.equal(request.image, sample.images[0])
+    assert request.index == int(sample.indices[0])
+    (shown,) = results(app)
+    assert (shown["width"], shown["height"]) == find_dataset(data).size[::-1]
+    assert find_dataset(data).class_name(request.label) in str(shown)
+    again = open_page("attack", address_of(app))
+    assert again.session_state[CHOSEN] == data
+    assert again.session_state["attack.current-run"].request.run_id == request.run_id
+
+
+def test_a_photographs_author_stands_by_it_before_and_after_the_run(no_data: None) -> None:
+    credit = find_dataset(PHOTOGRAPHS).shipped_sample().credits[0].partition(" (")[0]
+    app = choose(PHOTOGRAPHS)
+    assert credit in said(app)
+    assert credit in said(hunt(app, population=4, generations=0))
+
+
+def test_the_likeliest_of_many_classes_are_named(no_data: None) -> None:
+    app = choose(PHOTOGRAPHS)
+    (line,) = [one.value for one in app.caption if "likeliest" in str(one.value)]
+    assert line.count("%") == 5
+    assert "zebra" in line
+
+
+def test_what_was_measured_of_one_pixel_on_photographs_is_said_before_the_run() -> None:
+    assert "seldom suffices" in said(choose(PHOTOGRAPHS))
+    assert "seldom suffices" not in said(choose("breastmnist"))
+
+
+@pytest.mark.parametrize("data", MODELS)
+def test_a_picture_of_ones_own_is_made_to_fit_each_kind(data: str, no_data: None) -> None:
+    app = open_page("attack")
+    run(app.segmented_control(key="attack.source").set_value(UPLOAD))
+    run(app.file_uploader(key="attack.file").set_value(picture_file()))
+    app = run(app.get("button_group")[0].set_value(data))
+    assert app.segmented_control(key="attack.source").value == UPLOAD
+    dataset = find_dataset(data)
+    shape = (dataset.channels, *dataset.size)
+    assert app.session_state["attack.picture"].image.shape == shape
+    app = hunt(app, population=4, generations=0)
+    assert app.session_state["attack.current-run"].request.image.shape == shape
+    go(app, "compare")
+    assert app.session_state["attack.picture"].image.shape == (3, 32, 32)
+
+
+def test_the_other_pages_stay_with_cifar10() -> None:
+    app = choose(PHOTOGRAPHS)
+    for page in ("hand", "compare", "attention", "classes", "results"):
+        go(app, page)
+        assert not app.error
+    go(app, "compare")
+    assert app.segmented_control(key="attack.source").options[0] == GALLERY
+    go(app, "attack")
+    assert app.session_state[CHOSEN] == PHOTOGRAPHS
+    assert app.session_state["attack.model"] == LITE0
+
+
+def test_a_target_of_another_kind_is_not_kept() -> None:
+    app = open_page("attack")
+    run(app.selectbox(key="attack.target").set_value("ship"))
+    run(app.get("button_group")[0].set_value("breastmnist"))
+    assert app.selectbox(key="attack.target").value != "ship"
+
+
+def test_a_photograph_is_too_large_for_a_link_and_that_is_said(no_data: None) -> None:
+    app = open_page("attack", state={CHOSEN: PHOTOGRAPHS})
+    run(app.segmented_control(key="attack.source").set_value(UPLOAD))
+    run(app.file_uploader(key="attack.file").set_value(picture_file()))
+    app = hunt(app, population=4, generations=0)
+    assert set(address_of(app)) == {"run"}
+    request = app.session_state["attack.current-run"].request
+    noisy = torch.randint(0, 256, request.image.shape, dtype=torch.uint8)
+    assert is_too_long(to_params(replace(request, image=noisy)))
+    assert is_too_long(to_params(request)) == ("too large for a link" in said(app))
+
+
+@pytest.mark.parametrize("data", MODELS)
+def test_a_link_to_a_picture_of_ones_own_is_of_its_models_data(data: str) -> None:
+    dataset = find_dataset(data)
+    flat = torch.full((dataset.channels, *dataset.size), 90, dtype=torch.uint8)
+    asked = AttackRequest(MODELS[data], flat, len(dataset.classes) - 1, OWN_PICTURE, SMALL)
+    found = from_params(to_params(asked))
+    assert found is not None
+    assert torch.equal(found.image, flat)
+    assert (found.label, found.run_id) == (asked.label, asked.run_id)
+
+
+def test_a_picture_that_is_refitted_is_what_reading_it_would_give() -> None:
+    content = picture_file(200)[1]
+    small = read_picture(content)
+    photographs = find_dataset(PHOTOGRAPHS)
+    assert torch.equal(
+        refit(small, photographs).image, read_picture(content, "", photographs).image
+    )
+    assert torch.equal(refit(refit(small, photographs), find_dataset()).image, small.image)
+
+
+@pytest.mark.parametrize("name", ["torchvision:resnet50", "timm:resnet18", "os:abort", "/a.onnx"])
+def test_a_name_from_a_link_fetches_nothing_and_is_no_path(name: str) -> None:
+    with pytest.raises(InputError, match="There is no model"):
+        load_oracle(name)
+
+
+def test_the_network_that_comes_as_a_package_is_known_by_its_weights() -> None:
+    assert data_behind(LITE0).name == PHOTOGRAPHS
+    assert len(weights_of(LITE0)) == 64
+    assert LITE0 not in cards()[0]  # outside the Attack page
+
+
+class Slow(ModelOracle):
+    """One that chooses its engine only when it is let."""
+
+    def __init__(self, gate: Gate, **settings: bool) -> None:
+        super().__init__(torch.nn.Flatten().eval(), checked=True, incremental=True, **settings)
+        self.gate = gate
+
+    def _choose_engine(self, shape: tuple[int, ...]) -> None:
+        self.gate.chosen.append(shape)
+        assert self.gate.open.wait(PATIENCE)
+
+
+class Gate:
+    def __init__(self) -> None:
+        import threading
+
+        self.open, self.chosen = threading.Event(), []
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate()
+    yield made
+    made.open.set()
+
+
+def edits_of(side: int) -> Perturbations:
+    image = torch.zeros(1, 3, side, side, dtype=torch.uint8)
+    places, colours = torch.zeros(1, 2, 1, 2, dtype=torch.int64), torch.ones(1, 2, 1, 3).byte()
+    return Perturbations.of_each(image, places, colours)
+
+
+def test_large_images_go_dense_until_an_engine_is_chosen_in_a_thread(gate: Gate) -> None:
+    oracle = Slow(gate, background=True)
+    for _ in range(3):
+        assert len(oracle.query(edits_of(SOON + 1))) == 2
+    wait_until(lambda: len(gate.chosen) > 0)
+    gate.open.set()
+    assert gate.chosen == [(3, SOON + 1, SOON + 1)]
+
+
+def test_small_images_wait_for_their_engine(gate: Gate) -> None:
+    gate.open.set()
+    oracle = Slow(gate, background=True)
+    assert len(oracle.query(edits_of(SOON))) == 2
+    assert gate.chosen == [(3, SOON, SOON)]
+
+
+def test_a_picture_in_grey_is_drawn_in_three_colours(no_data: None) -> None:
+    app = choose("breastmnist")
+    (shown,) = results(app)
+    image = find_dataset("breastmnist").shipped_sample().images[0]
+    assert len(to_png(image)) > 0
+    assert len(shown["image"]) == 4 * 28 * 28  # base64 of three bytes a pixel
