@@ -13,6 +13,7 @@ from apr_core.base.tickets import Ticket
 from apr_core.base.types import InputError
 from apr_core.serving.requests import Request
 from apr_core.serving.service import AttackService
+from apr_ui.visitor import current_visitor
 
 MOST_LIVE = 16
 """Live or waiting runs of a session: two races of six, and some."""
@@ -23,14 +24,14 @@ _ASKED = "app.asked"
 class SessionService(AttackService):
     """The attack service with limits for each session; none outside a session, as in a test."""
 
-    def submit(self, request: Request) -> Ticket:
-        """See `AttackService`.
+    def submit(self, request: Request, visitor: str = "") -> Ticket:
+        """See `AttackService`; the visitor is the session's.
 
         Raises:
             InputError: too many runs wait already, or the session has or asks for too many.
         """
         if get_script_run_ctx() is None:
-            return super().submit(request)
+            return super().submit(request, visitor)
         asked: deque[tuple[float, str]] = st.session_state.setdefault(
             _ASKED, deque(maxlen=MOST_A_MINUTE)
         )
@@ -47,6 +48,6 @@ class SessionService(AttackService):
                 f"{live} of your runs are running or waiting already; wait until one ends, or "
                 "cancel one, and try again."
             )
-        ticket = super().submit(request)
+        ticket = super().submit(request, visitor or current_visitor())
         asked.append((now, request.run_id))
         return ticket

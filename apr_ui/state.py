@@ -13,6 +13,7 @@ from apr_core.serving.requests import AttackRequest, Phase, RunView
 from apr_ui.resources import service
 
 T = TypeVar("T")
+NOT_STOPPED = "Not stopped: someone else is watching this run."
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def start_run(request: AttackRequest, replay: bool = False) -> CurrentRun:
     """
     run, before = CurrentRun(request, service().submit(request)), ATTACK.get()
     if before and before.ticket.run_id == run.ticket.run_id:
-        service().cancel(before.ticket.run_id, before.ticket.token)  # it goes on: claimed anew
+        service().release(before.ticket.run_id, before.ticket.token)  # it goes on: claimed anew
     set_replay(replay)
     return ATTACK.put(run)
 
@@ -88,16 +89,11 @@ def open_run(request: AttackRequest) -> CurrentRun:
 
 
 def cancel_runs(*tickets: Ticket) -> None:
-    """Cancel runs, and say so if somebody else keeps one of them going."""
+    """Cancel runs, and say so if another visitor keeps one of them going."""
     for ticket in tickets:
         service().cancel(ticket.run_id, ticket.token)
     if service().count_live(ticket.run_id for ticket in tickets):
-        st.toast(
-            "Not stopped: someone else is watching this run, or did so a moment ago. Cancel again "
-            "in a few seconds.",
-            icon=":material/group:",
-            duration="long",
-        )
+        st.toast(NOT_STOPPED, icon=":material/group:", duration="long")
 
 
 def cancelled(view: RunView) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from apr_core.base.hardware import default_device
-from apr_core.base.tickets import Ticket
+from apr_core.base.tickets import Ticket, new_token
 from apr_core.defences import DEFENCES
 from apr_core.defences.recipe import PRESETS
 from apr_core.models import SMALL
@@ -17,11 +18,16 @@ from apr_core.training.trainer import TrainRequest
 from apr_ui.changing_text import changing_container, changing_markdown
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import learning_curves, loss_curve
+from apr_ui.confirm import confirmed
+from apr_ui.model_names import network_title
 from apr_ui.persistent_widget import persistent
 from apr_ui.resources import training
+from apr_ui.state import NOT_STOPPED
+from apr_ui.visitor import current_visitor
 from apr_ui.words import DEFENCE_WORDS, defence_title, duration_text, plain
 
 POLL_SECONDS = 1.0
+_ASKED = "train.asked"
 TRAINABLE = tuple(name for name in DEFENCES if name != "it")
 SIZES = (2_000, 10_000, 50_000)
 """Numbers of training images to choose from; the last is all of CIFAR-10."""
@@ -39,7 +45,9 @@ def choose_training() -> TrainRequest:
     """
     gpu = default_device().type == "cuda"
     epochs, size = LARGE_RUN if gpu else SMALL_RUN
-    architecture = st.selectbox("Architecture", SMALL, **persistent("train.architecture"))
+    architecture = st.selectbox(
+        "Architecture", SMALL, format_func=network_title, **persistent("train.architecture")
+    )
     defence = st.selectbox(
         "Defence", TRAINABLE, format_func=defence_title, **persistent("train.defence", "apr")
     )
@@ -81,7 +89,7 @@ def follow(name: str) -> TrainView | None:
     if view is None:
         return None
     if view.live and not token_of(name):
-        st.session_state["train.ticket"] = training().submit(view.request)
+        st.session_state["train.ticket"] = training().submit(view.request, current_visitor())
     redraw = st.fragment(_poll, run_every=POLL_SECONDS if view.live else None)
     redraw(name, view.live)
     return view
@@ -100,7 +108,8 @@ def _poll(name: str, was_live: bool) -> None:
 def _where(view: TrainView) -> None:
     """One line on its progress."""
     request = view.request
-    words = f"**{defence_title(request.defence)}** on {request.architecture}, `{request.name}`"
+    network = network_title(request.architecture)
+    words = f"**{defence_title(request.defence)}** on {network}, `{request.name}`"
     changing_markdown("train.subject", words)
     if view.phase is TrainPhase.QUEUED:
         st.info(
@@ -179,22 +188,50 @@ def begin(request: TrainRequest) -> None:
     Raises:
         InputError: it cannot be started.
     """
-    ticket = training().submit(request)
-    training().cancel(request.name, token_of(request.name))  # it goes on: claimed anew
+    ticket = training().submit(request, current_visitor())
+    training().release(request.name, token_of(request.name))  # it goes on: claimed anew
     st.session_state["train.ticket"] = ticket
     st.query_params["run"] = ticket.run_id
     st.rerun()
 
 
 def cancel(name: str) -> None:
-    """Interrupt a training run, or say that somebody else keeps it going."""
+    """Interrupt a training run, or say that another visitor keeps it going."""
     ticket: Ticket | None = st.session_state.get("train.ticket")
     if ticket is not None and not training().cancel(name, ticket.token):
-        st.warning(
-            "Training continues: someone else is watching it, or did so a moment ago. Cancel again "
-            "in a few seconds.",
-            icon=":material/group:",
-        )
+        st.warning(NOT_STOPPED, icon=":material/group:")
+
+
+def offer_discard(request: TrainRequest, place: DeltaGenerator) -> None:
+    """A button that deletes an unfinished training, and asks first.
+
+    Args:
+        place: of the question.
+
+    Raises:
+        InputError: it cannot be deleted, or is someone else's.
+    """
+    name = request.name
+    if st.session_state.get(_ASKED) != name:
+        icon = ":material/delete:"
+        st.button("Discard", "train.discard", icon=icon, on_click=_wonder, args=(name,))
+        return
+    told = (
+        f"The weights and the curves of `{name}` are deleted. This cannot be undone; **Resume** "
+        "would continue from them."
+    )
+    with place:
+        sure = confirmed("train", "Discard this training?", told, "Discard it", lambda: _wonder(""))
+    if sure:
+        _wonder("")
+        training().discard(name, token_of(name) or new_token(current_visitor()))
+        st.session_state.pop("train.ticket", None)
+        st.query_params.clear()
+        st.rerun()
+
+
+def _wonder(name: str) -> None:
+    st.session_state[_ASKED] = name
 
 
 def token_of(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The Train page: choose a defence, watch it learn, cancel, resume."""
+"""The Train page: choose a defence, watch it learn, cancel, resume, discard."""
 
 import streamlit as st
 
@@ -7,7 +7,15 @@ from apr_core.base.types import InputError
 from apr_core.training.trainer import TrainRequest
 from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
-from apr_ui.training import begin, cancel, choose_training, follow, headline, others
+from apr_ui.training import (
+    begin,
+    cancel,
+    choose_training,
+    follow,
+    headline,
+    offer_discard,
+    others,
+)
 
 begin_page("train")
 name = st.query_params.get("run", "")
@@ -27,6 +35,7 @@ with panel:
 with stage:
     news = st.container()
     buttons = st.container(horizontal=True)
+    question = st.container()
     view = follow(name) if name else None
     try:
         if start and request is not None:
@@ -35,8 +44,10 @@ with stage:
             with news:
                 headline(view)
             with buttons:
-                if not view.live and view.card is None and st.button("Resume", key="train.resume"):
-                    begin(view.request)
+                if not view.live and view.card is None:
+                    if st.button("Resume", key="train.resume", icon=":material/play_arrow:"):
+                        begin(view.request)
+                    offer_discard(view.request, question)
                 if view.live and st.button("Cancel", key="train.cancel"):
                     with news:
                         cancel(name)

@@ -1,8 +1,12 @@
-"""Tickets: capability tokens of callers that share a run; a run without callers ends."""
+"""Tickets: capability tokens of callers that share a run; a run without callers ends.
+
+Callers may be one visitor's: the tabs of one browser. Their tokens begin with the visitor's name.
+"""
 
 from __future__ import annotations
 
 import hmac
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,6 +17,21 @@ class Ticket:
 
     run_id: str
     token: str
+
+
+def new_token(visitor: str = "") -> str:
+    """A fresh token.
+
+    Args:
+        visitor: a name, without a point, that nobody else can know; "" for a visitor of its own.
+    """
+    secret = secrets.token_urlsafe(16)
+    return f"{visitor or secret}.{secret}"
+
+
+def visitor_of(token: str) -> str:
+    """The visitor whose token it is."""
+    return token.partition(".")[0]
 
 
 def known_claim(claims: Iterable[str], token: str) -> str:
@@ -43,11 +62,13 @@ def note_look(claims: dict[str, float], token: str, now: float) -> None:
         claims[claim] = now
 
 
-def give_up_claim(claims: dict[str, float], token: str, recent: float) -> bool:
-    """Let a claim keep its run no longer; it may still cancel it, once all others let go.
+def give_up_claim(claims: dict[str, float], token: str, recent: float, alone: bool = False) -> bool:
+    """Let a visitor's claims keep a run no longer; they may still cancel it, once all others let
+    go.
 
     Args:
         claims: tokens, with when each was last seen; changed.
+        alone: give up this claim, and none of the visitor's others.
 
     Returns:
         Whether nobody else who claims has looked since `recent`; False if the token is no claim.
@@ -55,5 +76,6 @@ def give_up_claim(claims: dict[str, float], token: str, recent: float) -> bool:
     claim = known_claim(claims, token)
     if not claim:
         return False
-    claims[claim] = GIVEN_UP
+    given = [other for other in claims if not alone and visitor_of(other) == visitor_of(claim)]
+    claims.update(dict.fromkeys([claim, *given], GIVEN_UP))
     return all(seen < recent for seen in claims.values())

@@ -8,7 +8,6 @@ fairly, a generation at a time, and each search goes exactly as it would have go
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 import time
 from collections import OrderedDict
@@ -18,7 +17,7 @@ from typing import Any
 
 from apr_core.attacks.oracle import QueryOracle
 from apr_core.base.hardware import give_way
-from apr_core.base.tickets import Ticket, give_up_claim, note_look, past_claims
+from apr_core.base.tickets import Ticket, give_up_claim, new_token, note_look, past_claims
 from apr_core.base.types import InputError
 from apr_core.serving.archive.archive_format import Head
 from apr_core.serving.archive.store import Archive
@@ -69,8 +68,11 @@ class AttackService:
         self._thread = threading.Thread(target=self._work, name="attack-service", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request) -> Ticket:
+    def submit(self, request: Request, visitor: str = "") -> Ticket:
         """Start, or join, the run of a request; one that is kept on disk has ended already.
+
+        Args:
+            visitor: who asks, see `new_token`.
 
         Raises:
             InputError: too many runs wait already.
@@ -80,7 +82,7 @@ class AttackService:
             run = self._runs.get(request.run_id)
             if run is None or run.cancelled or run.view.phase is Phase.FAILED:
                 run = self._enqueue(request, run)
-            ticket = Ticket(request.run_id, secrets.token_urlsafe(16))
+            ticket = Ticket(request.run_id, new_token(visitor))
             run.seen = run.claims[ticket.token] = time.monotonic()
             self._changed.notify_all()
             return ticket
@@ -134,15 +136,23 @@ class AttackService:
             return run.view
 
     def cancel(self, run_id: str, token: str) -> bool:
-        """Give up a claim; the run ends unless someone else who claims it is looking.
+        """Give up all claims of the token's visitor; the run ends unless someone else who claims
+        it is looking.
 
         Returns:
             Whether it ends. If not, the same token may try again; False too if it is no claim.
         """
+        return self._let_go(run_id, token, alone=False)
+
+    def release(self, run_id: str, token: str) -> bool:
+        """Give up one claim, as `cancel` does; another tab of the same visitor keeps the run."""
+        return self._let_go(run_id, token, alone=True)
+
+    def _let_go(self, run_id: str, token: str, alone: bool) -> bool:
         with self._changed:
             run = self._runs.get(run_id)
             recent = time.monotonic() - CLAIM_SECONDS
-            if run is None or not give_up_claim(run.claims, token, recent):
+            if run is None or not give_up_claim(run.claims, token, recent, alone):
                 return False
             run.cancelled = run.cancelled or run.view.live
             return True

@@ -98,6 +98,19 @@ class TrainRun:
         for suffix in (".order", ".log", ".errors"):
             self.path(suffix).unlink(missing_ok=True)
 
+    def discard(self) -> None:
+        """Delete the notes on it, and its state.
+
+        Raises:
+            InputError: a process trains under this name.
+        """
+        claim = Claim(self.request.state_file)
+        if not claim.take():
+            raise InputError(f"{self.request.name} is being trained; cancel it first.")
+        self.forget()
+        self.request.state_file.unlink(missing_ok=True)
+        claim.forget()
+
 
 def holder_of(request: TrainRequest) -> int:
     """The process that trains under the request's name at this moment, 0 if none does."""

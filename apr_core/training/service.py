@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -24,7 +23,15 @@ from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.hardware import give_way
 from apr_core.base.paths import python_path
-from apr_core.base.tickets import Ticket, give_up_claim, note_look, past_claims
+from apr_core.base.tickets import (
+    Ticket,
+    give_up_claim,
+    known_claim,
+    new_token,
+    note_look,
+    past_claims,
+    visitor_of,
+)
 from apr_core.base.types import InputError
 from apr_core.training.jobs import TrainPhase, TrainRun, TrainView, holder_of, remember
 from apr_core.training.trainer import TrainRequest, find_finished, training_folder
@@ -40,7 +47,7 @@ NICENESS = 10
 
 
 class TrainingService:
-    """Submit, view, cancel.
+    """Submit, view, cancel, discard.
 
     Args:
         command: what runs a request, appending its progress to a file.
@@ -61,8 +68,11 @@ class TrainingService:
         self._thread = threading.Thread(target=self._work, name="training-service", daemon=True)
         self._thread.start()
 
-    def submit(self, request: TrainRequest) -> Ticket:
+    def submit(self, request: TrainRequest, visitor: str = "") -> Ticket:
         """Start a training, go on with one that was interrupted, or join one that runs.
+
+        Args:
+            visitor: who asks, see `new_token`.
 
         Raises:
             InputError: too many wait already, or another run has this name.
@@ -76,7 +86,7 @@ class TrainingService:
                 )
             if run is None or run.phase in (TrainPhase.INTERRUPTED, TrainPhase.FAILED):
                 run = self._enqueue(request, run)
-            ticket = Ticket(request.name, secrets.token_urlsafe(16))
+            ticket = Ticket(request.name, new_token(visitor))
             run.claims[ticket.token] = time.monotonic()
             return ticket
 
@@ -120,16 +130,25 @@ class TrainingService:
         return TrainView(run.request, run.phase, tuple(run.progress), run.error, place, card)
 
     def cancel(self, name: str, token: str) -> bool:
-        """Give up a claim; the training is interrupted unless someone else who claims it looks.
+        """Give up all claims of the token's visitor; the training is interrupted unless someone
+        else who claims it looks.
 
         Returns:
             Whether it is interrupted. If not, the same token may try again; False too if it is no
             claim.
         """
+        return self._let_go(name, token, alone=False)
+
+    def release(self, name: str, token: str) -> bool:
+        """Give up one claim, as `cancel` does; another tab of the same visitor keeps the
+        training."""
+        return self._let_go(name, token, alone=True)
+
+    def _let_go(self, name: str, token: str, alone: bool) -> bool:
         with self._lock:
             run = self._runs.get(name)
             recent = time.monotonic() - CLAIM_SECONDS
-            if run is None or not give_up_claim(run.claims, token, recent):
+            if run is None or not give_up_claim(run.claims, token, recent, alone):
                 return False
             self._interrupt(run)
             return True
@@ -141,6 +160,31 @@ class TrainingService:
             pid = run.process.pid if run.process else holder_of(run.request)
             if pid:
                 os.kill(pid, signal.SIGTERM)
+
+    def discard(self, name: str, token: str) -> None:
+        """Delete what is kept of a training that was interrupted or has failed.
+
+        Args:
+            token: of a visitor who claimed it; any one where no claim is known, as after a restart.
+
+        Raises:
+            InputError: it is no such training, is someone else's, or cannot be deleted.
+        """
+        with self._lock:
+            run = self._runs.get(name)
+            if run is None or run.phase not in (TrainPhase.INTERRUPTED, TrainPhase.FAILED):
+                raise InputError(f"{name} is not an unfinished training; nothing was deleted.")
+            visitors = [visitor_of(claim) for claim in run.claims]
+            if visitors and not known_claim(visitors, visitor_of(token)):
+                raise InputError(f"Someone else trained {name}; only they can discard it.")
+            try:
+                run.discard()
+            except OSError as error:
+                raise InputError(
+                    f"{training_folder()} cannot be written ({error.strerror}); check its "
+                    "permissions."
+                ) from None
+            del self._runs[name]
 
     def close(self) -> None:
         """Stop looking after the runs, and interrupt those that this service started."""

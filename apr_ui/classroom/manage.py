@@ -7,6 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from apr_core.classroom.names import LONGEST_NICKNAME
+from apr_ui.confirm import confirmed
 from apr_ui.errors import errors_on_page
 from apr_ui.lesson.attendance import Attendance
 from apr_ui.resources import classrooms
@@ -67,14 +68,11 @@ def _wonder(asked: str) -> None:
 def _ask(code: str, token: str, asked: str) -> None:
     """Say what would be deleted, and do it only then."""
     students = count_text(classrooms().room(code).students, "student", "students")
-    st.markdown(f"**{_TITLES[asked]}**")
-    st.markdown(_TOLD[asked].format(students=students))
-    with st.container(horizontal=True):
-        st.button("Cancel", "classroom.keep", on_click=_wonder, args=("",))
-        if st.button(_YES[asked], "classroom.sure", type="primary"):
-            _wonder("")
-            act = classrooms().reset if asked == "reset" else classrooms().close_class
-            _try(lambda: act(code, token))
+    told = _TOLD[asked].format(students=students)
+    if confirmed("classroom", _TITLES[asked], told, _YES[asked], lambda: _wonder("")):
+        _wonder("")
+        act = classrooms().reset if asked == "reset" else classrooms().close_class
+        _try(lambda: act(code, token))
 
 
 def _try(act: Callable[[], None]) -> None:

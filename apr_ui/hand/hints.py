@@ -78,7 +78,7 @@ def take_hint(page: str, place: str) -> None:
     del st.session_state[f"{page}.hint-asked"]
     game = current_game(page, asked.place)
     if view is None or view.live or game is None:
-        service().cancel(asked.ticket.run_id, asked.ticket.token)
+        service().release(asked.ticket.run_id, asked.ticket.token)
     elif view.outcome is None:
         st.session_state[f"{page}.hint-error"] = view.error
     elif view.outcome.done == 1:

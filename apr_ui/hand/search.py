@@ -94,7 +94,7 @@ def start_search(request: AttackRequest, page: str, replay: bool = False) -> Non
     run = CurrentRun(request, service().submit(request))
     before: CurrentRun | None = st.session_state.get(f"{page}.search")
     if before:
-        service().cancel(before.ticket.run_id, before.ticket.token)
+        service().release(before.ticket.run_id, before.ticket.token)
     st.session_state[f"{page}.search"] = run
     set_replay(replay, page)
 

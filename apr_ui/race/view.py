@@ -115,7 +115,7 @@ def start_race(requests: Sequence[AttackRequest], replay: bool = False) -> Race:
 
 def _release(tickets: Sequence[Ticket]) -> None:
     for ticket in tickets:
-        service().cancel(ticket.run_id, ticket.token)
+        service().release(ticket.run_id, ticket.token)
 
 
 def requests_of(run_ids: Sequence[str]) -> tuple[AttackRequest, ...]:

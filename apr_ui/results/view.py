@@ -175,7 +175,7 @@ def _show_record(record: Record, models: Mapping[str, Card]) -> None:
 
 def _show_notices(records: Sequence[Record]) -> None:
     """What must stand beside rates on the records' data, and of their weights."""
-    for notice in notices((record.setting.model, record.setting.data) for record in records):
+    for notice in notices((record.setting.sha256, record.setting.data) for record in records):
         st.caption(notice)
 
 

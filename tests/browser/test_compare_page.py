@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+from contextlib import closing
 
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from apr_core.serving.gallery import load_gallery
+from apr_ui.state import NOT_STOPPED
 from tests.browser.conftest import (
     PHONE,
     Server,
@@ -129,6 +131,23 @@ def test_a_race_can_be_cancelled(server: Server, page: Page) -> None:
     expect(player).not_to_have_attribute("data-generation", reached)
     page.get_by_role("button", name="Cancel", exact=True).click()
     expect_statuses(page, ["cancelled", "cancelled"])
+
+
+def test_another_visitor_keeps_a_race_going_and_a_second_tab_does_not(
+    server: Server, page: Page, chromium: Browser
+) -> None:
+    address = server.url + link(index=HOLDS.index, generations=1000, stop="budget", seed=3)
+    second, other = page.context.new_page(), chromium.new_page()
+    with closing(second), closing(other):
+        for tab in (page, second, other):
+            tab.goto(address)
+            expect_statuses(tab, ["running", "running"])
+        page.get_by_role("button", name="Cancel", exact=True).click()
+        expect(page.get_by_text(NOT_STOPPED)).to_be_visible()
+        expect_statuses(page, ["running", "running"])
+        other.get_by_role("button", name="Cancel", exact=True).click()
+        for tab in (page, second, other):
+            expect_statuses(tab, ["cancelled", "cancelled"])
 
 
 def test_an_unknown_model_is_answered_plainly(server: Server, page: Page) -> None:

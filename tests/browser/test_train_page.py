@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from apr_ui.state import NOT_STOPPED
 from tests.browser.conftest import DESKTOP, PHONE, ROOT, Server
 
 
@@ -51,7 +53,7 @@ def test_a_small_training_ends_in_a_model_to_attack(server: Server, page: Page) 
     page.set_viewport_size(DESKTOP)
     set_number(page, "Epochs", 1)
     press(page, "Start training")
-    expect(page.get_by_text("APR on resnet20")).to_be_visible()
+    expect(page.get_by_text("APR on ResNet-20")).to_be_visible()
     expect(page.get_by_text("test images right, after")).to_be_visible()
     assert "run=cifar10-resnet20-apr-" in page.url
     page.reload()
@@ -69,8 +71,9 @@ def test_a_small_training_ends_in_a_model_to_attack(server: Server, page: Page) 
 EPOCH = re.compile(r"Epoch (\d+) of 200")
 
 
-def test_a_training_is_cancelled_and_resumed(server: Server, page: Page) -> None:
-    """The last one: it leaves a training that goes on."""
+def test_a_training_is_cancelled_resumed_and_discarded(
+    server: Server, page: Page, chromium: Browser
+) -> None:
     page.goto(f"{server.url}/train")
     set_number(page, "Epochs", 200)
     set_number(page, "Seed", 7)
@@ -84,10 +87,43 @@ def test_a_training_is_cancelled_and_resumed(server: Server, page: Page) -> None
     press(page, "Resume")
     expect(page.get_by_text(EPOCH)).to_be_visible()
     assert epoch(page) >= reached
-    page.reload()
-    press(page, "Cancel")  # the session before the reload looks still, for all that is known
-    expect(page.get_by_text("Training continues: someone else is watching")).to_be_visible()
+    page.reload()  # the session before it looks still, for all that is known; it is one's own
     expect(page.get_by_text(EPOCH)).to_be_visible()
+    with closing(chromium.new_page()) as other:  # another browser, and so another visitor
+        other.goto(page.url)
+        expect(other.get_by_text(EPOCH)).to_be_visible()
+        press(page, "Cancel")
+        expect(page.get_by_text(NOT_STOPPED)).to_be_visible()
+        expect(page.get_by_text(EPOCH)).to_be_visible()
+        press(other, "Cancel")
+        expect(other.get_by_text("Resume continues from there")).to_be_visible()
+    expect(page.get_by_text("Resume continues from there")).to_be_visible()
+    page.reload()
+    address = page.url
+    press(page, "Discard")
+    expect(page.get_by_text("Discard this training?")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume", exact=True)).to_be_visible()
+    press(page, "Cancel")
+    expect(page.get_by_text("Discard this training?")).to_be_hidden()
+    press(page, "Discard")
+    press(page, "Discard it")
+    expect(page.get_by_text("No training yet")).to_be_visible()
+    assert "run=" not in page.url
+    page.goto(address)
+    expect(page.get_by_text("No training yet")).to_be_visible()
+
+
+def test_a_second_tab_is_not_someone_else(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/train")
+    set_number(page, "Epochs", 200)
+    set_number(page, "Seed", 8)
+    press(page, "Start training")
+    expect(page.get_by_text(EPOCH)).to_be_visible()
+    with closing(page.context.new_page()) as second:
+        second.goto(page.url)
+        expect(second.get_by_text(EPOCH)).to_be_visible()
+        press(page, "Cancel")
+        expect(second.get_by_text("Resume continues from there")).to_be_visible()
 
 
 def epoch(page: Page) -> int:

@@ -253,6 +253,26 @@ def test_who_has_given_up_keeps_nobody_else_from_cancelling(serve, gated, reques
     assert service.cancel(second.run_id, second.token)
 
 
+def test_the_tabs_of_one_visitor_are_cancelled_together(serve, gated, request_for) -> None:
+    service = serve({"m": gated})
+    one, other = (service.submit(request_for(config=LONG), "ada") for _ in range(2))
+    yours = service.submit(request_for(config=LONG), "bo")
+    assert not service.cancel(one.run_id, one.token)
+    assert service.view(other.run_id, other.token).live  # watching, and no more than that
+    assert service.cancel(yours.run_id, yours.token)
+
+
+def test_a_tab_that_goes_on_to_another_run_leaves_this_one_to_the_others(
+    serve, gated, request_for
+) -> None:
+    service = serve({"m": gated})
+    one, other = (service.submit(request_for(config=LONG), "ada") for _ in range(2))
+    assert not service.release(one.run_id, one.token)
+    assert service.release(other.run_id, other.token)
+    gated.let_all()
+    assert end_of(service, one.run_id).outcome.status is Status.CANCELLED
+
+
 def test_a_token_cancels_once_the_others_let_go(serve, gated, request_for, clock) -> None:
     service = serve({"m": gated})
     before = service.submit(request_for(config=LONG))  # a page, which is then loaded anew

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from apr_core.base.files import Claim, write_whole
+from apr_core.base.tickets import new_token
 from apr_core.base.types import InputError
 from apr_core.cli import make_parser
 from apr_core.cli.train import config_of, requests_of
@@ -130,6 +132,14 @@ def test_only_a_claim_cancels_and_only_the_last_one(service: TrainingService) ->
     wait_until(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
 
 
+def test_the_tabs_of_one_visitor_cancel_a_training_together(service: TrainingService) -> None:
+    request = request_for(epochs=1000)
+    one, other = service.submit(request, "ada"), service.submit(request, "ada")
+    assert not service.release(request.name, one.token)
+    assert service.cancel(request.name, other.token)
+    wait_until(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
+
+
 def test_who_cancelled_a_training_may_cancel_it_again_once_it_was_resumed(
     service: TrainingService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +153,45 @@ def test_who_cancelled_a_training_may_cancel_it_again_once_it_was_resumed(
     monkeypatch.setattr("apr_core.training.service.CLAIM_SECONDS", 0.0)
     assert service.cancel(request.name, mine.token)
     wait_until(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
+
+
+def test_a_cancelled_training_is_discarded_by_its_visitor_and_leaves_nothing(
+    service: TrainingService,
+) -> None:
+    request = request_for(epochs=1000)
+    ticket = service.submit(request, "ada")
+    wait_until(request.state_file.exists)
+    with pytest.raises(InputError, match="not an unfinished training"):
+        service.discard(request.name, ticket.token)
+    service.cancel(request.name, ticket.token)
+    wait_until(lambda: phase(service, request) is TrainPhase.INTERRUPTED)
+    with pytest.raises(InputError, match="Someone else"):
+        service.discard(request.name, new_token("bo"))
+    assert request.state_file.exists()
+    service.discard(request.name, new_token("ada"))  # after a reload, say
+    assert service.view(request.name) is None
+    assert list(request.state_file.parent.iterdir()) == []
+    with pytest.raises(InputError, match="not an unfinished training"):
+        service.discard(request.name, ticket.token)
+
+
+def test_what_an_earlier_service_left_is_discarded_unless_it_goes_on(
+    service: TrainingService,
+) -> None:
+    request = request_for(epochs=1000)
+    write_whole(request.state_file.with_suffix(".order"), json.dumps(asdict(request)))
+    later = TrainingService(small_command)
+    elsewhere = Claim(request.state_file)
+    try:
+        assert elsewhere.take()
+        with pytest.raises(InputError, match="is being trained"):
+            later.discard(request.name, new_token())
+        elsewhere.release()
+        later.discard(request.name, new_token())
+        assert later.views() == []
+    finally:
+        later.close()
+    assert list(request.state_file.parent.iterdir()) == []
 
 
 def test_a_training_that_was_killed_can_be_resumed(service: TrainingService) -> None:
