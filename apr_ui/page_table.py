@@ -69,7 +69,7 @@ PAGES = (
         "Compare",
         "Race the defences",
         "The same attack on several models side by side: which models are flipped, after how many "
-        "queries, and whether the edit that breaks one also breaks the others.",
+        "queries, and whether the edit that fools one also fools the others.",
         ":material/compare:",
         "Compare defences",
         "Defend",

@@ -16,7 +16,8 @@ from apr_ui.dataset import class_name, shown_data
 from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.words import plain
 
-ASK = "the model's prediction"
+ASK, NONE = "the model's prediction", "none of these"
+"""Answers to the question for the true class that name none."""
 ENDINGS = {"JPEG": ("jpg", "jpeg", "jpe", "jfif")}
 """File endings of a format, if they are not its name."""
 _FILE, _PICTURE, _TRUTH = "attack.file", "attack.picture", "attack.truth"
@@ -54,14 +55,19 @@ def choose_own(camera: bool = False) -> tuple[Picture, int | None] | None:
         f"The models know {len(data.classes):,} classes and call every picture one of them: "
         f"{_known(data)}."
     )
-    keep_among(_TRUTH, [ASK, *data.classes])
+    keep_among(_TRUTH, options := [ASK, *data.classes, NONE])
     truth = st.selectbox(
         "True class",
-        [ASK, *data.classes],
+        options,
         **persistent(_TRUTH),
         help="What the picture shows. The attack makes the model less sure of this class.",
     )
-    return picture, None if truth == ASK else data.classes.index(truth)
+    if truth == NONE:
+        st.caption(
+            "No answer of the model can be right for this picture. The attack changes the answer "
+            "that it gives."
+        )
+    return picture, data.classes.index(truth) if own_class_is_named() else None
 
 
 def _upload(data: DataSet) -> None:
@@ -85,7 +91,7 @@ def _known(data: DataSet) -> str:
 
 def own_class_is_named() -> bool:
     """Whether a person said what their own picture shows."""
-    return bool(st.session_state.get(_TRUTH, ASK) != ASK)
+    return st.session_state.get(_TRUTH, ASK) not in (ASK, NONE)
 
 
 def show_own(picture: Picture, label: int) -> None:

@@ -11,16 +11,21 @@ from apr_core.classroom.board import Entry
 from apr_ui.resources import classrooms
 
 POLL_SECONDS = 1.5
-SHOWN = 12
+SHOWN, ON_SLIDE = 12, 5
+"""Entries on a page, and on a slide, whose text would be small with more."""
 
 
-def show_board(code: str) -> None:
-    """The board, updated as entries come in."""
+def show_board(code: str, most: int = SHOWN) -> None:
+    """The board, updated as entries come in.
+
+    Args:
+        most: entries that are shown, the best first.
+    """
     st.markdown("**Challenge board**: who flips it with the fewest queries?")
-    st.fragment(_draw, run_every=POLL_SECONDS)(code)
+    st.fragment(_draw, run_every=POLL_SECONDS)(code, most)
 
 
-def _draw(code: str) -> None:
+def _draw(code: str, most: int) -> None:
     try:
         entries = classrooms().board(code)
     except InputError:
@@ -28,9 +33,9 @@ def _draw(code: str) -> None:
     if not entries:
         st.caption("Nobody yet.")
         return
-    st.html(as_html(entries[:SHOWN]))
-    if len(entries) > SHOWN:
-        st.caption(f"The first {SHOWN} of {len(entries)}.")
+    st.html(as_html(entries[:most]))
+    if len(entries) > most:
+        st.caption(f"The first {most} of {len(entries)}.")
 
 
 def as_html(entries: tuple[Entry, ...]) -> str:

@@ -14,7 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from apr_core.base.types import InputError
 from apr_core.by_hand.game import Game
 from apr_core.classroom.board import Entry
-from apr_ui.classroom.board import POLL_SECONDS, show_board
+from apr_ui.classroom.board import ON_SLIDE, POLL_SECONDS, SHOWN, show_board
 from apr_ui.classroom.seating import remember, remembered
 from apr_ui.errors import errors_on_page
 from apr_ui.hand.games import adopt_game, game_name
@@ -58,7 +58,7 @@ def show_by_hand(attendance: Attendance, main: DeltaGenerator, side: DeltaGenera
             _enter(attendance, game)
     with side:
         if board:
-            show_board(attendance.code)
+            show_board(attendance.code, ON_SLIDE if attendance.slide else SHOWN)
 
 
 def _enter(attendance: Attendance, game: Game) -> None:

@@ -49,8 +49,8 @@ const overlap = (a, b) => a[0] < b[0] + b[2] && b[0] < a[0] + a[2] && a[1] < b[1
 
 // The first free place of eight around a mark, inside the picture
 function labelBox(player, [x, y], width, taken) {
-  const { cell, data } = player;
-  const [height, gap] = [20, cell * 0.55 + 6];
+  const { cell, data, rem } = player;
+  const [height, gap] = [1.25 * rem, cell * 0.55 + 6];
   const [beside, middle] = [y - height / 2, x - width / 2];
   const choices = [
     [x + gap, beside], [x - gap - width, beside], [middle, y - gap - height], [middle, y + gap],
@@ -62,9 +62,9 @@ function labelBox(player, [x, y], width, taken) {
 }
 
 function drawLabel(player, mark, taken) {
-  const { context } = player;
-  context.font = `600 13px ${player.font}`;
-  const width = context.measureText(mark.label).width + 12;
+  const { context, rem } = player;
+  context.font = `600 ${0.8125 * rem}px ${player.font}`;
+  const width = context.measureText(mark.label).width + 0.75 * rem;
   const box = labelBox(player, mark.at, width, taken);
   taken.push(box);
   context.fillStyle = "rgba(0, 0, 0, 0.82)";
@@ -73,7 +73,7 @@ function drawLabel(player, mark, taken) {
   context.fill();
   context.fillStyle = "white";
   context.textBaseline = "middle";
-  context.fillText(mark.label, box[0] + 6, box[1] + box[3] / 2 + 1);
+  context.fillText(mark.label, box[0] + 0.375 * rem, box[1] + box[3] / 2 + 1);
 }
 
 function drawCross(player, [x, y]) {

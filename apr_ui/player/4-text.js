@@ -1,41 +1,43 @@
 // ---------------------------------------------------------------- The best-so-far line
 
-const MARGIN = { left: 50, right: 14, top: 12, bottom: 36 };
+const MARGIN = { left: 3.125, right: 0.875, top: 0.75, bottom: 2.25 }; // in rem, as the text is
 
 function chartScale(player) {
   const { width, height } = player.chartSize;
   const last = lastGeneration(player) ?? 0;
   const span = Math.max(1, player.data.live ? player.data.config.generations : last);
+  const { rem } = player;
+  const [left, right, top, bottom] = [MARGIN.left * rem, width - MARGIN.right * rem, MARGIN.top * rem, height - MARGIN.bottom * rem];
   return {
-    width, height, span,
-    x: (generation) => MARGIN.left + (generation / span) * (width - MARGIN.left - MARGIN.right),
-    y: (p) => MARGIN.top + (1 - p) * (height - MARGIN.top - MARGIN.bottom),
+    width, height, span, left, right, rem,
+    x: (generation) => left + (generation / span) * (right - left),
+    y: (p) => top + (1 - p) * (bottom - top),
   };
 }
 
-function renderGrid(player, { x, y, width, height, span }) {
-  const size = `${width} ${height} ${span}`;
+function renderGrid(player, { x, y, width, height, span, left, right, rem }) {
+  const size = `${width} ${height} ${span} ${rem}`;
   if (player.gridSize === size) return;
   player.gridSize = size;
   const marks = [0, 0.5, 1].flatMap((p) => [
-    drawn("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(p), y2: y(p) }),
-    drawn("text", { x: MARGIN.left - 8, y: y(p) + 4, "text-anchor": "end" }, `${100 * p}%`),
+    drawn("line", { class: "grid", x1: left, x2: right, y1: y(p), y2: y(p) }),
+    drawn("text", { x: left - 0.5 * rem, y: y(p) + 0.25 * rem, "text-anchor": "end" }, `${100 * p}%`),
   ]);
   for (const generation of new Set([0, Math.round(span / 2), span])) {
-    marks.push(drawn("text", { x: x(generation), y: y(0) + 17, "text-anchor": "middle" }, String(generation)));
+    marks.push(drawn("text", { x: x(generation), y: y(0) + 1.06 * rem, "text-anchor": "middle" }, String(generation)));
   }
-  marks.push(drawn("text", { x: (x(0) + x(span)) / 2, y: y(0) + 33, "text-anchor": "middle" }, "generation"));
+  marks.push(drawn("text", { x: (x(0) + x(span)) / 2, y: y(0) + 2.06 * rem, "text-anchor": "middle" }, "generation"));
   player.parts.grid.replaceChildren(...marks);
 }
 
-function renderMarker(player, { x, y, span }, frame) {
+function renderMarker(player, { x, y, span, rem }, frame) {
   const { cursor, marker, markerValue } = player.parts;
   const [cx, cy] = [x(frame.generation), y(frame.best_true)];
   setAll(cursor, { x1: cx, x2: cx, y1: y(1), y2: y(0) });
   setAll(marker, { cx, cy });
   const left = frame.generation > span * 0.8;
   const above = frame.best_true < 0.8;
-  setAll(markerValue, { x: cx + (left ? -10 : 10), y: cy + (above ? -10 : 20), "text-anchor": left ? "end" : "start" });
+  setAll(markerValue, { x: cx + (left ? -0.625 : 0.625) * rem, y: cy + (above ? -0.625 : 1.25) * rem, "text-anchor": left ? "end" : "start" });
   put(markerValue, percent(frame.best_true));
 }
 

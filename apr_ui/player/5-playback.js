@@ -182,6 +182,7 @@ function listen(player) {
 function resize(player) {
   const { chart, figure, scale, stage } = player.parts;
   if (!player.data || !stage.clientWidth) return;
+  player.rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
   fitCanvas(player);
   if (!figure.hidden) player.chartSize = { width: chart.clientWidth, height: chart.clientHeight };
   chart.setAttribute("viewBox", `0 0 ${chart.clientWidth} ${chart.clientHeight}`);

@@ -20,7 +20,7 @@ BAR = "classroom-bar"
 LARGER = "classroom-maps"
 """Key of a container whose pictures have a fixed width, which a slide enlarges."""
 PROJECTOR = f"""<style>
-html {{ font-size: 24px; }}
+html {{ font-size: 24px; --on-slide: none; }}
 .stMain :is(h1, h2) {{ font-size: 1.75rem; }}
 [data-testid="stHeader"] {{ display: none; }}
 .stMain .stMainBlockContainer {{
@@ -30,11 +30,14 @@ html {{ font-size: 24px; }}
   padding: 1rem 1.7rem 3rem;
 }}
 .stMain .stMainBlockContainer > * {{ flex: none; height: auto; }}
-.st-key-{BAR} {{ position: fixed; inset: auto 0 0 0; padding: 0 1.7rem 0.2rem; }}
-.st-key-{BAR} p {{ font-size: 18px; }}
-.st-key-{LARGER} {{ zoom: 1.4; }}
+.st-key-{BAR} {{
+  position: fixed; inset: auto 0 0 0; padding: 0 1.7rem 0.2rem; zoom: var(--projector-bar, 1);
+}}
+.st-key-{BAR} p {{ font-size: 20px; }}
+.st-key-{LARGER} {{ zoom: 1.3; }}
 </style>"""
-"""`presenter.js` sets the zoom. Streamlit has no setting for any of this."""
+"""`presenter.js` sets the zoom; the bar keeps its size. Components hide what has `--on-slide`: what
+only the person at the keyboard needs. Streamlit has no setting for any of this."""
 
 
 @dataclass(frozen=True)

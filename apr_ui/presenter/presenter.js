@@ -100,16 +100,21 @@ function fit(bar) {
   const main = document.querySelector("[data-testid=stMain]");
   const { style } = document.documentElement;
   if (!main || !bar.data.slide) return;
-  const set = (zoom) => style.setProperty("--projector", zoom.toFixed(3));
+  const most = Math.min(window.innerWidth / SLIDE.width, window.innerHeight / SLIDE.height);
+  const set = (zoom) => {
+    style.setProperty("--projector", zoom.toFixed(3));
+    style.setProperty("--projector-bar", (most / zoom).toFixed(3)); // the bar lies in what is zoomed
+  };
   const fits = (zoom) => {
     set(zoom);
     return main.scrollHeight <= main.clientHeight;
   };
   if (window.innerWidth <= NARROW) {
     set(0.67);
+    style.removeProperty("--projector-bar");
     return;
   }
-  let high = Math.min(window.innerWidth / SLIDE.width, window.innerHeight / SLIDE.height);
+  let high = most;
   let zoom = fits(high) ? high : LEAST * high;
   for (let halvings = 0; zoom < high && halvings < 7; halvings++) {
     const middle = (zoom + high) / 2;
@@ -203,7 +208,7 @@ function leave(bar) {
   bar.sizes?.disconnect();
   clearInterval(bar.ticking);
   cancelAnimationFrame(bar.fitting);
-  document.documentElement.style.removeProperty("--projector");
+  for (const name of ["--projector", "--projector-bar"]) document.documentElement.style.removeProperty(name);
   BARS.delete(bar.root);
 }
 

@@ -56,7 +56,7 @@ def transfer_words(runners: Sequence[Runner], matrix: Matrix) -> list[str]:
         broken = [name for name, effect in others if effect is Effect.BREAKS]
         what = f": {', '.join(broken)}" if broken else ""
         sentences.append(
-            f"The edit that broke **{runner.name}** breaks {len(broken)} of {len(others)} others"
+            f"The edit that fooled **{runner.name}** fools {len(broken)} of {len(others)} others"
             f"{what}."
         )
     return sentences
@@ -122,7 +122,7 @@ def _short(cell: Cell) -> str:
 
 
 def _hover_text(runner: Runner, other: Runner, cell: Cell) -> str:
-    kind = "The edit that broke" if runner.fell else "The closest edit on"
+    kind = "The edit that fooled" if runner.fell else "The closest edit on"
     return (
         f"{kind} {runner.name}, shown to {other.name}:<br>{cell.effect}; predicted "
         f"{class_name(cell.label)}, {cell.confidence:.1%} sure;<br>the true class has "

@@ -90,21 +90,21 @@ def _compared(race: Race, finished: Sequence[Runner]) -> Compared:
 
 
 def _curves(runners: Sequence[Runner]) -> None:
-    st.subheader("Confidence over the search", anchor=False)
+    st.header("Confidence over the search", anchor=False)
     st.markdown("The model's probability of the true class, for the best edit so far.")
     alt = f"The true class's probability against queries. {all_status_words(runners)}"
     show_chart(race_curves(runners), "compare.curves", alt)
 
 
 def _transfer(finished: Sequence[Runner], matrix: Matrix) -> None:
-    st.subheader("Transfer: does an edit break other models too?", anchor=False)
-    sentences = transfer_words(finished, matrix) or ["No attack broke its model."]
+    st.header("Transfer: does an edit fool other models too?", anchor=False)
+    sentences = transfer_words(finished, matrix) or ["No attack fooled its model."]
     changing_markdown("compare.transfer-words", "\n".join(f"- {one}" for one in sentences))
     alt = " ".join(sentences).replace("**", "")
     show_chart(transfer_chart(finished, matrix), "compare.transfer", alt)
     st.caption(
         "Each row is the edit that was found on one model, shown to all models; the diagonal is "
-        "that model itself. ✗: the edit breaks the model. In brackets: the model misreads the "
+        "that model itself. ✗: the edit fools the model. In brackets: the model misreads the "
         "clean picture too. The table below has the predictions."
     )
 
@@ -114,10 +114,10 @@ def offer_seals(race: Race, runners: Sequence[Runner]) -> None:
     finished = [runner for runner in runners if runner.view.outcome]
     if not finished:
         return
-    st.subheader("Certificates", anchor=False)
+    st.header("Certificates", anchor=False)
     st.markdown(
-        f"{EXPLANATION} The certificate holds for the masked model: the bare model, which was "
-        "attacked above, may still be broken."
+        f"{EXPLANATION} The certificate is for the masked model only: the unmasked models that "
+        "you attacked can still be fooled."
     )
     if st.session_state.get(_SEALS) != race.key and not _all_light(finished):
         icon = ":material/verified:"

@@ -67,7 +67,7 @@ def report_page(runners: Sequence[Runner], matrix: Matrix, link: str) -> str:
 <div>{table.to_html(index=False)}</div>
 <img src="data:image/png;base64,{sheet}" alt="{html.escape(all_status_words(runners))}">
 <h2>Transfer of each edit to the other models</h2>
-<p>✗: the edit breaks the model. In brackets: the model misreads the clean picture too.</p>
+<p>✗: the edit fools the model. In brackets: the model misreads the clean picture too.</p>
 <div>{transfer_table(finished, matrix).to_html(index=False)}</div>
 <h2>Run it again</h2>
 <p><a href="{html.escape(link)}">This link</a> starts the race: <code>{html.escape(link)}</code></p>

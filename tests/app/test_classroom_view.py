@@ -12,7 +12,7 @@ from apr_core.base.types import InputError, Status
 from apr_core.classroom.board import Classrooms, Entry, NoClassError, Room
 from apr_core.classroom.plan import STEPS
 from apr_core.serving.gallery import load_gallery
-from apr_ui.classroom.board import as_html
+from apr_ui.classroom.board import ON_SLIDE, as_html
 from apr_ui.classroom.doors import HIDDEN_WORDS
 from apr_ui.classroom.projector import JOIN
 from apr_ui.classroom.view import LEARNT
@@ -191,6 +191,22 @@ def test_a_survivor_settles_them_too() -> None:
     survived: Outcome = replace(FLIPPED, status=Status.SURVIVED, edits=())
     assert settled_bet(survived) == "never"
     assert settled_bet(replace(survived, status=Status.CANCELLED)) == ""
+
+
+@pytest.mark.parametrize(("place", "shown"), [({}, 7), ({"present": "by-hand.1"}, ON_SLIDE)])
+def test_a_slide_shows_the_best_of_the_board(
+    rooms: Classrooms, place: dict[str, str], shown: int
+) -> None:
+    opened = rooms.open(PLAN)
+    rooms.go_to(opened.code, opened.token, "by-hand")
+    for number in range(7):
+        seat = rooms.join(opened.code, f"Player {number}")
+        rooms.enter(opened.code, seat.token, 10 + number, 1, 0, "[]")
+    kept = {f"classroom.kept-{opened.code}": {"teacher": opened.token}}
+    app = open_page("classroom", {"class": opened.code} | place, kept)
+    tables = [one.proto.body for one in app.get("html") if "<table" in one.proto.body]
+    assert [table.count("Player ") for table in tables] == [shown]
+    assert (f"The first {shown} of 7." in said(app)) == (shown < 7)
 
 
 def test_a_nickname_stands_on_the_board_as_text() -> None:

@@ -11,8 +11,8 @@ from apr_core.data.images import to_png
 from apr_core.data.registry import find_dataset
 from apr_ui import upload
 from apr_ui.controls import UPLOAD
-from apr_ui.upload import ASK
-from tests.app.pages import go, open_page, run, said
+from apr_ui.upload import ASK, NONE
+from tests.app.pages import go, open_page, run, said, wait_for
 
 PAGES = ("attack", "hand", "compare", "attention")
 MINE = find_dataset().test_image(9)[0]
@@ -58,6 +58,19 @@ def test_the_classes_that_the_models_know_are_listed_before_and_after_the_file()
     assert known in said(app)
     put(app, SOUND)
     assert known in said(app)
+
+
+@pytest.mark.parametrize("truth", [ASK, NONE, "cat"])
+def test_a_picture_of_none_of_the_classes_has_no_certificate(truth: str) -> None:
+    app = put(open_uploader(), SOUND)
+    run(app.selectbox(key="attack.truth").set_value(truth))
+    assert ("No answer of the model can be right" in said(app)) == (truth == NONE)
+    run(app.number_input(key="attack.generations").set_value(0))
+    run(app.button(key="attack.hunt").click())
+    wait_for(app.session_state["attack.current-run"].ticket.run_id)
+    run(app)
+    labels = [box.label for box in app.expander]
+    assert any(label.startswith("Certificate") for label in labels) == (truth == "cat")
 
 
 def test_a_file_that_is_no_picture_takes_the_one_before_away() -> None:

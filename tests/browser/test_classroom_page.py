@@ -85,9 +85,12 @@ def expect_to_fit(page: Page) -> None:
           const slide = parts.filter((part) => !part.closest(".st-key-classroom-bar"));
           const bottom = Math.max(...slide.map((part) => part.getBoundingClientRect().bottom));
           const zoom = parseFloat(document.documentElement.style.getPropertyValue("--projector"));
+          const code = document.querySelector(".st-key-classroom-bar strong");
+          const codeSize = parseFloat(getComputedStyle(code).fontSize) * code.currentCSSZoom;
+          const readable = (20 * innerHeight) / 720;
           return main.scrollHeight <= main.clientHeight && main.scrollWidth <= main.clientWidth
             && bottom <= bar.top + 4 && bar.bottom <= innerHeight
-            && 24 * zoom >= (16 * innerHeight) / 720;
+            && 24 * zoom >= readable && codeSize > 0.99 * readable;
         }"""
     )
 
@@ -154,6 +157,9 @@ def test_the_winning_edit_wins() -> None:
 def watch_the_searches(projector: Page, student: Page) -> None:
     """Steps three to eight, slide by slide."""
     show_next(projector, 2)
+    projector.get_by_test_id("player-slow").click()
+    expect(projector.get_by_text("Candidate 1 of")).to_be_visible()
+    expect_to_fit(projector)
     show_next(projector, 3)
     expect(projector.get_by_text("✓ right")).to_be_visible()
     projector.get_by_test_id("player-play").click()  # the keys go on from there
