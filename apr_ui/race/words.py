@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,9 +13,9 @@ from apr_core.base.types import Status
 from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import AttackRequest, Phase, RunView
 from apr_core.serving.wait_estimate import in_words
-from apr_core.zoo.checkpoints import Card
 from apr_ui.dataset import class_name
-from apr_ui.words import defence_title, edit_text
+from apr_ui.model_names import model_title
+from apr_ui.words import count_text, duration_text, edit_text
 
 ENDED = {
     Status.FLIPPED: "flipped",
@@ -63,9 +63,9 @@ class Runner:
         return self.view.outcome.queries if self.view.outcome else 0
 
 
-def shown_names(models: Sequence[str], cards: Mapping[str, Card]) -> list[str]:
-    """The title of each model's defence; its own name where two would have the same title."""
-    titles = [defence_title(cards[name].defence) if name in cards else name for name in models]
+def shown_names(models: Sequence[str]) -> list[str]:
+    """The title of each model; its own name where two would have the same title."""
+    titles = [model_title(name) for name in models]
     count = Counter(titles)
     return [
         title if count[title] == 1 else name for title, name in zip(titles, models, strict=True)
@@ -114,6 +114,17 @@ def _outcome_words(outcome: Outcome) -> str:
         Status.SKIPPED: "not attacked: the target is its own class",
         Status.CANCELLED: f"cancelled after {spent}",
     }[outcome.status]
+
+
+def standing(runners: Sequence[Runner]) -> str:
+    """How the race stands, live or ended, in a sentence."""
+    live = [runner.view for runner in runners if runner.view.live]
+    if not live:
+        fallen = sum(runner.fell for runner in runners)
+        return f"{fallen} of {count_text(len(runners), 'model was', 'models were')} fooled."
+    known = [view.seconds_left for view in live if view.seconds_left]
+    left = f", at most about {duration_text(max(known))} left" if known else ""
+    return f"{len(live)} of {len(runners)} still searching{left}."
 
 
 def news(runners: Sequence[Runner]) -> str:

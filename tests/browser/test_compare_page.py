@@ -78,7 +78,7 @@ def test_a_gallery_image_is_raced_watched_and_found_again(server: Server, page: 
     assert set(ended) <= {"flipped", "survived", "misclassified"}
     told = page.get_by_text(f"after {FLIP.outcome.queries:,} queries").first
     expect(told).to_be_visible()
-    expect(players.first).to_have_attribute("aria-label", "No defence, the search")
+    expect(players.first).to_have_attribute("aria-label", "Undefended ResNet-20, the search")
     page.reload()
     expect(page.get_by_text(FINISHED)).to_be_visible()
     expect(told).to_be_visible()
@@ -105,10 +105,10 @@ def test_a_race_that_was_run_before_is_played_again_and_downloaded(
 
     assert Image.open(io.BytesIO(download(page, "PNG"))).width > 500
     first = next(csv.DictReader(io.StringIO(download(page, "CSV").decode())))
-    assert (first["Model"], int(first["Queries"])) == ("No defence", FLIP.outcome.queries)
+    assert (first["Model"], int(first["Queries"])) == ("Undefended ResNet-20", FLIP.outcome.queries)
     page.set_content(download(page, "HTML").decode())
     expect(page.get_by_role("table")).to_have_count(2)
-    expect(page.get_by_role("cell", name="No defence", exact=True).first).to_be_visible()
+    expect(page.get_by_role("cell", name="Undefended ResNet-20", exact=True).first).to_be_visible()
     address = page.get_by_role("link", name="This link").get_attribute("href")
     assert address == server.url + QUICK
 
@@ -118,7 +118,7 @@ def test_a_race_can_be_cancelled(server: Server, page: Page) -> None:
     page.goto(server.url + link(index=HOLDS.index, generations=1000, stop="budget"))
     expect(page.get_by_test_id("player").first).not_to_have_attribute("data-frames", "0")
     page.get_by_role("button", name="Cancel", exact=True).click()
-    ended = re.compile(r"Cancelled: (No defence, APR|APR, No defence)\.")
+    ended = re.compile(r"Cancelled: (Undefended ResNet-20, APR|APR, Undefended ResNet-20)\.")
     expect(page.get_by_text(ended)).to_be_visible()
     expect_statuses(page, ["cancelled", "cancelled"])
     expect(page.get_by_text("cancelled after")).to_have_count(2)
