@@ -117,14 +117,14 @@ def _outcome_words(outcome: Outcome) -> str:
 
 
 def standing(runners: Sequence[Runner]) -> str:
-    """How the race stands, live or ended, in a sentence."""
+    """How the race stands, live or ended: short, so that it is one line on a phone."""
     live = [runner.view for runner in runners if runner.view.live]
     if not live:
         fallen = sum(runner.fell for runner in runners)
         return f"{fallen} of {count_text(len(runners), 'model was', 'models were')} fooled."
     known = [view.seconds_left for view in live if view.seconds_left]
-    left = f", at most about {duration_text(max(known))} left" if known else ""
-    return f"{len(live)} of {len(runners)} still searching{left}."
+    left = f", up to {duration_text(max(known))} left" if known else ""
+    return f"{len(live)} of {len(runners)} searching{left}."
 
 
 def news(runners: Sequence[Runner]) -> str:
@@ -132,7 +132,7 @@ def news(runners: Sequence[Runner]) -> str:
     ranked = in_finish_order(runners)
     broken = [f"{runner.name} after {runner.queries:,} queries" for runner in ranked if runner.fell]
     listed = f": {', '.join(broken)}" if broken else ""
-    parts = [f"{len(broken)} of {len(runners)} models were flipped{listed}."]
+    parts = [f"{len(broken)} of {len(runners)} models were fooled{listed}."]
     for ended, words in _NEWS.items():
         if names := [runner.name for runner in ranked if runner.ended == ended]:
             parts.append(f"{words}: {', '.join(names)}.")
