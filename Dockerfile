@@ -31,7 +31,9 @@ RUN rm -rf checkpoints/own && ln -s /data/own checkpoints/own \
     && mkdir /data && chown lab /data
 
 USER lab
+# Threads of OpenMP that spin while they wait take cores from the app's other threads.
 ENV HOME=/tmp \
+    OMP_WAIT_POLICY=passive \
     APR_RUNS=/data/runs \
     APR_CLASSROOM=/data/classroom \
     APR_TRAINING=/data/training \

@@ -23,18 +23,21 @@ LONG := -m long -rs $(if $(MINUTES),--long-minutes=$(MINUTES))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=25
 TOGETHER := $(MAKE) --jobs=3 --output-sync=target --no-print-directory
 
+# A server shares its cores: threads of OpenMP that spin while they wait take them from the others.
+SERVE := OMP_WAIT_POLICY=passive
+
 .PHONY: run cluster serve test test-browser test-rest test-long test-long-browser test-long-rest
 .PHONY: check golden bench records clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-ready  ## serve the app on http://127.0.0.1:8501
-	$(BIN)/python -m apr_core app --port $(PORT)
+	$(SERVE) $(BIN)/python -m apr_core app --port $(PORT)
 
 cluster: $(VENV)/.cluster-ready  ## the same, its candidates scored by replicas on a Ray cluster
-	APR_RAY=$(RAY) APR_REPLICAS=$(REPLICAS) $(BIN)/python -m apr_core app --port $(PORT)
+	$(SERVE) APR_RAY=$(RAY) APR_REPLICAS=$(REPLICAS) $(BIN)/python -m apr_core app --port $(PORT)
 
 serve: $(VENV)/.run-ready  ## serve a room, as deploy/README.md says: HOST, PORT, NAME, HOSTS
-	$(BIN)/python -m apr_core app --host $(HOST) --port $(PORT) --name $(NAME) --hosts $(HOSTS)
+	$(SERVE) $(BIN)/python -m apr_core app --host $(HOST) --port $(PORT) --name $(NAME) --hosts $(HOSTS)
 
 test: $(VENV)/.test-ready  ## ruff, mypy and the tests, but for those that take long
 	$(TOGETHER) check test-browser test-rest

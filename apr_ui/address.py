@@ -68,5 +68,5 @@ def share_link(title: str, params: Mapping[str, str]) -> None:
     """An expander with a link to copy."""
     with st.expander(title, icon=":material/link:"):
         if "picture" in params:
-            st.caption("The link contains the picture itself: share it only if you may.")
+            st.caption("The link contains the picture itself: share it only if you are allowed to.")
         st.code(page_link(params), language=None, wrap_lines=True)

@@ -18,6 +18,8 @@ COLOURS = (AFTER, "#0f8b9e", "#b9790f", "#4a7fb0", "#9a6bb5", "#5c946e", "#a8695
 """Each has a contrast of 3 with the background of both themes, and black text on it has 4.5."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 """Of many lines: no two neighbours share both."""
+CROSS = {"symbol": "x", "color": AFTER, "size": 8}
+DOT = {"symbol": "circle", "color": BEFORE, "size": 4}
 SHARE = {"tickformat": ".0%"}
 SHARE_TO_ONE = {**SHARE, "range": [0, 1.03]}
 QUERIES = {"title": "queries", "tickformat": ","}
@@ -103,10 +105,43 @@ def describe_bars(classes: tuple[str, ...], before: Tensor, after: Tensor) -> st
     )
 
 
+def mask_votes(shares: Tensor, sure: Tensor, name: str) -> go.Figure:
+    """How sure a model is of a class under every two masks; on the diagonal, under one.
+
+    Args:
+        shares: (G, G) in [0, 1], the first mask in the row; NaN where none was looked at.
+        sure: (G, G) bool: where that counts. A cross marks what does not.
+        name: of the class.
+    """
+    parts = list(range(1, len(shares) + 1))
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=parts,
+        y=parts,
+        z=shares.tolist(),
+        text=[[f"part {a}" if a == b else f"parts {a} and {b}" for b in parts] for a in parts],
+        hovertemplate=f"%{{text}} masked: {name} %{{z:.0%}}<extra></extra>",
+        hoverongaps=False,
+        zmin=0,
+        zmax=1,
+        colorscale="Viridis",
+        xgap=1,
+        ygap=1,
+        colorbar={
+            **COLOUR_BAR,
+            "title": {"text": f"confidence in {name}", "side": "bottom"},
+            "tickformat": ".0%",
+            "y": -0.08,
+        },
+    )
+    _mark(figure, "disagrees", shares.isfinite() & ~sure, CROSS, first=1)
+    return _squared(figure, title="part masked", tickvals=parts[:: max(1, len(parts) // 4)])
+
+
 def truth_map(found: TruthMap) -> go.Figure:
     """The margin that each pixel's worst corner colour leaves to the true class; hover for values.
 
-    A cross marks a pixel that breaks the model, a dot one that is proven harmless.
+    A cross marks a pixel that fools the model, a dot one that is proven harmless.
     """
     height, width = found.margins.shape
     figure = go.Figure()
@@ -117,33 +152,41 @@ def truth_map(found: TruthMap) -> go.Figure:
         colorscale="Viridis",
         colorbar={
             **COLOUR_BAR,
-            "title": {"text": "logit margin of the true class", "side": "bottom"},
+            "title": {"text": "safety margin (lower is closer to fooled)", "side": "bottom"},
             "y": -0.08,
         },
     )
-    marks = (
-        ("breaks it", found.broken, {"symbol": "x", "color": AFTER, "size": 8}),
-        ("proven harmless", found.certified, {"symbol": "circle", "color": BEFORE, "size": 4}),
-    )
-    for name, where, marker in marks:
-        rows, columns = where.nonzero().unbind(1)
-        if len(rows):
-            figure.add_scatter(
-                x=columns.tolist(),
-                y=rows.tolist(),
-                mode="markers",
-                name=name,
-                marker=marker | {"line": {"width": 1, "color": "white"}},
-                hoverinfo="skip",
-            )
-    square = {"constrain": "domain", "showgrid": False}
+    _mark(figure, "fools the model", found.broken, CROSS)
+    _mark(figure, "proven harmless", found.certified, DOT)
+    return _squared(figure)
+
+
+def _mark(
+    figure: go.Figure, name: str, where: Tensor, marker: dict[str, Any], first: int = 0
+) -> None:
+    """Marks on a heatmap's cells (H, W) bool, whose rows and columns are counted from `first`."""
+    rows, columns = (where.nonzero() + first).unbind(1)
+    if len(rows):
+        figure.add_scatter(
+            x=columns.tolist(),
+            y=rows.tolist(),
+            mode="markers",
+            name=name,
+            marker=marker | {"line": {"width": 1, "color": "white"}},
+            hoverinfo="skip",
+        )
+
+
+def _squared(figure: go.Figure, **axes: Any) -> go.Figure:
+    """A heatmap of square cells, its first row on top."""
+    axes |= {"constrain": "domain", "showgrid": False}
     return lay_out(
         figure,
         400,
         "above",
         margin={"b": 10},
-        xaxis={**square, "side": "top"},
-        yaxis={**square, "autorange": "reversed", "scaleanchor": "x"},
+        xaxis={**axes, "side": "top"},
+        yaxis={**axes, "autorange": "reversed", "scaleanchor": "x"},
     )
 
 
@@ -155,7 +198,7 @@ def _pixel_text(found: TruthMap, x: int, y: int) -> str:
         return "not tried"
     colour = "rgb(" + ", ".join(map(str, found.colours[y, x].tolist())) + ")"
     if bool(found.broken[y, x]):
-        return f"{colour} breaks it"
+        return f"{colour} fools the model"
     return f"{colour} is the worst, with a margin of {margin:.2f}"
 
 

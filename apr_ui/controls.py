@@ -37,17 +37,17 @@ GALLERY, CLASS, UPLOAD = "Gallery", "CIFAR-10", "Your picture"
 ANY = "any other class"
 FIRST_MODEL = "cifar10-resnet20-vanilla"
 HELP = {
-    "target": "The class that the model is to give; any other class is easier to reach.",
+    "target": "The class that the model should end up with. “Any other class” is easier to reach.",
     "pixels": "How many pixels an edit changes.",
     "population": "Edits that the search keeps, and tries in each generation.",
-    "generations": "How often the search mixes its edits into new ones.",
-    "seed": "Of the random numbers: the same seed gives the same search.",
+    "generations": "Rounds of the search; in each, it mixes its edits into new ones.",
+    "seed": "Start of the random numbers: the same seed gives the same search.",
     "strategy": "How a new edit is mixed: from random ones (rand), or with the best one (best).",
-    "fitness": "What the search makes small: the probability of the true class, or its lead over "
+    "fitness": "What the search lowers: the probability of the true class, or its lead over "
     "the next class (margin).",
     "stop": "When to end: at the first flip, once the model is confidently wrong, or after all "
     "generations.",
-    "l2_penalty": "How much an edit is held back for changing a colour strongly; 0 for not at all.",
+    "l2_penalty": "A penalty on strong changes of colour; 0 for none.",
 }
 Kind = TypeVar("Kind", Strategy, Fitness, Stop)
 THUMBNAILS_HEIGHT = 300
@@ -63,6 +63,7 @@ class Choice:
         label: its true class, None for what the model says of it.
         index: of the test image, or OWN_PICTURE.
         caption: a line beneath it.
+        named: the model that the caption names; "" for none.
         original: a person's own picture before it was reduced.
     """
 
@@ -70,6 +71,7 @@ class Choice:
     label: int | None
     index: int
     caption: str
+    named: str = ""
     original: Image.Image | None = None
 
     @property
@@ -94,7 +96,8 @@ def _from_gallery() -> Choice:
     picker("Gallery", _gallery_items(), chosen, "attack.gallery", _choose_entry)
     entry = entries[chosen]
     image, label = shown_data().test_image(entry.index)
-    return Choice(image, label, entry.index, f"{model_title(entry.model)}: {entry.story}")
+    caption = f"{model_title(entry.model)}: {entry.story}"
+    return Choice(image, label, entry.index, caption, entry.model)
 
 
 @until_changed(zoo_fingerprint)
@@ -165,7 +168,7 @@ def _from_upload() -> Choice | None:
     if chosen is None:
         return None
     picture, label = chosen
-    return Choice(picture.image, label, OWN_PICTURE, "Your picture.", picture.original)
+    return Choice(picture.image, label, OWN_PICTURE, "Your picture.", original=picture.original)
 
 
 def choose_model() -> str:

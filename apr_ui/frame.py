@@ -11,6 +11,7 @@ import apr_ui.streamlit_patches  # noqa: F401
 from apr_ui.changing_text import changing_container
 from apr_ui.page_table import page_entry
 from apr_ui.persistent_widget import enter
+from apr_ui.terms import explain
 
 FRAMED = "app.framed"
 """Session key: set once `app.py` has drawn the navigation around the pages."""
@@ -25,7 +26,7 @@ def menu_place() -> Literal["top", "hidden"]:
 
 
 def begin_page(key: str, heading: bool = True) -> None:
-    """The page's heading and summary, unless the page has a heading of its own.
+    """The page's heading, summary and terms, unless the page has a heading of its own.
 
     Streamlit takes a folder `pages/` beside the entry point for an older kind of app until some
     session has called `st.navigation`: the first request after a start, if it goes straight to a
@@ -40,3 +41,5 @@ def begin_page(key: str, heading: bool = True) -> None:
     entry = page_entry(key)
     changing_container("app.heading", entry.heading).title(entry.heading, anchor=False)
     st.markdown(entry.summary)
+    if entry.terms:
+        explain(key, entry.terms)

@@ -45,8 +45,8 @@ class SessionService(AttackService):
         live = self.count_live(others)
         if live >= MOST_LIVE:
             raise InputError(
-                f"{live} of your runs are running or waiting already; let one end, or cancel one, "
-                "and try again."
+                f"{live} of your runs are running or waiting already; wait until one ends, or "
+                "cancel one, and try again."
             )
         ticket = super().submit(request, visitor or current_visitor())
         asked.append((now, request.run_id))

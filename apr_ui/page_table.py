@@ -17,6 +17,7 @@ class PageEntry:
         icon: a Material symbol.
         invitation: its link on the Start page; "" for the Start page.
         section: of the navigation; "" for the Start page, which stands alone.
+        terms: of `apr_ui.terms`, explained below the summary.
     """
 
     key: str
@@ -26,6 +27,7 @@ class PageEntry:
     icon: str
     invitation: str = ""
     section: str = ""
+    terms: tuple[str, ...] = ()
 
     @property
     def script(self) -> str:
@@ -50,6 +52,7 @@ PAGES = (
         ":material/target:",
         "Attack an image",
         "Attack",
+        ("differential evolution", "generation", "query", "APR", "masking", "certificate"),
     ),
     PageEntry(
         "hand",
@@ -59,6 +62,7 @@ PAGES = (
         ":material/touch_app:",
         "Try it by hand",
         "Attack",
+        ("query", "differential evolution", "generation", "masking"),
     ),
     PageEntry(
         "compare",
@@ -69,6 +73,7 @@ PAGES = (
         ":material/compare:",
         "Compare defences",
         "Defend",
+        ("query", "APR", "certificate"),
     ),
     PageEntry(
         "train",
@@ -89,6 +94,7 @@ PAGES = (
         ":material/visibility:",
         "See where it looks",
         "Understand",
+        ("APR",),
     ),
     PageEntry(
         "classes",
@@ -108,6 +114,7 @@ PAGES = (
         ":material/table_chart:",
         "See the results",
         "Understand",
+        ("query", "APR", "masking", "certificate"),
     ),
     PageEntry(
         "classroom",

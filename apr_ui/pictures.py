@@ -22,6 +22,8 @@ GIF_SCALE = 8
 PROVEN = (94, 234, 212)
 SURE, FOOLED = (14, 38, 104), (255, 226, 66)
 """Colours of a candidate that left the model sure of the true class, and of one that did not."""
+MASK = (255, 0, 255)
+"""Of masked pixels: no photograph has much of it."""
 DIM = 0.55
 """Brightness of a picture behind what is marked on it."""
 LETTER, LINE = 7, 18
@@ -115,6 +117,15 @@ def mapped(image: Tensor, found: TruthMap, scale: int = SCALE) -> Image.Image:
         left, top, right, bottom = _box(edit, scale)
         draw.rectangle((left, top, right, bottom), fill=edit.rgb, outline=RING[0])
         draw.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=RING[1])
+    return picture
+
+
+def with_mask(image: Tensor, masked: Tensor, scale: int = SCALE) -> Image.Image:
+    """The picture enlarged, and each masked pixel (H, W) bool a square of `MASK` on it."""
+    picture = enlarge(image, scale)
+    draw = ImageDraw.Draw(picture)
+    for y, x in masked.nonzero().tolist():
+        draw.rectangle(_box(PixelEdit(x, y, MASK), scale), fill=MASK)
     return picture
 
 

@@ -49,14 +49,14 @@ def ending_of(view: RunView) -> Ending:
     if outcome.status is Status.MISCLASSIFIED:
         before = with_article(class_name(outcome.label_before))
         detail = (
-            f"The model already takes this {true} for {before}. Choose another picture or another "
-            "model."
+            f"The model already mistakes this {true} for {before}. Choose another picture or "
+            "another model."
         )
         return Ending("Nothing to flip", detail, "plain", "help")
     if outcome.status is Status.SURVIVED:
         return Ending(f"Survived: still {after}", f"{spent}. {_closest(outcome)}", "held", "shield")
     if outcome.status is Status.SKIPPED:
-        detail = f"{true} is both its class and the target. Choose another target."
+        detail = f"The target is the picture's own class, {true}. Choose another target."
         return Ending("Not attacked", detail, "plain", "help")
     if view.unwatched:
         detail = (

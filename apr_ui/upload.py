@@ -38,18 +38,20 @@ def choose_own() -> tuple[Picture, int | None] | None:
     if refusal := st.session_state.get(_REFUSAL):
         st.error(plain(refusal), icon=":material/broken_image:")
     picture: Picture | None = st.session_state.get(_PICTURE)
+    known = ", ".join(shown_data().classes)
     if picture is None:
-        st.info("Choose a picture. An aeroplane, a car, a ship or an animal works best.")
+        st.info(f"Choose a picture of one of the ten things that the models know: {known}.")
         return None
     if st.session_state.get(_FILE) is None:  # from a link, or uploaded on another page
         st.button("Remove the picture", on_click=forget_own, icon=":material/close:")
     for warning in picture.warnings:
         st.warning(warning, icon=":material/info:")
+    st.caption(f"The models know ten classes and call every picture one of them: {known}.")
     truth = st.selectbox(
         "True class",
         [ASK, *shown_data().classes],
         **persistent(_TRUTH),
-        help="The attack tries to turn the model away from this class.",
+        help="What the picture shows. The attack makes the model less sure of this class.",
     )
     return picture, None if truth == ASK else shown_data().classes.index(truth)
 

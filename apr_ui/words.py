@@ -7,42 +7,49 @@ import re
 from apr_core.attacks.result import PixelEdit
 
 DEFENCE_WORDS = {
-    "vanilla": ("No defence", "Cross-entropy on clean images: the baseline of every defence."),
+    "vanilla": ("No defence", "Trained on clean images only. Every defence is compared with it."),
     "at": (
         "Adversarial training",
-        "Half of each batch is attacked at one pixel, chosen by the gradient.",
+        "In training, half of the images have one pixel changed, chosen by the gradient.",
     ),
     "at-fgsm": (
         "Adversarial training, FGSM",
-        "Half of each batch is shifted a little in every pixel, one step up the gradient.",
+        "In training, half of the images are changed a little in every pixel, in one step.",
     ),
     "at-pgd": (
         "Adversarial training, PGD",
-        "The same in seven small steps: the slowest recipe, several passes a batch.",
+        "As with FGSM, but in seven small steps: the slowest to train.",
     ),
-    "it": ("Input transformation", "Fewer colours, then JPEG, before the undefended model."),
+    "it": (
+        "Input transformation",
+        "Reduces the colours and compresses the picture (JPEG) before the undefended model.",
+    ),
     "dd": (
         "Defensive distillation",
-        "Learns the undefended model's probabilities at a temperature of 20.",
+        "Learns the undefended model's probabilities, softened (temperature 20).",
     ),
     "apr": (
         "APR",
-        "Attention, one-pixel examples, and a finite-difference penalty that costs no extra pass.",
+        "An attention gate, one-pixel examples in training, and a penalty where one pixel changes "
+        "the answer much.",
     ),
-    "apr-exact": ("APR, exact penalty", "The same, but it penalises the gradient itself: slower."),
+    "apr-exact": (
+        "APR, exact penalty",
+        "APR, but with a penalty on the gradient itself: slower to train.",
+    ),
     "apr-no-attention": ("APR without attention", "An ablation: no gate before the network."),
     "apr-no-adversarial": ("APR without examples", "An ablation: trained on clean images alone."),
     "apr-no-regularizer": ("APR without penalty", "An ablation: no penalty on the gradient."),
     "apr-plus": (
         "APR+",
-        "Clamps each pixel to the range of its neighbours, gates toward them, and trains on masked "
-        "images, so that it can be certified.",
+        "Keeps each pixel within the range of its neighbours, has an attention gate, and trains on "
+        "masked images, so that pictures can be certified.",
     ),
     "apr-plus-no-clamp": ("APR+ without clamp", "An ablation: outlier pixels are not clamped."),
     "apr-plus-no-attention": ("APR+ without attention", "An ablation: no gate."),
     "apr-plus-no-adversarial": (
         "APR+ without examples",
-        "An ablation: adversarial images serve only to measure the penalty.",
+        "An ablation: attacked images serve only to measure the penalty.",
     ),
     "apr-plus-no-regularizer": ("APR+ without penalty", "An ablation: no penalty on the gradient."),
     "apr-plus-no-masks": ("APR+ without masks", "An ablation: no training on masked images."),

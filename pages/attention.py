@@ -4,6 +4,7 @@ from functools import partial
 
 import streamlit as st
 import torch
+from torch import Tensor
 
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.attacks.config import OnePixelConfig
@@ -30,14 +31,18 @@ from apr_ui.attention.view import (
     show_maps,
 )
 from apr_ui.attention.windows import offer_windows
+from apr_ui.changing_text import changing_markdown
 from apr_ui.controls import Choice, choose_picture, make_request, show_request
+from apr_ui.dataset import class_name
 from apr_ui.downloads import offer_files
 from apr_ui.frame import begin_page
+from apr_ui.model_names import model_title
 from apr_ui.permalink import from_params, to_params
 from apr_ui.persistent_widget import persistent
 from apr_ui.resources import check_known, gallery, probabilities, service
 from apr_ui.stage import headline
 from apr_ui.state import ATTACK, CurrentRun, start_run
+from apr_ui.words import percent
 
 
 def open_link(params: dict[str, str]) -> None:
@@ -70,6 +75,17 @@ def edits_of(choice: Choice, model: str) -> tuple[PixelEdit, ...]:
         return linked
     known = (entry for entry in gallery() if (entry.index, entry.model) == (choice.index, model))
     return next((entry.outcome.edits for entry in known), ())
+
+
+def attack_text(before: Tensor, after: Tensor) -> str:
+    """What the shown attack did, from the probabilities (K,) without its edits and with them."""
+    was, now = int(before.argmax()), int(after.argmax())
+    if was != now:
+        return f"**The attack flipped the answer**: {class_name(was)} → {class_name(now)}."
+    return (
+        f"**The attack failed**: with its best edit, the model still says {class_name(now)}, "
+        f"{percent(float(after[now]))} sure."
+    )
 
 
 def attack(choice: Choice, model: str) -> None:
@@ -116,8 +132,13 @@ with stage:
         if not edits:
             attack(choice, model)
         scenes = scenes_of(choice.image, edits)
+        if edits:
+            after = probabilities(model, [scenes[-1].image])[0]
+            changing_markdown("attention.end", attack_text(answer, after))
         if "attention" in picked and "attention" not in known:
-            st.info(f"{model} has no attention gate; the other methods do not need one.")
+            st.info(
+                f"{model_title(model)} has no attention gate; the other methods do not need one."
+            )
         maps = show_maps(model, scenes, target, [name for name in picked if name in known], opacity)
         if maps:
             truth = int(answer.argmax()) if label is None else label

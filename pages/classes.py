@@ -61,9 +61,9 @@ begin_page("classes")
 model = choose_explained_model()
 view, record = view_of(model), record_of(model)
 browse(model, view, record)
-st.subheader("Attention: is it on the object?", anchor=False)
+st.header("Attention: is it on the object?", anchor=False)
 show_claims(view)
-st.subheader("Flipped predictions: from which class to which", anchor=False)
+st.header("Flipped predictions: from which class to which", anchor=False)
 if record is None:
     st.info("This model has not been evaluated; `python -m apr_core evaluate` does that.")
 else:

@@ -62,7 +62,7 @@ def _asked_for(params: dict[str, str]) -> AttackRequest | None:
     game = adopt_game("hand", params["game"])
     if game is None:
         st.info(
-            "The tries that this address names are no longer in memory"
+            "The game that this address names is no longer in memory"
             + ("." if request else ", and uploaded pictures are kept nowhere else."),
             icon=":material/link_off:",
         )
@@ -105,7 +105,8 @@ def follow(index: int, game: Game) -> None:
 
 def board(choice: Choice, model: str, settings: DeltaGenerator) -> None:
     """The game, then the search, then the link."""
-    st.caption(f"{choice.caption} The model: {model_title(model)}.")
+    named = "" if choice.named == model else f" Your model: {model_title(model)}."
+    st.caption(choice.caption + named)
     try:
         label = make_request(choice, model, OnePixelConfig()).label
         follow_game = partial(follow, choice.index)

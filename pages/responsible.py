@@ -8,5 +8,5 @@ from apr_ui.lesson.responsible import SECTIONS
 
 begin_page("responsible")
 for title, text in SECTIONS:
-    st.subheader(title, anchor=False)
+    st.header(title, anchor=False)
     st.markdown(text)

@@ -33,7 +33,7 @@ with errors_on_page():
     show_verdicts(tables())
     show_lattices(proofs)
     show_speeds(read_speeds())
-st.subheader("Evaluations", anchor=False)
+st.header("Evaluations", anchor=False)
 if records:
     models = all_cards()[0]
     show_curves([record for record in records if not is_past(record, models)])

@@ -104,7 +104,7 @@ def _subject(record: Record | CertRecord, called: dict[str, str]) -> str:
 
 def _noted(records: Sequence[Record] | Sequence[CertRecord]) -> list[str]:
     """What must be said of their data and weights."""
-    return list(notices((record.setting.model, record.setting.data) for record in records))
+    return list(notices((record.setting.sha256, record.setting.data) for record in records))
 
 
 def _read(path: Path) -> Any:
@@ -117,7 +117,7 @@ def _models(cards: Sequence[Card], called: dict[str, str]) -> str:
         (called[card.name], f"{card.clean_accuracy:.2%}", f"{card.tested:,}", *_trained(card))
         for card in cards
     )
-    said = notices((card.name, card.dataset) for card in cards)
+    said = notices((card.sha256, card.dataset) for card in cards)
     return "\n\n".join([table(head, rows), *cautions_of(cards), *said])
 
 

@@ -134,8 +134,7 @@ class ModelOracle:
         self._search = prepare(model) if own else model
         if compiled and not own:
             raise InputError(
-                f"A {type(model).__name__} is not compiled, only this package's own classifiers, "
-                "bare; leave --compile out."
+                "Only this package's own classifiers are compiled, bare ones; leave --compile out."
             )
         if compiled:
             self._search = compile_for(self._search)

@@ -77,7 +77,8 @@ def to_csv(game: Game) -> str:
     """A line a try: the edits in the picture, what the model said, and whether it flipped."""
     file = io.StringIO()
     lines = csv.writer(file)
-    lines.writerow(["try", "pixels", "true_probability", "leading_class", "confidence", "flipped"])
+    said_of = ["true_probability", "leading_class", "confidence", "flipped"]
+    lines.writerow(["query", "pixels", *said_of])
     for number, tried in enumerate(game.tries, 1):
         pixels = "; ".join(
             f"({edit.x} {edit.y}) rgb({' '.join(map(str, edit.rgb))})" for edit in tried.edits

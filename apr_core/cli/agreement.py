@@ -80,7 +80,7 @@ def summary(record: AgreementRecord) -> dict[str, object]:
         method: str(verdict(means.with_truth)) if means.with_truth else None
         for method, means in record.summaries().items()
     }
-    said = list(notices([(record.setting.model, record.setting.data)]))
+    said = list(notices([(record.setting.sha256, record.setting.data)]))
     return {
         "model": record.setting.model,
         "cautions": said,
@@ -104,7 +104,7 @@ def in_words(record: AgreementRecord) -> str:
             f"{subject}: right on {rate_words(record.right)} images, of which one pixel in a "
             f"corner colour breaks {broken}",
             tabulate(rows, headers, disable_numparse=True),
-            *notices([(record.setting.model, record.setting.data)]),
+            *notices([(record.setting.sha256, record.setting.data)]),
         ]
     )
 

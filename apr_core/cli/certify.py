@@ -111,7 +111,10 @@ def one_in_words(found: Certificate, data: DataSet, spacing: int) -> str:
         return f"{behind}, the model takes this {data.class_name(found.label)} for {answer}."
     looked = f"{found.agreeing:,} of {found.predictions:,} masked predictions agree"
     if found.verdict == Verdict.CERTIFIED:
-        return f"Certified: {looked}; no change of one pixel, to any colour, alters {answer}."
+        return (
+            f"{behind}, the model is certified to answer {answer}: {looked}, and no change of one "
+            "pixel, to any colour, alters that. Without it, it may still be fooled."
+        )
     return f"Not certified: {behind.lower()} the model says {answer}, but only {looked}."
 
 
@@ -126,7 +129,7 @@ def summary(record: CertRecord) -> dict[str, object]:
         "clean": record.clean.rate,
         "certified": record.certified.rate,
         "images": record.setting.images,
-        "cautions": list(notices([(record.setting.model, record.setting.data)])),
+        "cautions": list(notices([(record.setting.sha256, record.setting.data)])),
         **intervals,
         **entry,
     }
@@ -143,7 +146,7 @@ def in_words(record: CertRecord) -> str:
             f"certified  {rate_words(record.certified)} images: no edit of one pixel, of any "
             "colour, changes the answer",
             f"{record.forwards:.0f} predictions an image, {record.images_per_second:.1f} images/s",
-            *notices([(setting.model, setting.data)]),
+            *notices([(setting.sha256, setting.data)]),
         ]
     )
 

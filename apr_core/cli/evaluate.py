@@ -235,7 +235,7 @@ def summary(record: Record) -> dict[str, object]:
         "robust_accuracy": last.robust.rate,
         "images": record.setting.images,
         "attacked": last.asr.total,
-        "cautions": list(notices([(record.setting.model, record.setting.data)])),
+        "cautions": list(notices([(record.setting.sha256, record.setting.data)])),
         **entry,
     }
 
@@ -247,7 +247,7 @@ def in_words(record: Record) -> str:
     if record.clean_all:
         lines.append(f"clean accuracy        {rate_words(record.clean_all)} test images")
     lines += [line for level in record.levels for line in _level(setting, level)]
-    return "\n".join([*lines, *record.notes, *notices([(setting.model, setting.data)])])
+    return "\n".join([*lines, *record.notes, *notices([(setting.sha256, setting.data)])])
 
 
 def _level(setting: Setting, level: Level) -> list[str]:

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         own = (
             map(_line, cards) if cards else ["No models yet; `python -m apr_core train` makes one."]
         )
-        said = notices((card.name, card.dataset) for card in cards)
+        said = notices((card.sha256, card.dataset) for card in cards)
         print("\n".join([*own, *said, *LIBRARIES]))
     return 0
 

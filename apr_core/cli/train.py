@@ -254,5 +254,5 @@ def _show(args: argparse.Namespace, cards: list[Card]) -> None:
         return
     for card in cards:
         print(f"{card.name}: {card.clean_accuracy:.2%} of {card.tested:,} test images.")
-    for notice in notices((card.name, card.dataset) for card in cards):
+    for notice in notices((card.sha256, card.dataset) for card in cards):
         print(notice)

@@ -112,7 +112,8 @@ def from_npz(path: Path) -> dict[str, Tensor]:
 
 
 def _fetch(source: str, say: Say) -> None:
-    if arrays.is_kept("gtsrb", "GTSRB", say):
+    # A copy may be of fewer pictures: only where no source is named, it is as good as any.
+    if source == "auto" and arrays.is_kept("gtsrb", "GTSRB", say):
         return
     if source in ("auto", "torchvision"):
         origin = "all official files, by torchvision"

@@ -13,7 +13,7 @@ from apr_core.evaluation.record import Record
 from apr_core.evaluation.verdicts import Claim
 from apr_core.report import paper
 from apr_core.report.paper import PaperRow
-from apr_core.zoo.fronts import split_front
+from apr_core.zoo.fronts import fronted_sha256, split_front
 
 MEASURED_ON = ("imagenet", "nips2017")
 """Data sets with ImageNet's classes."""
@@ -31,12 +31,14 @@ FRONTS = {"": "vanilla", "it": "it", "clamp": "clamp"}
 OURS = (("Clamp of APR+, untrained", "clamp"), ("Lattice masking", "lattice"))
 """Rows that the paper's table does not have."""
 NOTICES = {
-    "permute": "Figures of the quantised ResNet-50 were made with weights of Martinez et al., "
-    "Permute, Quantize, and Fine-tune (2020), "
-    "https://github.com/uber-research/permute-quantize-finetune, which are available under the "
-    "Uber Non-Commercial License."
+    "355835d1f19d73cae601d7dfd6cdd10530bef83a46c2feb2f998570b8eea8b3c": (
+        "Figures of the quantised ResNet-50 were made with weights of Martinez et al., Permute, "
+        "Quantize, and Fine-tune (2020), "
+        "https://github.com/uber-research/permute-quantize-finetune, which are available under "
+        "the Uber Non-Commercial License."
+    )
 }
-"""By a word in a model's name: what its weights' licence asks to be said beside a figure."""
+"""By the SHA-256 of weights: what their licence asks to be said beside a figure."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class ImageNetCell:
 
     Attributes:
         data: the data set.
+        weights: their SHA-256, the front's with them.
         clean: on all its pictures, or on those of the certificates.
         success: attack success rates by the number of pixels.
         attack, images: which attack that was, and on how many pictures.
@@ -53,6 +56,7 @@ class ImageNetCell:
 
     model: str
     data: str
+    weights: str
     clean: Rate | None = None
     success: tuple[tuple[int, Rate], ...] = ()
     attack: str = ""
@@ -93,8 +97,7 @@ def imagenet_table(records: Records) -> ImageNetTable:
     rows = [_row(each.label, each.defence, each, attacked, certified) for each in paper.IMAGENET]
     rows += [_row(label, defence, None, attacked, certified) for label, defence in OURS]
     cells = [cell for row in rows for cell in row.cells]
-    said = notices((cell.model, cell.data) for cell in cells)
-    notes = (HOW_TO_TRAIN, *said)
+    notes = (HOW_TO_TRAIN, *notices((cell.weights, cell.data) for cell in cells))
     return ImageNetTable(2, "Defences on a subset of ImageNet", tuple(rows), notes=notes)
 
 
@@ -134,6 +137,7 @@ def _cell(base: str, data: str, records: Sequence[Record]) -> ImageNetCell:
     return ImageNetCell(
         base,
         data,
+        largest.setting.sha256,
         largest.clean_all or largest.clean,
         tuple(sorted(rates.items())),
         largest.setting.attack,
@@ -149,7 +153,12 @@ def _proven(records: Sequence[CertRecord]) -> list[ImageNetCell]:
             best[key] = record
     return [
         ImageNetCell(
-            model, data, record.clean, images=record.setting.images, certified=record.certified
+            model,
+            data,
+            record.setting.sha256,
+            record.clean,
+            images=record.setting.images,
+            certified=record.certified,
         )
         for (model, data), record in sorted(best.items())
     ]
@@ -159,12 +168,13 @@ def notices(measured: Iterable[tuple[str, str]]) -> Iterator[str]:
     """What must be said beside figures: of the pictures, and of the weights.
 
     Args:
-        measured: models and data sets, by name.
+        measured: SHA-256 of models, and data sets by name.
     """
     measured = list(measured)
     for data in dict.fromkeys(data for _, data in measured):
         if data in DATASETS and (caution := DATASETS.get(data).caution):
             yield caution
-    for word, notice in NOTICES.items():
-        if any(word in model for model, _ in measured):
+    shown = {weights for weights, _ in measured}
+    for weights, notice in NOTICES.items():
+        if shown & {weights, *(fronted_sha256(weights, front) for front in FRONTS if front)}:
             yield notice

@@ -55,11 +55,11 @@ class GalleryEntry:
 
     @property
     def title(self) -> str:
-        """Such as "cat → dog"."""
+        """Such as "cat → dog", or "cat: attack fails"."""
         before = find_dataset().classes[self.outcome.label]
         if self.outcome.success:
             return f"{before} → {find_dataset().classes[self.outcome.label_after]}"
-        return f"{before} holds"
+        return f"{before}: attack fails"
 
 
 def load_gallery(path: Path = GALLERY) -> tuple[GalleryEntry, ...]:
@@ -188,20 +188,22 @@ def _fill(
             wanted = not run_entry(other, index, config).success
         say(f"{kind}: {model} on {index}: {outcome.status} after {outcome.queries:,} queries")
         if wanted:
-            story = _story(kind, outcome, other)
+            story = _story(kind, outcome)
             sha256 = load_card(model).sha256
             found.append(GalleryEntry(kind, story, model, sha256, index, config, outcome))
     return found
 
 
-def _story(kind: str, outcome: Outcome, other: str) -> str:
+def _story(kind: str, outcome: Outcome) -> str:
     true, after = find_dataset().classes[outcome.label], find_dataset().classes[outcome.label_after]
-    left = f"the closest left {outcome.true_after:.0%} {true}"
+    fail = f"{outcome.queries:,} queries fail"
+    left = f"the closest edit left {outcome.true_after:.0%} {true}"
     return {
         "flips": f"One pixel turns this {true} into {with_article(after)}.",
-        "breaks": f"Even the defended model falls: this {true} becomes {with_article(after)}.",
-        "holds": f"One pixel flips {other}, but here {outcome.queries:,} tries fail: {left}.",
-        "survives": f"{outcome.queries:,} tries fail on both models; {left}.",
+        "breaks": f"Even this defended model is fooled: one pixel turns this {true} into "
+        f"{with_article(after)}.",
+        "holds": f"One pixel fools the undefended model, but here {fail}: {left}.",
+        "survives": f"{fail}, here and on the defended model; {left}.",
     }[kind]
 
 

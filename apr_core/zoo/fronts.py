@@ -34,13 +34,17 @@ class Fronted(nn.Module):
         self.front, self.model = FRONTS.get(name)(), model
         self.differentiable = getattr(model, "differentiable", True)
         beneath = getattr(model, "sha256", "") or _own_sha256(model)
-        told = f"{beneath} {name} {self.front!r}"
-        self.sha256 = hashlib.sha256(told.encode()).hexdigest() if beneath else ""
+        self.sha256 = fronted_sha256(beneath, name) if beneath else ""
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.model(self.front(images))
         return logits
+
+
+def fronted_sha256(beneath: str, name: str) -> str:
+    """Of a model of a SHA-256 behind the front of a name."""
+    return hashlib.sha256(f"{beneath} {name} {FRONTS.get(name)()!r}".encode()).hexdigest()
 
 
 def _own_sha256(model: nn.Module) -> str:

@@ -35,6 +35,7 @@ from apr_ui.attention.view import ATTENTION, Map, Scene
 from apr_ui.changing_text import changing_markdown
 from apr_ui.dataset import class_name
 from apr_ui.downloads import offer_files
+from apr_ui.model_names import model_title
 from apr_ui.proof.truth import ask_for_map
 from apr_ui.resources import agreements, cards, scorer
 
@@ -50,11 +51,11 @@ ONE_WORDS = (
 EVERY = "every class"
 RECORD_WORDS = (
     "“Truth map correlation” is the rank correlation of the pixels' weights with how close the "
-    "worst of the eight corner colours comes to breaking the model there. An interval within 0.1 "
+    "worst of the eight corner colours comes to fooling the model there. An interval within 0.1 "
     "of 0 counts as no prediction, one above 0.3 as a prediction, one between them as a weak one. "
     "“Gain over the centre” is the difference to a baseline that needs no model, nearness to the "
     "centre of the picture, where the object usually is. “Percentile rank” is that of the pixel "
-    "that breaks the model most surely; 0.5 is chance. The deletion and insertion gains are "
+    "that fools the model most surely; 0.5 is chance. The deletion and insertion gains are "
     "differences to noise."
 )
 
@@ -145,7 +146,7 @@ def offer_overall(page: str, model: str, label: int) -> None:
         label: the class that can be shown alone.
     """
     with st.expander(
-        "Over many pictures: does a map predict where one pixel breaks the model?",
+        "Over many pictures: does a map predict where one pixel fools the model?",
         key=f"{page}.overall",
         on_change="rerun",
         icon=":material/query_stats:",
@@ -155,8 +156,8 @@ def offer_overall(page: str, model: str, label: int) -> None:
         record = find_agreement(agreements()[0], cards()[0][model])
         if record is None:
             st.info(
-                f"There is no record for {model}: `python -m apr_core agreement --model {model}` "
-                "makes it."
+                f"There is no record for {model_title(model)}: "
+                f"`python -m apr_core agreement --model {model}` makes it."
             )
             return
         name = class_name(label)
@@ -186,7 +187,7 @@ def show_overall(record: AgreementRecord, label: int | None) -> None:
             changing_markdown(f"agreement.{method}", f"- {sentence(method, summary)}")
     st.dataframe(means_table(found), hide_index=True, key=f"agreement.means-{label}")
     st.caption(
-        f"{record.setting.images} pictures of the sample. {record.setting.model} gets "
+        f"{record.setting.images} pictures of the sample. {model_title(record.setting.model)} gets "
         f"{record.right.count} right; each of these is explained for its true class. Means have "
         f"Student's 95 % interval. {RECORD_WORDS} {record.hardware}, {record.date[:10]}: "
         f"`{record.command}`."

@@ -41,7 +41,7 @@ VERDICTS = {
     Verdict.ELSEWHERE: "predicts the opposite",
     Verdict.OPEN: "may or may not predict it",
 }
-"""“It” is where one pixel breaks the model."""
+"""“It” is where one pixel fools the model."""
 MORE, AS_MUCH, NO, UNSETTLED = (
     ":material/check_circle:",
     ":material/center_focus_weak:",
@@ -63,10 +63,10 @@ def sentence(method: str, summary: Summary) -> str:
         words = f"**{NAMES[method]} {VERDICTS[said]}**{_against_centre(gain)}"
     words += f": rank correlation {mean_text(found)} over {found.runs} pictures."
     if summary.outweighs is None:
-        words += " No single pixel breaks any of them."
+        words += " No single pixel fools the model on any of them."
     else:
         words += (
-            f" In {summary.outweighs.runs} of them a pixel breaks the model; it ranks above "
+            f" In {summary.outweighs.runs} of them a pixel fools the model; it ranks above "
             f"{mean_text(summary.outweighs)} of the other pixels."
         )
     return f"{_icon(said, gain)} {words}"

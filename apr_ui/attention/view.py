@@ -20,6 +20,7 @@ from apr_core.models.inputs import as_input
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.dataset import class_name
 from apr_ui.heat import heat, heat_picture
+from apr_ui.model_names import main_first, model_line, model_title
 from apr_ui.persistent_widget import persistent
 from apr_ui.resources import cards, scorer, show_caution
 from apr_ui.words import plain
@@ -189,9 +190,13 @@ def _map_text(one: Map, edits: Sequence[PixelEdit]) -> str:
 
 def choose_explained_model() -> str:
     """The model that is explained; at first one with attention."""
-    names = list(cards()[0])
+    main, more = main_first(cards()[0])
+    names = [*main, *more]
     first = next((name for name in names if name.endswith("-apr")), names[0])
-    name: str = st.selectbox("Model", names, **persistent("attention.model", first))
+    name: str = st.selectbox(
+        "Model", names, format_func=model_title, **persistent("attention.model", first)
+    )
+    st.caption(model_line(name))
     show_caution(name)
     return name
 
@@ -204,8 +209,10 @@ def choose_class(answer: Tensor) -> int:
     """
     said = int(answer.argmax())
     order = answer.argsort(descending=True).tolist()
+    chosen = st.session_state.get("attention.class")
+    now = f"{class_name(said)} (prediction)" if chosen in (None, said) else class_name(chosen)
     picked = st.pills(
-        f"Class to explain (by default the prediction, {class_name(said)})",
+        f"Explain why: {now}",
         order,
         format_func=lambda number: f"{class_name(number)} {float(answer[number]):.0%}",
         **persistent("attention.class"),

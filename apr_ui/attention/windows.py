@@ -14,6 +14,7 @@ from apr_core.models.incremental import Layer, UntraceableError, layers_of, mult
 from apr_core.serving.frame import packed
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.changing_text import changing_markdown
+from apr_ui.model_names import model_title
 from apr_ui.resources import scorer
 from apr_ui.windows import Stage, windows
 
@@ -28,8 +29,8 @@ INTRODUCTION = (
     "A network looks at a picture layer by layer. Each layer makes **maps**: grids of places, each "
     "place computed from a few neighbouring places of the layer before. So one changed pixel "
     "changes only a small square of the first map, called the **window**, and a larger one of the "
-    "next, until the window is the whole map.\n\nAn attack tries thousands of changes on one "
-    "picture. The maps of the unchanged picture are computed once, and for each try only the "
+    "next, until the window is the whole map.\n\nAn attack sends thousands of queries about one "
+    "picture. The maps of the unchanged picture are computed once, and for each query only the "
     "windows. The model's answer stays the same, except for rounding."
 )
 LEGEND = (
@@ -59,8 +60,8 @@ def offer_windows(model: str, image: Tensor, edits: Sequence[PixelEdit]) -> None
         layers = traced(model, tuple(image.shape))
         if layers is None:
             st.info(
-                f"The layers of {model} cannot be followed one by one. The search computes whole "
-                "maps for it."
+                f"The layers of {model_title(model)} cannot be followed one by one. The search "
+                "computes whole maps for it."
             )
             return
         cut = cut_of(model)

@@ -108,11 +108,11 @@ def show_rates(name: str, view: View, record: Record | None) -> None:
     changing_markdown("classes.right", words)
     if record is None:
         st.markdown(
-            "**Broken by one pixel**: not measured; `python -m apr_core evaluate` measures it."
+            "**Fooled by one pixel**: not measured; `python -m apr_core evaluate` measures it."
         )
         return
     words = (
-        f"**Broken by one pixel**: {_rate_text(rates_by_class(record, 1)[label])} that the model "
+        f"**Fooled by one pixel**: {_rate_text(rates_by_class(record, 1)[label])} that the model "
         f"got right ({record.setting.attack}, {record.setting.images} images of all classes)."
     )
     changing_markdown("classes.broken", words)

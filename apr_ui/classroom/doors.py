@@ -34,20 +34,20 @@ def doors() -> None:
     """Join a class, open one, or take the lesson alone."""
     join, lead, alone = st.columns(3, gap="large")
     with join, st.container(border=True):
-        st.subheader("Join a class", anchor=False)
+        st.header("Join a class", anchor=False)
         with st.form("classroom.join", border=False):
             code = st.text_input("Class code", key="classroom.code", max_chars=12)
             if st.form_submit_button("Go to the class", type="primary"):
                 with errors_on_page("meeting_room"):
                     _go_to_class(classrooms().room(code).code)
     with alone, st.container(border=True):
-        st.subheader("Take it alone", anchor=False)
+        st.header("Take it alone", anchor=False)
         st.markdown(f"Nine steps, about {minutes_of(STEPS):.0f} minutes, at your own pace.")
         if st.button("Begin the lesson", key="classroom.alone"):
             st.query_params.from_dict({ALONE: "1"})
             st.rerun()
     with lead, st.container(border=True):
-        st.subheader("Teach a class", anchor=False)
+        st.header("Teach a class", anchor=False)
         st.markdown(
             "Open a class, show its code on the projector, and lead the nine steps; the students' "
             "phones follow. No accounts: a nickname is enough."
@@ -112,7 +112,7 @@ def _check_right(plan: Plan) -> None:
     said = int(probabilities(plan.model, [image])[0].argmax())
     if said != label:
         raise InputError(
-            f"{model_title(plan.model)} already takes test image {plan.index}, "
+            f"{model_title(plan.model)} already mistakes test image {plan.index}, "
             f"{with_article(class_name(label))}, for {with_article(class_name(said))}; choose "
             "another picture or another network."
         )

@@ -89,7 +89,7 @@ def join_screen(room: Room) -> None:
     picture, words = st.columns(2, gap="large", vertical_alignment="center")
     picture.image(qr_png(link), width=560, alt=f"A QR code of {link}")
     with words:
-        st.header("Join the class", anchor=False)
+        st.title("Join the class", anchor=False)
         address = _bare(page_link({}))
         st.markdown(f"Scan the picture with your phone, or open\n\n**{address}**\n\nand type")
         st.html(CODE.format(room.code))
@@ -102,7 +102,8 @@ def invite(room: Room) -> None:
     picture, words = st.columns([1, 2], gap="large", vertical_alignment="center")
     picture.image(qr_png(link), width=260, alt=f"A QR code of {link}")
     with words:
-        st.markdown(f"Class code\n# {room.code}")
+        st.markdown("Class code")
+        st.html(CODE.format(room.code))
         st.code(link, language=None, wrap_lines=True)
         _warn_of_own(link)
 

@@ -20,7 +20,7 @@ from apr_ui.words import plain
 FOLLOW_SECONDS = 2.0
 LEARNT = (
     "One pixel can be enough to change what a network sees. Usually it is not.",
-    "A search finds that pixel by asking and comparing. It needs no look inside the network.",
+    "A search finds that pixel with queries alone. It does not look inside the network.",
     "Being sure is not being right.",
     "A defence that resists one search is not proven safe.",
 )
@@ -45,7 +45,7 @@ def attend(room: Room) -> Attendance | None:
 
 
 def _ask_nickname(room: Room) -> None:
-    st.subheader(plain(room.title) or f"Class {room.code}", anchor=False)
+    st.title(plain(room.title) or f"Class {room.code}", anchor=False)
     with st.form("classroom.seat"):
         nickname = st.text_input(
             "Your nickname", key="classroom.nickname", max_chars=LONGEST_NICKNAME
@@ -104,10 +104,10 @@ def _seats(code: str) -> None:
 
 def farewell() -> None:
     """The last page of a class that its teacher has ended, for those who were in it."""
-    st.header("The class is over", anchor=False)
+    st.title("The class is over", anchor=False)
     st.markdown("Thank you for taking part.")
     with st.container(border=True):
-        st.subheader("What to remember", anchor=False)
+        st.header("What to remember", anchor=False)
         st.markdown("\n".join(f"- {line}" for line in LEARNT))
     with st.container(horizontal=True):
         st.page_link("pages/attack.py", label="Try a picture of your own")

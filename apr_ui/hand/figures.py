@@ -25,8 +25,8 @@ def duel_words(game: Game, view: RunView) -> str:
         return plain(view.error)
     mine, theirs = game.first_flip, outcome.queries if outcome.success else None
     name, asked = class_name(game.label), f"{outcome.queries:,} queries"
-    my_closest = f"closest try left {percent(game.closest)} {name}"
-    its_closest = f"closest try left {percent(outcome.true_after)} {name}"
+    my_closest = f"closest edit left {percent(game.closest)} {name}"
+    its_closest = f"closest edit left {percent(outcome.true_after)} {name}"
     if mine and theirs:
         who = "You were faster" if mine < theirs else "The search was faster"
         who = "A draw" if mine == theirs else who
@@ -74,7 +74,7 @@ def duel(game: Game, view: RunView) -> go.Figure:
     figure.add_scatter(
         x=numbers,
         y=tries,
-        name="each of your tries",
+        name="each of your queries",
         mode="markers",
         marker={
             "color": AFTER,
@@ -82,7 +82,7 @@ def duel(game: Game, view: RunView) -> go.Figure:
             "symbol": ["x" if won else "circle" for won in broke],
         },
         text=[edit_text(one.edits[-1]) for one in game.tries],
-        hovertemplate="try %{x}, %{text}: %{y:.1%}<extra></extra>",
+        hovertemplate="query %{x}, %{text}: %{y:.1%}<extra></extra>",
     )
     figure.add_scatter(
         x=queries,

@@ -21,8 +21,8 @@ from apr_ui.words import plain
 MARKS = {Heat.HOT: "▲", Heat.WARM: "◆", Heat.COLD: "▼"}
 HELP = (
     "Ranks the pixel that you tried last among all pixels, each in the worst of the eight corner "
-    "colours, by how close it comes to breaking the model. Hot: the first 5 %, or any pixel that "
-    "breaks it. Warm: the next 20 %. The H key asks about the pixel under the cursor. Hints are "
+    "colours, by how close it comes to fooling the model. Hot: the first 5 %, or any pixel that "
+    "fools it. Warm: the next 20 %. The H key asks about the pixel under the cursor. Hints are "
     "counted."
 )
 
@@ -104,7 +104,7 @@ def hint_words(game: Game) -> str:
     hint = game.hints[-1]
     where = f"x {hint.x}, y {hint.y} is **{hint.heat}** {MARKS[hint.heat]}"
     if not hint.rank:
-        return f"{where}: no colour of this pixel can break the model, which is proven."
+        return f"{where}: it is proven that no colour of this pixel can fool the model."
     words = f"{where}: rank {hint.rank:,} of {hint.pixels:,} pixels."
     before = next((old for old in reversed(game.hints[:-1]) if old.rank), None)
     if before is None or before.rank == hint.rank:

@@ -36,13 +36,13 @@ def offer_search(game: Game, index: int, page: str = "hand") -> None:
     """
     if not game.queries:
         return
-    st.subheader("Differential evolution on the same picture", anchor=False)
+    st.header("Differential evolution on the same picture", anchor=False)
     same = search_config(game.queries, game.pixels)
     full = OnePixelConfig(pixels=game.pixels)
     st.markdown(_budget_words(game, same))
     with st.container(horizontal=True):
         asked = AttackRequest(game.model, game.image, game.label, index, same)
-        words = "With as many tries as you"
+        words = "With as many queries as you"
         if st.button(words, key=f"{page}.search-same", type="primary", icon=":material/search:"):
             _begin(asked, page)
         words = f"With the full {full.max_queries:,} queries"
@@ -71,12 +71,12 @@ def _budget_words(game: Game, config: OnePixelConfig) -> str:
     shape = f"{config.population} candidates in each of {generations} generations"
     if generations == 1:
         shape = f"{config.population} random candidates, without evolution"
-    tries = f"You had {count_text(game.queries, 'try', 'tries')}."
+    mine = f"You used {count_text(game.queries, 'query', 'queries')}."
     if config.max_queries > game.queries:
-        return f"{tries} A search needs at least {config.max_queries}: {shape}."
+        return f"{mine} A search needs at least {config.max_queries}: {shape}."
     if config.max_queries < game.queries:
-        return f"{tries} The search gets {config.max_queries:,} of them: {shape}."
-    return f"{tries} The search gets as many: {shape}."
+        return f"{mine} The search gets {config.max_queries:,} of them: {shape}."
+    return f"{mine} The search gets as many: {shape}."
 
 
 def _begin(request: AttackRequest, page: str) -> None:
@@ -120,13 +120,13 @@ def _together(game: Game, view: RunView, page: str) -> None:
     show_chart(duel(game, view), f"{page}.duel", alt)
     grid = st.grid("auto", min_column_width=32 * SCALE)
     with grid.cell():
-        _picture(tried_by_person(game, SCALE), "Your tries", "A cross marks a flip.")
+        _picture(tried_by_person(game, SCALE), "Pixels that you tried", "A cross marks a flip.")
     with grid.cell():
         note = (
             "The population of each generation. Candidates that were discarded at once are not "
             "shown."
         )
-        _picture(tried_by_search(view, SCALE), "The search's tries", note)
+        _picture(tried_by_search(view, SCALE), "Pixels that the search tried", note)
     with grid.cell():
         _truth(game, page)
 

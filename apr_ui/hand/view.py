@@ -192,31 +192,31 @@ def verdict(game: Game) -> tuple[str, str]:
     true, said = class_name(game.label), class_name(game.answer.label)
     sure = f"{percent(game.answer.confidence)} sure."
     if game.flipped:
-        return f"Flipped: {true} → {said}", f"{sure} Your first flip was try {game.first_flip}."
+        return f"Flipped: {true} → {said}", f"{sure} Your first flip was query {game.first_flip}."
     if game.line:
         return f"The model still says: {said}", sure
     return f"The model says: {said}", f"{sure} Click a pixel to change that."
 
 
-def _tries(count: int) -> str:
-    return count_text(count, "try", "tries")
+def _queries(count: int) -> str:
+    return count_text(count, "query", "queries")
 
 
 def counts(game: Game) -> str:
     """The score in one or two lines."""
-    parts = [f"**{_tries(game.queries)}**"]
+    parts = [f"**{_queries(game.queries)}**"]
     if game.queries:
         parts.append(f"closest: {percent(game.closest)} {class_name(game.label)}")
     if game.hints:
         parts.append(count_text(len(game.hints), "hint", "hints"))
     if game.fewest:
-        parts.append(f"fewest for a flip: {_tries(game.fewest)}")
+        parts.append(f"best: {_queries(game.fewest)}")
     if game.earlier:
         parts.append(f"{game.earlier:,} more before you started over")
     lines = [" · ".join(parts)]
     if game.pixels > 1:
         full = len(game.edits) == game.pixels
-        turn = "the next try replaces the newest" if full else "the next try adds one"
+        turn = "the next query replaces the newest" if full else "the next query adds one"
         lines.append(f"{len(game.edits)} of {game.pixels} pixels placed: {turn}.")
     return "  \n".join(lines)
 
@@ -232,7 +232,7 @@ def _bars(page: str, game: Game) -> None:
             "label": game.label,
             "leading": game.answer.label,
             "number": game.queries,
-            "said": f"{_tries(game.queries)}. The model says {said}, "
+            "said": f"{_queries(game.queries)}. The model says {said}, "
             f"{percent(game.answer.confidence)}. {class_name(game.label)}: {percent(true)}.",
         },
         f"{page}.bars",
@@ -248,7 +248,7 @@ def _buttons(page: str, place: str, game: Game, hints: bool) -> None:
             icon=":material/undo:",
             disabled=not game.line,
             on_click=partial(_change, page, place, undo),
-            help="Removes the newest edit. The try still counts.",
+            help="Removes the newest edit. The query still counts.",
         )
         st.button(
             "Start over",
@@ -256,7 +256,7 @@ def _buttons(page: str, place: str, game: Game, hints: bool) -> None:
             icon=":material/restart_alt:",
             disabled=not game.queries,
             on_click=partial(_change, page, place, reset),
-            help="Back to the clean picture and a count of 0. Earlier tries are still shown.",
+            help="Back to the clean picture and a count of 0. Earlier queries are still shown.",
         )
         if hints and game.queries:
             last = game.tries[-1].edits[-1]
@@ -275,7 +275,7 @@ def _downloads(page: str, game: Game) -> None:
         return
     files = (
         ("PNG", lambda: to_png(game.edited), "The picture as it is now, 32 × 32"),
-        ("CSV", lambda: to_csv(game), "One row a try"),
+        ("CSV", lambda: to_csv(game), "One row a query"),
         ("JSON", lambda: to_json(game), "The whole game"),
     )
     offer_files(f"{page}.game", f"{game.model}-by-hand", files)

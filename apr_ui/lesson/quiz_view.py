@@ -21,7 +21,7 @@ def show_quiz(attendance: Attendance) -> None:
     if attendance.slide:
         number = (attendance.slide - 1) // 2
         st.caption(f"Question {number + 1} of {len(questions)}")
-        st.subheader(questions[number].text, anchor=False)
+        st.header(questions[number].text, anchor=False)
         _count(attendance, questions[number], shown=attendance.slide % 2 == 0)
         return
     for number, question in enumerate(questions, 1):

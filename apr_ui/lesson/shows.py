@@ -48,7 +48,7 @@ WIDTHS = {
 """Of a slide's two columns, the second with the text; other steps have the text on top."""
 
 _STYLE = """<style>
-@media (max-width: 640px) { .stMain h2 { font-size: 1.6rem; padding: 0.25rem 0; } }
+@media (max-width: 640px) { .stMain h1 { font-size: 1.6rem; padding: 0.25rem 0; } }
 </style>"""
 """A phone's first screen is for the picture."""
 
@@ -84,7 +84,7 @@ def _page(attendance: Attendance) -> tuple[DeltaGenerator, DeltaGenerator]:
 def _text(attendance: Attendance) -> None:
     step = LESSON[attendance.step]
     with changing_container("classroom.step", step.title):
-        st.header(step.title, anchor=False)
+        st.title(step.title, anchor=False)
         if attendance.step != "quiz" or not attendance.slide:
             st.markdown(step.text)
 

@@ -44,9 +44,9 @@ _STEPS = (
         "by-hand",
         "You are the attacker",
         2,
-        "Choose a pixel and a colour, and look at the bars. Each try is one **query**: one picture "
-        "shown, one answer read. You need nothing else of the network. Who flips its answer with "
-        "the fewest queries?",
+        "Choose a pixel and a colour, and look at the bars. Each edit is one **query**: one "
+        "picture shown, one answer read. You need to know nothing else about the network. Who "
+        "flips its answer with the fewest queries?",
         "You see what the attacker sees: a picture goes in, ten probabilities come out. Nobody "
         "looked at the network's weights. That is a *black-box* attack: it only needs queries.",
         "Most will try the middle of the object, and black or white. Let them: nearly every pixel "
@@ -121,9 +121,9 @@ _STEPS = (
         "- A **certificate** is different: a calculation which proves that no single pixel of any "
         "colour can change the answer. It does not depend on any attack, and covers one pixel "
         "only.",
-        "Ask first which network will fall. One picture proves nothing about a defence: say so, "
-        "and show the Results page if there is time. A defence that only makes the search harder "
-        "looks safe until somebody finds a better search.",
+        "Ask first which network will be fooled. One picture proves nothing about a defence: say "
+        "so, and show the Results page if there is time. A defence that only makes the search "
+        "harder looks safe until somebody finds a better search.",
     ),
     LessonStep(
         "failure",
@@ -132,8 +132,8 @@ _STEPS = (
         "An honest lab shows where its own defence fails. Here one pixel fools a network that was "
         "trained with APR. In the world outside, nobody can set one pixel of a camera. But a "
         "sticker on a road sign is seen by every camera that passes.",
-        "One pixel is a narrow threat. Three pixels may break a defence against it, or a sticker "
-        "on a traffic sign (Eykholt et al., 2018), or a printed patch held in front of the "
+        "One pixel is a narrow threat. Three pixels may get past a defence against it, or a "
+        "sticker on a traffic sign (Eykholt et al., 2018), or a printed patch held in front of the "
         "camera. In a car, in medicine or in surveillance, robustness depends on the whole "
         "system: several sensors, several models, honest confidence, and a safe way to fail.",
         "Ask where a wrong label costs most: a stop sign, a scan, a face. Then ask what else, "

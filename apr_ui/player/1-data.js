@@ -159,7 +159,7 @@ const HEADLINES = {
   cancelled: (player) => `Cancelled${closestText(player)}`,
   unwatched: (player) => `Ended early, because nobody was watching${closestText(player)}`,
   failed: (player) => `Failed${closestText(player)}`,
-  misclassified: (player) => `Nothing to attack: the model already takes this ${trueName(player)} for something else`,
+  misclassified: (player) => `Nothing to attack: the model already mistakes this ${trueName(player)} for something else`,
   skipped: (player) => `Nothing to attack: the target is ${trueName(player)}, the picture's own class`,
 };
 

@@ -21,7 +21,7 @@ LARGER = "classroom-maps"
 """Key of a container whose pictures have a fixed width, which a slide enlarges."""
 PROJECTOR = f"""<style>
 html {{ font-size: 24px; }}
-.stMain h2 {{ font-size: 1.75rem; }}
+.stMain :is(h1, h2) {{ font-size: 1.75rem; }}
 [data-testid="stHeader"] {{ display: none; }}
 .stMain .stMainBlockContainer {{
   zoom: var(--projector, 1);

@@ -12,10 +12,12 @@ from apr_core.certification.lattice_masking import Certificate, Verdict
 from apr_core.data.dataset import with_article
 from apr_core.serving.requests import BEHIND_LATTICE
 from apr_ui.changing_text import changing_container
+from apr_ui.chart_view import show_chart
+from apr_ui.charts import mask_votes
 from apr_ui.dataset import class_name
 from apr_ui.errors import errors_on_page
 from apr_ui.model_names import model_title
-from apr_ui.pictures import enlarge
+from apr_ui.pictures import enlarge, with_mask
 from apr_ui.proof.finding import Proof, Vote, find_proof, is_light
 
 EXPLANATION = (
@@ -28,7 +30,7 @@ ICONS = {
     Verdict.UNCERTIFIED: ":material/gpp_maybe:",
     Verdict.WRONG: ":material/help:",
 }
-MASK_SCALE = 3
+MASK_SCALE, CLOSEST_SCALE = 3, 4
 
 
 def offer_certificate(
@@ -54,7 +56,7 @@ def offer_certificate(
         if proof.found.verdict is not Verdict.CERTIFIED:
             place = st.container()
         show_seal(f"{seal_words(proof.found)} {_whose(attacked, proof.found)}", proof.found, place)
-        show_votes(proof)
+        show_votes(proof, image)
 
 
 def _wanted(model: str, image: Tensor, label: int, ended: bool) -> Proof | None:
@@ -109,33 +111,57 @@ def show_seal(words: str, found: Certificate, place: DeltaGenerator | None = Non
         st.markdown(f"{ICONS[found.verdict]} {words}")
 
 
-def show_votes(proof: Proof) -> None:
-    """The masked pictures, and the model's prediction for each."""
-    name = class_name(proof.found.label)
-    _pictures(proof.votes)
+def show_votes(proof: Proof, image: Tensor) -> None:
+    """What each mask hides, the model's prediction under each, and the closest of them."""
+    name, masks = class_name(proof.found.label), len(proof.votes)
+    _show_closest(proof, image)
+    _pictures(proof, proof.votes, image)
     st.caption(
-        f"The {len(proof.votes)} pictures with one part masked and filled in from its "
-        f"surroundings. ✗: not {name}, or {name} without a sufficient margin."
+        f"The {masks} masks: each hides the marked pixels, one part in {masks} of the picture, and "
+        f"they are filled in from their surroundings. ✗: not {name}, or {name} without a "
+        "sufficient margin."
     )
+    if proof.looked_at_pairs:
+        st.markdown(f"**All {proof.found.predictions} predictions**")
+        show_chart(
+            mask_votes(proof.shares, proof.sure, name),
+            "attack.votes",
+            f"How sure the model is of {name} with every one and every two of {masks} parts masked",
+        )
     if proof.doubts:
-        _pictures(proof.doubts)
+        _pictures(proof, proof.doubts, image)
         count, shown = proof.doubtful, len(proof.doubts)
         which = f"{count} of them are" if count > 1 else "one of them is"
         first = f"; these are the first {shown}" if shown < count else ""
         st.caption(
-            f"With two parts masked there are {proof.found.predictions - len(proof.votes)} more "
-            f"pictures, and {which} not {name} with a sufficient margin{first}."
+            f"With two parts masked there are {proof.found.predictions - masks} more pictures, and "
+            f"{which} not {name} with a sufficient margin{first}."
         )
 
 
-def _pictures(votes: Sequence[Vote]) -> None:
+def _show_closest(proof: Proof, image: Tensor) -> None:
+    """The prediction that came nearest to another class: what was hidden, and what was seen."""
+    vote = proof.closest
+    with st.container(horizontal=True, vertical_alignment="center"):
+        hidden = with_mask(image, proof.hidden(vote), CLOSEST_SCALE)
+        st.image(hidden, width=hidden.width, alt=f"The picture with {vote.where} marked")
+        seen = enlarge(vote.picture, CLOSEST_SCALE)
+        st.image(seen, width=seen.width, alt="The same with the marked pixels filled in")
+        st.markdown(
+            f"**The closest call** of {proof.found.predictions}: {vote.where} masked. First what "
+            f"is hidden, then what the model sees: {class_name(vote.answer)} "
+            f"{vote.confidence:.0%}, {class_name(vote.rival)} {vote.rival_confidence:.0%}."
+        )
+
+
+def _pictures(proof: Proof, votes: Sequence[Vote], image: Tensor) -> None:
     with st.container(horizontal=True):
         for vote in votes:
             said = class_name(vote.answer)
-            parts = " and ".join(map(str, vote.parts))
+            picture = with_mask(image, proof.hidden(vote), MASK_SCALE)
             st.image(
-                enlarge(vote.picture, MASK_SCALE),
-                width=32 * MASK_SCALE,
+                picture,
+                width=picture.width,
                 caption=f"{'' if vote.sure else '✗ '}{said} {vote.confidence:.0%}",
-                alt=f"The picture with part {parts} of 16 masked, predicted as {said}",
+                alt=f"The picture with {vote.where} masked, predicted as {said}",
             )

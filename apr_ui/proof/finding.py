@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apr_core.certification.inpainting import mask_groups
+from apr_core.certification.inpainting import group_of, mask_groups
 from apr_core.certification.lattice_masking import (
     Certificate,
     LatticeMasking,
@@ -18,6 +18,7 @@ from apr_core.certification.lattice_masking import (
     weigh,
 )
 from apr_core.models.inputs import as_input
+from apr_core.models.outputs import logit_margin
 from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import scorer
 
@@ -37,14 +38,23 @@ class Vote:
         picture: what it sees, uint8 (3, H, W).
         parts: that are masked, from 1.
         answer, confidence: its class, and how sure it is, in [0, 1].
-        sure: whether that is the true class, by a lead that counts.
+        rival, rival_confidence: the class that comes next.
+        sure: whether the answer is the true class, by a lead that counts.
     """
 
     picture: Tensor
     parts: tuple[int, ...]
     answer: int
     confidence: float
+    rival: int
+    rival_confidence: float
     sure: bool
+
+    @property
+    def where(self) -> str:
+        """The masked parts, in words."""
+        named = " and ".join(map(str, self.parts))
+        return f"{'part' if len(self.parts) == 1 else 'parts'} {named}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +66,30 @@ class Proof:
         doubts: with two parts masked, the first of those where that is not for sure the true class;
             none was looked at unless all votes are sure.
         doubtful: how many of those there are.
+        closest: of all that were looked at, the one in which the true class leads by least.
+        shares: how sure the model is of the true class with two parts masked, (G, G) in [0, 1], the
+            first part in the row; on the diagonal, with one. NaN where it was not looked at.
+        sure: whether it is sure of it by a lead that counts, (G, G) bool.
+        groups: the group of each pixel, (H, W).
     """
 
     found: Certificate
     votes: tuple[Vote, ...]
     doubts: tuple[Vote, ...]
     doubtful: int
+    closest: Vote
+    shares: Tensor
+    sure: Tensor
+    groups: Tensor
+
+    @property
+    def looked_at_pairs(self) -> bool:
+        """Whether the predictions with two parts masked were looked at."""
+        return self.found.predictions > len(self.votes)
+
+    def hidden(self, vote: Vote) -> Tensor:
+        """The pixels that are masked in a vote, (H, W) bool."""
+        return torch.isin(self.groups, torch.tensor(vote.parts) - 1)
 
 
 def is_light(model: str) -> bool:
@@ -112,14 +140,36 @@ def _prove(behind: LatticeMasking, seen: Tensor, label: int) -> Proof:
     labels = torch.tensor([label], device=seen.device)
     ((found, evidence),) = weigh(behind, seen, labels)
     singles = [(group,) for group in range(behind.groups)]
-    votes = _votes(behind, seen, label, evidence.first, singles)
-    if evidence.second is None:
-        return Proof(found, votes, (), 0)
-    doubtful = (~are_sure(evidence.second[None], labels)[0]).nonzero()[:, 0].tolist()
+    sets = singles if evidence.second is None else [*singles, *behind.pairs]
+    logits = evidence.first
+    if evidence.second is not None:
+        logits = torch.cat([logits, evidence.second])
+    votes = functools.partial(_votes, behind, seen, label)
+    certain = are_sure(logits[None], labels)[0].cpu()
+    doubtful = [one for one in range(len(singles), len(sets)) if not certain[one]]
     first = doubtful[:MOST_DOUBTS]
-    pairs = [behind.pairs[place] for place in first]
-    doubts = _votes(behind, seen, label, evidence.second[first], pairs) if first else ()
-    return Proof(found, votes, doubts, len(doubtful))
+    least = int(logit_margin(logits, labels).argmin())
+    shares = logits.softmax(1)[:, label].cpu()
+    return Proof(
+        found=found,
+        votes=votes(evidence.first, singles),
+        doubts=votes(logits[first], [sets[one] for one in first]) if first else (),
+        doubtful=len(doubtful),
+        closest=votes(logits[[least]], [sets[least]])[0],
+        shares=_by_part(shares, sets, behind.groups, torch.nan),
+        sure=_by_part(certain, sets, behind.groups, False),
+        groups=group_of(seen.shape[2], seen.shape[3], behind.spacing),
+    )
+
+
+def _by_part(
+    values: Tensor, sets: Sequence[tuple[int, ...]], groups: int, missing: float
+) -> Tensor:
+    """Values (S,) of sets of one and of two groups, (G, G): see `Proof.shares`."""
+    square = torch.full((groups, groups), missing, dtype=values.dtype)
+    ends = torch.tensor([(chosen[0], chosen[-1]) for chosen in sets])
+    square[ends[:, 0], ends[:, 1]] = values
+    return square
 
 
 def _votes(
@@ -134,10 +184,18 @@ def _votes(
     masked = mask_groups(seen.expand(len(sets), -1, -1, -1), groups, behind.spacing)
     pictures = (masked * 255).round().to(torch.uint8).cpu()
     sure = are_sure(logits[None], torch.tensor([label], device=seen.device))[0].tolist()
-    confidences, answers = logits.softmax(1).max(1)
+    shares, classes = (part.tolist() for part in logits.softmax(1).topk(2))
     return tuple(
-        Vote(picture, tuple(group + 1 for group in chosen), answer, confidence, certain)
-        for picture, chosen, answer, confidence, certain in zip(
-            pictures, sets, answers.tolist(), confidences.tolist(), sure, strict=True
+        Vote(
+            picture=picture,
+            parts=tuple(group + 1 for group in chosen),
+            answer=answer,
+            confidence=confidence,
+            rival=rival,
+            rival_confidence=rival_confidence,
+            sure=certain,
+        )
+        for picture, chosen, (answer, rival), (confidence, rival_confidence), certain in zip(
+            pictures, sets, classes, shares, sure, strict=True
         )
     )

@@ -57,7 +57,7 @@ def caught_bars(records: Sequence[Record]) -> go.Figure:
             marker={"color": COLOURS[number % len(COLOURS)]},
             text=[str(count) if count else "" for count in counts],
             insidetextfont={"color": "#000000"},
-            hovertemplate="%{y}: %{x} first broken by " + stage + "<extra></extra>",
+            hovertemplate="%{y}: %{x} first flipped by " + stage + "<extra></extra>",
         )
     lay_out(figure, 120 + 44 * len(records), "above", barmode="stack", xaxis={"title": "images"})
     return figure.update_layout(legend_traceorder="normal", yaxis_autorange="reversed")

@@ -30,7 +30,7 @@ HEADS = {"ASR": "Attack success rate", "clean": "Clean accuracy", "McNemar": "Mc
 def show_table(table: Table) -> None:
     """A table with its notes, and files to download."""
     name = f"Table {table.number}"
-    st.subheader(f"{name}. {table.title}", anchor=False)
+    st.header(f"{name}. {table.title}", anchor=False)
     found = lines(table)
     columns = [column for column in said_of(found) if column not in LED]
     first = [column for column in FIRST if column in columns] or columns

@@ -31,7 +31,7 @@ def show_verdicts(tables: Sequence[Table]) -> None:
     claims = [(table.number, claim) for table in tables for claim in table.claims]
     measured = [each for each in claims if each[1].holds is not Holds.UNMEASURED]
     missing = [each for each in claims if each[1].holds is Holds.UNMEASURED]
-    st.subheader("Claims and verdicts", anchor=False)
+    st.header("Claims and verdicts", anchor=False)
     times = Counter(claim.holds for _, claim in measured)
     told = [f"{times[holds]} {words}" for holds, words in COUNTED.items() if times[holds]]
     st.markdown(f"{count_text(len(measured), 'claim', 'claims')} tested: {', '.join(told)}.")

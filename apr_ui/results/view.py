@@ -33,8 +33,8 @@ DEFINITIONS = f"""
   attack flips.
 - In brackets: **Wilson's 95 % interval**, with the number of images beside it. Two models are
   compared on the images that both get right, by McNemar's exact test.
-- The **ladder** runs attacks from the cheapest to the most expensive; an image leaves it when it is
-  broken. The paper's own attack, differential evolution alone, is shown beside it: it never finds
+- The **ladder** runs attacks from the cheapest to the most expensive, each on the images that no
+  attack before it has flipped. The paper's own attack, differential evolution alone, is shown beside it: it never finds
   more.
 - **Certified**: share of all images that the model behind lattice masking gets right, and for which
   it is proven that no edit of one pixel, of any colour, changes that answer. For two models, the
@@ -80,11 +80,11 @@ def show_curves(records: Sequence[Record]) -> None:
     curves, caught = st.columns(2)
     with curves:
         st.markdown("**Success rate against queries**, for one pixel or the fewest tried")
-        alt = "Share of images broken against queries: " + "; ".join(map(in_a_word, picked))
+        alt = "Share of images flipped against queries: " + "; ".join(map(in_a_word, picked))
         show_chart(success_curves(picked), "results.curve-chart", alt)
     with caught:
-        st.markdown("**Images that each attack was the first to break**")
-        alt = "Images that each attack was the first to break, by model."
+        st.markdown("**Images that each attack was the first to flip**")
+        alt = "Images that each attack was the first to flip, by model."
         show_chart(caught_bars(picked), "results.caught-chart", alt)
 
 
@@ -107,7 +107,7 @@ def show_lattices(certificates: Sequence[CertRecord]) -> None:
     certificates = _of_several_lattices(lattices_of(certificates, cards()[0].values()))
     if not certificates:
         return
-    st.subheader("Certified share against forward passes", anchor=False)
+    st.header("Certified share against forward passes", anchor=False)
     st.caption(
         "Models that were certified behind more than one lattice, each on the images that all of "
         "its lattices were tested on."
@@ -125,7 +125,7 @@ def show_speeds(records: Sequence[Speeds]) -> None:
     if not records:
         return
     headers, rows = speed_table(records)
-    st.subheader("Speed of the attack", anchor=False)
+    st.header("Speed of the attack", anchor=False)
     st.caption(SPEED_CAPTION)
     frame = pd.DataFrame(rows, columns=headers)
     st.dataframe(frame, hide_index=True, height="content", key="results.speeds")
@@ -175,7 +175,7 @@ def _show_record(record: Record, models: Mapping[str, Card]) -> None:
 
 def _show_notices(records: Sequence[Record]) -> None:
     """What must stand beside rates on the records' data, and of their weights."""
-    for notice in notices((record.setting.model, record.setting.data) for record in records):
+    for notice in notices((record.setting.sha256, record.setting.data) for record in records):
         st.caption(notice)
 
 

@@ -22,6 +22,7 @@ from apr_core.data.registry import find_dataset
 from apr_core.explain.agreement import rank_correlation, vulnerability_correlation
 from apr_core.explain.attention import attention_of
 from apr_core.explain.attributions import attribute
+from apr_core.serving.gallery import load_gallery
 from apr_core.zoo.checkpoints import load_model
 from apr_ui.attention.agreement import agreement
 from apr_ui.attention.agreement_words import OUTWEIGHS, WITH_ATTENTION, WITH_TRUTH
@@ -29,7 +30,7 @@ from apr_ui.attention.link import AttentionView, view_from_params, view_to_param
 from apr_ui.attention.map_files import as_table, map_sheet
 from apr_ui.attention.view import ATTENTION, WORDS, Map, limits_of, map_of, methods_of, scenes_of
 from apr_ui.heat import heat_picture
-from tests.app.pages import APR, VANILLA, open_page
+from tests.app.pages import APR, VANILLA, open_page, run, said
 
 EDITS = (PixelEdit(3, 5, (255, 0, 0)),)
 
@@ -70,6 +71,24 @@ def test_the_page_shows_the_picture_before_and_after_the_gallerys_attack() -> No
     assert before["edits"] == []
     assert len(after["edits"]) == 1
     assert "the attacked pixel ranks above" in after["alt"]
+
+
+@pytest.mark.parametrize("kind", ["flips", "holds"])
+def test_the_page_says_whether_the_attack_flipped_the_answer(kind: str) -> None:
+    entry = next(entry for entry in load_gallery() if entry.kind == kind)
+    app = open_page("attention", {"model": entry.model, "index": str(entry.index)}, on(entry.model))
+    assert entry.outcome.edits
+    assert ("The attack failed" in said(app)) == (not entry.outcome.success)
+    assert ("The attack flipped the answer" in said(app)) == entry.outcome.success
+
+
+def test_the_class_to_explain_is_the_prediction_until_another_is_picked() -> None:
+    app = open_page("attention", state=on(VANILLA, "saliency"))
+    pills = app.pills(key="attention.class")
+    assert pills.label == "Explain why: cat (prediction)"
+    run(pills.set_value(5))
+    pills = app.pills(key="attention.class")
+    assert (pills.label, pills.value) == ("Explain why: dog", 5)
 
 
 def test_a_model_without_attention_says_so_and_shows_the_rest() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from streamlit.testing.v1 import AppTest
+from torchvision.transforms.functional import pil_to_tensor
 
 from apr_core import OnePixelConfig, Stop
 from apr_core.certification.lattice_masking import (
@@ -19,9 +20,11 @@ from apr_core.certification.lattice_masking import (
     certify,
 )
 from apr_core.data.registry import find_dataset
+from apr_core.models.outputs import logit_margin
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest
 from apr_core.zoo.checkpoints import load_model
 from apr_ui.permalink import to_params
+from apr_ui.pictures import MASK, with_mask
 from apr_ui.proof.certificate import seal_words
 from apr_ui.proof.finding import MOST_DOUBTS, find_proof
 from apr_ui.resources import service
@@ -106,10 +109,11 @@ def test_a_vote_is_of_the_picture_that_it_stands_under() -> None:
             answer = inner(vote.picture[None].float() / 255).softmax(1)[0]
         assert int(answer.argmax()) == vote.answer
         assert float(answer.max()) == pytest.approx(vote.confidence, abs=0.02)
-        differs = (vote.picture != image).any(0)
         masked = torch.zeros(4, 4, dtype=torch.bool)
         masked[(number - 1) // 4, (number - 1) % 4] = True
-        assert not (differs & ~masked.repeat(8, 8)).any()
+        assert torch.equal(proof.hidden(vote), masked.repeat(8, 8))
+        differs = (vote.picture != image).any(0)
+        assert not (differs & ~proof.hidden(vote)).any()
 
 
 def test_doubts_under_two_masks_are_shown() -> None:
@@ -121,6 +125,40 @@ def test_doubts_under_two_masks_are_shown() -> None:
     assert len(captions(app)) == 16 + min(len(proof.doubts), MOST_DOUBTS)
     assert captions(app)[-1].startswith("✗ ")
     assert ["120"] in [figures(caption.value) for caption in app.caption]
+
+
+@pytest.mark.parametrize("index", VERDICTS)
+def test_the_closest_call_is_the_prediction_with_the_least_margin(index: int) -> None:
+    image, label = find_dataset().test_image(index)
+    proof = find_proof(PLUS, image, label)
+    wrapper = behind_lattice(load_model(PLUS))
+    sets = [(part, part) for part in range(16)]
+    sets += wrapper.pairs if proof.looked_at_pairs else []
+    with torch.inference_mode():
+        logits = wrapper.masked_logits(image[None].float() / 255, torch.tensor(sets))[0]
+    margins = logit_margin(logits, torch.tensor(label))
+    least = sets[int(margins.argmin())]
+    assert {part - 1 for part in proof.closest.parts} == set(least)
+    shares = logits.softmax(1)
+    answer = shares[int(margins.argmin())].topk(2)
+    assert [proof.closest.answer, proof.closest.rival] == answer.indices.tolist()
+    said = [proof.closest.confidence, proof.closest.rival_confidence]
+    assert said == pytest.approx(answer.values.tolist(), abs=1e-4)
+    assert int(proof.shares.isfinite().sum()) == proof.found.predictions
+    assert int(proof.sure.sum()) == proof.found.agreeing
+    for (first, second), share in zip(sets, shares[:, label].tolist(), strict=True):
+        assert float(proof.shares[first, second]) == pytest.approx(share, abs=1e-4)
+    assert proof.closest.where in " ".join(one.value for one in shown(index).markdown)
+
+
+def test_masked_pixels_are_marked_and_the_others_are_the_pictures() -> None:
+    image, label = find_dataset().test_image(DOUBTFUL)
+    proof = find_proof(PLUS, image, label)
+    hidden = proof.hidden(proof.closest)
+    assert int(hidden.sum()) == 2 * 64
+    drawn = pil_to_tensor(with_mask(image, hidden, 1))
+    assert torch.equal(drawn[:, ~hidden], image[:, ~hidden])
+    assert {tuple(colour) for colour in drawn[:, hidden].T.tolist()} == {MASK}
 
 
 def test_of_many_doubts_the_first_are_shown_and_all_are_counted() -> None:

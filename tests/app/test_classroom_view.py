@@ -165,7 +165,7 @@ def test_the_address_names_a_slide_of_the_current_step(
     rooms.go_to(opened.code, opened.token, "quiz")
     kept = {f"classroom.kept-{opened.code}": {"teacher": opened.token}}
     app = open_page("classroom", {"class": opened.code, "present": place}, kept)
-    headings = [each.value for each in (*app.header, *app.subheader)]
+    headings = [each.value for each in (*app.title, *app.header)]
     if step == JOIN:
         assert headings == ["Join the class"]
     else:
@@ -304,7 +304,7 @@ def test_what_a_teacher_answered_alone_is_not_shown_to_the_class() -> None:
 
 def test_the_page_on_responsible_use_says_it_all() -> None:
     app = open_page("responsible")
-    assert [each.value for each in app.subheader] == [title for title, _ in SECTIONS]
+    assert [each.value for each in app.header] == [title for title, _ in SECTIONS]
 
 
 def test_another_round_begins_with_no_answers_and_another_game(rooms: Classrooms) -> None:

@@ -24,12 +24,13 @@ from apr_core.zoo.checkpoints import load_model
 from apr_ui.hand.figures import duel, duel_words, tried_by_person, tried_by_search
 from apr_ui.hand.games import GameBook, book
 from apr_ui.hand.hints import hint_words
+from apr_ui.model_names import model_title
 from apr_ui.permalink import to_params
 from apr_ui.pictures import DIM
 from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import probabilities, service
 from apr_ui.words import percent
-from tests.app.pages import address_of, go, open_page, results, run, said, wait_for
+from tests.app.pages import APR, address_of, go, open_page, results, run, said, wait_for
 from tests.conftest import PATIENCE, figures, wait_until
 
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
@@ -64,7 +65,16 @@ def test_the_page_begins_with_the_clean_picture() -> None:
     assert (game.queries, game.pixels, game.model) == (0, 1, FLIP.model)
     assert app.button(key="hand.undo").disabled
     assert app.button(key="hand.reset").disabled
-    assert "Now let the search try" not in [head.value for head in app.subheader]
+    assert not app.header
+
+
+@pytest.mark.parametrize("model", [FLIP.model, APR])
+def test_the_caption_names_the_model_once(model: str) -> None:
+    app = open_page("hand", link())
+    run(app.selectbox(key="attack.model").set_value(model))
+    caption = next(one.value for one in app.caption if FLIP.story in one.value)
+    assert caption.count(model_title(model)) == 1
+    assert caption.startswith(f"{model_title(FLIP.model)}: {FLIP.story}")
 
 
 def test_undo_and_start_over() -> None:
@@ -72,7 +82,7 @@ def test_undo_and_start_over() -> None:
     try_by_hand(app, GREY, WINNER)
     (shown,) = results(app)
     assert shown["verdict"].startswith("Flipped:")
-    assert "Your first flip was try 2." in shown["detail"]
+    assert "Your first flip was query 2." in shown["detail"]
     run(app.button(key="hand.undo").click())
     assert (game_of(app).edits, game_of(app).queries) == ((GREY,), 2)
     assert not results(app)[0]["verdict"].startswith("Flipped:")
@@ -133,7 +143,7 @@ def test_the_search_gets_as_many_tries_and_both_are_shown() -> None:
     view = service().view(search.ticket.run_id)
     assert view.outcome.queries <= 8
     assert duel_words(game, view) in said(app)
-    for title in ("Your tries", "The search's tries", "Truth map"):
+    for title in ("Pixels that you tried", "Pixels that the search tried", "Truth map"):
         assert f"**{title}**" in said(app)
     assert "pixels break the model in a corner colour" in said(app)
     assert address_of(app)["run"] == search.ticket.run_id

@@ -180,7 +180,7 @@ def test_records_on_other_data_are_no_curve_before_somebody_picks_them(
 def test_the_speeds_are_a_table_where_they_were_measured(monkeypatch, tmp_path: Path) -> None:
     app = open_page("results")
     expected = bool(read_speeds())
-    assert ("Speed of the attack" in [head.value for head in app.subheader]) == expected
+    assert ("Speed of the attack" in [head.value for head in app.header]) == expected
     monkeypatch.setenv("APR_RESULTS", str(tmp_path))
     record = {
         "model": "vgg19",
@@ -196,6 +196,6 @@ def test_the_speeds_are_a_table_where_they_were_measured(monkeypatch, tmp_path: 
     }
     (tmp_path / "bench-cpu-vgg19.json").write_text(json.dumps(record))
     app = open_page("results")
-    assert "Speed of the attack" in [head.value for head in app.subheader]
+    assert "Speed of the attack" in [head.value for head in app.header]
     frames = [frame.value for frame in app.dataframe]
     assert any("vgg19, 224×224, random weights" in frame.to_numpy() for frame in frames)

@@ -12,7 +12,7 @@ from apr_core.data.registry import find_dataset
 from apr_ui import upload
 from apr_ui.controls import UPLOAD
 from apr_ui.upload import ASK
-from tests.app.pages import go, open_page, run
+from tests.app.pages import go, open_page, run, said
 
 PAGES = ("attack", "hand", "compare", "attention")
 MINE = find_dataset().test_image(9)[0]
@@ -50,6 +50,14 @@ def test_a_picture_goes_with_its_file(page: str) -> None:
     assert not armed(put(app, None))
     assert armed(put(app, OTHER))
     assert app.selectbox(key="attack.truth").value == ASK
+
+
+def test_the_classes_that_the_models_know_are_listed_before_and_after_the_file() -> None:
+    known = ", ".join(find_dataset().classes)
+    app = open_uploader()
+    assert known in said(app)
+    put(app, SOUND)
+    assert known in said(app)
 
 
 def test_a_file_that_is_no_picture_takes_the_one_before_away() -> None:

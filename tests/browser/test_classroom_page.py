@@ -246,10 +246,10 @@ def test_a_class_outlives_reloads_guards_its_key_and_is_deleted(
     student.get_by_test_id("canvas-picture").focus()
     student.keyboard.press("2")
     student.keyboard.press("Enter")
-    expect(student.get_by_text("1 try", exact=True)).to_be_visible()
+    expect(student.get_by_text("1 query", exact=True)).to_be_visible()
     student.reload()
     expect(student.get_by_text("You are Ben.")).to_be_visible()
-    expect(student.get_by_text("1 try", exact=True)).to_be_visible()
+    expect(student.get_by_text("1 query", exact=True)).to_be_visible()
     teacher.reload()
     expect(teacher.get_by_test_id("presenter")).to_be_visible()
 

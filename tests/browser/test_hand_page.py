@@ -113,7 +113,7 @@ def test_a_translated_page_keeps_up_with_the_game(server: Server, page: Page) ->
         click_pixel(page, place, place)
         expect_tries(page, count)
     expect(page.get_by_test_id("verdict")).to_contain_text("The model still says")
-    expect(page.get_by_text("3 tries", exact=True)).to_be_visible()
+    expect(page.get_by_text("3 queries", exact=True)).to_be_visible()
     page.get_by_role("button", name="Start over").click()
     expect_tries(page, 0)
     expect(page.get_by_text("Click a pixel to change that")).to_be_visible()
@@ -233,10 +233,10 @@ def test_a_hint_is_given_by_button_and_by_key(server: Server, page: Page) -> Non
 def test_then_the_search_tries_and_both_are_shown(server: Server, page: Page) -> None:
     open_board(page, server)
     win(page)
-    page.get_by_role("button", name="With as many tries as you").click()
+    page.get_by_role("button", name="With as many queries as you").click()
     player = page.get_by_test_id("player")
     expect(player).to_have_attribute("data-frames", "1")
-    for title in ("Your tries", "The search's tries", "Truth map"):
+    for title in ("Pixels that you tried", "Pixels that the search tried", "Truth map"):
         expect(page.get_by_role("img", name=title)).to_be_visible()
     expect(page.get_by_text("after 1 query").first).to_be_visible()
     page.get_by_role("button", name="With the full 40,400 queries").click()

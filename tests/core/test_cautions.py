@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from apr_core.evaluation.attribution.agreement import AgreementRecord, Agreement
 from apr_core.evaluation.certificates import CertRecord, CertSetting
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.record import Record, Setting, levels_of
+from apr_core.report.imagenet import NOTICES, notices
+from apr_core.zoo.fronts import fronted_sha256
 
 CAUTIOUS = [name for name in DATASETS if DATASETS.get(name).caution]
 ORIGIN = provenance(torch.device("cpu"), "", 1.0)
@@ -64,3 +67,16 @@ def test_the_clean_accuracies_of_models_have_theirs(capsys: pytest.CaptureFixtur
     assert said.count(DATASETS.get("breastmnist").caution) == 1
     assert main(["models", "--json"]) == 0
     assert isinstance(json.loads(capsys.readouterr().out), list)
+
+
+@pytest.mark.parametrize("front", ["", "it", "clamp"])
+def test_weights_whose_licence_asks_for_a_notice_have_it_under_any_name(front: str) -> None:
+    for weights, notice in NOTICES.items():
+        given = fronted_sha256(weights, front) if front else weights
+        assert notice in list(notices([(given, "nips2017")]))
+
+
+def test_weights_of_a_similar_name_have_no_notice_of_others() -> None:
+    named = replace(certified("cifar10").setting, model="torchvision:resnet50:my-permute.pth")
+    record = replace(certified("cifar10"), setting=named)
+    assert certify.summary(record)["cautions"] == []

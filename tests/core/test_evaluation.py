@@ -539,7 +539,7 @@ def test_shipped_records_are_of_the_first_attack(monkeypatch: pytest.MonkeyPatch
 def test_what_cannot_be_compiled_is_refused(
     target: TargetModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match=r"A Pixels is not compiled.*leave --compile out"):
+    with pytest.raises(InputError, match=r"own classifiers are compiled.*leave --compile out"):
         evaluate(target, setting_for(target, "corners", images=5, compiled=True))
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(InputError, match=r"Found no C\+\+ compiler .*leave --compile out"):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from apr_core.evaluation.metrics import rate_of
 from apr_core.evaluation.model_summary import Records
 from apr_core.evaluation.record import Record
-from apr_core.report.imagenet import HOW_TO_TRAIN, NOT_TRAINED, UNKNOWN, imagenet_table
+from apr_core.report.imagenet import HOW_TO_TRAIN, NOT_TRAINED, NOTICES, UNKNOWN, imagenet_table
 from apr_core.report.printing import columns
 
 EASIER = "easier than ImageNet's validation set"
@@ -57,8 +57,11 @@ def test_numbers_of_pixels_come_together_and_the_larger_record_counts() -> None:
 
 def test_what_must_be_said_stands_under_the_table() -> None:
     assert any(EASIER in note for note in table_of(a_record("net")).notes)
-    name = "torchvision:resnet50:resnet50-permute.safetensors"
-    assert any("Uber Non-Commercial" in n for n in table_of(a_record(name)).notes if "Figures" in n)
+    for weights, notice in NOTICES.items():
+        record = a_record("net")
+        assert notice not in table_of(record).notes
+        theirs = replace(record, setting=replace(record.setting, sha256=weights))
+        assert notice in table_of(theirs).notes
 
 
 def test_records_of_other_data_and_of_other_attacks_have_no_cell() -> None:

@@ -137,12 +137,16 @@ def choose_engine(
     try:
         return _chosen(model, shape, dense, chunk, half)
     except UntraceableError as error:
-        LOG.info("%s goes dense: %s", type(model).__name__, error)
+        LOG.info("%s goes dense: %s", _named(model), error)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        LOG.info("%s goes dense: memory ran out", type(model).__name__)
+        LOG.info("%s goes dense: memory ran out", _named(model))
     return None
+
+
+def _named(model: nn.Module) -> str:
+    return str(getattr(model, "name", "") or type(model).__name__)
 
 
 def _chosen(
@@ -161,7 +165,7 @@ def _chosen(
         write_whole(path, json.dumps(asdict(costs)))
     engine = EditEngine(network, costs)
     if costs.split(1) is None:
-        LOG.info("%s goes dense: windows are %.2f times as fast", type(model).__name__, costs.gain)
+        LOG.info("%s goes dense: windows are %.2f times as fast", _named(model), costs.gain)
         return None
     _check(engine, dense, chunk)
     return engine

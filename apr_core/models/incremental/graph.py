@@ -16,7 +16,6 @@ from unittest.mock import patch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
-from torch.export import _trace
 from torch.fx.node import map_aggregate
 
 from apr_core.models.inference import device_of, prepare
@@ -141,6 +140,8 @@ def _libraries_left_on() -> AbstractContextManager[object]:
     of the number of images which library it would take: a graph for any number has to allow for
     that (`Dim.AUTO`), and is the same.
     """
+    from torch.export import _trace  # noqa: PLC0415 - slow, and only tracing needs it
+
     switch = "_ignore_backend_decomps"
     return patch.object(_trace, switch, nullcontext) if hasattr(_trace, switch) else nullcontext()
 
