@@ -27,7 +27,7 @@ def show_end(race: Race, runners: Sequence[Runner], link: str) -> None:
     """How the race ended: a table, figures, and files to download."""
     finished = [runner for runner in runners if runner.view.outcome]
     matrix = _compared(race, finished)
-    st.subheader("Attack results by model", anchor=False)
+    st.header("Attack results by model", anchor=False)
     table = as_table(runners)
     share = st.column_config.NumberColumn(format="percent")
     columns = {name: share for name in table if name.startswith(("Sure", "True"))}
@@ -76,14 +76,14 @@ def _compared(race: Race, finished: Sequence[Runner]) -> list[list[Cell]]:
 
 
 def _curves(runners: Sequence[Runner]) -> None:
-    st.subheader("Confidence over the search", anchor=False)
+    st.header("Confidence over the search", anchor=False)
     st.markdown("The model's probability of the true class, for the best edit so far.")
     alt = f"The true class's probability against queries. {all_status_words(runners)}"
     show_chart(race_curves(runners), "compare.curves", alt)
 
 
 def _transfer(finished: Sequence[Runner], matrix: Matrix) -> None:
-    st.subheader("Transfer: does an edit break other models too?", anchor=False)
+    st.header("Transfer: does an edit break other models too?", anchor=False)
     sentences = transfer_words(finished, matrix) or ["No attack broke its model."]
     changing_markdown("compare.transfer-words", "\n".join(f"- {one}" for one in sentences))
     alt = " ".join(sentences).replace("**", "")
@@ -100,7 +100,7 @@ def offer_seals(race: Race, runners: Sequence[Runner]) -> None:
     finished = [runner for runner in runners if runner.view.outcome]
     if not finished:
         return
-    st.subheader("Certificates", anchor=False)
+    st.header("Certificates", anchor=False)
     st.markdown(
         f"{EXPLANATION} The certificate holds for the masked model: the bare model, which was "
         "attacked above, may still be broken."

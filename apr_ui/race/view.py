@@ -163,7 +163,7 @@ def _poll(race: Race, was_live: bool, with_results: bool) -> None:
     st.markdown(standing(runners))
     if with_results:
         show_cards(runners)
-        st.markdown("**The searches, side by side**")
+        st.header("The searches, side by side", anchor=False)
     replay = take_replay("compare") and not was_live
     grid = st.grid(max(2, len(runners)), min_column_width=NARROWEST)
     for number, runner in enumerate(runners):
