@@ -15,7 +15,7 @@ from apr_core.serving.requests import AttackRequest, Phase, RunView
 from apr_core.serving.wait_estimate import in_words
 from apr_ui.dataset import class_name
 from apr_ui.model_names import model_title
-from apr_ui.words import count_text, duration_text, edit_text
+from apr_ui.words import duration_text, edit_text
 
 ENDED = {
     Status.FLIPPED: "flipped",
@@ -120,11 +120,15 @@ def standing(runners: Sequence[Runner]) -> str:
     """How the race stands, live or ended: short, so that it is one line on a phone."""
     live = [runner.view for runner in runners if runner.view.live]
     if not live:
-        fallen = sum(runner.fell for runner in runners)
-        return f"{fallen} of {count_text(len(runners), 'model was', 'models were')} fooled."
+        return f"{_fooled(runners)}."
     known = [view.seconds_left for view in live if view.seconds_left]
     left = f", up to {duration_text(max(known))} left" if known else ""
     return f"{len(live)} of {len(runners)} searching{left}."
+
+
+def _fooled(runners: Sequence[Runner]) -> str:
+    fallen = sum(runner.fell for runner in runners)
+    return f"{fallen} of {len(runners)} models {'was' if fallen == 1 else 'were'} fooled"
 
 
 def news(runners: Sequence[Runner]) -> str:
@@ -132,7 +136,7 @@ def news(runners: Sequence[Runner]) -> str:
     ranked = in_finish_order(runners)
     broken = [f"{runner.name} after {runner.queries:,} queries" for runner in ranked if runner.fell]
     listed = f": {', '.join(broken)}" if broken else ""
-    parts = [f"{len(broken)} of {len(runners)} models were fooled{listed}."]
+    parts = [f"{_fooled(runners)}{listed}."]
     for ended, words in _NEWS.items():
         if names := [runner.name for runner in ranked if runner.ended == ended]:
             parts.append(f"{words}: {', '.join(names)}.")
