@@ -13,7 +13,7 @@ from apr_core.data.dataset import with_article
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_ui.dataset import class_name
 from apr_ui.resources import probabilities
-from apr_ui.result_view import Bar, Tone, result_view
+from apr_ui.result_view import Bar, Result, Tone, result_view
 from apr_ui.words import count_text, duration_text, percent
 
 KEY = "result"
@@ -95,22 +95,29 @@ def show_before(image: Tensor, label: int | None, model: str, page: str) -> None
     bars = [_bar(class_name(each), float(answer[each]), None, each != leading)
             for each in (leading, rival)]  # fmt: skip
     captions = (_caption("The picture", leading, float(answer[leading])), "Nothing is changed yet")
-    result_view(f"{page}.{KEY}", image, (), captions, verdict, detail, bars)
+    result_view(f"{page}.{KEY}", Result(image, (), captions, verdict, detail, bars))
 
 
 def show_result(view: RunView, page: str) -> None:
     """A run's result as it stands, in the place of the picture before it."""
-    request = view.request
-    before = _clean(request, page)
+    result_view(f"{page}.{KEY}", result_of(view, page))
+
+
+def result_of(view: RunView, page: str) -> Result:
+    """A run's result as it stands.
+
+    Args:
+        page: what the session's keys begin with.
+    """
+    before = _clean(view.request, page)
     if view.outcome is not None:
-        _show_outcome(view, view.outcome, before, page)
-    elif view.snapshots:
-        _show_live(view, view.snapshots[-1], before, page)
-    else:
-        _show_waiting(view, before, page)
+        return _at_the_end(view, view.outcome, before)
+    if view.snapshots:
+        return _live(view, view.snapshots[-1], before)
+    return _waiting(view, before)
 
 
-def _show_outcome(view: RunView, outcome: Outcome, before: Tensor, page: str) -> None:
+def _at_the_end(view: RunView, outcome: Outcome, before: Tensor) -> Result:
     end, label = ending_of(view), outcome.label
     first = _caption("The picture", outcome.label_before, outcome.confidence_before)
     changed = count_text(len(outcome.edits), "pixel changed", "pixels changed")
@@ -120,11 +127,11 @@ def _show_outcome(view: RunView, outcome: Outcome, before: Tensor, page: str) ->
         captions = (first, _caption(changed, outcome.label_after, outcome.confidence_after))
         bars = _bars(before, label, outcome.true_after, outcome.label_after,
                      outcome.confidence_after)  # fmt: skip
-    result_view(f"{page}.{KEY}", view.request.image, outcome.edits, captions,
-                end.verdict, end.detail, bars, end.tone)  # fmt: skip
+    image, edits = view.request.image, outcome.edits
+    return Result(image, edits, captions, end.verdict, end.detail, bars, end.tone)
 
 
-def _show_live(view: RunView, seen: Snapshot, before: Tensor, page: str) -> None:
+def _live(view: RunView, seen: Snapshot, before: Tensor) -> Result:
     request = view.request
     edits = _best(seen)
     left = "" if view.seconds_left is None else f", about {duration_text(view.seconds_left)} left"
@@ -137,10 +144,10 @@ def _show_live(view: RunView, seen: Snapshot, before: Tensor, page: str) -> None
         _caption("Best edit so far", seen.best_label, seen.best_confidence),
     )
     bars = _bars(before, request.label, seen.best_true, seen.best_label, seen.best_confidence)
-    result_view(f"{page}.{KEY}", request.image, edits, captions, "Searching", detail, bars, "live")
+    return Result(request.image, edits, captions, "Searching", detail, bars, "live")
 
 
-def _show_waiting(view: RunView, before: Tensor, page: str) -> None:
+def _waiting(view: RunView, before: Tensor) -> Result:
     place = view.queue_place
     detail = f"Place {place} in the queue." if place else "The first guesses are being made."
     wait = "" if view.wait is None else f" It starts in about {duration_text(view.wait)}."
@@ -149,7 +156,7 @@ def _show_waiting(view: RunView, before: Tensor, page: str) -> None:
     words = "Waiting" if view.live else "Not finished"
     detail = detail + wait if view.live else ""  # the page says what happened
     tone: Tone = "live" if view.live else "plain"
-    result_view(f"{page}.{KEY}", view.request.image, (), captions, words, detail, bars, tone)
+    return Result(view.request.image, (), captions, words, detail, bars, tone)
 
 
 def _best(seen: Snapshot) -> tuple[PixelEdit, ...]:

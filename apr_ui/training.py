@@ -27,6 +27,8 @@ from apr_ui.visitor import current_visitor
 from apr_ui.words import DEFENCE_WORDS, defence_title, duration_text, plain
 
 POLL_SECONDS = 1.0
+NARROWEST = 150
+"""Pixels of a figure: two stand side by side on a phone."""
 _ASKED = "train.asked"
 TRAINABLE = tuple(name for name in DEFENCES if name != "it")
 SIZES = (2_000, 10_000, 50_000)
@@ -135,18 +137,18 @@ def _figures(progress: tuple[Progress, ...]) -> None:
         return
     last = progress[-1]
     looked = [report.found for report in progress if report.found]
-    with st.container(horizontal=True):
+    with st.grid(2, min_column_width=NARROWEST):
         st.metric("Loss", f"{last.loss:.3f}")
         st.metric("Training accuracy", f"{last.accuracy:.0%}")
         if looked:
             found = looked[-1]
             st.metric(
-                "Test accuracy, 1,000 images",
+                "Test accuracy",
                 f"{found['test_accuracy']:.0%}",
-                help="The 1,000 test images that come with the project.",
+                help="Of the 1,000 test images that come with the project.",
             )
             st.metric(
-                "Flipped by the test attack",
+                "Flipped by the attack",
                 f"{found['flipped']:.0f} of {found['probed']:.0f}",
                 help="After each epoch, the same 16 images are attacked with 300 queries each, "
                 "without those that the model gets wrong. Too few for a rate, enough for a trend.",
@@ -175,7 +177,7 @@ def headline(view: TrainView) -> None:
     elif view.phase is TrainPhase.INTERRUPTED:
         st.info(
             "Interrupted. The weights of the last whole epoch are kept; **Resume** continues from "
-            "there.",
+            "there, **Discard** deletes them.",
             icon=":material/pause_circle:",
         )
     elif view.phase is TrainPhase.FAILED:

@@ -66,10 +66,6 @@ with st.expander("Picture, models and settings", expanded=not any_race, icon=":m
             st.image(seen, width=seen.width, caption=choice.caption, alt=choice.caption)
         models = choose_models()
         config = choose_config()
-race = RACE.current(choice.key if choice else "")
-ending = st.container()
-runners = watch_race(race) if race else []
-live = any(runner.view.live for runner in runners)
 with buttons:
     go = st.button(
         "Race",
@@ -78,20 +74,23 @@ with buttons:
         icon=":material/flag:",
         disabled=choice is None or not models,
     )
-    if race and live and st.button("Cancel", key="compare.cancel"):
-        cancel_runs(*race.tickets)
 if go and choice is not None:
     with errors_on_page():
         start_race(requests_for(choice, models, config), replay=True)
         st.rerun()
+race = RACE.current(choice.key if choice else "")
+runners = watch_race(race, with_results=True) if race else []
+live = any(runner.view.live for runner in runners)
+if race and live and buttons.button("Cancel", key="compare.cancel"):
+    cancel_runs(*race.tickets)
 if race is None and any_race:
     st.info("There is no race on this picture yet: press **Race**.")
 if race and runners:
     params = race_to_params(race.requests)
     keep_address("compare", address_of(race))
-    ending.caption(about(race.requests[0]))
+    st.caption(about(race.requests[0]))
     if not live:
-        ending.info(news(runners), icon=":material/flag:")
+        st.info(news(runners), icon=":material/flag:")
         show_end(race, runners, page_link(params))
         offer_seals(race, runners)
     share_link("A link to this race", params)

@@ -33,9 +33,8 @@ with panel:
     )
     others(name)
 with stage:
-    news = st.container()
     buttons = st.container(horizontal=True)
-    question = st.container()
+    question, news = st.container(), st.container()
     view = follow(name) if name else None
     try:
         if start and request is not None:

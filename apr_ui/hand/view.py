@@ -26,7 +26,7 @@ from apr_ui.hand.hints import HELP, MARKS, ask_hint, can_hint, show_hint, take_h
 from apr_ui.persistent_widget import persistent
 from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import scorer
-from apr_ui.result_view import Bar, Tone, result_view
+from apr_ui.result_view import Bar, Result, Tone, result_view
 from apr_ui.words import count_text, percent
 
 NAMES = ("black", "blue", "green", "cyan", "red", "magenta", "yellow", "white")
@@ -184,7 +184,7 @@ def _verdict(page: str, game: Game) -> None:
         for k in (game.label, rival)
     ]
     tone: Tone = "fooled" if game.flipped else "plain"
-    result_view(f"{page}.verdict", None, (), ("", ""), words, detail, pair, tone)
+    result_view(f"{page}.verdict", Result(None, (), ("", ""), words, detail, pair, tone))
 
 
 def verdict(game: Game) -> tuple[str, str]:

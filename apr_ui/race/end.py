@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import streamlit as st
-from torch import Tensor
 
 from apr_core.attacks.transfer import Cell, transfer_matrix
 from apr_core.base.types import InputError
 from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
-from apr_ui.charts import confidence_bars, describe_bars
-from apr_ui.dataset import shown_data
 from apr_ui.downloads import offer_files
 from apr_ui.proof.certificate import EXPLANATION, seal_words, show_seal
 from apr_ui.proof.finding import find_proof, is_light
@@ -20,19 +17,17 @@ from apr_ui.race.charts import Matrix, race_curves, transfer_chart, transfer_tab
 from apr_ui.race.report import race_sheet, report_page
 from apr_ui.race.view import Race
 from apr_ui.race.words import Runner, all_status_words, as_table, news
-from apr_ui.resources import probabilities, scorer
+from apr_ui.resources import scorer
 from apr_ui.words import plain
 
 _COMPARED, _SEALS = "compare.compared", "compare.seals"
-Compared = tuple[list[list[Cell]], list[Tensor], list[Tensor]]
-"""The transfer matrix, and each model's probabilities before and after its own edit."""
 
 
 def show_end(race: Race, runners: Sequence[Runner], link: str) -> None:
     """How the race ended: a table, figures, and files to download."""
     finished = [runner for runner in runners if runner.view.outcome]
-    matrix, before, after = _compared(race, finished)
-    st.subheader("Attack results by model", anchor=False)
+    matrix = _compared(race, finished)
+    st.header("Attack results by model", anchor=False)
     table = as_table(runners)
     share = st.column_config.NumberColumn(format="percent")
     columns = {name: share for name in table if name.startswith(("Sure", "True"))}
@@ -66,26 +61,17 @@ def show_end(race: Race, runners: Sequence[Runner], link: str) -> None:
         column_config={"Edit found on": st.column_config.TextColumn(width=170, pinned=True)},
         alt="Each model's prediction for each edited picture.",
     )
-    st.subheader("Confidence before and after each model's own edit", anchor=False)
-    grid = st.grid("auto", min_column_width=300)
-    for number, runner in enumerate(finished):
-        with grid.cell():
-            st.markdown(f"**{runner.name}**")
-            bars = confidence_bars(shown_data().classes, before[number], after[number], most=3)
-            alt = describe_bars(shown_data().classes, before[number], after[number])
-            show_chart(bars, f"compare.bars-{number}", alt)
 
 
-def _compared(race: Race, finished: Sequence[Runner]) -> Compared:
+def _compared(race: Race, finished: Sequence[Runner]) -> list[list[Cell]]:
+    """The transfer matrix of the runs that have an outcome, made once."""
     image, label = race.requests[0].image, race.requests[0].label
     ends = [(r.view.request.model, r.view.outcome) for r in finished if r.view.outcome]
-    kept: tuple[object, Compared] | None = st.session_state.get(_COMPARED)
+    kept: tuple[object, list[list[Cell]]] | None = st.session_state.get(_COMPARED)
     if kept is None or kept[0] != (race.key, ends):
         scorers = [scorer(model) for model, _ in ends]
         matrix = transfer_matrix(scorers, image, label, [found.edits for _, found in ends])
-        both = [probabilities(model, [image, found.apply(image)]) for model, found in ends]
-        sure = [answer[0] for answer in both], [answer[1] for answer in both]
-        kept = st.session_state[_COMPARED] = ((race.key, ends), (matrix, *sure))
+        kept = st.session_state[_COMPARED] = ((race.key, ends), matrix)
     return kept[1]
 
 

@@ -11,18 +11,19 @@ import streamlit as st
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.base.tickets import Ticket
-from apr_core.base.types import InputError, Status
+from apr_core.base.types import InputError
 from apr_core.serving.requests import AttackRequest
 from apr_ui.changing_text import changing_markdown
 from apr_ui.controls import Choice, make_request
 from apr_ui.model_names import model_labels
 from apr_ui.persistent_widget import persistent
 from apr_ui.player import player, player_data
+from apr_ui.race.cards import named, show_cards
 from apr_ui.race.link import MOST_MODELS
-from apr_ui.race.words import ENDED, Runner, shown_names, status_words
+from apr_ui.race.words import Runner, shown_names, standing, status_words
 from apr_ui.resources import cards, known_cards, service
 from apr_ui.state import OnPicture, set_replay, take_replay
-from apr_ui.words import duration_text, plain
+from apr_ui.words import plain
 
 POLL_SECONDS = 1.0
 """A quarter as often as for one run: a poll carries several pictures, and takes from the search."""
@@ -32,11 +33,6 @@ OVERLAP_POLLS = 4
 """A browser may skip a poll, so each sends again what the last four sent."""
 NARROWEST = 160
 """Pixels of a picture: two fit side by side on a phone of 390."""
-MARKS = {
-    ENDED[Status.FLIPPED]: ":red-badge[:material/bolt: fooled]",
-    ENDED[Status.SURVIVED]: ":blue-badge[:material/shield: resisted]",
-}
-"""How a run ended, in a colour and a word."""
 FIRST_DEFENCES = ("vanilla", "at", "it", "dd", "apr", "apr-plus")
 
 
@@ -136,14 +132,18 @@ def requests_of(run_ids: Sequence[str]) -> tuple[AttackRequest, ...]:
     return tuple(found)
 
 
-def watch_race(race: Race) -> list[Runner]:
-    """The small players, redrawn while any run is live; none if the race is not in memory."""
+def watch_race(race: Race, with_results: bool = False) -> list[Runner]:
+    """The small players, redrawn while any run is live; none if the race is not in memory.
+
+    Args:
+        with_results: whether each model's result stands in a card above them.
+    """
     first = race.tickets[0]
     service().view(first.run_id, first.token, wait=FIRST_FRAME_SECONDS)
     runners = _runners(race)
     live = any(runner.view.live for runner in runners)
     if runners:
-        st.fragment(_poll, run_every=POLL_SECONDS if live else None)(race, live)
+        st.fragment(_poll, run_every=POLL_SECONDS if live else None)(race, live, with_results)
     else:
         st.info("The race is no longer in memory; press **Race** to run it again.")
     return runners
@@ -151,27 +151,27 @@ def watch_race(race: Race) -> list[Runner]:
 
 def _runners(race: Race) -> list[Runner]:
     views = [service().view(ticket.run_id, ticket.token) for ticket in race.tickets]
-    names = shown_names([request.model for request in race.requests], cards()[0])
+    names = shown_names([request.model for request in race.requests])
     if any(view is None for view in views):
         return []
     return [Runner(name, view) for name, view in zip(names, views, strict=True) if view]
 
 
-def _poll(race: Race, was_live: bool) -> None:
+def _poll(race: Race, was_live: bool, with_results: bool) -> None:
     runners = _runners(race)
-    live = [runner for runner in runners if runner.view.live]
-    progress = st.empty()  # keeps its place, or the pictures below would be made anew at the end
-    if live:
-        known = [runner.view.seconds_left for runner in live if runner.view.seconds_left]
-        left = f", at most about {duration_text(max(known))} left" if known else ""
-        progress.caption(f"{len(live)} of {len(runners)} still searching{left}.")
+    live = any(runner.view.live for runner in runners)
+    st.markdown(standing(runners))
+    if with_results:
+        show_cards(runners)
+        st.header("The searches, side by side", anchor=False)
     replay = take_replay("compare") and not was_live
     grid = st.grid(max(2, len(runners)), min_column_width=NARROWEST)
     for number, runner in enumerate(runners):
         with grid.cell():
             player(_frames(runner, replay), key=f"compare.player-{number}")
-            mark = MARKS.get(runner.ended, "")
-            words = f"**{runner.name}** {mark}  \n{plain(status_words(runner.view))}"
+            words = runner.name
+            if not with_results:
+                words = f"{named(runner)}  \n{plain(status_words(runner.view))}"
             changing_markdown(f"compare.status-{number}", words)
     if was_live and not live:
         st.rerun()

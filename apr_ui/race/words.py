@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,9 +13,9 @@ from apr_core.base.types import Status
 from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import AttackRequest, Phase, RunView
 from apr_core.serving.wait_estimate import in_words
-from apr_core.zoo.checkpoints import Card
 from apr_ui.dataset import class_name
-from apr_ui.words import defence_title, edit_text
+from apr_ui.model_names import model_title
+from apr_ui.words import duration_text, edit_text
 
 ENDED = {
     Status.FLIPPED: "flipped",
@@ -63,9 +63,9 @@ class Runner:
         return self.view.outcome.queries if self.view.outcome else 0
 
 
-def shown_names(models: Sequence[str], cards: Mapping[str, Card]) -> list[str]:
-    """The title of each model's defence; its own name where two would have the same title."""
-    titles = [defence_title(cards[name].defence) if name in cards else name for name in models]
+def shown_names(models: Sequence[str]) -> list[str]:
+    """The title of each model; its own name where two would have the same title."""
+    titles = [model_title(name) for name in models]
     count = Counter(titles)
     return [
         title if count[title] == 1 else name for title, name in zip(titles, models, strict=True)
@@ -116,12 +116,27 @@ def _outcome_words(outcome: Outcome) -> str:
     }[outcome.status]
 
 
+def standing(runners: Sequence[Runner]) -> str:
+    """How the race stands, live or ended: short, so that it is one line on a phone."""
+    live = [runner.view for runner in runners if runner.view.live]
+    if not live:
+        return f"{_fooled(runners)}."
+    known = [view.seconds_left for view in live if view.seconds_left]
+    left = f", up to {duration_text(max(known))} left" if known else ""
+    return f"{len(live)} of {len(runners)} searching{left}."
+
+
+def _fooled(runners: Sequence[Runner]) -> str:
+    fallen = sum(runner.fell for runner in runners)
+    return f"{fallen} of {len(runners)} models {'was' if fallen == 1 else 'were'} fooled"
+
+
 def news(runners: Sequence[Runner]) -> str:
     """How the race ended, in a sentence or two."""
     ranked = in_finish_order(runners)
     broken = [f"{runner.name} after {runner.queries:,} queries" for runner in ranked if runner.fell]
     listed = f": {', '.join(broken)}" if broken else ""
-    parts = [f"{len(broken)} of {len(runners)} models were flipped{listed}."]
+    parts = [f"{_fooled(runners)}{listed}."]
     for ended, words in _NEWS.items():
         if names := [runner.name for runner in ranked if runner.ended == ended]:
             parts.append(f"{words}: {', '.join(names)}.")

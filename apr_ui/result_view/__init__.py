@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -29,27 +29,35 @@ class Bar(TypedDict):
     rival: bool  # it is not the true class
 
 
-_mount = Component("apr_result", Path(__file__).parent)
+class Result(NamedTuple):
+    """What the result view shows.
 
-
-def result_view(
-    key: str,
-    image: Tensor | None,
-    edits: Sequence[PixelEdit],
-    captions: tuple[str, str],
-    verdict: str,
-    detail: str,
-    bars: Sequence[Bar],
-    tone: Tone = "plain",
-) -> None:
-    """Draw a result, under a key that stays the same as long as it stands.
-
-    Args:
+    Attributes:
         image: before the edit, uint8 (C, H, W); None for the words and bars alone.
         captions: below the picture before, and after.
         verdict, detail: a few words, and a sentence; plain text.
         bars: of two classes.
     """
+
+    image: Tensor | None
+    edits: Sequence[PixelEdit]
+    captions: tuple[str, str]
+    verdict: str
+    detail: str
+    bars: Sequence[Bar]
+    tone: Tone = "plain"
+
+
+_mount = Component("apr_result", Path(__file__).parent)
+
+
+def result_view(key: str, result: Result, marked: bool = True) -> None:
+    """Draw a result, under a key that stays the same as long as it stands.
+
+    Args:
+        marked: with the tone's mark before the verdict; not where a mark stands beside it already.
+    """
+    image, edits, captions, verdict, detail, bars, tone = result
     height, width = (0, 0) if image is None else image.shape[1:]
     _mount(
         key,
@@ -63,5 +71,6 @@ def result_view(
             "detail": detail,
             "bars": list(bars),
             "tone": tone,
+            "marked": marked,
         },
     )

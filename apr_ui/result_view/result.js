@@ -86,7 +86,7 @@ export default function mount({ parentElement, data }) {
   part("after").setAttribute("aria-label", `The picture as it was changed, ${data.captions[1]}`);
   part("beforeWords").textContent = data.captions[0];
   part("afterWords").textContent = data.captions[1];
-  part("mark").textContent = MARKS[data.tone];
+  part("mark").textContent = data.marked ? MARKS[data.tone] : "";
   part("verdict").textContent = data.verdict;
   part("detail").textContent = data.detail;
   const rows = part("bars");

@@ -25,6 +25,7 @@ from apr_core.zoo.checkpoints import checkpoint_folder, load_card, load_model
 from apr_ui.controls import Choice
 from apr_ui.proof.finding import Proof
 from apr_ui.race import end
+from apr_ui.race.cards import named
 from apr_ui.race.charts import race_curves, transfer_chart, transfer_table, transfer_words
 from apr_ui.race.link import MOST_MODELS, race_from_params, race_to_params
 from apr_ui.race.report import race_sheet, report_page
@@ -35,10 +36,12 @@ from apr_ui.race.words import (
     in_finish_order,
     news,
     shown_names,
+    standing,
     status_words,
 )
 from apr_ui.resources import probabilities, scorer, service
-from tests.app.pages import APR, VANILLA, address_of, forget_all, open_page, run, seals
+from apr_ui.run_result import ending_of
+from tests.app.pages import APR, VANILLA, address_of, forget_all, open_page, results, run, seals
 from tests.conftest import figures, wait_until
 
 SMALL = OnePixelConfig(population=40, generations=6)
@@ -146,8 +149,14 @@ def test_a_race_runs_to_its_end_and_is_compared() -> None:
     assert {button.key for button in app.get("download_button")} == {
         f"compare.{kind}" for kind in ("png", "csv", "html")
     }
-    assert len(app.get("plotly_chart")) == 4
-    _, (matrix, _, _) = app.session_state["compare.compared"]
+    assert len(app.get("plotly_chart")) == 2
+    for shown, view in zip(results(app), views, strict=True):
+        end, before = ending_of(view), view.outcome.confidence_before
+        assert (shown["verdict"], shown["tone"], shown["marked"]) == (end.verdict, end.tone, False)
+        assert len(shown["edits"]) == 1
+        assert shown["bars"][0]["value"] == pytest.approx(view.outcome.true_after)
+        assert shown["bars"][0]["before"] == pytest.approx(before, abs=1e-4)
+    _, matrix = app.session_state["compare.compared"]
     for row, view in zip(matrix, views, strict=True):
         edited = edit_image(view.request.image, view.outcome.edits)
         for cell, request in zip(row, asked, strict=True):
@@ -260,9 +269,14 @@ def test_a_model_that_cannot_be_loaded_leaves_the_others_racing(damaged_weights)
     assert sound.outcome is not None
     assert "are damaged" in damaged.error
     assert "Failed: APR." in app.info[0].value
-    assert any("are damaged" in text.value for text in app.markdown)
+    assert any("are damaged" in text.value for text in app.error)
+    assert [shown["verdict"] for shown in results(app)] == [ending_of(sound).verdict]
     assert list(app.dataframe[0].value["Ended"]) == [app.dataframe[0].value["Ended"][0], "failed"]
-    assert list(app.dataframe[1].value.columns) == ["Edit found on", "Ended", "No defence"]
+    assert list(app.dataframe[1].value.columns) == [
+        "Edit found on",
+        "Ended",
+        "Undefended ResNet-20",
+    ]
     assert len(seals(app)) == 1
 
 
@@ -281,7 +295,7 @@ def test_a_model_that_is_refused_a_certificate_leaves_the_others_theirs(
     run_to_the_end(app)
     assert not app.exception
     (error,) = app.error
-    assert error.value.startswith("No defence")
+    assert error.value.startswith("Undefended ResNet-20")
     assert "It depends on its company." in error.value
     assert len(seals(app)) == 1
     assert app.get("code")  # the link below is there
@@ -371,12 +385,23 @@ def test_every_ending_is_told_in_words(runners) -> None:
     assert [runner.name for runner in runners if "cancel" in runner.ended] == ["Given up"]
 
 
-def test_models_that_share_a_defence_go_by_their_own_names() -> None:
-    cards = {name: load_card(name) for name in (VANILLA, APR)}
-    cards["cifar10-resnet20-mine"] = replace(cards[APR], name="cifar10-resnet20-mine")
-    assert shown_names([VANILLA, APR], cards) == ["No defence", "APR"]
-    names = [VANILLA, APR, "cifar10-resnet20-mine", "gone-from-here"]
-    assert shown_names(names, cards) == ["No defence", *names[1:]]
+def test_models_of_one_title_go_by_their_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apr_ui.race.words.model_title", {"a": "A", "b": "B", "b2": "B"}.get)
+    assert shown_names(["a", "b"]) == ["A", "B"]
+    assert shown_names(["a", "b", "b2"]) == ["A", "b", "b2"]
+
+
+def test_a_card_has_one_mark_of_how_its_run_ended(runners) -> None:
+    ends = {runner.name: named(runner).removeprefix(f"**{runner.name}**") for runner in runners}
+    marked = {name: mark for name, mark in ends.items() if mark.strip()}
+    assert {name for name, mark in marked.items() if "fooled" in mark} == {
+        "Late", "Early", "As late"
+    }  # fmt: skip
+    assert {name for name, mark in marked.items() if "resisted" in mark} == {"Strong", "Shaky"}
+    assert len(marked) == 5
+    assert figures(standing(runners)) == ["3", "10"]
+    live = replace(runners[0].view, phase=Phase.RUNNING, seconds_left=7.0)
+    assert figures(standing([*runners[1:], Runner("Live", live)])) == ["1", "10", "7"]
 
 
 def test_the_sheet_and_the_page_hold_every_model(runners) -> None:

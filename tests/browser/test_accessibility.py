@@ -19,6 +19,7 @@ from apr_core.base.files import write_whole
 from apr_core.data.cifar10 import FAULTS, data_folder, npm_package
 from apr_ui.page_table import PAGES
 from tests.browser.conftest import DARK, DESKTOP, LIGHT, PHONE, Server
+from tests.browser.test_compare_page import FINISHED, QUICK
 from tests.conftest import wait_until
 
 AXE = "axe-core@4.14.1"
@@ -93,6 +94,17 @@ def test_a_page_has_contrast_and_its_controls_have_names(
     names = Counter(CONTROL.findall(page.locator("body").aria_snapshot()))
     twice = [name for name, times in names.items() if times > 1 and name[1] not in STREAMLITS]
     assert twice == []
+
+
+def test_an_ended_race_is_accessible(axe: str, server: Server, page: Page) -> None:
+    """Its cards and their marks, which no page shows at first."""
+    page.goto(server.url + QUICK)
+    expect(page.get_by_text(FINISHED)).to_be_visible()
+    for scheme in in_each_theme(page):
+        page.evaluate(axe)
+        found = page.evaluate(FOUND)
+        assert [one for one in found if one[1] in SERIOUS or one[0] == ORDER] == [], scheme
+        assert page.evaluate(CONTRAST) == [], scheme
 
 
 def test_the_checks_find_what_is_wrong(axe: str, server: Server, page: Page) -> None:

@@ -7,12 +7,14 @@ import io
 import re
 from contextlib import closing
 
+import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from apr_core.serving.gallery import load_gallery
 from apr_ui.state import NOT_STOPPED
 from tests.browser.conftest import (
+    DESKTOP,
     PHONE,
     Server,
     download,
@@ -27,6 +29,8 @@ HOLDS = next(entry for entry in load_gallery() if entry.kind == "survives")
 FLIP_NUMBER = load_gallery().index(FLIP)
 MODELS = "cifar10-resnet20-vanilla,cifar10-resnet20-apr"
 FINISHED = "Attack results by model"
+MOST_SHIFT = 20
+"""Pixels that nothing may move by during a race."""
 
 
 def link(**settings: object) -> str:
@@ -78,7 +82,7 @@ def test_a_gallery_image_is_raced_watched_and_found_again(server: Server, page: 
     assert set(ended) <= {"flipped", "survived", "misclassified"}
     told = page.get_by_text(f"after {FLIP.outcome.queries:,} queries").first
     expect(told).to_be_visible()
-    expect(players.first).to_have_attribute("aria-label", "No defence, the search")
+    expect(players.first).to_have_attribute("aria-label", "Undefended ResNet-20, the search")
     page.reload()
     expect(page.get_by_text(FINISHED)).to_be_visible()
     expect(told).to_be_visible()
@@ -105,10 +109,10 @@ def test_a_race_that_was_run_before_is_played_again_and_downloaded(
 
     assert Image.open(io.BytesIO(download(page, "PNG"))).width > 500
     first = next(csv.DictReader(io.StringIO(download(page, "CSV").decode())))
-    assert (first["Model"], int(first["Queries"])) == ("No defence", FLIP.outcome.queries)
+    assert (first["Model"], int(first["Queries"])) == ("Undefended ResNet-20", FLIP.outcome.queries)
     page.set_content(download(page, "HTML").decode())
     expect(page.get_by_role("table")).to_have_count(2)
-    expect(page.get_by_role("cell", name="No defence", exact=True).first).to_be_visible()
+    expect(page.get_by_role("cell", name="Undefended ResNet-20", exact=True).first).to_be_visible()
     address = page.get_by_role("link", name="This link").get_attribute("href")
     assert address == server.url + QUICK
 
@@ -118,7 +122,7 @@ def test_a_race_can_be_cancelled(server: Server, page: Page) -> None:
     page.goto(server.url + link(index=HOLDS.index, generations=1000, stop="budget"))
     expect(page.get_by_test_id("player").first).not_to_have_attribute("data-frames", "0")
     page.get_by_role("button", name="Cancel", exact=True).click()
-    ended = re.compile(r"Cancelled: (No defence, APR|APR, No defence)\.")
+    ended = re.compile(r"Cancelled: (Undefended ResNet-20, APR|APR, Undefended ResNet-20)\.")
     expect(page.get_by_text(ended)).to_be_visible()
     expect_statuses(page, ["cancelled", "cancelled"])
     expect(page.get_by_text("cancelled after")).to_have_count(2)
@@ -131,6 +135,48 @@ def test_a_race_can_be_cancelled(server: Server, page: Page) -> None:
     expect(player).not_to_have_attribute("data-generation", reached)
     page.get_by_role("button", name="Cancel", exact=True).click()
     expect_statuses(page, ["cancelled", "cancelled"])
+
+
+def boxes(page: Page) -> list[dict[str, float]]:
+    """Where the pictures, verdict and bars of each card lie on the screen."""
+    parts = ":is(canvas, .verdict, ul)"
+    found = [part.bounding_box() for part in page.get_by_test_id("result").locator(parts).all()]
+    assert all(found)
+    return found
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_each_card_shows_a_result_and_nothing_jumps(
+    server: Server, page: Page, size: ViewportSize
+) -> None:
+    page.set_viewport_size(size)
+    long = link(index=HOLDS.index, generations=1000, stop="budget", seed=size["width"])
+    page.goto(server.url + long)
+    cards = page.get_by_test_id("result")
+    expect(cards).to_have_count(2)
+    for card in cards.all():
+        expect(card).to_have_attribute("data-tone", "live")
+        expect(card).to_contain_text("Generation")
+    during = boxes(page)
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.get_by_text(FINISHED)).to_be_visible()
+    for card in cards.all():
+        expect(card).to_contain_text("Cancelled")
+    ends = [boxes(page)]
+    page.goto(server.url + QUICK)
+    expect(cards.first).to_have_attribute("data-tone", "fooled")
+    expect(page.locator(".stMarkdownBadge", has_text="fooled")).to_have_count(1)
+    expect(cards.first.locator(".mark")).to_have_text("")
+    ends.append(boxes(page))
+    for end in ends:
+        for one, other in zip(during, end, strict=True):
+            assert abs(one["y"] - other["y"]) <= MOST_SHIFT
+            assert abs(one["x"] - other["x"]) <= MOST_SHIFT
+    last = during[len(during) // 2 - 1]
+    assert last["y"] + last["height"] <= size["height"]  # the first card is seen at once
+    left, right = (card.bounding_box() for card in cards.all())
+    assert (left["y"] == right["y"]) == (size == DESKTOP)
+    expect_to_fit_a_phone(page, ":is(canvas, p, li)")
 
 
 def test_another_visitor_keeps_a_race_going_and_a_second_tab_does_not(
@@ -163,4 +209,4 @@ def test_nothing_is_wider_than_a_phone(server: Server, page: Page) -> None:
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
     expect(page.get_by_test_id("player-canvas")).to_have_count(2)
     expect_side_by_side(page.get_by_test_id("player-canvas"))
-    expect_to_fit_a_phone(page, ":is(canvas, p, h1, h3)")
+    expect_to_fit_a_phone(page, ":is(canvas, p, h1, h2)")

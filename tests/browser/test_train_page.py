@@ -58,7 +58,7 @@ def test_a_small_training_ends_in_a_model_to_attack(server: Server, page: Page) 
     assert "run=cifar10-resnet20-apr-" in page.url
     page.reload()
     expect(page.get_by_text("test images right, after")).to_be_visible()
-    expect(page.get_by_text("Flipped by the test attack", exact=True)).to_be_visible()
+    expect(page.get_by_text("Flipped by the attack", exact=True)).to_be_visible()
     press(page, "Attack it")
     expect(page.get_by_role("heading", name="Hunt for the pixel")).to_be_visible()
     picker = page.get_by_role("combobox", name="Model under attack")
