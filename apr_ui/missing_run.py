@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from apr_core.base.types import InputError, shown
-from apr_ui.controls import UPLOAD, show_request
+from apr_ui.choose_picture import UPLOAD
+from apr_ui.controls import show_request
 from apr_ui.resources import service
 from apr_ui.upload import await_own
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from apr_core.serving.offered import offered
 from apr_core.serving.requests import BEHIND_LATTICE
 from apr_core.zoo.checkpoints import (
     CAUTION,
@@ -11,7 +12,6 @@ from apr_core.zoo.checkpoints import (
     caution_of,
     is_own,
 )
-from apr_core.zoo.library import is_library
 from apr_ui.resources import all_cards, cards, why_missing
 from apr_ui.words import DEFENCE_WORDS, defence_title
 
@@ -84,7 +84,7 @@ def _title(card: Card) -> str:
 
 
 def _is_own(card: Card) -> bool:
-    return is_own(card.name) and not is_library(card.name)
+    return is_own(card.name) and card.name not in offered()
 
 
 def _rank(card: Card | None) -> int:

@@ -6,6 +6,7 @@ import atexit
 import functools
 import gc
 import os
+import re
 from collections.abc import Callable
 from typing import TypeAlias, TypeVar
 
@@ -26,6 +27,7 @@ from apr_core.report.tables import Table, make_tables
 from apr_core.serving.archive.store import Archive
 from apr_core.serving.gallery import GalleryEntry, load_gallery
 from apr_core.serving.model_loader import load_oracle
+from apr_core.serving.offered import offered
 from apr_core.serving.ray.start import Replicas, score_on
 from apr_core.serving.requests import PHOTOGRAPHS
 from apr_core.serving.service import AttackService
@@ -38,7 +40,6 @@ from apr_core.zoo.checkpoints import (
     model_names,
     zoo_fingerprint,
 )
-from apr_core.zoo.library import LITE0, LITE0_SHA256, is_library
 from apr_ui.dataset import shown_data
 from apr_ui.limits import SessionService
 from apr_ui.words import plain
@@ -111,25 +112,30 @@ def cards() -> tuple[dict[str, Card], list[str]]:
     return {name: card for name, card in known.items() if card.dataset == shown}, damaged
 
 
-@until_changed(zoo_fingerprint)
 def all_cards() -> tuple[dict[str, Card], list[str]]:
-    """The trained models' cards by name, and a sentence for each that is damaged."""
+    """Every model's card by name, and a sentence for each that is damaged."""
+    known, damaged = _trained_cards()
+    return known | {name: _library_card(name) for name in offered()}, damaged
+
+
+@until_changed(zoo_fingerprint)
+def _trained_cards() -> tuple[dict[str, Card], list[str]]:
     known, damaged = {}, []
     for name in model_names():
         try:
             known[name] = load_card(name)
         except InputError as error:
             damaged.append(str(error))
-    known[LITE0] = _library_card()
     return known, damaged
 
 
-def _library_card() -> Card:
-    """Of the network that comes as a package: nobody here trained it, or counted its accuracy."""
+def _library_card(name: str) -> Card:
+    """Of a library's network: nobody here trained it, or counted its accuracy."""
+    _, colon, what = name.partition(":")
     return Card(
-        name=LITE0,
+        name=name,
         dataset=PHOTOGRAPHS,
-        architecture="efficientnet-lite0",
+        architecture=re.split("[.:]", what)[0] if colon else "efficientnet-lite0",
         defence="vanilla",
         recipe={},
         seed=0,
@@ -141,13 +147,13 @@ def _library_card() -> Card:
         hardware="",
         wall_time=0.0,
         versions={},
-        sha256=LITE0_SHA256,
+        sha256=offered()[name],
     )
 
 
 def why_missing(card: Card) -> str:
     """How to get a model's weights; "" where they are here, or come as a package."""
-    return "" if is_library(card.name) else missing_weights(card)
+    return "" if card.name in offered() else missing_weights(card)
 
 
 def known_cards() -> dict[str, Card]:

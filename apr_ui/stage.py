@@ -12,7 +12,7 @@ from apr_core.serving.run_export import record, to_csv, to_json
 from apr_ui.changing_text import changing_container
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import confidence_bars, describe_bars
-from apr_ui.controls import Choice
+from apr_ui.choose_picture import Choice
 from apr_ui.dataset import class_name, shown_data
 from apr_ui.downloads import SHARED, offer_files
 from apr_ui.errors import errors_on_page

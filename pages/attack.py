@@ -10,14 +10,8 @@ from apr_core.base.types import Status
 from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
 from apr_ui.address import follow_address, keep_address, share_link
-from apr_ui.controls import (
-    choose_config,
-    choose_data,
-    choose_model,
-    choose_picture,
-    make_request,
-    show_request,
-)
+from apr_ui.choose_picture import choose_picture
+from apr_ui.controls import choose_config, choose_data, choose_model, make_request, show_request
 from apr_ui.dataset import is_small
 from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page

@@ -32,7 +32,8 @@ from apr_ui.attention.view import (
 )
 from apr_ui.attention.windows import offer_windows
 from apr_ui.changing_text import changing_markdown
-from apr_ui.controls import Choice, choose_picture, make_request, show_request
+from apr_ui.choose_picture import Choice, choose_picture
+from apr_ui.controls import make_request, show_request
 from apr_ui.dataset import class_name
 from apr_ui.downloads import offer_files
 from apr_ui.frame import begin_page

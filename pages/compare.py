@@ -6,7 +6,8 @@ import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import AttackRequest
 from apr_ui.address import follow_address, keep_address, page_link, share_link
-from apr_ui.controls import choose_config, choose_picture, show_request
+from apr_ui.choose_picture import choose_picture
+from apr_ui.controls import choose_config, show_request
 from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
 from apr_ui.pictures import enlarge

@@ -12,7 +12,8 @@ from apr_core.by_hand.game import PIXELS, Game
 from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest
 from apr_ui.address import follow_address, keep_address, share_link
-from apr_ui.controls import Choice, choose_model, choose_picture, make_request, show_request
+from apr_ui.choose_picture import Choice, choose_picture
+from apr_ui.controls import choose_model, make_request, show_request
 from apr_ui.frame import begin_page
 from apr_ui.hand.games import adopt_game, game_name, leave_game
 from apr_ui.hand.search import offer_search, run_on, show_search, start_search

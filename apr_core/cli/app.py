@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from apr_core.base.paths import shipped
 from apr_core.base.types import InputError
 from apr_core.cli.common import Subparsers, add_dense
+from apr_core.serving.offered import offer
 
 EXTRA = ("streamlit", "plotly", "pandas", "segno")
 """What the pages import, and the engine does not."""
@@ -30,6 +31,14 @@ def add(subparsers: Subparsers) -> None:
         default=[],
         help="names by which browsers may ask for it, besides 127.0.0.1 and localhost",
     )
+    parser.add_argument(
+        "--library",
+        nargs="*",
+        default=[],
+        metavar="MODEL",
+        help="models of a library to attack on photographs, beside EfficientNet-Lite0, as in "
+        "torchvision:resnet50; their weights are fetched once",
+    )
     add_dense(parser)
     parser.set_defaults(run=run)
 
@@ -47,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
             f"The app needs {', '.join(missing)}, not installed here; install what it needs with "
             "`pip install 'apr-lab[app]'`."
         )
+    offer(args.library)
     sys.argv = ["streamlit", "run", str(shipped("app.py")), *server_options(args)]
     runpy.run_module("streamlit", run_name="__main__", alter_sys=True)
     return 0

@@ -6,22 +6,22 @@ import torch
 
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.certification.lattice_masking import behind_lattice
+from apr_core.serving.offered import load_offered, offered
 from apr_core.serving.requests import BEHIND_LATTICE
 from apr_core.zoo.checkpoints import load_model
-from apr_core.zoo.library import LITE0, load_library
 
 
 def load_oracle(name: str, device: str | torch.device = "cpu") -> ModelOracle:
     """The model of a name, which may end with `BEHIND_LATTICE`.
 
-    A checkpoint, or the library's network that comes with the project: no name that a visitor sends
-    fetches anything, or is taken for a path.
+    A checkpoint, or a library's model that is offered: no other name that a visitor sends fetches
+    anything, or is taken for a path.
 
     Raises:
         InputError: there is no such model.
     """
     bare = name.removesuffix(BEHIND_LATTICE)
-    model = load_library(bare, device) if bare == LITE0 else load_model(bare, device)
+    model = load_offered(bare, device) if bare in offered() else load_model(bare, device)
     if bare != name:
         return ModelOracle(behind_lattice(model), checked=True)
     return ModelOracle(model, checked=True, incremental=True, background=True)

@@ -27,7 +27,6 @@ from apr_core.attacks.truth_map import (
 from apr_core.base.types import InputError
 from apr_core.data.dataset import DataSet
 from apr_core.data.registry import find_dataset
-from apr_core.zoo.library.entry import IMAGENET
 from apr_core.zoo.target import dataset_of
 
 PHOTOGRAPHS = "nips2017"
@@ -152,7 +151,7 @@ def data_behind(model: str) -> DataSet:
     Of ImageNet's own pictures none come with the project; those of `nips2017` have its classes.
     """
     data = dataset_of(model.removesuffix(BEHIND_LATTICE))
-    return find_dataset(PHOTOGRAPHS) if data.name == IMAGENET else data
+    return find_dataset(PHOTOGRAPHS) if data.name == "imagenet" else data
 
 
 def history_bytes(config: OnePixelConfig) -> int:

@@ -16,7 +16,7 @@ import torch
 from apr_core.attacks.result import PixelEdit
 from apr_core.base.types import InputError
 from apr_core.serving.requests import AttackRequest
-from apr_ui.controls import Choice
+from apr_ui.choose_picture import Choice
 from apr_ui.dataset import shown_data
 
 FIRST_METHODS = ("attention", "integrated-gradients", "gradcam")

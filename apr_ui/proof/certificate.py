@@ -81,7 +81,7 @@ def seal_words(found: Certificate) -> str:
         )
     if found.verdict is Verdict.WRONG:
         return (
-            f"**Nothing to certify.** The masked model already takes this {name} for "
+            f"**Nothing to certify.** The masked model already mistakes this {name} for "
             f"{with_article(class_name(found.answer))}."
         )
     return (

@@ -12,18 +12,19 @@ from apr_core.base.tickets import Ticket
 from apr_core.serving.requests import BEHIND_LATTICE, MapRequest, MapView
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import truth_map
+from apr_ui.dataset import class_name
 from apr_ui.downloads import offer_files
 from apr_ui.errors import errors_on_page
 from apr_ui.persistent_widget import persistent
-from apr_ui.pictures import mapped
+from apr_ui.pictures import mapped, scale_to
 from apr_ui.resources import service
 from apr_ui.state import cancel_runs
 from apr_ui.words import plain
 
-BARE, MASKED = "bare model", "behind lattice masking"
+BARE, MASKED = "without masking", "behind lattice masking"
 POLL_SECONDS = 0.25
 FIRST_SECONDS = 0.4
-SCALE = 11
+SIDE = 352
 
 
 def offer_map(model: str, image: Tensor, label: int) -> None:
@@ -31,13 +32,15 @@ def offer_map(model: str, image: Tensor, label: int) -> None:
 
     Args:
         model: its bare name.
-        image: uint8 (3, 32, 32).
+        image: uint8 (C, H, W).
         label: its true class.
     """
+    pixels, corners = image[0].numel(), 2 ** len(image)
+    colours = "eight corners of the colour cube" if corners == 8 else "two ends of the grey scale"
     with st.expander("Truth map: what can each pixel do?", icon=":material/grid_on:"):
         st.markdown(
-            "Each of the 1,024 pixels is set to each of the eight corners of the colour cube: "
-            "8,192 pictures, so nothing depends on luck as in a search. Behind lattice masking, "
+            f"Each of the {pixels:,} pixels is set to each of the {colours}: {pixels * corners:,} "
+            "pictures. Every pixel is tested, so luck plays no part. Behind lattice masking, "
             "pixels that are proven harmless are left out; each other picture takes sixteen "
             "predictions."
         )
@@ -102,7 +105,7 @@ def _poll(ticket: Ticket, page: str, shown: bool) -> None:
 
 
 def _picture(view: MapView, found: TruthMap) -> None:
-    picture = mapped(view.request.image, found, SCALE)
+    picture = mapped(view.request.image, found, scale_to(view.request.image, SIDE))
     st.image(picture, width=picture.width, alt=truth_map_text(found))
 
 
@@ -111,15 +114,13 @@ def truth_map_text(found: TruthMap) -> str:
     pixels = found.broken.numel()
     broken, proven = int(found.broken.sum()), int(found.certified.sum())
     untried = int((found.margins.isinf() & ~found.certified).sum())
-    parts = [f"{broken:,} of {pixels:,} pixels break the model in a corner colour"]
+    parts = [f"{broken:,} of {pixels:,} pixels fool the model in a corner colour"]
     if proven:
         parts.append(f"{proven:,} are proven harmless in every colour")
     if untried:
         parts.append(f"{untried:,} were not tried")
     if unknown := pixels - broken - proven - untried:
-        parts.append(
-            f"{unknown:,} do not break it in a corner colour; other colours were not tried"
-        )
+        parts.append(f"{unknown:,} do not fool it in a corner colour; other colours were not tried")
     return "; ".join(parts) + "."
 
 
@@ -129,8 +130,8 @@ def _show(view: MapView, found: TruthMap) -> None:
     with picture:
         _picture(view, found)
         st.caption(
-            "A pixel that breaks the model is shown in the colour that does it. A dot marks a "
-            "pixel that is proven harmless."
+            "Pixels that fool the model are shown in the colour that did it. A dot marks a pixel "
+            "that is proven harmless."
         )
     if found.margins.isfinite().any():
         with chart:
@@ -142,9 +143,9 @@ def _show(view: MapView, found: TruthMap) -> None:
                 st.caption(
                     "Behind masking, the values are margins of the mean of sixteen predictions. "
                     "The answer is a vote of the sixteen, so a pixel with a small margin may be "
-                    "far from breaking it."
+                    "far from fooling it."
                 )
-    name = f"truth-map-{view.request.run_id}"
+    name = f"truth-map-{class_name(view.request.label)}-{view.request.model}"
     files = [("CSV", lambda: as_table(found).to_csv(index=False), "One row a pixel")]
     offer_files("attack.map", name, files)
 

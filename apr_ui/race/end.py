@@ -10,6 +10,7 @@ from apr_core.attacks.transfer import Cell, transfer_matrix
 from apr_core.base.types import InputError
 from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
+from apr_ui.dataset import class_name
 from apr_ui.downloads import offer_files
 from apr_ui.proof.certificate import EXPLANATION, seal_words, show_seal
 from apr_ui.proof.finding import find_proof, is_light
@@ -46,7 +47,9 @@ def show_end(race: Race, runners: Sequence[Runner], link: str) -> None:
         ("CSV", lambda: table.to_csv(index=False), "The table"),
         ("HTML", lambda: report_page(runners, matrix, link), "All of it as one page"),
     )
-    offer_files("compare", f"race-{runners[0].view.request.run_id}", files)
+    first = runners[0].view.request
+    name = f"race-{class_name(first.label)}-{first.config.pixels}px-{len(runners)}-models"
+    offer_files("compare", name, files)
     if not finished:
         return
     curves, transfer = st.columns(2, gap="medium")

@@ -14,7 +14,8 @@ from apr_core.base.tickets import Ticket
 from apr_core.base.types import InputError
 from apr_core.serving.requests import AttackRequest
 from apr_ui.changing_text import changing_markdown
-from apr_ui.controls import Choice, make_request
+from apr_ui.choose_picture import Choice
+from apr_ui.controls import make_request
 from apr_ui.model_names import model_labels
 from apr_ui.persistent_widget import persistent
 from apr_ui.player import player, player_data

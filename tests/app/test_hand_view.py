@@ -145,7 +145,7 @@ def test_the_search_gets_as_many_tries_and_both_are_shown() -> None:
     assert duel_words(game, view) in said(app)
     for title in ("Pixels that you tried", "Pixels that the search tried", "Truth map"):
         assert f"**{title}**" in said(app)
-    assert "pixels break the model in a corner colour" in said(app)
+    assert "pixels fool the model in a corner colour" in said(app)
     assert address_of(app)["run"] == search.ticket.run_id
     again = open_page("hand", address_of(app))
     assert duel_words(game, view) in said(again)

@@ -20,9 +20,10 @@ from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.models.incremental.engine import DENSE
 from apr_core.serving.archive.archive_format import weights_of
 from apr_core.serving.model_loader import load_oracle
+from apr_core.serving.offered import OFFERED, offer, offered
 from apr_core.serving.requests import PHOTOGRAPHS, AttackRequest, data_behind
 from apr_core.zoo.library import LITE0
-from apr_ui.controls import CAMERA, GALLERY, TESTS, UPLOAD
+from apr_ui.choose_picture import CAMERA, GALLERY, TESTS, UPLOAD
 from apr_ui.dataset import CHOICES, CHOSEN
 from apr_ui.permalink import from_params, is_too_long, to_params
 from apr_ui.resources import cards
@@ -191,6 +192,42 @@ def test_a_picture_that_is_refitted_is_what_reading_it_would_give() -> None:
 def test_a_name_from_a_link_fetches_nothing_and_is_no_path(name: str) -> None:
     with pytest.raises(InputError, match="There is no model"):
         load_oracle(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("resnet50", "torchvision:resnet50"),
+        ("torchvision:resnet5", "no classifier"),
+        ("torchvision:inception_v3", "299 x 299"),
+    ],
+)
+def test_what_the_app_cannot_offer_is_refused(name: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        offer([name])
+
+
+def test_a_librarys_model_is_offered_on_photographs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "torchvision:vgg19"
+    monkeypatch.setenv(OFFERED, "")
+    offer([name])
+    assert list(offered()) == [LITE0, name]
+    app = choose(PHOTOGRAPHS)
+    options = app.selectbox(key="attack.model").options
+    assert options == ["Undefended EfficientNet-Lite0", "Undefended VGG-19"]
+    go(app, "hand")
+    assert name not in cards()[0]
+
+
+@pytest.mark.parametrize(("set_to", "kept"), [(None, 20), (300, 300)])
+def test_fewer_generations_are_usual_on_photographs(set_to: int | None, kept: int) -> None:
+    app = open_page("attack")
+    if set_to:
+        run(app.number_input(key="attack.generations").set_value(set_to))
+    run(app.get("button_group")[0].set_value(PHOTOGRAPHS))
+    assert app.number_input(key="attack.generations").value == kept
+    run(app.get("button_group")[0].set_value(DEFAULT))
+    assert app.number_input(key="attack.generations").value == (set_to or 100)
 
 
 def test_the_network_that_comes_as_a_package_is_known_by_its_weights() -> None:

@@ -25,7 +25,7 @@ from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
 from apr_core.serving.run_export import START_RUN, load_recording, record, to_json
 from apr_core.serving.service import AttackService
 from apr_core.zoo.checkpoints import checkpoint_folder
-from apr_ui.controls import CLASS, GALLERY
+from apr_ui.choose_picture import CLASS, GALLERY
 from apr_ui.model_names import model_title
 from apr_ui.page_table import PAGES
 from apr_ui.permalink import from_params, to_params
@@ -71,14 +71,14 @@ def test_a_map_is_drawn_on_request(behind: str) -> None:
         offer_map("cifar10-resnet20-vanilla", *find_dataset().test_image(0))
 
     app = AppTest.from_function(script, default_timeout=PATIENCE).run()
-    assert not any("pixels break the model" in text.value for text in app.markdown)
+    assert not any("pixels fool the model" in text.value for text in app.markdown)
     run(app.segmented_control(key="attack.map-of").set_value(behind))
     run(app.button(key="attack.map-draw").click())
     ticket = app.session_state["attack.map-ticket"]
     found = wait_for(ticket.run_id).outcome
     run(app)
     assert any(text.value == f"**{truth_map_text(found)}**" for text in app.markdown)
-    assert f"{int(found.broken.sum()):,} of 1,024 pixels break the model" in truth_map_text(found)
+    assert f"{int(found.broken.sum()):,} of 1,024 pixels fool the model" in truth_map_text(found)
     assert bool(found.certified.any()) == (behind == MASKED)
     table = as_table(found)
     assert table["known"].value_counts().to_dict().get("broken", 0) == int(found.broken.sum())
@@ -87,7 +87,7 @@ def test_a_map_is_drawn_on_request(behind: str) -> None:
     for flip in found.flips():
         assert picture.getpixel((flip.x * 12 + 6, flip.y * 12 + 6)) == flip.rgb
     run(app.segmented_control(key="attack.map-of").set_value(MASKED if behind == BARE else BARE))
-    assert not any("pixels break the model" in text.value for text in app.markdown)
+    assert not any("pixels fool the model" in text.value for text in app.markdown)
 
 
 def request(index: int = 0, **settings) -> AttackRequest:

@@ -22,7 +22,7 @@ from apr_core.data.images import OWN_PICTURE
 from apr_core.data.registry import find_dataset
 from apr_core.serving.requests import AttackRequest, Phase, RunView
 from apr_core.zoo.checkpoints import checkpoint_folder, load_card, load_model
-from apr_ui.controls import Choice
+from apr_ui.choose_picture import Choice
 from apr_ui.proof.finding import Proof
 from apr_ui.race import end
 from apr_ui.race.cards import named

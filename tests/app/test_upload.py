@@ -10,7 +10,7 @@ from apr_core.data.decode import MAX_BYTES
 from apr_core.data.images import to_png
 from apr_core.data.registry import find_dataset
 from apr_ui import upload
-from apr_ui.controls import UPLOAD
+from apr_ui.choose_picture import UPLOAD
 from apr_ui.upload import ASK, NONE
 from tests.app.pages import go, open_page, run, said, wait_for
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from apr_core import InputError
 from apr_core.base import schema
 from apr_core.base.tickets import known_claim
 from apr_core.classroom.board import Classrooms
@@ -19,6 +20,7 @@ from apr_core.serving import memory_limits as room
 from apr_core.serving import requests as runs
 from apr_core.serving import service
 from apr_core.serving.archive import store
+from apr_core.serving.offered import OFFERED, load_offered
 from apr_core.serving.requests import MapRequest
 from apr_core.serving.service import AttackService
 from apr_core.zoo import checkpoints as zoo
@@ -112,14 +114,33 @@ def test_a_breach_is_seen(source: str) -> None:
     assert breaches("apr_core/zoo/checkpoints.py", ast.parse(source))
 
 
+GATE = "apr_core/serving/offered.py"
+"""Lets the app load those of the libraries' models that whoever runs it named, and no others."""
+
+
 def test_the_app_does_not_reach_the_loading_of_programs() -> None:
     for name, tree in sources(*REACHABLE_FROM_THE_APP):
+        if name == GATE:
+            continue
         named = [
             one
             for one in imports(tree)
             if one.startswith(("apr_core.zoo.external", "apr_core.zoo.library", "apr_core.cli"))
         ]
         assert not named, f"{name} imports {named}"
+
+
+def test_the_gate_lets_through_what_was_offered_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(OFFERED, "torchvision:vgg19")
+    loaded: list[str] = []
+    monkeypatch.setattr(
+        "apr_core.serving.offered.load_library", lambda name, _: loaded.append(name)
+    )
+    load_offered("torchvision:vgg19")
+    for name in ("torchvision:vgg16", "timm:resnet18", "os:abort", "/a.onnx", "vgg19", ""):
+        with pytest.raises(InputError, match="not offered"):
+            load_offered(name)
+    assert loaded == ["torchvision:vgg19"]
 
 
 def test_secrets_come_from_the_system_and_are_compared_in_constant_time() -> None:
@@ -130,11 +151,8 @@ def test_secrets_come_from_the_system_and_are_compared_in_constant_time() -> Non
         assert "random" not in set(imports(tree)), (
             f"{name} draws from a generator that can be foreseen"
         )
-    assert {
-        "apr_core/serving/service.py",
-        "apr_core/training/service.py",
-        "apr_core/classroom/board.py",
-    } <= (uses["secrets.token_urlsafe"])
+    drawn = uses["secrets.token_urlsafe"]
+    assert {"apr_core/base/tickets.py", "apr_core/classroom/board.py"} <= drawn
     assert "apr_core/base/tickets.py" in uses["hmac.compare_digest"]
     assert re.search(r"compare_digest", (ROOT / "apr_core/classroom/records.py").read_text())
 

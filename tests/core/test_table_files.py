@@ -101,7 +101,7 @@ def test_latex_fits_the_width_of_a_page(table: Table) -> None:
 def test_latex_escapes_what_it_would_read_as_its_own() -> None:
     assert r"APR\_100\%" in as_latex(DEFENCES)
     name = "torchvision:resnet50:a_b-weights.safetensors"
-    row = ImageNetRow("AT", None, (ImageNetCell(name, "nips2017", rate_of(9, 10)),))
+    row = ImageNetRow("AT", None, (ImageNetCell(name, "nips2017", "", rate_of(9, 10)),))
     printed = as_latex(ImageNetTable(2, "ImageNet", (row,)))
     assert r"torchvision:\allowbreak{}resnet50:\allowbreak{}a\_b-\allowbreak{}weights" in printed
     assert r"p{0.22\linewidth}" in printed

@@ -21,6 +21,7 @@ from apr_core.base import schema
 from apr_core.data.dataset import DataSet
 from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.frame import ArchivedFrame, archived_frame, to_snapshot
+from apr_core.serving.offered import offered
 from apr_core.serving.requests import (
     BEHIND_LATTICE,
     AttackRequest,
@@ -29,7 +30,6 @@ from apr_core.serving.requests import (
     data_behind,
 )
 from apr_core.zoo.checkpoints import load_card
-from apr_core.zoo.library import LITE0, LITE0_SHA256
 
 FORMAT = 1
 LONGEST_HEAD = 2**16
@@ -69,8 +69,8 @@ def weights_of(model: str) -> str:
         InputError: there is no such model.
     """
     bare = model.removesuffix(BEHIND_LATTICE)
-    if bare == LITE0:
-        return LITE0_SHA256
+    if sha256 := offered().get(bare):
+        return sha256
     card = load_card(bare)
     known = [card.sha256, card.architecture, card.defence, card.recipe.get("defence")]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()

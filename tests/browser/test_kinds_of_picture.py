@@ -1,0 +1,137 @@
+"""A photograph, a traffic sign and an ultrasound picture are attacked; the camera takes one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, FilePayload, Page, expect
+
+from apr_core.data.registry import find_dataset
+from apr_core.models.incremental.engine import DENSE
+from apr_core.serving.requests import PHOTOGRAPHS
+from tests.browser.conftest import CHROMIUM, DESKTOP, PATIENT, PHONE, QUIET, Server
+
+SIZES = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+
+FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server where nothing was fetched, and that does not find out what is fastest."""
+    shared = Server({DENSE: "1", "APR_DATA": str(tmp_path_factory.mktemp("data"))})
+    shared.wait()
+    yield shared
+    written = shared.stop()
+    assert "Traceback" not in written, written
+
+
+def file_of(picture: Image.Image) -> FilePayload:
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    return {"name": "mine.png", "mimeType": "image/png", "buffer": content.getvalue()}
+
+
+def photograph() -> Image.Image:
+    """One of those that come with the project, larger than the model takes it."""
+    image = find_dataset(PHOTOGRAPHS).shipped_sample().images[0]
+    return Image.fromarray(image.permute(1, 2, 0).numpy()).resize((500, 500))
+
+
+def sign() -> Image.Image:
+    """A stop sign, drawn."""
+    made = Image.new("RGB", (120, 120), (90, 130, 180))
+    draw = ImageDraw.Draw(made)
+    draw.regular_polygon((60, 60, 52), 8, rotation=22, fill=(190, 20, 30), outline="white")
+    draw.text((30, 48), "STOP", "white", font_size=24)
+    return made
+
+
+def ultrasound() -> Image.Image:
+    image = find_dataset("breastmnist").shipped_sample().images[1]
+    return Image.fromarray(image[0].numpy()).resize((200, 200))
+
+
+PICTURES = {"Photographs": photograph, "Traffic signs": sign, "Ultrasound": ultrasound}
+
+
+def set_number(page: Page, label: str, value: int) -> None:
+    box = page.get_by_label(label, exact=True)
+    box.fill(str(value))
+    box.press("Enter")
+    expect(box).to_have_value(str(value))
+
+
+def choose(page: Page, server: Server, kind: str) -> None:
+    page.goto(f"{server.url}/attack")
+    page.get_by_role("radio", name=kind, exact=True).click()
+    expect(page.get_by_role("radio", name=kind, exact=True)).to_be_checked()
+
+
+@SIZES
+@pytest.mark.parametrize("kind", PICTURES)
+def test_a_picture_of_ones_own_is_attacked(
+    kind: str, size: dict[str, int], server: Server, page: Page
+) -> None:
+    page.set_viewport_size(size)
+    choose(page, server, kind)
+    page.get_by_role("radio", name="Your picture", exact=True).click()
+    page.locator("input[type=file]").set_input_files(file_of(PICTURES[kind]()))
+    expect(page.get_by_text("The model says:")).to_be_visible()
+    if kind == "Photographs":
+        expect(page.get_by_text("Its 5 likeliest classes")).to_contain_text("zebra")
+    page.get_by_text("Settings of the search").click()
+    for label, value in (("Population", 8), ("Generations", 2)):
+        set_number(page, label, value)
+    page.get_by_role("button", name="Hunt for the pixel").click()
+    over = page.locator(".result[data-tone=held], .result[data-tone=fooled]")
+    expect(over).to_be_visible()
+    expect(over.locator("figcaption").nth(1)).to_contain_text("1 pixel changed")
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    large = kind == "Photographs"
+    expect(page.get_by_text("Truth map: what can each pixel do?")).to_have_count(0 if large else 1)
+
+
+def test_a_lens_shows_the_pixel_of_a_photograph(server: Server, page: Page) -> None:
+    index = int(find_dataset(PHOTOGRAPHS).shipped_sample().indices[0])
+    settings = "population=8&generations=1&stop=budget"
+    page.goto(f"{server.url}/attack?model=imagenet-efficientnet-lite0&index={index}&{settings}")
+    after = page.locator('.result[data-tone=held] canvas[data-part="after"]')
+    expect(after).to_be_visible()
+    before = page.locator('.result canvas[data-part="before"]')
+    drawn = "canvas => canvas.toDataURL()"
+    assert after.evaluate(drawn) != before.evaluate(drawn)
+    count = """canvas => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      let white = 0;
+      for (let i = 0; i < data.length; i += 4) white += data[i] > 250 && data[i + 1] > 250;
+      return white;
+    }"""
+    assert before.evaluate(count) > 100  # the lens's frame, also where nothing is changed
+
+
+def test_a_picture_is_taken_with_the_camera(chromium: Browser, server: Server) -> None:
+    launch = chromium.browser_type.launch
+    with launch(executable_path=CHROMIUM, args=[*QUIET, *FAKE_CAMERA]) as browser:
+        page = browser.new_page(viewport=DESKTOP, permissions=["camera"])
+        page.set_default_timeout(PATIENT)
+        choose(page, server, "Photographs")
+        page.get_by_role("radio", name="Camera", exact=True).click()
+        page.get_by_role("button", name="Take Photo").click()
+        expect(page.get_by_text("The model says:")).to_be_visible()
+        expect(page.get_by_text("Its 5 likeliest classes")).to_be_visible()
+        page.get_by_role("button", name="Clear photo").click()
+        expect(page.get_by_text("Its 5 likeliest classes")).to_have_count(0)
+
+
+def test_without_a_camera_that_is_said_and_the_picture_stays(server: Server, page: Page) -> None:
+    choose(page, server, "Photographs")
+    page.get_by_role("radio", name="Your picture", exact=True).click()
+    page.locator("input[type=file]").set_input_files(file_of(photograph()))
+    expect(page.get_by_text("The model says:")).to_be_visible()
+    page.get_by_role("radio", name="Camera", exact=True).click()
+    expect(page.get_by_text("This app would like to use your camera")).to_be_visible()
+    expect(page.get_by_text("The model says:")).to_be_visible()
