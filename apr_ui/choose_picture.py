@@ -27,8 +27,7 @@ from apr_ui.resources import gallery, until_changed
 from apr_ui.upload import choose_own
 from apr_ui.words import plain
 
-GALLERY, CLASS, UPLOAD, CAMERA = "Gallery", "CIFAR-10", "Your picture", "Camera"
-TESTS = "Test images"
+GALLERY, TESTS, UPLOAD, CAMERA = "Gallery", "Test images", "Your picture", "Camera"
 SHOWN_TESTS = 60
 """Test images to choose from, of a data set that is here whole."""
 THUMBNAILS_HEIGHT = 300
@@ -65,7 +64,7 @@ def choose_picture() -> Choice | None:
     """The picture chooser; None while there is nothing to attack."""
     choosers: dict[str, Callable[[], Choice | None]] = {UPLOAD: _from_upload, CAMERA: _from_camera}
     if shown_data().name == DEFAULT:
-        choosers = {GALLERY: _from_gallery, CLASS: _from_class, **choosers}
+        choosers = {GALLERY: _from_gallery, TESTS: _from_class, **choosers}
     else:
         choosers = {TESTS: _from_tests, **choosers}
     keep_among("attack.source", list(choosers))
@@ -73,6 +72,7 @@ def choose_picture() -> Choice | None:
         "Picture",
         list(choosers),
         required=True,
+        wrap=True,
         **persistent("attack.source", next(iter(choosers))),
     )
     return choosers[source]()
@@ -223,4 +223,4 @@ def place_of(request: AttackRequest | Head) -> dict[str, object]:
     if row is None:
         return {}
     number = int((shipped.labels[: row + 1] == request.label).sum())
-    return {"source": CLASS, "class": class_name(request.label), "number": number}
+    return {"source": TESTS, "class": class_name(request.label), "number": number}

@@ -25,7 +25,7 @@ from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
 from apr_core.serving.run_export import START_RUN, load_recording, record, to_json
 from apr_core.serving.service import AttackService
 from apr_core.zoo.checkpoints import checkpoint_folder
-from apr_ui.choose_picture import CLASS, GALLERY
+from apr_ui.choose_picture import GALLERY, TESTS
 from apr_ui.model_names import model_title
 from apr_ui.page_table import PAGES
 from apr_ui.permalink import from_params, to_params
@@ -272,7 +272,7 @@ def test_what_is_set_on_one_page_stands_on_the_next(first: str, second: str) -> 
     app = open_page(first)
     for page in (second, first):
         assert go(app, page).session_state["attack.source"] == GALLERY
-    chosen = {"attack.source": CLASS, "attack.class": "dog", "attack.number": 7}
+    chosen = {"attack.source": TESTS, "attack.class": "dog", "attack.number": 7}
     for key, value in chosen.items():
         app.session_state[key] = value
     run(app)
