@@ -15,6 +15,7 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.perturbation import Perturbations, apply_edits
 from apr_core.attacks.search import Search
+from apr_core.base.types import Stop
 from apr_core.models import SMALL, Classifier, build_model
 from apr_core.models.clamp_front import NeighbourhoodFront
 from apr_core.models.incremental import engine as engines
@@ -24,7 +25,9 @@ from apr_core.models.incremental.graph import UntraceableError, trace
 from apr_core.models.incremental.maps import CleanMaps, Layout
 from apr_core.models.incremental.network import IncrementalNetwork, Split
 from apr_core.models.inputs import as_input
-from tests.conftest import answers, noise
+from apr_core.serving.requests import AttackRequest
+from apr_core.serving.service import AttackService
+from tests.conftest import answers, noise, wait_until
 
 CPU = torch.device("cpu")
 
@@ -470,6 +473,36 @@ def test_an_edit_is_answered_alike_alone_and_merged_with_edits_of_more_pixels(
     parts.append(edits_of(shape, 40, 1, seed=4, images=3))
     alone = torch.cat([oracle.query(part) for part in parts])
     assert torch.equal(oracle.query(Perturbations.merge(parts)), alone)
+
+
+def test_runs_that_the_service_merges_go_as_they_do_alone_to_the_bit(model: Classifier) -> None:
+    oracle = with_engine(model, (3, 32, 32))
+    images = (noise(4, 3, 32, 32, seed=6) * 255).to(torch.uint8)
+    labels = answers(model, images).tolist()
+    configs = [
+        OnePixelConfig(population=12, generations=3, pixels=pixels, stop=Stop.BUDGET, seed=pixels)
+        for pixels in (1, 3, 1, 2)
+    ]
+    requests = [
+        AttackRequest("m", image, label, index, config)
+        for index, (image, label, config) in enumerate(zip(images, labels, configs, strict=True))
+    ]
+    service = AttackService(lambda name: oracle)
+    try:
+        tickets = [service.submit(request) for request in requests]
+        wait_until(lambda: not service.count_live(ticket.run_id for ticket in tickets))
+        views = [service.view(ticket.run_id) for ticket in tickets]
+    finally:
+        service.close()
+    for request, view in zip(requests, views, strict=True):
+        search = request.begin(oracle)
+        for seen in view.snapshots:
+            search.tell(oracle.query(search.ask()))
+            alone = search.snapshot()
+            assert torch.equal(alone.fitness, seen.fitness)
+            assert torch.equal(alone.positions, seen.positions)
+        assert not search.live
+        assert search.result() == view.outcome
 
 
 def test_edits_of_too_many_pixels_go_dense_and_the_others_do_not(
