@@ -24,6 +24,7 @@ from apr_core.models.inputs import as_input
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
+from apr_ui.choose_picture import TESTS
 from apr_ui.classes.charts import flips
 from apr_ui.dataset import class_name, shown_data
 from apr_ui.downloads import offer_files
@@ -142,7 +143,7 @@ def show_examples(name: str, view: View, rows: Sequence[int]) -> None:
         st.caption(f"The first {MOST} of {len(rows)}.")
     row, sample = rows[place], shown_data().shipped_sample()
     number = int((sample.labels[: row + 1] == sample.labels[row]).sum())
-    places = {"source": "CIFAR-10", "class": name, "number": number}
+    places = {"source": TESTS, "class": name, "number": number}
     if st.button("Open it on the Attention page", icon=":material/visibility:"):
         st.session_state.update({f"attack.{key}": value for key, value in places.items()})
         st.switch_page("pages/attention.py")

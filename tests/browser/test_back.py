@@ -109,6 +109,7 @@ def test_back_in_the_lesson_is_the_step_before(server: Server, page: Page) -> No
     go_from_start(server, page, "classroom")
     page.get_by_role("button", name="Begin the lesson").click()
     expect(page).to_have_url(re.compile(r"/classroom\?alone=1$"))
+    expect(page.get_by_role("button", name="Next")).to_be_visible()
     first = page.get_by_role("heading", level=1).inner_text()
     page.get_by_role("button", name="Next").click()
     expect(page).to_have_url(re.compile("step="))
