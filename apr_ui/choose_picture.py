@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import streamlit as st
 import torch
@@ -62,7 +62,10 @@ class Choice:
 
 def choose_picture() -> Choice | None:
     """The picture chooser; None while there is nothing to attack."""
-    choosers: dict[str, Callable[[], Choice | None]] = {UPLOAD: _from_upload, CAMERA: _from_camera}
+    choosers: dict[str, Callable[[], Choice | None]] = {
+        UPLOAD: _from_upload,
+        CAMERA: partial(_from_upload, camera=True),
+    }
     if shown_data().name == DEFAULT:
         choosers = {GALLERY: _from_gallery, TESTS: _from_class, **choosers}
     else:
@@ -197,10 +200,6 @@ def _choose_row(number: int) -> None:
     st.session_state["attack.row"] = number
 
 
-def _from_camera() -> Choice | None:
-    return _from_upload(camera=True)
-
-
 def _from_upload(camera: bool = False) -> Choice | None:
     chosen = choose_own(camera)
     if chosen is None:
@@ -210,9 +209,10 @@ def _from_upload(camera: bool = False) -> Choice | None:
 
 
 def place_of(request: AttackRequest | Head) -> dict[str, object]:
-    """Where the chooser finds a test image: in the gallery, or in its class."""
-    if data_behind(request.model).name != DEFAULT:
-        shown = _tests(data_behind(request.model))
+    """Where the chooser finds a test image: in the gallery, in its class, or among all."""
+    data = data_behind(request.model)
+    if data.name != DEFAULT:
+        shown = _tests(data)
         row = shown.row(request.index) if shown else None
         return {"source": TESTS} | ({} if row is None else {"row": row})
     for number, entry in enumerate(gallery()):

@@ -115,7 +115,9 @@ def cards() -> tuple[dict[str, Card], list[str]]:
 def all_cards() -> tuple[dict[str, Card], list[str]]:
     """Every model's card by name, and a sentence for each that is damaged."""
     known, damaged = _trained_cards()
-    return known | {name: _library_card(name) for name in offered()}, damaged
+    return known | {
+        name: _library_card(name, sha256) for name, sha256 in offered().items()
+    }, damaged
 
 
 @until_changed(zoo_fingerprint)
@@ -129,7 +131,7 @@ def _trained_cards() -> tuple[dict[str, Card], list[str]]:
     return known, damaged
 
 
-def _library_card(name: str) -> Card:
+def _library_card(name: str, sha256: str) -> Card:
     """Of a library's network: nobody here trained it, or counted its accuracy."""
     _, colon, what = name.partition(":")
     return Card(
@@ -147,7 +149,7 @@ def _library_card(name: str) -> Card:
         hardware="",
         wall_time=0.0,
         versions={},
-        sha256=offered()[name],
+        sha256=sha256,
     )
 
 

@@ -78,11 +78,14 @@ def _closest(outcome: Outcome) -> str:
     )
 
 
-def show_before(image: Tensor, label: int | None, model: str, page: str) -> None:
+def show_before(image: Tensor, label: int | None, model: str, page: str) -> Tensor:
     """The picture before a run, and what the model says of it.
 
     Args:
         label: its true class, None where nobody named it.
+
+    Returns:
+        The model's probabilities, (K,).
     """
     answer = probabilities(model, [image])[0]
     leading, rival = answer.topk(2).indices.tolist()
@@ -96,6 +99,7 @@ def show_before(image: Tensor, label: int | None, model: str, page: str) -> None
             for each in (leading, rival)]  # fmt: skip
     captions = (_caption("The picture", leading, float(answer[leading])), "Nothing is changed yet")
     result_view(f"{page}.{KEY}", Result(image, (), captions, verdict, detail, bars))
+    return answer
 
 
 def show_result(view: RunView, page: str) -> None:

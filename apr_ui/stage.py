@@ -42,18 +42,18 @@ def preview(choice: Choice | None, model: str, page: str = "attack") -> None:
     if choice is None:
         return
     with errors_on_page():
-        show_before(choice.image, choice.label, model, page)
+        before = show_before(choice.image, choice.label, model, page)
         if len(shown_data().classes) > MOST_BARS:
-            st.caption(_likeliest(model, choice.image))
+            st.caption(_likeliest(before))
     st.caption(choice.caption)
     if choice.original is not None:
         with st.expander(f"Your picture, before it was made {size_text(choice.image)}"):
             st.image(choice.original, width=PREVIEW_WIDTH, caption="Your picture")
 
 
-def _likeliest(model: str, image: Tensor) -> str:
-    """The classes that the model takes a picture for, where it knows too many to show."""
-    shares, classes = probabilities(model, [image])[0].topk(MOST_BARS)
+def _likeliest(answer: Tensor) -> str:
+    """The classes with the largest of a model's probabilities (K,), in words."""
+    shares, classes = answer.topk(MOST_BARS)
     guesses = zip(classes.tolist(), shares.tolist(), strict=True)
     named = ", ".join(f"{class_name(one)} {percent(share)}" for one, share in guesses)
     return f"Its {MOST_BARS} likeliest classes: {named}."

@@ -113,7 +113,7 @@ def one_in_words(found: Certificate, data: DataSet, spacing: int) -> str:
     if found.verdict == Verdict.CERTIFIED:
         return (
             f"{behind}, the model is certified to answer {answer}: {looked}, and no change of one "
-            "pixel, to any colour, alters that. Without it, it may still be fooled."
+            "pixel, to any colour, alters that. Without the lattice, it may still be fooled."
         )
     return f"Not certified: {behind.lower()} the model says {answer}, but only {looked}."
 
