@@ -87,8 +87,7 @@ def choose_model() -> str:
         )
     listed, more = main_first(known)
     first = FIRST_MODEL if FIRST_MODEL in known else (listed or more)[0]
-    if st.session_state.get("attack.model", first) not in known:  # it is of other data
-        st.session_state["attack.model"] = first
+    keep_among("attack.model", [first, *known])  # the one chosen may be of other data
     chosen = st.session_state.get("attack.model", first)
     if not listed or chosen in more or st.session_state.get("attack.more-models"):
         listed += more
