@@ -7,6 +7,7 @@ import io
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from apr_core import load_model
 from apr_core.data.images import from_png
@@ -193,7 +194,17 @@ def test_a_bad_link_is_answered_plainly(server: Server, page: Page) -> None:
 
 
 def test_a_picture_goes_with_its_file(server: Server, page: Page) -> None:
-    """Handed cases of kind 9: another name for a JPEG, a file that is no picture, and the X."""
+    """Handed cases of kind 9: another name for a JPEG, a file that is no picture, and the X.
+
+    None of its messages may stand for an earlier one: the browser may have dropped that one.
+    """
+    references: list[str] = []
+
+    def note_reference(frame: str | bytes) -> None:
+        assert isinstance(frame, bytes)
+        references.append(ForwardMsg.FromString(frame).ref_hash)
+
+    page.on("websocket", lambda socket: socket.on("framereceived", note_reference))
     page.goto(f"{server.url}/attack")
     page.get_by_text("Your picture", exact=True).click()
     file = io.BytesIO()
@@ -218,6 +229,7 @@ def test_a_picture_goes_with_its_file(server: Server, page: Page) -> None:
     expect(page.get_by_text(BEFORE_SCALING)).to_be_visible()
     hunt(page)
     expect(page.get_by_test_id("player")).to_be_visible()
+    assert set(references) == {""}
 
 
 @pytest.mark.parametrize("address", ["/", "/attack", link_to(FLIP)], ids=["start", "new", "run"])
