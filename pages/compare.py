@@ -9,7 +9,7 @@ from apr_ui.address import follow_address, keep_address, page_link, share_link
 from apr_ui.choose_picture import choose_picture
 from apr_ui.controls import choose_config, choose_data, show_request
 from apr_ui.errors import errors_on_page
-from apr_ui.frame import begin_page
+from apr_ui.frame import ACTIONS, begin_page
 from apr_ui.pictures import enlarge, scale_to
 from apr_ui.race.end import offer_seals, show_end
 from apr_ui.race.link import race_from_params, race_to_params, split_names
@@ -57,7 +57,7 @@ def address_of(race: Race) -> dict[str, str]:
 
 begin_page("compare")
 follow_address("compare", open_link, RACE.forget)
-buttons, any_race = st.container(horizontal=True), RACE.get() is not None
+buttons, any_race = st.container(horizontal=True, key=ACTIONS), RACE.get() is not None
 with st.expander("Picture, models and settings", expanded=not any_race, icon=":material/tune:"):
     left, right = st.columns(2, gap="large")
     with left:
