@@ -15,8 +15,9 @@ from apr_ui.errors import errors_on_page
 from apr_ui.lesson.attendance import Attendance, Role
 from apr_ui.model_names import model_title
 from apr_ui.pictures import alt_text, ringed
+from apr_ui.race.cards import MARKS
 from apr_ui.race.view import Race, watch_race
-from apr_ui.race.words import news
+from apr_ui.race.words import ENDED, news
 from apr_ui.resources import service
 from apr_ui.words import count_text
 
@@ -68,12 +69,11 @@ def _card(entry: GalleryEntry, large: bool) -> None:
         LARGE_SCALE if large else SCALE,
     )
     true, after = class_name(outcome.label), class_name(outcome.label_after)
-    sign = f":orange[:material/bolt: fooled: {true} → {after}]"
-    if not outcome.success:
-        sign = f":green[:material/shield: resists: still {true}]"
+    answer = f"{true} → {after}" if outcome.success else f"still {true}"
+    mark = MARKS.get(ENDED[outcome.status], "")
     spent = count_text(outcome.queries, "query", "queries")
     picture.image(seen, width=seen.width, alt=alt_text(outcome, shown_data().classes))
-    words.markdown(f"**{model_title(entry.model)}**  \n{sign}  \n{spent}")
+    words.markdown(f"**{model_title(entry.model)}** {mark}  \n{answer}  \n{spent}")
 
 
 def _run_live(attendance: Attendance) -> None:
