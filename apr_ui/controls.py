@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TypeVar
 
 import streamlit as st
@@ -54,6 +54,12 @@ HELP = {
     "l2_penalty": "A penalty on strong changes of colour; 0 for none.",
 }
 Kind = TypeVar("Kind", Strategy, Fitness, Stop)
+
+
+def usual_config(pixels: int = 1) -> OnePixelConfig:
+    """The search by default, on the page's data set."""
+    usual = OnePixelConfig(pixels=pixels)
+    return replace(usual, generations=GENERATIONS.get(shown_data().name, usual.generations))
 
 
 def choose_data() -> None:

@@ -1,4 +1,4 @@
-"""The data set that a page shows: on Attack the chosen one, elsewhere CIFAR-10."""
+"""The data set that a page shows: the chosen one on some pages, CIFAR-10 on the others."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ CHOICES = {
     "breastmnist": "Ultrasound",
 }
 """Data sets to choose from, as people call them."""
+PAGES = ("attack", "attention", "classes", "hand")
+"""Where a person chooses the data set."""
 SMALL = 64
 """Pixels of a side up to which each of a picture's pixels is seen without a lens."""
 
 
 def shown_data() -> DataSet:
     """What the page's pictures and class names are of."""
-    if get_script_run_ctx() is None or page_now() != "attack":
+    if get_script_run_ctx() is None or page_now() not in PAGES:
         return find_dataset()
     return find_dataset(st.session_state.get(CHOSEN, DEFAULT))
 
