@@ -5,7 +5,7 @@ import streamlit as st
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.evaluation.record import Record
 from apr_ui.attention.agreement import offer_overall
-from apr_ui.attention.view import choose_explained_model
+from apr_ui.attention.choose import choose_explained_model
 from apr_ui.classes.attention import show_claims, show_mean
 from apr_ui.classes.view import (
     ALL,
