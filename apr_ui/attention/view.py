@@ -39,6 +39,8 @@ WORDS = {
     "deeplift": "DeepLift",
     "gradient-shap": "GradientSHAP",
 }
+CLIPPED = 0.01
+"""Share of a large picture's pixels that are beyond the scale's end."""
 GATE = (
     "The attention gate scales each pixel before the rest of the network: 1 lets it pass, 0 blocks "
     "it. It is the same for every class. At the picture's edge its values differ, because the gate "
@@ -236,20 +238,35 @@ def _show_row(scenes: Sequence[Scene], maps: Sequence[Map], opacity: float) -> N
 
 def limits_of(maps: Sequence[Map], signed: bool) -> tuple[float, float]:
     """The ends of the scale that maps share: symmetric about 0 if they have signs, else from 0 to
-    the highest value; for attention, which is never near 0, from its lowest value."""
+    the highest value; for attention, which is never near 0, from its lowest value.
+
+    Of a large picture the strongest values are few and far above the rest, which would be all one
+    colour: there the scale ends where `CLIPPED` of the pixels lie beyond.
+    """
     if maps[0].method == ATTENTION:
         return min(float(one.values.min()) for one in maps), max(
             float(one.values.max()) for one in maps
         )
-    most = max(float(one.values.abs().max()) for one in maps)
+    most = max(_strongest(one.values.abs()) for one in maps)
     return (-most if signed else 0.0), most
+
+
+def _strongest(weights: Tensor) -> float:
+    """Where the scale of a map's weights (H, W) ends."""
+    if not is_large(*weights.shape):
+        return float(weights.max())
+    return float(weights.flatten().quantile(1 - CLIPPED)) or float(weights.max())
 
 
 def _described(method: str) -> str:
     if method == ATTENTION:
         return GATE
     entry = METHODS.get(method)
-    return f"{entry.description} ({entry.reference})"
+    clipped = (
+        f" On a photograph, the strongest {CLIPPED:.0%} of the pixels have the colour of the "
+        "scale's end."
+    )
+    return f"{entry.description} ({entry.reference}){clipped}"
 
 
 def _map_text(one: Map, edits: Sequence[PixelEdit]) -> str:

@@ -152,6 +152,10 @@ def test_maps_share_a_scale_that_says_where_nothing_is() -> None:
     signed = [Map("occlusion", values, ""), Map("occlusion", 2 * values, "")]
     assert limits_of(signed, signed=True) == (-6, 6)
     assert limits_of([Map("saliency", values.abs(), "")], signed=False) == (0, 3)
+    large = torch.zeros(224, 224)
+    large[:30, :30] = 1.0  # 1.8 % of the pixels
+    large[0, 0] = 100.0
+    assert limits_of([Map("saliency", large, "")], signed=False) == (0, 1)
     gates = [Map(ATTENTION, values, ""), Map(ATTENTION, values + 1, "")]
     assert limits_of(gates, signed=False) == (-1, 4)
 
