@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from apr_core.data.dataset import DataSet, Sample, with_article
-from apr_core.data.images import OWN_PICTURE, to_png
+from apr_core.data.images import OWN_PICTURE, Picture, to_pil, to_png
 from apr_core.data.registry import DEFAULT
 from apr_core.serving.archive.archive_format import Head
 from apr_core.serving.gallery import GalleryEntry
@@ -24,7 +24,7 @@ from apr_ui.model_names import model_title
 from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import gallery, until_changed
-from apr_ui.upload import choose_own
+from apr_ui.upload import choose_own, show_own
 from apr_ui.words import plain
 
 GALLERY, TESTS, UPLOAD, CAMERA = "Gallery", "Test images", "Your picture", "Camera"
@@ -208,19 +208,28 @@ def _from_upload(camera: bool = False) -> Choice | None:
     return Choice(picture.image, label, OWN_PICTURE, "Your picture.", original=picture.original)
 
 
-def place_of(request: AttackRequest | Head) -> dict[str, object]:
-    """Where the chooser finds a test image: in the gallery, in its class, or among all."""
+def place_of(request: AttackRequest | Head, with_gallery: bool = True) -> dict[str, object]:
+    """Where the chooser finds a picture: in the gallery, in its class, among all test images, or,
+    where it lists no such picture, as a person's own."""
     data = data_behind(request.model)
     if data.name != DEFAULT:
         shown = _tests(data)
         row = shown.row(request.index) if shown else None
-        return {"source": TESTS} | ({} if row is None else {"row": row})
-    for number, entry in enumerate(gallery()):
+        return _as_own(request) if row is None else {"source": TESTS, "row": row}
+    for number, entry in enumerate(gallery() if with_gallery else ()):
         if entry.index == request.index and entry.model == request.model:
             return {"source": GALLERY, "entry": number}
-    shipped = shown_data().shipped_sample()
+    shipped = data.shipped_sample()
     row = shipped.row(request.index)
     if row is None:
-        return {}
+        return _as_own(request)
     number = int((shipped.labels[: row + 1] == request.label).sum())
     return {"source": TESTS, "class": class_name(request.label), "number": number}
+
+
+def _as_own(request: AttackRequest | Head) -> dict[str, object]:
+    if isinstance(request, Head):  # without its picture
+        return {}
+    picture = Picture(request.image, to_pil(request.image), "the picture", ())
+    show_own(picture, request.label)
+    return {"source": UPLOAD}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TypeVar
 
 import streamlit as st
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.base.types import Fitness, InputError, Stop, Strategy
-from apr_core.data.images import OWN_PICTURE, Picture, to_pil
 from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.model_summary import find_record
 from apr_core.serving.archive.archive_format import Head
@@ -21,7 +20,7 @@ from apr_core.serving.requests import (
     AttackRequest,
     data_behind,
 )
-from apr_ui.choose_picture import UPLOAD, Choice, place_of
+from apr_ui.choose_picture import Choice, place_of
 from apr_ui.dataset import CHOICES, CHOSEN, is_small, shown_data
 from apr_ui.model_names import main_first, model_labels, model_line
 from apr_ui.persistent_widget import keep_among, persistent
@@ -32,7 +31,6 @@ from apr_ui.resources import (
     probabilities,
     show_caution,
 )
-from apr_ui.upload import show_own
 from apr_ui.warming import warm_up
 from apr_ui.words import count_text
 
@@ -54,6 +52,12 @@ HELP = {
     "l2_penalty": "A penalty on strong changes of colour; 0 for none.",
 }
 Kind = TypeVar("Kind", Strategy, Fitness, Stop)
+
+
+def usual_config(pixels: int = 1) -> OnePixelConfig:
+    """The search by default, on the page's data set."""
+    usual = OnePixelConfig(pixels=pixels)
+    return replace(usual, generations=GENERATIONS.get(shown_data().name, usual.generations))
 
 
 def choose_data() -> None:
@@ -205,11 +209,6 @@ def show_request(request: AttackRequest | Head) -> None:
         "masked": request.model.endswith(BEHIND_LATTICE),
         "target": ANY if target is None else data.class_name(target),
     }
-    if request.index != OWN_PICTURE:
-        values |= place_of(request)
-    elif isinstance(request, AttackRequest):
-        values["source"] = UPLOAD
-        picture = Picture(request.image, to_pil(request.image), "the picture", ())
-        show_own(picture, request.label)
+    values |= place_of(request)
     for name, value in values.items():
         st.session_state[f"attack.{name}"] = value

@@ -18,7 +18,8 @@ CHOICES = {
     "breastmnist": "Ultrasound",
 }
 """Data sets to choose from, as people call them."""
-PAGES = {"attack": CHOSEN, "compare": CHOSEN, "classroom": LESSON}
+PAGES = dict.fromkeys(("attack", "attention", "classes", "compare", "hand"), CHOSEN)
+PAGES["classroom"] = LESSON
 """Pages with other data sets than CIFAR-10, and where each keeps which."""
 SMALL = 64
 """Pixels of a side up to which each of a picture's pixels is seen without a lens."""

@@ -28,7 +28,7 @@ def visit() -> int:
     return count
 
 
-def keep_among(key: str, options: Sequence[str]) -> None:
+def keep_among(key: str, options: Sequence[object]) -> None:
     """Give a picker its first option where what it has is none of them; call before it is drawn."""
     if options and st.session_state.get(key, options[0]) not in options:
         st.session_state[key] = options[0]

@@ -24,6 +24,8 @@ SURE, FOOLED = (14, 38, 104), (255, 226, 66)
 """Colours of a candidate that left the model sure of the true class, and of one that did not."""
 MASK = (255, 0, 255)
 """Of masked pixels: no photograph has much of it."""
+LEAST_MARK = 7
+"""Screen pixels of the side of a tried pixel, which would not be seen otherwise."""
 DIM = 0.55
 """Brightness of a picture behind what is marked on it."""
 LETTER, LINE = 7, 18
@@ -143,12 +145,14 @@ def tried(
 ) -> Image.Image:
     """The picture, dim, with each edit's pixel in its colour, and a cross on each winner."""
     picture = enlarge((image * DIM).to(torch.uint8), scale)
-    draw = ImageDraw.Draw(picture)
+    draw, wider = ImageDraw.Draw(picture), max(0, (LEAST_MARK - scale) // 2)
     for edit in edits:
-        draw.rectangle(_box(edit, scale), fill=edit.rgb, outline=RING[0])
+        x, y, last_x, last_y = _box(edit, scale)
+        box = (x - wider, y - wider, last_x + wider, last_y + wider)
+        draw.rectangle(box, fill=edit.rgb, outline=RING[0])
     for edit in winners:
-        left, top = (edit.x - 0.7) * scale, (edit.y - 0.7) * scale
-        right, bottom = (edit.x + 1.7) * scale, (edit.y + 1.7) * scale
+        left, top = (edit.x - 0.7) * scale - wider, (edit.y - 0.7) * scale - wider
+        right, bottom = (edit.x + 1.7) * scale + wider, (edit.y + 1.7) * scale + wider
         for width, colour in ((5, RING[1]), (2, RING[0])):  # seen on any colour
             draw.line((left, top, right, bottom), fill=colour, width=width)
             draw.line((left, bottom, right, top), fill=colour, width=width)

@@ -12,6 +12,7 @@ from apr_core.attacks.result import PixelEdit
 from apr_core.serving.requests import MapRequest, RunView
 from apr_ui.address import follow_address, share_link
 from apr_ui.attention.agreement import offer_agreement, offer_overall
+from apr_ui.attention.choose import choose_class, choose_explained_model
 from apr_ui.attention.link import (
     FIRST_METHODS,
     FIRST_OPACITY,
@@ -22,20 +23,14 @@ from apr_ui.attention.link import (
     view_to_params,
 )
 from apr_ui.attention.map_files import as_table, map_sheet
-from apr_ui.attention.view import (
-    WORDS,
-    choose_class,
-    choose_explained_model,
-    methods_of,
-    scenes_of,
-    show_maps,
-)
+from apr_ui.attention.view import WORDS, methods_of, scenes_of, show_maps
 from apr_ui.attention.windows import offer_windows
 from apr_ui.changing_text import changing_markdown
 from apr_ui.choose_picture import Choice, choose_picture
-from apr_ui.controls import make_request, show_request
+from apr_ui.controls import choose_data, make_request, show_request, usual_config
 from apr_ui.dataset import class_name
 from apr_ui.downloads import offer_files
+from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
 from apr_ui.model_names import model_title
 from apr_ui.permalink import from_params, to_params
@@ -53,7 +48,7 @@ def open_link(params: dict[str, str]) -> None:
         return
     check_known(request.model)
     height, width = request.image.shape[1:]
-    view = view_from_params(params, list(WORDS), (height, width))
+    view = view_from_params(params, list(WORDS), (height, width), len(request.data.classes))
     show_request(request)
     show_view(request, view)
 
@@ -98,7 +93,7 @@ def attack(choice: Choice, model: str) -> None:
     if view is not None:
         headline(view)
     if st.button("Attack this picture", key="attention.attack", icon=":material/target:"):
-        start_run(make_request(choice, model, OnePixelConfig()))
+        start_run(make_request(choice, model, usual_config()))
         st.rerun()
 
 
@@ -110,13 +105,45 @@ def _wait(run: CurrentRun) -> None:
     st.progress(done, f"Attacking: {done:.0%}")
 
 
+def explain(choice: Choice, model: str, picked: list[str], opacity: float) -> None:
+    """The class, the attack, the maps and what is offered with them."""
+    answer = probabilities(model, [choice.image])[0]
+    known = methods_of(model)
+    target = choose_class(answer)
+    edits = edits_of(choice, model)
+    if not edits:
+        attack(choice, model)
+    scenes = scenes_of(choice.image, edits)
+    if edits:
+        after = probabilities(model, [scenes[-1].image])[0]
+        changing_markdown("attention.end", attack_text(answer, after))
+    if "attention" in picked and "attention" not in known:
+        st.info(f"{model_title(model)} has no attention gate; the other methods do not need one.")
+    methods = [name for name in picked if name in known]
+    maps = show_maps(model, scenes, target, methods, opacity)
+    if maps:
+        truth = int(answer.argmax()) if choice.label is None else choice.label
+        offer_agreement(model, scenes, target, maps, MapRequest(model, choice.image, truth))
+        offer_overall("attention", model, truth)
+        offer_windows(model, choice.image, edits)
+        files = (
+            ("CSV", lambda: as_table(scenes, maps).to_csv(index=False), "One row a pixel"),
+            ("PNG", lambda: map_sheet(scenes, maps), "Every map, in grey"),
+        )
+        offer_files("attention", "maps", files)
+        shown = AttentionView(target, tuple(methods), opacity, edits)
+        params = to_params(make_request(choice, model, OnePixelConfig()))
+        share_link("A link to this view", params | view_to_params(shown))
+
+
 begin_page("attention")
 follow_address("attention", open_link)
 stage, panel = st.columns([3, 2], gap="large")
 with panel:
-    choice = choose_picture()
-    model = choose_explained_model()
-    known = methods_of(model)
+    choose_data()
+    choice, model = choose_picture(), ""
+    with errors_on_page():
+        model = choose_explained_model()
     picked = st.multiselect(
         "Methods", list(WORDS), format_func=lambda name: WORDS[name],
         **persistent("attention.methods", list(FIRST_METHODS)),
@@ -124,33 +151,6 @@ with panel:
     opacity = st.slider(
         "Opacity of the maps", 0.0, 1.0, **persistent("attention.opacity", FIRST_OPACITY)
     )
-with stage:
-    if choice is not None:
-        label = choice.label
-        answer = probabilities(model, [choice.image])[0]
-        target = choose_class(answer)
-        edits = edits_of(choice, model)
-        if not edits:
-            attack(choice, model)
-        scenes = scenes_of(choice.image, edits)
-        if edits:
-            after = probabilities(model, [scenes[-1].image])[0]
-            changing_markdown("attention.end", attack_text(answer, after))
-        if "attention" in picked and "attention" not in known:
-            st.info(
-                f"{model_title(model)} has no attention gate; the other methods do not need one."
-            )
-        maps = show_maps(model, scenes, target, [name for name in picked if name in known], opacity)
-        if maps:
-            truth = int(answer.argmax()) if label is None else label
-            offer_agreement(model, scenes, target, maps, MapRequest(model, choice.image, truth))
-            offer_overall("attention", model, truth)
-            offer_windows(model, choice.image, edits)
-            files = (
-                ("CSV", lambda: as_table(scenes, maps).to_csv(index=False), "One row a pixel"),
-                ("PNG", lambda: map_sheet(scenes, maps), "Every map, in grey"),
-            )
-            offer_files("attention", "maps", files)
-            shown = AttentionView(target, tuple(maps), opacity, edits)
-            params = to_params(make_request(choice, model, OnePixelConfig()))
-            share_link("A link to this view", params | view_to_params(shown))
+with stage, errors_on_page():
+    if choice is not None and model:
+        explain(choice, model, picked, opacity)

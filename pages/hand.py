@@ -8,12 +8,13 @@ from streamlit.delta_generator import DeltaGenerator
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.base.types import InputError
-from apr_core.by_hand.game import PIXELS, Game
+from apr_core.by_hand.game import Game, check_pixels
 from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest
 from apr_ui.address import follow_address, keep_address, share_link
 from apr_ui.choose_picture import Choice, choose_picture
-from apr_ui.controls import choose_model, make_request, show_request
+from apr_ui.controls import choose_data, choose_model, make_request, show_request
+from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
 from apr_ui.hand.games import adopt_game, game_name, leave_game
 from apr_ui.hand.search import offer_search, run_on, show_search, start_search
@@ -74,11 +75,10 @@ def _asked_for(params: dict[str, str]) -> AttackRequest | None:
 def _check(request: AttackRequest) -> None:
     """Raise InputError where a link names what cannot be played."""
     check_known(request.model.removesuffix(BEHIND_LATTICE))
-    if request.config.pixels not in PIXELS:
-        allowed = ", ".join(map(str, PIXELS))
-        raise InputError(
-            f"The link's pixels is {request.config.pixels}, but by hand it is one of {allowed}."
-        )
+    try:
+        check_pixels(request.config.pixels, request.image)
+    except InputError as error:
+        raise InputError(f"The link's {error}") from None
 
 
 def plain_request(game: Game, index: int) -> AttackRequest:
@@ -123,14 +123,21 @@ def board(choice: Choice, model: str, settings: DeltaGenerator) -> None:
 
 begin_page("hand")
 follow_address("hand", open_link, forget_game)
-with st.expander("Picture, model and pixels", icon=":material/image:"):
+choose_data()
+empty = bool(st.session_state.get("hand.empty"))
+with st.expander("Picture, model and pixels", expanded=empty, icon=":material/image:"):
     pictures, models = st.columns([3, 2], gap="large")
     with pictures:
         choice = choose_picture()
     with models:
-        model = choose_model()
+        model = ""
+        with errors_on_page():
+            model = choose_model()
         settings = st.container()
+if empty != (choice is None or not model):  # open while something is to be chosen
+    st.session_state["hand.empty"] = not empty
+    st.rerun()
 if choice is None:
-    st.info("Open **Picture, model and pixels** above, and choose a picture.")
-else:
+    st.info("Choose a picture above.")
+elif model:
     board(choice, model, settings)

@@ -12,9 +12,9 @@ from typing import Any, get_type_hints
 from apr_core.base import schema
 from apr_core.base.types import InputError
 from apr_core.base.version import versions
-from apr_core.by_hand.game import PIXELS, Game, check_edit
+from apr_core.by_hand.game import Game, check_edit, pixel_choices
 from apr_core.data.images import from_png, to_png
-from apr_core.data.registry import find_dataset
+from apr_core.serving.requests import data_behind
 
 FORMAT = 1
 _PLAIN = ("model", "label", "pixels", "line", "earlier", "earlier_best", "earlier_hints")
@@ -48,7 +48,7 @@ def from_json(text: str) -> Game:
         kinds = get_type_hints(Game)
         told = {name: schema.build(kinds[name], entry[name], name) for name in (*_PLAIN, *_LISTS)}
         image = from_png(base64.b64decode(schema.build(str, entry["image"], "image")))
-        game = Game(image=image, **told)
+        game = Game(image=image[: data_behind(told["model"]).channels], **told)
         _check(game)
     except (KeyError, ValueError) as error:
         raise InputError(
@@ -64,7 +64,9 @@ def _check(game: Game) -> None:
     classes = range(len(game.clean.probabilities))
     if not all(label in classes for label in (game.label, *(answer.label for answer in answers))):
         raise ValueError("a class that is none")
-    if game.pixels not in PIXELS or any(len(tried.edits) > game.pixels for tried in game.tries):
+    if game.pixels not in pixel_choices(game.image) or any(
+        len(tried.edits) > game.pixels for tried in game.tries
+    ):
         raise ValueError("more pixels than may be changed")
     if not all(number in range(game.queries) for number in game.line):
         raise ValueError("a try that is none")
@@ -76,14 +78,14 @@ def _check(game: Game) -> None:
 def to_csv(game: Game) -> str:
     """A line a try: the edits in the picture, what the model said, and whether it flipped."""
     file = io.StringIO()
-    lines = csv.writer(file)
+    lines, name = csv.writer(file), data_behind(game.model).class_name
     said_of = ["true_probability", "leading_class", "confidence", "flipped"]
     lines.writerow(["query", "pixels", *said_of])
     for number, tried in enumerate(game.tries, 1):
         pixels = "; ".join(
             f"({edit.x} {edit.y}) rgb({' '.join(map(str, edit.rgb))})" for edit in tried.edits
         )
-        said = [find_dataset().classes[tried.answer.label], f"{tried.answer.confidence:.6f}"]
+        said = [name(tried.answer.label), f"{tried.answer.confidence:.6f}"]
         flipped = "yes" if game.broke(tried) else "no"
         lines.writerow([number, pixels, f"{game.true(tried):.6f}", *said, flipped])
     return file.getvalue()

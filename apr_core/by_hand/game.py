@@ -14,13 +14,14 @@ from enum import StrEnum
 
 from torch import Tensor
 
+from apr_core.attacks.enumeration import is_large
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.base.types import InputError, check_class
-from apr_core.data.registry import find_dataset
+from apr_core.serving.requests import data_behind
 
-PIXELS = (1, 3, 5)
-"""How many pixels a person may change."""
+PIXELS, PIXELS_OF_LARGE = (1, 3, 5), (1, 5, 16)
+"""How many pixels a person may change, of a small picture and of a large one."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Game:
 
     Attributes:
         model: a name that the app can load.
-        image: the clean picture, uint8 (3, H, W).
+        image: the clean picture, uint8 (C, H, W), of one channel or three.
         label: its true class, which the model gives it.
         pixels: how many may be changed at a time.
         clean: what the model says of the clean picture.
@@ -123,7 +124,7 @@ class Game:
 
     @property
     def edited(self) -> Tensor:
-        """The picture as it is now, uint8 (3, H, W)."""
+        """The picture as it is now, uint8 (C, H, W)."""
         return edit_image(self.image, self.edits)
 
     @property
@@ -165,30 +166,40 @@ def begin(model: str, scorer: ModelOracle, image: Tensor, label: int, pixels: in
     """A new game.
 
     Args:
-        image: uint8 (3, H, W).
+        image: uint8 (C, H, W), of one channel or three.
         label: its true class.
 
     Raises:
         InputError: the number of pixels cannot be, the label is no class of the model, or the
             model misreads the picture already.
     """
-    if pixels not in PIXELS:
-        allowed = ", ".join(map(str, PIXELS))
-        raise InputError(f"pixels is {pixels}, but by hand it is one of {allowed}.")
+    check_pixels(pixels, image)
     clean = look(scorer, image)
     check_class("label", label, len(clean.probabilities))
     if clean.label != label:
-        named = find_dataset().classes
+        named = data_behind(model).class_name
         raise InputError(
-            f"The model takes this {named[label]} for another class already ({named[clean.label]}, "
-            f"{clean.confidence:.0%} sure), so there is nothing to flip; choose another picture or "
-            "another model."
+            f"The model takes this picture ({named(label)}) for another class already "
+            f"({named(clean.label)}, {clean.confidence:.0%} sure), so there is nothing to flip; "
+            "choose another picture or another model."
         )
     return Game(model, image, label, pixels, clean)
 
 
+def pixel_choices(image: Tensor) -> tuple[int, ...]:
+    """How many pixels of an image (C, H, W) a person may change."""
+    return PIXELS_OF_LARGE if is_large(*image.shape[1:]) else PIXELS
+
+
+def check_pixels(pixels: int, image: Tensor) -> None:
+    """Raise InputError unless so many pixels of an image (C, H, W) may be changed by hand."""
+    if pixels not in (choices := pixel_choices(image)):
+        allowed = ", ".join(map(str, choices))
+        raise InputError(f"pixels is {pixels}, but by hand it is one of {allowed}.")
+
+
 def look(scorer: ModelOracle, image: Tensor) -> Answer:
-    """What the model itself says, in float32, of an image uint8 (3, H, W)."""
+    """What the model itself says, in float32, of an image uint8 (C, H, W)."""
     logits = scorer.verify_float32(image[None].to(scorer.device))[0]
     return Answer(int(logits.argmax()), tuple(logits.softmax(-1).tolist()))
 
@@ -222,6 +233,10 @@ def check_edit(game: Game, edit: PixelEdit) -> None:
         )
     if len(edit.rgb) != 3 or not all(0 <= value <= 255 for value in edit.rgb):
         raise InputError(f"rgb{tuple(edit.rgb)} is no colour; give three numbers from 0 to 255.")
+    if len(game.image) == 1 and len(set(edit.rgb)) > 1:
+        raise InputError(
+            f"The picture is grey, and rgb{tuple(edit.rgb)} is not; give thrice the same number."
+        )
 
 
 def undo(game: Game) -> Game:

@@ -83,7 +83,13 @@ def offer_agreement(
             return
         view = ask_for_map(request, "attention", "Compare with the truth map")
         truth = view.outcome if view else None
-        table = agreement(model, scenes, target, maps, truth)
+        if truth is not None and truth.sampled:
+            st.caption(
+                f"The truth map is a sample: of {truth.margins.numel():,} pixels, the "
+                f"{truth.sampled:,} that the gradient names first. The correlation is over these."
+            )
+        with st.spinner("Comparing the maps…"):
+            table = agreement(model, scenes, target, maps, truth)
         st.dataframe(
             table,
             hide_index=True,
@@ -129,6 +135,9 @@ def agreement(
     return pd.DataFrame(rows)
 
 
+@st.cache_data(
+    show_spinner=False, max_entries=200, hash_funcs={Tensor: lambda one: one.numpy().tobytes()}
+)
 def _areas(model: str, image: Tensor, target: int, heat: Tensor) -> dict[str, float]:
     asked = (scorer(model).model, as_input(image[None]), torch.tensor([target]), heat[None])
     return {

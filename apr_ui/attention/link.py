@@ -15,15 +15,14 @@ import torch
 
 from apr_core.attacks.result import PixelEdit
 from apr_core.base.types import InputError
-from apr_core.serving.requests import AttackRequest
+from apr_core.serving.requests import SERVED, AttackRequest
 from apr_ui.choose_picture import Choice
-from apr_ui.dataset import shown_data
 
 FIRST_METHODS = ("attention", "integrated-gradients", "gradcam")
 FIRST_OPACITY = 0.6
 
 _EDIT = re.compile(r"(\d{1,3})\.(\d{1,3})\.([0-9a-f]{6})")
-MOST_EDITS = 16
+MOST_EDITS = SERVED["pixels"][1]
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,21 @@ def view_to_params(view: AttentionView) -> dict[str, str]:
 
 
 def view_from_params(
-    params: Mapping[str, str], known: Sequence[str], shape: tuple[int, int]
+    params: Mapping[str, str],
+    known: Sequence[str],
+    shape: tuple[int, int],
+    classes: int,
 ) -> AttentionView:
     """The view that a link stands for; methods that are not `known` are ignored.
 
     Args:
         shape: height and width of the picture.
+        classes: how many the model tells apart.
 
     Raises:
         InputError: the link names a class, an opacity or an edit that cannot be.
     """
-    target = _number("class", params, len(shown_data().classes) - 1, whole=True)
+    target = _number("class", params, classes - 1, whole=True)
     asked = params.get("methods", "").split(",")
     return AttentionView(
         None if target is None else int(target),
@@ -119,6 +122,7 @@ def show_view(request: AttackRequest, view: AttentionView) -> None:
         "model": request.model,
         "methods": list(view.methods or FIRST_METHODS),
         "class": view.target,
+        "class-of": request.data.name,
         "opacity": FIRST_OPACITY if view.opacity is None else view.opacity,
         "linked": (request.model, request.image, view.edits),
     }

@@ -8,9 +8,10 @@ import pandas as pd
 import torch
 
 from apr_ui.attention.view import Map, Scene
-from apr_ui.pictures import contact_sheet, enlarge, ringed
+from apr_ui.pictures import contact_sheet, enlarge, ringed, scale_to
 
-SHEET_SCALE = 5
+SHEET_SIDE = 160
+"""Screen pixels of a tile's side, about."""
 
 
 def as_table(scenes: Sequence[Scene], maps: dict[str, list[Map]]) -> pd.DataFrame:
@@ -28,11 +29,11 @@ def as_table(scenes: Sequence[Scene], maps: dict[str, list[Map]]) -> pd.DataFram
 
 def map_sheet(scenes: Sequence[Scene], maps: dict[str, list[Map]]) -> bytes:
     """A PNG: a row a scene, the picture and then each map in grey, dark for none."""
-    tiles = []
+    tiles, scale = [], scale_to(scenes[0].image, SHEET_SIDE)
     for row, scene in enumerate(scenes):
-        tiles.append((ringed(scene.image, scene.edits, SHEET_SCALE), scene.title))
+        tiles.append((ringed(scene.image, scene.edits, scale), scene.title))
         for method, made in maps.items():
             limit = max(float(one.values.abs().max()) for one in made) or 1.0
             grey = (made[row].values.abs() / limit * 255).round().to(torch.uint8)
-            tiles.append((enlarge(grey.expand(3, -1, -1).contiguous(), SHEET_SCALE), method))
+            tiles.append((enlarge(grey.expand(3, -1, -1).contiguous(), scale), method))
     return contact_sheet(tiles, 1 + len(maps))

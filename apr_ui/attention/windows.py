@@ -9,7 +9,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from apr_core.attacks.result import PixelEdit
+from apr_core.attacks.result import PixelEdit, as_rgb
 from apr_core.models.incremental import Layer, UntraceableError, layers_of, multiplied
 from apr_core.serving.frame import packed
 from apr_core.zoo.checkpoints import zoo_fingerprint
@@ -46,7 +46,7 @@ def offer_windows(model: str, image: Tensor, edits: Sequence[PixelEdit]) -> None
     """The windows of a model's layers, traced when the expander is opened.
 
     Args:
-        image: uint8 (3, H, W).
+        image: uint8 (C, H, W).
         edits: of an attack; the first one's pixel is shown first.
     """
     with st.expander(
@@ -143,7 +143,7 @@ def _draw(image: Tensor, edits: Sequence[PixelEdit], stages: Sequence[Stage]) ->
         {
             "width": width,
             "height": height,
-            "image": packed(image.permute(1, 2, 0), torch.uint8),
+            "image": packed(as_rgb(image.permute(1, 2, 0)), torch.uint8),
             "label": "The picture, with the pixel that is changed",
             "hint": "Point at another pixel, or use the arrow keys.",
             "pixel": pixel,
@@ -160,7 +160,7 @@ def saving(layers: Sequence[Layer], cut: int) -> str:
         return (
             f"Windows would save **{saved}** of the multiplications of this network. On this "
             "machine its search computes whole maps all the same: windows were not faster when "
-            "they were measured, or they are switched off."
+            "they were measured, are switched off, or have not been measured yet."
         )
     whole = next((number for number, layer in enumerate(layers, 1) if layer.step >= cut), None)
     place = f"up to layer {whole - 1}, then whole maps" if whole else "in every layer"

@@ -10,13 +10,14 @@ from apr_ui.component import Component
 
 
 class BarsData(TypedDict):
-    """Probabilities in [0, 1], a class each."""
+    """Probabilities in [0, 1], a class each; `label` and `leading` are places among `classes`."""
 
     classes: Sequence[str]
     values: Sequence[float]
     clean: Sequence[float]  # what they were before any edit
     label: int  # the true class
     leading: int  # the one that the model names
+    left_out: int  # how many classes have no bar
     number: int  # of the answer: it changes with it
     said: str  # the answer in a sentence, for screen readers
 

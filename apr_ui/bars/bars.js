@@ -1,17 +1,17 @@
 // The bars: how sure a model is of each class, now and before, moved in place at each change.
 
-function newRow(name) {
+function newRow() {
   const row = document.createElement("li");
   const made = (tag, type) => Object.assign(document.createElement(tag), { className: type });
   const [label, track, fill, clean, value] = [made("span", "name"), made("div", "track"), made("div", "fill"), made("i", "clean"), made("b", "value")];
-  label.textContent = name;
   track.append(fill, clean);
-  row.dataset.name = name;
   row.append(label, track, value);
   return row;
 }
 
-function showRow(row, { value, clean, leads, truth }) {
+function showRow(row, { name, value, clean, leads, truth }) {
+  row.dataset.name = name;
+  row.querySelector(".name").textContent = name;
   row.toggleAttribute("data-leads", leads);
   row.toggleAttribute("data-true", truth);
   row.dataset.value = value;
@@ -29,9 +29,10 @@ export default function mount({ parentElement, data }) {
   const rows = part("rows");
   if (rows.children.length !== data.classes.length) rows.replaceChildren(...data.classes.map(newRow));
   [...rows.children].forEach((row, k) => {
-    showRow(row, { value: data.values[k], clean: data.clean[k], leads: k === data.leading, truth: k === data.label });
+    showRow(row, { name: data.classes[k], value: data.values[k], clean: data.clean[k], leads: k === data.leading, truth: k === data.label });
   });
-  part("key").textContent = `Bold: the true class. ▸: the model's answer. Line: without an edit.`;
+  const left = data.left_out ? ` ${data.left_out.toLocaleString("en")} less likely classes have no bar.` : "";
+  part("key").textContent = `Bold: the true class. ▸: the model's answer. Line: without an edit.${left}`;
   if (root.dataset.shown !== data.said && root.dataset.shown !== undefined) part("live").textContent = data.said;
   Object.assign(root.dataset, { shown: data.said, number: data.number });
 }

@@ -3,6 +3,8 @@
 
 const LARGEST = 480; // CSS pixels of the picture's side
 const LOUPE = { reach: 3, scale: 3.4 }; // pixels each way around the aim, and how much larger
+const LENS = { reach: 7, share: 0.36, below: 6 }; // the same for tiny cells; its share of the canvas
+const LEAST_RING = 7; // CSS pixels of an edit's radius, or it would hide between the pixels
 
 const rgbText = (rgb) => `rgb(${rgb.join(", ")})`;
 const isLight = ([red, green, blue]) => 0.3 * red + 0.59 * green + 0.11 * blue > 140;
@@ -20,20 +22,22 @@ function decodePicture({ width, height, image }) {
   return { canvas, at: (x, y) => [...rgb.subarray(3 * (y * width + x), 3 * (y * width + x) + 3)] };
 }
 
-// A whole number of device pixels for each pixel of the picture: no seams, no blur.
+// A whole number of device pixels for each pixel of a small picture: no seams, no blur.
 function fitCanvas(board) {
   const { canvas, stage } = board.parts;
   const { width, height } = board.data;
   const ratio = window.devicePixelRatio || 1;
   const side = Math.min(stage.clientWidth, LARGEST);
-  const deviceCell = Math.max(1, Math.floor((side * ratio) / Math.max(width, height)));
-  canvas.width = deviceCell * width;
-  canvas.height = deviceCell * height;
+  const fitting = (side * ratio) / Math.max(width, height);
+  const deviceCell = isLarge(board) ? fitting : Math.max(1, Math.floor(fitting));
+  canvas.width = Math.round(deviceCell * width);
+  canvas.height = Math.round(deviceCell * height);
   canvas.style.width = `${canvas.width / ratio}px`;
   canvas.style.height = `${canvas.height / ratio}px`;
-  board.cell = deviceCell / ratio;
+  board.wholeCell = deviceCell / ratio;
+  setView(board, board.zoom, board.left, board.top);
   board.context = canvas.getContext("2d");
-  board.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  board.ratio = ratio;
 }
 
 // What stands in the picture, with the tries that the server has not answered yet.
@@ -79,7 +83,8 @@ function drawTried({ context, cell, data }) {
 
 function drawRings({ context, cell }, edits) {
   for (const { x, y } of edits) {
-    strokeTwice(context, 2, () => context.arc((x + 0.5) * cell, (y + 0.5) * cell, cell * 1.05, 0, 2 * Math.PI));
+    const radius = Math.max(cell * 1.05, LEAST_RING);
+    strokeTwice(context, 2, () => context.arc((x + 0.5) * cell, (y + 0.5) * cell, radius, 0, 2 * Math.PI));
   }
 }
 
@@ -102,7 +107,7 @@ function drawHint(board) {
   const text = `${mark} ${word}`;
   context.font = `600 ${Math.max(13, cell * 1.1)}px ${board.font}`;
   const [width, height] = [context.measureText(text).width + 14, Math.max(22, cell * 1.7)];
-  const right = (x + 1.8) * cell + width < data.width * cell;
+  const right = (x + 1.8) * cell + width < data.width * cell; // hints are of pictures that fit
   const left = right ? (x + 1.8) * cell : Math.max(0, (x - 0.8) * cell - width);
   const top = Math.min(Math.max(0, (y + 0.5) * cell - height / 2), data.height * cell - height);
   context.beginPath();
@@ -114,19 +119,29 @@ function drawHint(board) {
   context.fillText(text, left + 7, top + height / 2 + 1);
 }
 
-// Under a finger: the neighbourhood of the aim, larger, in the corner that the finger leaves free.
-function drawLoupe(board) {
-  const { context, cell, data, aiming, hover, picture } = board;
-  if (!aiming || !hover) return;
-  const count = 2 * LOUPE.reach + 1;
-  const [size, side] = [cell * LOUPE.scale, cell * LOUPE.scale * count];
-  const left = hover.x < data.width / 2 ? data.width * cell - side : 0;
+// Under a finger, or where the pixels are tiny: the neighbourhood of the aim, larger, in the upper
+// corner that the aim leaves free.
+function drawLoupe(board, edits) {
+  const { context, cell, wholeCell, data, aiming, hover, focused, picture } = board;
+  const tiny = cell < LENS.below;
+  if (!(aiming && hover) && !(tiny && (hover || focused))) return;
+  const { x, y } = aim(board);
+  const whole = data.width * wholeCell;
+  const reach = tiny ? LENS.reach : LOUPE.reach;
+  const count = 2 * reach + 1;
+  const size = tiny ? (whole * LENS.share) / count : Math.min(cell * LOUPE.scale, whole / 2 / count);
+  const side = size * count;
+  const left = (x + 0.5 - board.left) * cell < whole / 2 ? whole - side : 0;
   context.fillStyle = "#808080";
   context.fillRect(left, 0, side, side);
-  context.drawImage(
-    picture.canvas, hover.x - LOUPE.reach, hover.y - LOUPE.reach, count, count, left, 0, side, side,
-  );
-  const middle = LOUPE.reach * size;
+  context.drawImage(picture.canvas, x - reach, y - reach, count, count, left, 0, side, side);
+  for (const edit of edits) {
+    const [right, down] = [edit.x - x + reach, edit.y - y + reach];
+    if (right < 0 || down < 0 || right >= count || down >= count) continue;
+    context.fillStyle = rgbText(edit.rgb);
+    context.fillRect(left + right * size, down * size, size, size);
+  }
+  const middle = reach * size;
   context.fillStyle = rgbText(board.colours[board.chosen].rgb);
   context.fillRect(left + middle, middle, size, size);
   strokeTwice(context, 2, () => context.rect(left + middle, middle, size, size));
@@ -136,10 +151,13 @@ function drawLoupe(board) {
 function draw(board) {
   if (!board.context) return;
   const edits = shownEdits(board);
+  const { context, ratio, cell } = board;
+  context.setTransform(ratio, 0, 0, ratio, -board.left * cell * ratio, -board.top * cell * ratio);
   drawPixels(board, edits);
   drawTried(board);
   drawRings(board, edits);
   drawAim(board);
   drawHint(board);
-  drawLoupe(board);
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  drawLoupe(board, edits);
 }

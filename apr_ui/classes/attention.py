@@ -6,13 +6,16 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.metrics import Mean, mean_of
 from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
 from apr_ui.classes.charts import ratios
 from apr_ui.classes.view import View
-from apr_ui.dataset import shown_data
+from apr_ui.dataset import class_name, shown_data
 from apr_ui.heat import heat, heat_picture
+from apr_ui.resources import cards
+from apr_ui.words import count_text
 
 NOTABLE = 0.05
 """A ratio counts as a preference if it differs from 1 by more."""
@@ -24,12 +27,12 @@ CLAIMS = {
 """Where attention lies according to section V.F of the paper, which does not name ships."""
 
 
-def show_mean(name: str, view: View) -> None:
+def show_mean(label: int, view: View) -> None:
     """The class's mean picture, with the mean attention over it."""
-    sample = shown_data().shipped_sample()
-    mine = sample.labels == shown_data().classes.index(name)
+    sample, name = view.sample, class_name(label)
+    mine = sample.labels == label
     mean = sample.images[mine].float().mean(0).round().to(torch.uint8)
-    words = f"The mean of its {int(mine.sum())} pictures"
+    words = f"The mean of its {count_text(int(mine.sum()), 'picture', 'pictures')}"
     drawn, limits = [heat_picture(mean, None, words, f"{words}: {name}")], (0.0, 1.0)
     if view.attention is not None:
         gate = view.attention[mine].mean(0)
@@ -50,11 +53,14 @@ def show_mean(name: str, view: View) -> None:
 
 
 def show_claims(view: View) -> None:
-    """The paper's claims about attention, each with the number that tests it."""
+    """How much attention prefers the object; on CIFAR-10 with the paper's claims, each with the
+    number that tests it."""
     if view.ratios is None:
-        st.info("This model has no attention gate; choose one that has, such as APR's.")
+        others = any(card.defence.startswith("apr") for card in cards()[0].values())
+        advice = "; choose one that has, such as APR's" if others else ""
+        st.info(f"This model has no attention gate{advice}.")
         return
-    labels = shown_data().shipped_sample().labels
+    labels = view.sample.labels
     means = {
         name: ratio_of(view.ratios[labels == number])
         for number, name in enumerate(shown_data().classes)
@@ -70,7 +76,7 @@ def show_claims(view: View) -> None:
         "interval over the images in which an object is found. A difference of less than "
         f"{NOTABLE:.0%}, the grey band, counts as no preference."
     )
-    for group, (where, names) in CLAIMS.items():
+    for group, (where, names) in CLAIMS.items() if shown_data().name == DEFAULT else ():
         mine = torch.isin(
             labels, torch.tensor([shown_data().classes.index(name) for name in names])
         )

@@ -65,4 +65,6 @@ def ratios(means: Mapping[str, Mean | None], notable: float) -> go.Figure:
         "title": "attention on the object ÷ its area",
         "range": [min([1 - 1.5 * notable, *lows]), max([1 + 1.5 * notable, *highs])],
     }
-    return lay_out(figure, 340, xaxis=xaxis, yaxis={"autorange": "reversed"})
+    return lay_out(
+        figure, max(340, 60 + 20 * len(known)), xaxis=xaxis, yaxis={"autorange": "reversed"}
+    )

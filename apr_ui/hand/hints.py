@@ -25,6 +25,10 @@ HELP = (
     "fools it. Warm: the next 20 %. The H key asks about the pixel under the cursor. Hints are "
     "counted."
 )
+NO_HINTS = (
+    "There are no hints on a picture of this size: they rank its pixels, and to try each of them "
+    "in eight colours takes hours."
+)
 
 
 @dataclass(frozen=True)

@@ -9,22 +9,24 @@ import torch
 from PIL import Image
 
 from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.enumeration import is_large
 from apr_core.base.tickets import Ticket
 from apr_core.by_hand.game import Game
 from apr_core.by_hand.helps import search_config
 from apr_core.serving.requests import AttackRequest, MapRequest, RunView
 from apr_ui.chart_view import show_chart
+from apr_ui.controls import usual_config
 from apr_ui.errors import errors_on_page
 from apr_ui.hand.figures import duel, duel_words, tried_by_person, tried_by_search
-from apr_ui.pictures import mapped
+from apr_ui.pictures import mapped, scale_to
 from apr_ui.proof.truth import follow_map, truth_map_text
 from apr_ui.resources import service
 from apr_ui.stage import watch
 from apr_ui.state import CurrentRun, cancel_runs, set_replay
 from apr_ui.words import count_text
 
-SCALE = 10
-"""Screen pixels for one of the picture's: three pictures stand side by side."""
+SIDE = 320
+"""Screen pixels of a picture's side, about: three stand side by side."""
 
 
 def offer_search(game: Game, index: int, page: str = "hand") -> None:
@@ -38,7 +40,7 @@ def offer_search(game: Game, index: int, page: str = "hand") -> None:
         return
     st.header("Differential evolution on the same picture", anchor=False)
     same = search_config(game.queries, game.pixels)
-    full = OnePixelConfig(pixels=game.pixels)
+    full = usual_config(game.pixels)
     st.markdown(_budget_words(game, same))
     with st.container(horizontal=True):
         asked = AttackRequest(game.model, game.image, game.label, index, same)
@@ -118,17 +120,18 @@ def _together(game: Game, view: RunView, page: str) -> None:
         return
     alt = f"The true class's probability against queries, yours and the search's. {words}"
     show_chart(duel(game, view), f"{page}.duel", alt)
-    grid = st.grid("auto", min_column_width=32 * SCALE)
+    grid, scale = st.grid("auto", min_column_width=SIDE), scale_to(game.image, SIDE)
     with grid.cell():
-        _picture(tried_by_person(game, SCALE), "Pixels that you tried", "A cross marks a flip.")
+        _picture(tried_by_person(game, scale), "Pixels that you tried", "A cross marks a flip.")
     with grid.cell():
         note = (
             "The population of each generation. Candidates that were discarded at once are not "
             "shown."
         )
-        _picture(tried_by_search(view, SCALE), "Pixels that the search tried", note)
-    with grid.cell():
-        _truth(game, page)
+        _picture(tried_by_search(view, scale), "Pixels that the search tried", note)
+    if not is_large(*game.image.shape[1:]):
+        with grid.cell():
+            _truth(game, page, scale)
 
 
 def _picture(picture: Image.Image, title: str, note: str) -> None:
@@ -137,7 +140,7 @@ def _picture(picture: Image.Image, title: str, note: str) -> None:
     st.caption(note)
 
 
-def _truth(game: Game, page: str) -> None:
+def _truth(game: Game, page: str, scale: int) -> None:
     """The truth map of the picture that both started from."""
     request = MapRequest(game.model, game.image, game.label)
     ticket: Ticket | None = st.session_state.get(f"{page}.truth")
@@ -147,4 +150,4 @@ def _truth(game: Game, page: str) -> None:
         view = follow_map(ticket, f"{page}.truth", shown=False)
         if view is not None and view.outcome is not None:
             note = f"Each pixel alone, in the eight corner colours: {truth_map_text(view.outcome)}"
-            _picture(mapped(game.image, view.outcome, SCALE), "Truth map", note)
+            _picture(mapped(game.image, view.outcome, scale), "Truth map", note)

@@ -10,28 +10,41 @@ import torch
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from apr_core.attacks.enumeration import CORNERS
-from apr_core.attacks.result import PixelEdit
+from apr_core.attacks.enumeration import CORNERS, is_large
+from apr_core.attacks.result import PixelEdit, as_rgb
 from apr_core.by_hand.export import to_csv, to_json
-from apr_core.by_hand.game import PIXELS, Game, begin, reset, try_edit, undo
+from apr_core.by_hand.game import Game, begin, pixel_choices, reset, try_edit, undo
 from apr_core.data.images import to_png
 from apr_core.serving.frame import packed
 from apr_ui.bars import bars
 from apr_ui.canvas import CanvasData, CanvasTry, canvas
 from apr_ui.changing_text import changing_markdown
-from apr_ui.dataset import class_name, shown_data
+from apr_ui.dataset import class_name
 from apr_ui.downloads import offer_files
 from apr_ui.hand.games import current_game, keep_game, place_of
-from apr_ui.hand.hints import HELP, MARKS, ask_hint, can_hint, show_hint, take_hint, waiting
-from apr_ui.persistent_widget import persistent
+from apr_ui.hand.hints import (
+    HELP,
+    MARKS,
+    NO_HINTS,
+    ask_hint,
+    can_hint,
+    show_hint,
+    take_hint,
+    waiting,
+)
+from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import scorer
 from apr_ui.result_view import Bar, Result, Tone, result_view
-from apr_ui.words import count_text, percent
+from apr_ui.words import count_text, percent, size_text
 
 NAMES = ("black", "blue", "green", "cyan", "red", "magenta", "yellow", "white")
 """Of the eight corners of the colour cube, in the order of `CORNERS`."""
-FIRST_COLOUR = "#ff8000"
+GREYS = (("black", 0), ("dark grey", 64), ("grey", 128), ("light grey", 192), ("white", 255))
+"""Of a picture of one channel."""
+FIRST_COLOUR, FIRST_GREY = "#ff8000", 96
+ALL_BARS, FEW_BARS = 10, 6
+"""Classes up to which each has a bar, and how many have one where there are more."""
 
 
 def play(
@@ -41,7 +54,7 @@ def play(
     label: int,
     page: str = "hand",
     hints: bool = True,
-    pixels: Sequence[int] = PIXELS,
+    pixels: Sequence[int] | None = None,
     more: Callable[[Game], None] | None = None,
     settings: DeltaGenerator | None = None,
 ) -> Game:
@@ -52,11 +65,12 @@ def play(
     Args:
         game_key: identifies the game on the page, such as a picture's key.
         model: a name that the app can load.
-        image: uint8 (3, H, W).
+        image: uint8 (C, H, W), of one channel or three.
         label: its true class.
         page: what the keys begin with.
-        hints: whether they may be asked for.
-        pixels: how many may be changed; more than one number is a choice.
+        hints: whether they may be asked for; of a large picture none are given.
+        pixels: how many may be changed; more than one number is a choice. By default what suits the
+            picture's size.
         more: draws what follows the game, and is drawn again after each try.
         settings: where the number of pixels is chosen; by default above the board.
 
@@ -67,7 +81,7 @@ def play(
         InputError: the model misreads the clean picture, or cannot be loaded.
     """
     with settings or st.container():
-        count = _choose_pixels(page, pixels)
+        count = _choose_pixels(page, pixels or pixel_choices(image))
     place = place_of(game_key, model, label, count)
     game = current_game(page, place)
     if game is None:
@@ -83,6 +97,7 @@ def play(
 def _choose_pixels(page: str, pixels: Sequence[int]) -> int:
     if len(pixels) == 1:
         return pixels[0]
+    keep_among(f"{page}.pixels", pixels)
     chosen: int = st.segmented_control(
         "Pixels that you may change",
         pixels,
@@ -97,16 +112,19 @@ def _board(page: str, place: str, hints: bool, more: Callable[[Game], None] | No
     game = current_game(page, place)
     if game is None:
         return
+    hinted = hints and not is_large(*game.image.shape[1:])
     picture, answer = st.columns([1, 1], gap="medium")
     with picture:
         _verdict(page, game)
-        _canvas(page, place, game, hints)
+        _canvas(page, place, game, hinted)
     with answer:
         _bars(page, game)
         changing_markdown(f"{page}.counts", counts(game))
-        _buttons(page, place, game, hints)
-        if hints:
+        _buttons(page, place, game, hinted)
+        if hinted:
             show_hint(page, place, game)
+        elif hints:
+            st.caption(NO_HINTS)
         _downloads(page, game)
     if more:
         more(game)
@@ -117,20 +135,17 @@ def _board(page: str, place: str, hints: bool, more: Callable[[Game], None] | No
 def _canvas(page: str, place: str, game: Game, hints: bool) -> None:
     _, height, width = game.image.shape
     hint = game.hints[-1] if game.hints else None
-    own = st.session_state.get(f"{page}.colour", FIRST_COLOUR)
     data: CanvasData = {
         "game": place,
         "width": width,
         "height": height,
-        "image": packed(game.image.permute(1, 2, 0), torch.uint8),
+        "image": packed(as_rgb(game.image.permute(1, 2, 0)), torch.uint8),
         "title": f"The picture: {class_name(game.label)}, {width} by {height} pixels",
         "edits": [{"x": edit.x, "y": edit.y, "rgb": edit.rgb} for edit in game.edits],
         "pixels": game.pixels,
         "tried": sorted({(tried.edits[-1].x, tried.edits[-1].y) for tried in game.tries}),
-        "colours": [
-            {"name": name, "rgb": rgb} for name, rgb in zip(NAMES, CORNERS.tolist(), strict=True)
-        ],
-        "own": list(bytes.fromhex(own.removeprefix("#"))),
+        "colours": [{"name": name, "rgb": rgb} for name, rgb in _colours(game)],
+        "own": _own_colour(page, game),
         "acked": st.session_state.get(f"{page}.acked", 0),
         "hints": hints,
         "hint": None
@@ -144,6 +159,20 @@ def _canvas(page: str, place: str, game: Game, hints: bool) -> None:
         lambda asked, x, y: ask_hint(page, asked, x, y),
         lambda asked: _change(page, asked, undo),
     )
+
+
+def _colours(game: Game) -> list[tuple[str, list[int]]]:
+    """The colours to choose from, by name: of a grey picture, greys."""
+    if len(game.image) == 1:
+        return [(name, [value] * 3) for name, value in GREYS]
+    return list(zip(NAMES, CORNERS.tolist(), strict=True))
+
+
+def _own_colour(page: str, game: Game) -> list[int]:
+    if len(game.image) == 1:
+        return [st.session_state.get(f"{page}.grey", FIRST_GREY)] * 3
+    own: str = st.session_state.get(f"{page}.colour", FIRST_COLOUR)
+    return list(bytes.fromhex(own.removeprefix("#")))
 
 
 def _take_tries(page: str, sent: Sequence[CanvasTry]) -> None:
@@ -224,13 +253,15 @@ def counts(game: Game) -> str:
 def _bars(page: str, game: Game) -> None:
     said = class_name(game.answer.label)
     true = game.answer.probabilities[game.label]
+    shown = bar_classes(game)
     bars(
         {
-            "classes": shown_data().classes,
-            "values": game.answer.probabilities,
-            "clean": game.clean.probabilities,
-            "label": game.label,
-            "leading": game.answer.label,
+            "classes": [class_name(k) for k in shown],
+            "values": [game.answer.probabilities[k] for k in shown],
+            "clean": [game.clean.probabilities[k] for k in shown],
+            "label": shown.index(game.label),
+            "leading": shown.index(game.answer.label),
+            "left_out": len(game.answer.probabilities) - len(shown),
             "number": game.queries,
             "said": f"{_queries(game.queries)}. The model says {said}, "
             f"{percent(game.answer.confidence)}. {class_name(game.label)}: {percent(true)}.",
@@ -239,9 +270,32 @@ def _bars(page: str, game: Game) -> None:
     )
 
 
+def bar_classes(game: Game) -> list[int]:
+    """The classes that have a bar: all, or of many the true one and the likeliest now and before.
+
+    They are in the order that they had before any edit, so that few change their places.
+    """
+    clean, now = game.clean.probabilities, game.answer.probabilities
+    if len(now) <= ALL_BARS:
+        return list(range(len(now)))
+    usual, leading = (
+        sorted(range(len(each)), key=each.__getitem__, reverse=True)[:FEW_BARS]
+        for each in (clean, now)
+    )
+    shown = list(dict.fromkeys([game.label, *leading[: FEW_BARS // 2], *usual]))[:FEW_BARS]
+    return sorted(shown, key=clean.__getitem__, reverse=True)
+
+
+def _choose_own_colour(page: str, game: Game) -> None:
+    if len(game.image) == 1:
+        st.slider("Your grey", 0, 255, width=180, **persistent(f"{page}.grey", FIRST_GREY))
+    else:
+        st.color_picker("Your colour", **persistent(f"{page}.colour", FIRST_COLOUR))
+
+
 def _buttons(page: str, place: str, game: Game, hints: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.color_picker("Your colour", **persistent(f"{page}.colour", FIRST_COLOUR))
+        _choose_own_colour(page, game)
         st.button(
             "Undo",
             key=f"{page}.undo",
@@ -274,7 +328,7 @@ def _downloads(page: str, game: Game) -> None:
     if not game.queries:
         return
     files = (
-        ("PNG", lambda: to_png(game.edited), "The picture as it is now, 32 × 32"),
+        ("PNG", lambda: to_png(game.edited), f"The picture as it is now, {size_text(game.image)}"),
         ("CSV", lambda: to_csv(game), "One row a query"),
         ("JSON", lambda: to_json(game), "The whole game"),
     )

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
-from apr_core.attacks.result import PixelEdit
+from apr_core.attacks.result import PixelEdit, as_rgb
 from apr_core.serving.frame import packed
 from apr_ui.component import Component
 
@@ -40,14 +40,14 @@ def heat_picture(
     alt: str,
     edits: Sequence[PixelEdit] = (),
 ) -> HeatPicture:
-    """A picture uint8 (3, H, W) and its map (H, W), if there is one."""
+    """A picture uint8 (C, H, W) and its map (H, W), if there is one."""
     height, width = image.shape[1:]
     return {
         "width": width,
         "height": height,
         "caption": caption,
         "alt": alt,
-        "image": packed(image.permute(1, 2, 0), torch.uint8),
+        "image": packed(as_rgb(image.permute(1, 2, 0)), torch.uint8),
         "values": "" if values is None else packed(values, torch.float32),
         "edits": [[edit.x, edit.y] for edit in edits],
     }

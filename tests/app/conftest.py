@@ -7,6 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from apr_ui.resources import service
+from tests.conftest import PATIENCE
+
+
+@pytest.fixture(autouse=True)
+def maps_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Attention page draws its maps at once, however busy the machine is."""
+    monkeypatch.setattr("apr_ui.attention.view.FIRST_SECONDS", PATIENCE)
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ from apr_core.serving.gallery import load_gallery
 from apr_core.zoo.checkpoints import load_model
 from apr_ui.attention.agreement import agreement
 from apr_ui.attention.agreement_words import OUTWEIGHS, WITH_ATTENTION, WITH_TRUTH
-from apr_ui.attention.link import AttentionView, view_from_params, view_to_params
+from apr_ui.attention.link import MOST_EDITS, AttentionView, view_from_params, view_to_params
 from apr_ui.attention.map_files import as_table, map_sheet
 from apr_ui.attention.view import ATTENTION, WORDS, Map, limits_of, map_of, methods_of, scenes_of
 from apr_ui.heat import heat_picture
@@ -152,6 +152,10 @@ def test_maps_share_a_scale_that_says_where_nothing_is() -> None:
     signed = [Map("occlusion", values, ""), Map("occlusion", 2 * values, "")]
     assert limits_of(signed, signed=True) == (-6, 6)
     assert limits_of([Map("saliency", values.abs(), "")], signed=False) == (0, 3)
+    large = torch.zeros(224, 224)
+    large[:30, :30] = 1.0  # 1.8 % of the pixels
+    large[0, 0] = 100.0
+    assert limits_of([Map("saliency", large, "")], signed=False) == (0, 1)
     gates = [Map(ATTENTION, values, ""), Map(ATTENTION, values + 1, "")]
     assert limits_of(gates, signed=False) == (-1, 4)
 
@@ -180,7 +184,7 @@ def test_the_browser_is_given_every_value() -> None:
     ],
 )
 def test_a_view_survives_its_link(view: AttentionView) -> None:
-    assert view_from_params(view_to_params(view), list(WORDS), (32, 32)) == view
+    assert view_from_params(view_to_params(view), list(WORDS), (32, 32), 10) == view
 
 
 @pytest.mark.parametrize(
@@ -193,12 +197,12 @@ def test_a_view_survives_its_link(view: AttentionView) -> None:
         ("edits", "32.0.ffffff", "'32.0.ffffff' is no pixel"),
         ("edits", "0.32.ffffff", "'0.32.ffffff' is no pixel"),
         ("edits", "0.0.fffff", "no pixel"),
-        ("edits", ",".join(["0.0.ffffff"] * 17), "edits 17 pixels; it may edit 16"),
+        ("edits", ",".join(["0.0.ffffff"] * (MOST_EDITS + 1)), f"it may edit {MOST_EDITS}"),
     ],
 )
 def test_a_view_that_cannot_be_is_refused(name: str, value: str, said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
-        view_from_params({name: value}, list(WORDS), (32, 32))
+        view_from_params({name: value}, list(WORDS), (32, 32), 10)
 
 
 def test_a_picture_of_ones_own_comes_with_the_link() -> None:

@@ -27,9 +27,11 @@ from apr_ui.classes.view import (
 from apr_ui.resources import evaluations
 from tests.app.pages import APR, VANILLA, go, open_page, run, said
 
+CAT = find_dataset().classes.index("cat")
 
-def on(model: str) -> dict[str, str]:
-    return {"attention.model": model, "classes.class": "cat"}
+
+def on(model: str) -> dict[str, object]:
+    return {"attention.model": model, "classes.class": CAT}
 
 
 def test_the_view_is_the_models() -> None:
@@ -48,21 +50,21 @@ def test_the_view_is_the_models() -> None:
 
 def test_examples_are_of_their_kind_and_in_their_order() -> None:
     view, sample, record = view_of(VANILLA), find_dataset().shipped_sample(), record_of(VANILLA)
-    every = rows_of("cat", view, record, ALL, ORDERS[0])
+    every = rows_of(CAT, view, record, ALL, ORDERS[0])
     assert len(every) == 100
-    assert {int(sample.labels[row]) for row in every} == {find_dataset().classes.index("cat")}
-    right = rows_of("cat", view, record, RIGHT, ORDERS[0])
-    wrong = rows_of("cat", view, record, WRONG, ORDERS[0])
+    assert {int(sample.labels[row]) for row in every} == {CAT}
+    right = rows_of(CAT, view, record, RIGHT, ORDERS[0])
+    wrong = rows_of(CAT, view, record, WRONG, ORDERS[0])
     assert sorted(right + wrong) == every
-    assert all(view.answers[row].argmax() == find_dataset().classes.index("cat") for row in right)
-    flipped = rows_of("cat", view, record, FLIPPED, ORDERS[0])
-    survived = rows_of("cat", view, record, SURVIVED, ORDERS[0])
-    rate = rates_by_class(record, 1)[find_dataset().classes.index("cat")]
+    assert all(view.answers[row].argmax() == CAT for row in right)
+    flipped = rows_of(CAT, view, record, FLIPPED, ORDERS[0])
+    survived = rows_of(CAT, view, record, SURVIVED, ORDERS[0])
+    rate = rates_by_class(record, 1)[CAT]
     assert (len(flipped), len(flipped) + len(survived)) == (rate.count, rate.total)
-    sure = [float(view.answers[row, 3]) for row in rows_of("cat", view, record, ALL, ORDERS[1])]
+    sure = [float(view.answers[row, 3]) for row in rows_of(CAT, view, record, ALL, ORDERS[1])]
     assert sure == sorted(sure, reverse=True)
     seen = view_of(APR)
-    inner = seen.attention[rows_of("cat", seen, None, ALL, ORDERS[2])][:, 1:-1, 1:-1]
+    inner = seen.attention[rows_of(CAT, seen, None, ALL, ORDERS[2])][:, 1:-1, 1:-1]
     spread = [float(Categorical(probs=one.flatten()).entropy()) for one in inner]
     assert spread == pytest.approx(sorted(spread, reverse=True))
     assert spread[0] > spread[-1]
@@ -84,7 +86,7 @@ def test_the_kind_of_examples_is_kept_where_there_is_such_a_kind(
 
 def test_the_page_says_the_rates_of_the_record() -> None:
     app = open_page("classes", state=on(VANILLA))
-    rate = rates_by_class(record_of(VANILLA), 1)[find_dataset().classes.index("cat")]
+    rate = rates_by_class(record_of(VANILLA), 1)[CAT]
     assert f"{rate.rate:.0%} [{rate.low:.0%}, {rate.high:.0%}] of {rate.total}" in said(app)
     assert any("no attention gate" in one.value for one in app.info)
 

@@ -17,7 +17,18 @@ from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.attacks.truth_map import TruthMap, TruthMapSearch
 from apr_core.base.types import InputError
 from apr_core.by_hand.export import from_json, to_csv, to_json
-from apr_core.by_hand.game import Game, Hint, begin, reset, try_edit, undo
+from apr_core.by_hand.game import (
+    PIXELS,
+    PIXELS_OF_LARGE,
+    Game,
+    Hint,
+    begin,
+    check_pixels,
+    pixel_choices,
+    reset,
+    try_edit,
+    undo,
+)
 from apr_core.by_hand.helps import (
     FEWEST_QUERIES,
     HOT,
@@ -151,6 +162,22 @@ def test_a_game_of_any_moves_holds_together(pixels: int, moves: list[PixelEdit |
         assert getattr(again, name) == getattr(game, name)
 
 
+def test_a_large_picture_takes_more_pixels_and_a_grey_one_greys() -> None:
+    large = torch.zeros(3, 224, 224, dtype=torch.uint8)
+    assert pixel_choices(large) == PIXELS_OF_LARGE
+    assert pixel_choices(IMAGE) == PIXELS
+    check_pixels(16, large)
+    with pytest.raises(InputError, match="pixels is 16"):
+        check_pixels(16, IMAGE)
+    grey, oracle = IMAGE[:1], ModelOracle(lambda images: MODEL(images.expand(-1, 3, -1, -1)))
+    label = int(oracle.verify_float32(grey[None]).argmax())
+    game = try_edit(begin("breastmnist-resnet20-vanilla", oracle, grey, label), edit(), oracle)
+    assert game.edited.shape == grey.shape
+    assert torch.equal(from_json(to_json(game)).image, grey)
+    with pytest.raises(InputError, match="grey"):
+        try_edit(game, PixelEdit(0, 0, (1, 2, 3)), oracle)
+
+
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
@@ -171,7 +198,7 @@ def test_an_impossible_edit_is_refused_and_costs_nothing(bad: PixelEdit, said: s
 def test_what_cannot_be_played_is_said() -> None:
     wrong = (LABEL + 1) % 10
     with pytest.raises(
-        InputError, match=f"takes this {find_dataset().classes[wrong]} for another class already"
+        InputError, match=f"{find_dataset().classes[wrong]}. for another class already"
     ):
         begin("linear", SCORER, IMAGE, wrong)
     with pytest.raises(InputError, match="label 10 is not a class"):

@@ -56,14 +56,19 @@ def key_of(card: Card) -> str:
     return digest.hexdigest()
 
 
-def take_glance(oracle: ModelOracle) -> Glance:
-    """Ask the model."""
-    sample = find_dataset().shipped_sample()
-    answers = oracle.query_images(sample.images.to(oracle.device)).softmax(1).float().cpu()
+def take_glance(oracle: ModelOracle, images: Tensor | None = None) -> Glance:
+    """Ask the model.
+
+    Args:
+        images: uint8 (N, C, H, W); by default the sample that kept glances are of.
+    """
+    if images is None:
+        images = find_dataset().shipped_sample().images
+    answers = oracle.query_images(images.to(oracle.device)).softmax(1).float().cpu()
     if not has_attention(oracle.model):
         return Glance(answers, None)
-    gates = gate_of(oracle.model, as_input(sample.images))
-    regions = [object_region(image) for image in sample.images]
+    gates = gate_of(oracle.model, as_input(images))
+    regions = [object_region(image) for image in images]
     ratios = [
         float("nan") if region is None else mass_inside(gate, region).ratio
         for gate, region in zip(gates, regions, strict=True)

@@ -3,7 +3,7 @@
 const BOARDS = new WeakMap(); // root element -> board
 const KEPT = new Map(); // component key -> what a remount finds again: cursor, chosen colour
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const LEAP = 4; // pixels that an arrow key moves with Shift
+const LEAPS = 8; // with Shift, an arrow key moves so much of what is shown
 const HOLD_MS = 300; // a finger that rests so long is aiming
 
 function renderSwatches(board) {
@@ -55,10 +55,11 @@ function place(board, x, y) {
 }
 
 function pixelAt(board, event) {
-  const box = board.parts.canvas.getBoundingClientRect();
   const { width, height } = board.data;
-  const x = Math.floor(((event.clientX - box.left) / box.width) * width);
-  const y = Math.floor(((event.clientY - box.top) / box.height) * height);
+  const [across, down] = shareOf(board, event);
+  if (across < 0 || down < 0 || across >= 1 || down >= 1) return null;
+  const x = Math.floor(board.left + (across * width) / board.zoom);
+  const y = Math.floor(board.top + (down * height) / board.zoom);
   return x >= 0 && y >= 0 && x < width && y < height ? { x, y } : null;
 }
 
@@ -83,7 +84,8 @@ function onClick(board, event) {
 }
 
 function onPointerDown(board, event) {
-  board.held = false;
+  board.held = board.dragging = false;
+  board.dragFrom = { clientX: event.clientX, clientY: event.clientY, left: board.left, top: board.top };
   if (event.pointerType === "mouse") return;
   board.hover = pixelAt(board, event);
   board.holding = setTimeout(() => {
@@ -93,7 +95,8 @@ function onPointerDown(board, event) {
 }
 
 function onPointerMove(board, event) {
-  if (event.pointerType !== "mouse" && !board.aiming) return;
+  if (drag(board, event)) render(board);
+  if (board.dragging || (event.pointerType !== "mouse" && !board.aiming)) return;
   board.hover = pixelAt(board, event);
   render(board);
 }
@@ -101,6 +104,8 @@ function onPointerMove(board, event) {
 function onPointerEnd(board, event) {
   clearTimeout(board.holding);
   board.holding = 0;
+  board.dragFrom = null;
+  board.dragging = false;
   const at = board.hover;
   if (board.aiming && at && event.type === "pointerup") tryPixel(board, at.x, at.y);
   if (event.pointerType !== "mouse" || event.type === "pointerleave") board.hover = null;
@@ -118,10 +123,14 @@ function onKey(board, event) {
     h: () => board.data.hints && board.setTriggerValue("hint", { game: board.data.game, x, y }),
     Backspace: () => board.setTriggerValue("undo", board.data.game),
   };
+  const zooms = { "+": STEP, "=": STEP, "-": 1 / STEP, 0: 1 / mostZoom(board) };
+  const factor = isLarge(board) ? zooms[event.key] : undefined;
   const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (!step && !action && !/^[1-9]$/.test(event.key)) return;
+  if (!step && !action && !factor && !/^[1-9]$/.test(event.key)) return;
   event.preventDefault();
-  if (step) move(board, x, y, step, event.shiftKey ? LEAP : 1);
+  const leap = Math.max(1, Math.round(Math.max(board.data.width, board.data.height) / board.zoom / LEAPS));
+  if (step) move(board, x, y, step, event.shiftKey ? leap : 1);
+  else if (factor) zoomAtAim(board, factor);
   else if (!action) choose(board, Number(event.key) - 1);
   else if (!event.repeat) action();
 }
@@ -129,6 +138,7 @@ function onKey(board, event) {
 function move(board, x, y, [right, down], leap) {
   place(board, x + right * leap, y + down * leap);
   board.hover = null;
+  showCursor(board);
   board.parts.live.textContent = `x ${board.cursor.x}, y ${board.cursor.y}`;
   render(board);
 }
@@ -150,6 +160,7 @@ function render(board) {
   const { root, parts, data, cursor } = board;
   renderSwatches(board);
   renderPlace(board);
+  renderZoom(board);
   parts.canvas.setAttribute("aria-label", data.title);
   parts.hintKey.hidden = !data.hints;
   Object.assign(root.dataset, {
@@ -159,6 +170,7 @@ function render(board) {
     pending: board.pending.length,
     edits: JSON.stringify(data.edits.map((edit) => [edit.x, edit.y, ...edit.rgb])),
     hint: data.hint?.word ?? "",
+    zoom: board.zoom,
   });
   KEPT.set(board.key, { cursor, chosen: board.chosen });
   draw(board);
@@ -167,7 +179,7 @@ function render(board) {
 // ---------------------------------------------------------------- Mount, update, leave
 
 function listen(board) {
-  const { canvas, stage } = board.parts;
+  const { canvas, stage, zoomIn, zoomOut } = board.parts;
   const { signal } = board.ending;
   const on = (name, action, options = {}) => canvas.addEventListener(name, action, { signal, ...options });
   on("click", (event) => onClick(board, event));
@@ -176,6 +188,10 @@ function listen(board) {
   on("pointermove", (event) => onPointerMove(board, event));
   for (const name of ["pointerup", "pointercancel", "pointerleave"]) on(name, (event) => onPointerEnd(board, event));
   on("touchmove", (event) => board.aiming && event.preventDefault(), { passive: false });
+  for (const name of ["touchstart", "touchmove", "touchend"]) on(name, (event) => onPinch(board, event), { passive: false });
+  on("wheel", (event) => onWheel(board, event), { passive: false });
+  zoomIn.addEventListener("click", () => zoomAtAim(board, STEP), { signal });
+  zoomOut.addEventListener("click", () => zoomAtAim(board, 1 / STEP), { signal });
   on("contextmenu", (event) => (board.aiming || board.holding) && event.preventDefault());
   for (const name of ["focus", "blur"]) {
     on(name, () => {
@@ -197,6 +213,7 @@ function create(root, key) {
   const parts = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
   const font = getComputedStyle(root).fontFamily;
   const board = { root, parts, key, font, pending: [], sent: 0, hover: null, holding: 0, ending: new AbortController() };
+  Object.assign(board, { zoom: 1, left: 0, top: 0, wholeCell: 1, pinch: null, dragFrom: null, dragging: false });
   listen(board);
   return board;
 }
@@ -212,8 +229,14 @@ function update(board, data) {
   const middle = { x: Math.floor(data.width / 2), y: Math.floor(data.height / 2) };
   if (first) Object.assign(board, { cursor: middle, chosen: 0 }, KEPT.get(board.key));
   if (own !== null) board.chosen = own;
-  if (other) board.picture = decodePicture(data);
-  if (other) resize(board);
+  board.chosen = Math.min(board.chosen, board.colours.length - 1);
+  place(board, board.cursor.x, board.cursor.y); // of a larger picture, perhaps
+  if (other) {
+    board.picture = decodePicture(data);
+    board.hover = null;
+    board.zoom = 1;
+    resize(board);
+  }
   render(board);
 }
 

@@ -1,0 +1,66 @@
+"""What is explained: the pickers of the model and of the class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+from torch import Tensor
+
+from apr_core.base.types import InputError
+from apr_ui.dataset import class_name, shown_data
+from apr_ui.model_names import main_first, model_line, model_title
+from apr_ui.persistent_widget import keep_among, persistent
+from apr_ui.resources import cards, show_caution
+
+MOST_PILLS = 10
+"""Classes up to which each has a button of its own."""
+
+
+def choose_explained_model() -> str:
+    """The model that is explained; at first one with attention.
+
+    Raises:
+        InputError: there is none for the page's data set.
+    """
+    main, more = main_first(cards()[0])
+    names = [*main, *more]
+    if not names:
+        raise InputError(
+            f"There is no model for {shown_data().title} here; restore checkpoints/, or make one "
+            "with `python -m apr_core train`."
+        )
+    first = next((name for name in names if name.endswith("-apr")), names[0])
+    keep_among("attention.model", [first, *names])  # the one chosen may be of other data
+    name: str = st.selectbox(
+        "Model", names, format_func=model_title, **persistent("attention.model", first)
+    )
+    st.caption(model_line(name))
+    show_caution(name)
+    return name
+
+
+def choose_class(answer: Tensor) -> int:
+    """The class to explain: the model's prediction, unless a person picks another.
+
+    Args:
+        answer: the model's probabilities, (K,).
+    """
+    said = int(answer.argmax())
+    order = answer.argsort(descending=True).tolist()
+    data = shown_data().name
+    if st.session_state.setdefault("attention.class-of", data) != data:
+        st.session_state.update({"attention.class": None, "attention.class-of": data})
+    chosen = st.session_state.get("attention.class")
+    now = f"{class_name(said)} (prediction)" if chosen in (None, said) else class_name(chosen)
+    words: dict[str, Any] = {
+        "format_func": lambda number: f"{class_name(number)} {float(answer[number]):.0%}",
+        **persistent("attention.class"),
+    }
+    if len(order) <= MOST_PILLS:
+        picked = st.pills(f"Explain why: {now}", order, wrap=True, **words)
+    else:
+        picked = st.selectbox(
+            f"Explain why: {now}", order, index=None, placeholder=class_name(said), **words
+        )
+    return said if picked is None else int(picked)
