@@ -1,4 +1,4 @@
-"""The data set that a page shows: on Attack the chosen one, elsewhere CIFAR-10."""
+"""The data set that a page shows: the chosen one on some pages, CIFAR-10 on the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.serving.requests import PHOTOGRAPHS
 from apr_ui.persistent_widget import page_now
 
-CHOSEN = "attack.data"
+CHOSEN, LESSON = "attack.data", "classroom.data"
 CHOICES = {
     DEFAULT: "CIFAR-10",
     PHOTOGRAPHS: "Photographs",
@@ -18,15 +18,17 @@ CHOICES = {
     "breastmnist": "Ultrasound",
 }
 """Data sets to choose from, as people call them."""
+PAGES = {"attack": CHOSEN, "compare": CHOSEN, "classroom": LESSON}
+"""Pages with other data sets than CIFAR-10, and where each keeps which."""
 SMALL = 64
 """Pixels of a side up to which each of a picture's pixels is seen without a lens."""
 
 
 def shown_data() -> DataSet:
     """What the page's pictures and class names are of."""
-    if get_script_run_ctx() is None or page_now() != "attack":
+    if get_script_run_ctx() is None or page_now() not in PAGES:
         return find_dataset()
-    return find_dataset(st.session_state.get(CHOSEN, DEFAULT))
+    return find_dataset(st.session_state.get(PAGES[page_now()], DEFAULT))
 
 
 def is_small(data: DataSet) -> bool:

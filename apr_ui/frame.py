@@ -16,6 +16,9 @@ from apr_ui.terms import explain
 FRAMED = "app.framed"
 """Session key: set once `app.py` has drawn the navigation around the pages."""
 
+ACTIONS = "app-actions"
+"""Key of a page's main buttons: on a phone they stay at the bottom of the screen."""
+
 PRESENT = "present"
 """Query parameter: show the page as on a projector, with nothing but the lesson."""
 

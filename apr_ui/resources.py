@@ -168,7 +168,7 @@ def known_cards() -> dict[str, Card]:
 
 def check_known(model: str) -> None:
     """Raise InputError where a link names an unknown model."""
-    known = tuple(cards()[0])
+    known = tuple(all_cards()[0])
     if model not in known:
         raise InputError(unknown_name("model", model[:60], known))
 

@@ -14,7 +14,7 @@ from apr_ui.choose_picture import choose_picture
 from apr_ui.controls import choose_config, choose_data, choose_model, make_request, show_request
 from apr_ui.dataset import is_small
 from apr_ui.errors import errors_on_page
-from apr_ui.frame import begin_page
+from apr_ui.frame import ACTIONS, begin_page
 from apr_ui.missing_run import missing_run
 from apr_ui.model_names import main_first, model_title
 from apr_ui.permalink import from_params, to_params
@@ -98,7 +98,7 @@ with panel:
     model = choose_model()
     config = choose_config()
 with stage:
-    buttons, words = st.container(horizontal=True), st.empty()
+    buttons, words = st.container(horizontal=True, key=ACTIONS), st.empty()
     run = ATTACK.current(choice.key if choice else "")
     view = watch(run, with_result=True) if run else None
     if run is None or view is None:
@@ -128,11 +128,12 @@ with stage:
             headline(view)
         if not view.live:
             offers(view)
-        if not of_own_picture_without_class(request):
-            ended = view.outcome is not None
-            offer_certificate(request.model, request.image, request.label, ended, st.container())
+        seal = st.container()
         if is_small(request.data):
             offer_map(request.model.removesuffix(BEHIND_LATTICE), request.image, request.label)
+        if not of_own_picture_without_class(request):
+            ended = view.outcome is not None
+            offer_certificate(request.model, request.image, request.label, ended, seal)
         if not view.live:
             show_details(view)
             show_end(view)

@@ -15,7 +15,7 @@ from apr_ui.classroom.projector import invite, present, project, stops_of
 from apr_ui.classroom.seating import browser_said, remembered
 from apr_ui.classroom.view import attend, count_seats, farewell, follow
 from apr_ui.frame import PRESENT, begin_page
-from apr_ui.lesson.attendance import Attendance, Role, first_plan
+from apr_ui.lesson.attendance import Attendance, Role, first_plan, show_plans_data
 from apr_ui.lesson.shows import prepare, show_step
 from apr_ui.lesson.steps import LESSON
 from apr_ui.presenter import presenter
@@ -33,6 +33,7 @@ def step_of(attendance: Attendance) -> None:
 def take_alone() -> None:
     """The lesson at one's own pace."""
     plan = first_plan()
+    show_plans_data(plan)
     step = st.query_params.get(STEP, "")
     attendance = Attendance(Role.ALONE, plan, step if step in plan.steps else plan.steps[0])
     presenter(stops_of(attendance), attendance.step, "alone", _go_alone)
@@ -94,6 +95,7 @@ def enter(code: str) -> None:
 
 
 def _be_in(room: Room) -> None:
+    show_plans_data(room.plan)
     attendance = attend(room)
     if attendance is None:
         return

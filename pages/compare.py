@@ -7,10 +7,10 @@ from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import AttackRequest
 from apr_ui.address import follow_address, keep_address, page_link, share_link
 from apr_ui.choose_picture import choose_picture
-from apr_ui.controls import choose_config, show_request
+from apr_ui.controls import choose_config, choose_data, show_request
 from apr_ui.errors import errors_on_page
-from apr_ui.frame import begin_page
-from apr_ui.pictures import enlarge
+from apr_ui.frame import ACTIONS, begin_page
+from apr_ui.pictures import enlarge, scale_to
 from apr_ui.race.end import offer_seals, show_end
 from apr_ui.race.link import race_from_params, race_to_params, split_names
 from apr_ui.race.view import (
@@ -26,7 +26,8 @@ from apr_ui.race.words import about, news
 from apr_ui.resources import check_known
 from apr_ui.state import cancel_runs
 
-PREVIEW_SCALE = 6
+PREVIEW_SIDE = 200
+"""Screen pixels, at least, of the picture that is chosen."""
 
 
 def open_link(params: dict[str, str]) -> None:
@@ -56,14 +57,15 @@ def address_of(race: Race) -> dict[str, str]:
 
 begin_page("compare")
 follow_address("compare", open_link, RACE.forget)
-buttons, any_race = st.container(horizontal=True), RACE.get() is not None
+buttons, any_race = st.container(horizontal=True, key=ACTIONS), RACE.get() is not None
 with st.expander("Picture, models and settings", expanded=not any_race, icon=":material/tune:"):
     left, right = st.columns(2, gap="large")
     with left:
+        choose_data()
         choice = choose_picture()
     with right:
         if choice is not None:
-            seen = enlarge(choice.image, PREVIEW_SCALE)
+            seen = enlarge(choice.image, scale_to(choice.image, PREVIEW_SIDE))
             st.image(seen, width=seen.width, caption=choice.caption, alt=choice.caption)
         models = choose_models()
         config = choose_config()

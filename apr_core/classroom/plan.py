@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from apr_core.attacks.config import RANGES
 from apr_core.base.types import InputError, check_ranges
 from apr_core.classroom.names import echo
-from apr_core.data.registry import find_dataset
+from apr_core.serving.requests import data_behind
 
 STEPS: tuple[str, ...] = (
     "bet",
@@ -38,7 +38,8 @@ class Plan:
     """A lesson as its teacher set it.
 
     Attributes:
-        index: of the CIFAR-10 test image; one of the shipped sample, so that it is there offline.
+        index: of a picture of the model's data set; one of the shipped sample, so that it is there
+            offline.
         model: a name of the zoo; whether there is such a model is the zoo's to say.
         seed: of the searches that the class watches.
         steps: some of `STEPS`, in the order of this lesson.
@@ -53,12 +54,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_ranges(self, {"seed": RANGES["seed"]})
-        _check_index(self.index)
         if not isinstance(self.model, str) or not MODEL_PATTERN.fullmatch(self.model):
             raise InputError(
                 "The class's model must be named as in the zoo, such as cifar10-resnet20-vanilla: "
                 "small letters, digits and hyphens, at most 100; choose one of the list."
             )
+        _check_index(self.index, self.model)
         object.__setattr__(self, "steps", _some_of(STEPS, "step", self.steps))
         object.__setattr__(self, "hidden", _some_of(HIDEABLE, "thing to hide", self.hidden))
         if not self.steps:
@@ -87,15 +88,16 @@ class Plan:
         return cls(**entry)
 
 
-def _check_index(index: object) -> None:
+def _check_index(index: object, model: str) -> None:
     if isinstance(index, bool) or not isinstance(index, int):
         raise InputError(f"index must be a whole number, not {index!r}; take a test image's.")
     # An index too great for int64 would not fit beside the sample's.
-    sample = find_dataset().shipped_sample()
+    sample = data_behind(model).shipped_sample()
     if not 0 <= index < 2**31 or sample.row(index) is None:
         near = int(min(sample.indices.tolist(), key=lambda known: abs(known - index)))
         raise InputError(
-            f"Test image {index} is not in the shipped sample of 1,000; take {near}, which is."
+            f"Test image {index} is not in the shipped sample of {len(sample.indices):,}; take "
+            f"{near}, which is."
         )
 
 

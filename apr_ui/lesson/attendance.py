@@ -11,9 +11,9 @@ from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.classroom.plan import Plan
-from apr_core.serving.requests import AttackRequest
+from apr_core.serving.requests import AttackRequest, data_behind
 from apr_core.serving.run_export import START_RUN, load_recording
-from apr_ui.dataset import shown_data
+from apr_ui.dataset import LESSON
 from apr_ui.resources import classrooms
 
 _ALONE = "classroom.alone-answers"
@@ -56,8 +56,8 @@ class Attendance:
 
     @property
     def picture(self) -> tuple[Tensor, int]:
-        """The lesson's picture, uint8 (3, 32, 32), and its class."""
-        return shown_data().test_image(self.plan.index)
+        """The lesson's picture, uint8 (C, H, W), and its class."""
+        return data_behind(self.plan.model).test_image(self.plan.index)
 
     @property
     def request(self) -> AttackRequest:
@@ -100,3 +100,8 @@ def first_plan() -> Plan:
     """The default lesson: the run that the Start page shows."""
     run = load_recording(START_RUN)
     return Plan(index=run["index"], model=run["model"], seed=run["config"]["seed"])
+
+
+def show_plans_data(plan: Plan) -> None:
+    """Have the page's class names and pictures be of the data set of a lesson."""
+    st.session_state[LESSON] = data_behind(plan.model).name

@@ -14,8 +14,9 @@ SECTIONS = (
         "Uses to avoid",
         "- Attacking somebody else's system without their written consent. Sending a running "
         "service thousands of edited pictures is an attack on it, whatever it answers.\n"
-        "- Deciding anything about people. The models know ten kinds of things from CIFAR-10 "
-        "(Krizhevsky, 2009) and nothing else.\n"
+        "- Deciding anything about people. Each model knows the classes that it was trained on and "
+        "nothing else. The ultrasound pictures are a benchmark of 28 × 28 pixels (Yang et al., "
+        "2023), and no model here is a medical device.\n"
         "- Approving a model. That a model survived an attack here is no reason to use it in a "
         "car, a clinic or a camera.",
     ),
@@ -49,8 +50,9 @@ SECTIONS = (
     (
         "Pictures and data",
         "A picture that you upload stays in the memory of the machine that runs the lab, and is "
-        "gone when the lab stops. It is sent nowhere else. The lab downloads nothing but CIFAR-10, "
-        "once, when somebody first trains a model on it. A class keeps nicknames, answers and the "
+        "gone when the lab stops. It is sent nowhere else. The app downloads nothing but CIFAR-10, "
+        "once, when somebody first trains a model on it; other data sets and libraries' models are "
+        "fetched when whoever runs the lab asks for them. A class keeps nicknames, answers and the "
         "board until its teacher deletes it, or for 90 days after its last use; there are no "
         "accounts. Upload no picture of a person who has not agreed to it.",
     ),
@@ -63,6 +65,7 @@ SECTIONS = (
         "- A. Madry et al. Towards deep learning models resistant to adversarial attacks. 2018.\n"
         "- K. Eykholt et al. Robust physical-world attacks on deep learning visual "
         "classification. 2018.\n"
-        "- A. Krizhevsky. Learning multiple layers of features from tiny images. 2009.",
+        "- A. Krizhevsky. Learning multiple layers of features from tiny images. 2009.\n"
+        "- J. Yang et al. MedMNIST v2, a large-scale lightweight benchmark. 2023.",
     ),
 )

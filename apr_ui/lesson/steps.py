@@ -47,8 +47,9 @@ _STEPS = (
         "Choose a pixel and a colour, and look at the bars. Each edit is one **query**: one "
         "picture shown, one answer read. You need to know nothing else about the network. Who "
         "flips its answer with the fewest queries?",
-        "You see what the attacker sees: a picture goes in, ten probabilities come out. Nobody "
-        "looked at the network's weights. That is a *black-box* attack: it only needs queries.",
+        "You see what the attacker sees: a picture goes in, a probability for each class comes "
+        "out. Nobody looked at the network's weights. That is a *black-box* attack: it only needs "
+        "queries.",
         "Most will try the middle of the object, and black or white. Let them: nearly every pixel "
         "hardly moves the bars, and this is what they should notice. After a minute, give a hint: "
         "where do the bars move at all? Whoever flips the answer appears on the board.",

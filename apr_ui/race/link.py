@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from apr_core.base.types import InputError
-from apr_core.serving.requests import AttackRequest
+from apr_core.serving.requests import AttackRequest, data_behind
 from apr_ui.permalink import from_params, to_params
 
 MOST_MODELS = 6
@@ -32,12 +32,18 @@ def race_from_params(params: Mapping[str, str]) -> tuple[AttackRequest, ...] | N
     """The requests that a link stands for, one a model; None if it stands for none.
 
     Raises:
-        InputError: the link names a setting, an image or a class that cannot be, no model, or too
-            many models.
+        InputError: the link names a setting, an image or a class that cannot be, no model, too
+            many models, or models of different data sets.
     """
     if "models" not in params:
         return None
     models = split_names(params["models"])
+    kinds = {data_behind(model).title for model in models}
+    if len(kinds) > 1:
+        raise InputError(
+            f"The link's models are for different pictures, {' and '.join(sorted(kinds))}; race "
+            "models of one kind."
+        )
     first = from_params({**params, "model": models[0]})
     return tuple(replace(first, model=model) for model in models) if first else None
 

@@ -16,6 +16,7 @@ from apr_core.serving.requests import AttackRequest
 from apr_ui.changing_text import changing_markdown
 from apr_ui.choose_picture import Choice
 from apr_ui.controls import make_request
+from apr_ui.dataset import shown_data
 from apr_ui.model_names import model_labels
 from apr_ui.persistent_widget import persistent
 from apr_ui.player import player, player_data
@@ -59,7 +60,8 @@ def choose_models() -> tuple[str, ...]:
     kept = persistent("compare.models", list(default_models()))
     chosen = st.session_state["compare.models"]
     if not set(chosen) <= set(known):  # written only then, or a quick second choice would be undone
-        st.session_state["compare.models"] = [name for name in chosen if name in known]
+        still = [name for name in chosen if name in known]
+        st.session_state["compare.models"] = still or list(default_models())
     models = st.multiselect(
         "Models",
         list(known),
@@ -67,16 +69,21 @@ def choose_models() -> tuple[str, ...]:
         max_selections=MOST_MODELS,
         wrap=True,
         **kept,
-        help=f"Up to {MOST_MODELS}. “Clean” is the model's accuracy on the 10,000 CIFAR-10 test "
-        "images.",
+        help=f"Up to {MOST_MODELS}. “Clean” is the model's accuracy on the test images of "
+        f"{shown_data().title}.",
     )
+    if len(known) == 1:
+        st.caption(
+            f"There is one model for {shown_data().title} here. `apr-lab app --library "
+            "torchvision:resnet50` offers others."
+        )
     return tuple(models)
 
 
 def default_models() -> tuple[str, ...]:
     """The ResNet-20 of each defence that there is, the undefended one first."""
     known = cards()[0]
-    wanted = [f"cifar10-resnet20-{defence}" for defence in FIRST_DEFENCES]
+    wanted = [f"{shown_data().name}-resnet20-{defence}" for defence in FIRST_DEFENCES]
     return tuple([name for name in wanted if name in known] or list(known)[:MOST_MODELS])
 
 

@@ -133,15 +133,41 @@ def test_a_picture_of_ones_own_is_made_to_fit_each_kind(data: str, no_data: None
     app = hunt(app, population=4, generations=0)
     assert app.session_state["attack.current-run"].request.image.shape == shape
     go(app, "compare")
-    assert app.session_state["attack.picture"].image.shape == (3, 32, 32)
+    assert app.session_state["attack.picture"].image.shape == shape
+    assert app.multiselect(key="compare.models").value[0] == MODELS[data]
+
+
+def test_traffic_signs_are_raced_on_the_defences_that_there_are(no_data: None) -> None:
+    app = open_page("compare", state={CHOSEN: "gtsrb"})
+    run(app.segmented_control(key="attack.source").set_value(UPLOAD))
+    run(app.file_uploader(key="attack.file").set_value(picture_file()))
+    run(app.number_input(key="attack.population").set_value(8))
+    run(app.number_input(key="attack.generations").set_value(2))
+    run(app.button(key="compare.go").click())
+    models = [f"gtsrb-resnet20-{defence}" for defence in ("vanilla", "apr", "apr-plus")]
+    race = app.session_state["compare.race"]
+    assert [request.model for request in race.requests] == models
+    for ticket in race.tickets:
+        wait_for(ticket.run_id)
+    run(app)
+    signs = find_dataset("gtsrb").classes
+    assert len(results(app)) == len(models)
+    for shown, request in zip(results(app), race.requests, strict=True):
+        assert signs[request.label] in str(shown)
+    assert app.dataframe[0].value["Prediction"].isin(signs).all()
+
+
+def test_a_race_of_one_model_says_how_to_have_others(no_data: None) -> None:
+    app = open_page("compare", state={CHOSEN: PHOTOGRAPHS})
+    assert app.multiselect(key="compare.models").value == [LITE0]
+    assert "--library" in said(app)
 
 
 def test_the_other_pages_stay_with_cifar10() -> None:
     app = choose(PHOTOGRAPHS)
-    for page in ("hand", "compare", "attention", "classes", "results"):
+    for page in ("attention", "classes", "results", "hand"):
         go(app, page)
         assert not app.error
-    go(app, "compare")
     assert app.segmented_control(key="attack.source").options[0] == GALLERY
     go(app, "attack")
     assert app.session_state[CHOSEN] == PHOTOGRAPHS

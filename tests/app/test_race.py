@@ -85,6 +85,7 @@ def test_an_address_that_names_no_race_is_none(params: dict[str, str]) -> None:
     [
         ({"models": ","}, "names 0 models"),
         ({"models": ",".join(f"a-b-{n}" for n in range(MOST_MODELS + 1))}, "names 7 models"),
+        ({"models": f"{VANILLA},gtsrb-resnet20-apr"}, "CIFAR-10 and GTSRB"),
         ({"index": "10000"}, "no test image"),
         ({"population": "2"}, "population is 2"),
     ],

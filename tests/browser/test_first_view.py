@@ -74,6 +74,23 @@ def test_both_pictures_and_the_verdict_are_in_view_and_nothing_jumps(
             assert abs(one["x"] - other["x"]) <= MOST_SHIFT
 
 
+def test_on_a_phone_the_picker_and_the_button_are_on_one_screen_and_the_run_comes_into_sight(
+    server: Server, chromium: Browser
+) -> None:
+    page = chromium.new_page(viewport=SIZES["phone"])
+    with closing(page):
+        page.goto(f"{server.url}/attack")
+        result, tile = page.get_by_test_id("result"), page.get_by_test_id("picker-5")
+        expect(result).to_have_attribute("data-tone", "plain")
+        tile.evaluate("tile => tile.scrollIntoView()")
+        hunt = page.get_by_role("button", name="Hunt for the pixel")
+        expect(tile).to_be_in_viewport(ratio=1)
+        expect(hunt).to_be_in_viewport(ratio=1)
+        expect(result).not_to_be_in_viewport()
+        hunt.click()
+        expect(result.get_by_test_id("verdict")).to_be_in_viewport(ratio=1)
+
+
 def test_every_page_is_in_a_section_of_the_navigation(server: Server, page: Page) -> None:
     page.goto(server.url)
     for entry in PAGES[1:]:
