@@ -135,7 +135,8 @@ def in_words(result: AttackResult, data: DataSet, out: Path | None = None) -> st
         taken = f"The model takes this {true} for {with_article(before)} already"
         return f"{taken}, so it was not attacked."
     edits = _edits(outcome)
-    spent = f"{outcome.queries:,} queries of {result.config.method.words}"
+    by = "" if result.config.method is Method.DE else f" of {result.config.method.words}"
+    spent = f"{outcome.queries:,} queries{by}"
     if not outcome.success:
         return (
             f"The {true} survived {spent}; the closest was {edits}, which left "
