@@ -25,7 +25,7 @@ SURE, FOOLED = (14, 38, 104), (255, 226, 66)
 MASK = (255, 0, 255)
 """Of masked pixels: no photograph has much of it."""
 MANY = 16
-"""Edits beyond which each is drawn larger than it is, without a ring that would hide the picture."""
+"""Edits beyond which each is drawn larger than it is, without a ring around it."""
 DIM = 0.55
 """Brightness of a picture behind what is marked on it."""
 LETTER, LINE = 7, 18
