@@ -107,7 +107,7 @@ def test_a_photograph_is_attacked_with_many_pixels_and_its_link_leads_back() -> 
 
 def test_a_link_without_a_method_is_of_differential_evolution() -> None:
     assert from_params({"model": MODEL, "index": "3"}).config.method is Method.DE
-    asked = {"model": LITE0, "index": "448", "method": "sparse-rs", "population": "8"}
+    asked = {"model": LITE0, "index": "409", "method": "sparse-rs", "population": "8"}
     request = from_params({**asked, "pixels": "250"})
     assert from_params(to_params(request)).run_id == request.run_id
     with pytest.raises(InputError, match=r"pixels is 251"):
