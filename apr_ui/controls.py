@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TypeVar
 
 import streamlit as st
 
-from apr_core.attacks.config import OnePixelConfig
-from apr_core.base.types import Fitness, InputError, Stop, Strategy
+from apr_core.attacks.config import RANGES, SPARSE_RANGES, OnePixelConfig
+from apr_core.base.types import Fitness, InputError, Method, Stop, Strategy
 from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.model_summary import find_record
 from apr_core.serving.archive.archive_format import Head
 from apr_core.serving.offered import offered
 from apr_core.serving.requests import (
     BEHIND_LATTICE,
-    PHOTOGRAPHS,
-    SERVED,
     AttackRequest,
+    check_served,
     data_behind,
+    served,
 )
 from apr_ui.choose_picture import Choice, place_of
 from apr_ui.dataset import CHOICES, CHOSEN, is_small, shown_data
+from apr_ui.errors import errors_on_page
 from apr_ui.model_names import main_first, model_labels, model_line
 from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.resources import (
@@ -31,13 +32,12 @@ from apr_ui.resources import (
     probabilities,
     show_caution,
 )
+from apr_ui.searches import PAPERS, choose_method, choose_search, default_search, follow_data
 from apr_ui.warming import warm_up
 from apr_ui.words import count_text
 
 ANY = "any other class"
 FIRST_MODEL = "cifar10-resnet20-vanilla"
-GENERATIONS = {PHOTOGRAPHS: 20}
-"""By data set, where fewer than the paper's are what people wait for."""
 HELP = {
     "target": "The class that the model should end up with. “Any other class” is easier to reach.",
     "pixels": "How many pixels an edit changes.",
@@ -56,8 +56,7 @@ Kind = TypeVar("Kind", Strategy, Fitness, Stop)
 
 def usual_config(pixels: int = 1) -> OnePixelConfig:
     """The search by default, on the page's data set."""
-    usual = OnePixelConfig(pixels=pixels)
-    return replace(usual, generations=GENERATIONS.get(shown_data().name, usual.generations))
+    return OnePixelConfig(**default_search()._replace(pixels=pixels)._asdict())
 
 
 def choose_data() -> None:
@@ -68,17 +67,9 @@ def choose_data() -> None:
         format_func=CHOICES.__getitem__,
         required=True,
         wrap=True,
-        on_change=_follow_data,
+        on_change=follow_data,
         **persistent(CHOSEN, DEFAULT),
     )
-
-
-def _follow_data() -> None:
-    """Set what depends on the data set anew."""
-    usual = OnePixelConfig().generations
-    if st.session_state.get("attack.generations", usual) in (usual, *GENERATIONS.values()):
-        chosen = GENERATIONS.get(st.session_state[CHOSEN], usual)
-        st.session_state["attack.generations"] = chosen  # nobody had another
 
 
 def choose_model() -> str:
@@ -133,13 +124,14 @@ def _say_odds(model: str) -> None:
         rate = level.asr
         st.caption(
             f"One pixel seldom suffices on a photograph: where we measured it, {rate.count} of "
-            f"{rate.total} gave way ({rate.rate:.0%}; {rate.low:.0%} to {rate.high:.0%}). More "
-            "pixels are in the settings of the search."
+            f"{rate.total} gave way ({rate.rate:.0%}; {rate.low:.0%} to {rate.high:.0%}). Choose "
+            "more pixels below."
         )
 
 
 def choose_config() -> OnePixelConfig:
-    """Every setting of the attack, in an expander; the defaults are those of the paper."""
+    """How many pixels, and, in an expander, every setting of the attack."""
+    choose_search()
     with st.expander("Settings of the search", icon=":material/tune:"):
         keep_among("attack.target", goals := [ANY, *shown_data().classes])
         goal = st.selectbox(
@@ -150,24 +142,27 @@ def choose_config() -> OnePixelConfig:
         )
         left, right = st.columns(2)
         with left:
-            pixels = _number("Pixels", "pixels", *SERVED["pixels"])
-            population = _number("Population", "population", *SERVED["population"])
-            generations = _number("Generations", "generations", *SERVED["generations"])
+            method = choose_method()
+            limits = served(method, shown_data())
+            most = SPARSE_RANGES if method is Method.SPARSE_RS else RANGES
+            pixels = _number("Pixels", "pixels", 1, int(most["pixels"][1]))
+            population = _number("Population", "population", *limits["population"])
+            generations = _number("Generations", "generations", *limits["generations"])
             seed = _number("Seed", "seed", 0, 2**31 - 1)
         with right:
-            strategy = _option("Strategy", list(Strategy), "strategy")
-            fitness = _option("Fitness", list(Fitness), "fitness")
+            strategy, fitness = Strategy.SU2019, Fitness.PROBABILITY
+            if method is Method.DE:
+                strategy = _option("Strategy", list(Strategy), "strategy")
+                fitness = _option("Fitness", list(Fitness), "fitness")
             stop = _option("Stop", list(Stop), "stop")
             penalty = st.number_input(
                 "Penalty λ", 0.0, 100.0, step=0.1, help=HELP["l2_penalty"],
                 **persistent("attack.l2_penalty"),
             )  # fmt: skip
-        st.caption(
-            f"At most {population * (generations + 1):,} queries. The defaults are those of Su, "
-            "Vargas and Sakurai (2019)."
-        )
-    return OnePixelConfig(
+        st.caption(f"At most {population * (generations + 1):,} queries. {_source(method)}")
+    config = OnePixelConfig(
         pixels=pixels,
+        method=method,
         population=population,
         generations=generations,
         strategy=strategy,
@@ -177,6 +172,19 @@ def choose_config() -> OnePixelConfig:
         l2_penalty=penalty,
         seed=seed,
     )
+    with errors_on_page("warning"):
+        check_served(config, shown_data())
+    return config
+
+
+def _source(method: Method) -> str:
+    """Where the defaults come from."""
+    if method is Method.SPARSE_RS:
+        return "Sparse-RS is by Croce et al. (2022), who allow 10,000."
+    if default_search() == PAPERS:
+        return "The defaults are those of Su, Vargas and Sakurai (2019)."
+    paper = f"{PAPERS.population * (PAPERS.generations + 1):,}"
+    return f"Su, Vargas and Sakurai (2019) allow {paper}; here fewer give a quick answer."
 
 
 def _option(label: str, options: list[Kind], name: str) -> Kind:
@@ -185,12 +193,21 @@ def _option(label: str, options: list[Kind], name: str) -> Kind:
 
 
 def _number(label: str, name: str, low: int, high: int) -> int:
-    kept = persistent(f"attack.{name}", getattr(OnePixelConfig(), name))
+    usual = getattr(default_search(), name, OnePixelConfig().seed)
+    key = f"attack.{name}"
+    if not low <= (now := st.session_state.get(key, usual)) <= high:
+        st.session_state[key] = min(max(now, low), high)
+    kept = persistent(key, usual)
     return int(st.number_input(label, low, high, step=1, help=HELP[name], **kept))
 
 
 def make_request(choice: Choice, model: str, config: OnePixelConfig) -> AttackRequest:
-    """The choice as a request; a picture without a true class gets the model's prediction."""
+    """The choice as a request; a picture without a true class gets the model's prediction.
+
+    Raises:
+        InputError: the picture does not suit so many pixels by this method.
+    """
+    check_served(config, data_behind(model))
     label = choice.label
     if label is None:
         label = int(probabilities(model, [choice.image])[0].argmax())

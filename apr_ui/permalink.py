@@ -13,10 +13,10 @@ from dataclasses import fields
 from typing import Any, get_type_hints
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.base.types import InputError, check_ranges, shown
+from apr_core.base.types import InputError, shown
 from apr_core.data.dataset import DataSet
 from apr_core.data.images import OWN_PICTURE, from_png, to_png
-from apr_core.serving.requests import SERVED, AttackRequest, data_behind
+from apr_core.serving.requests import AttackRequest, check_served, data_behind
 
 LONGEST = 16_000
 """Characters of a picture in a link; a 32 x 32 PNG has at most about 4,300."""
@@ -51,7 +51,7 @@ def from_params(params: Mapping[str, str]) -> AttackRequest | None:
     config = OnePixelConfig(
         **{name: _value(name, params[name], data) for name in _KINDS if name in params}
     )
-    check_ranges(config, SERVED)
+    check_served(config, data)
     if "picture" in params:
         image = _picture(params["picture"], data)
         label = data.class_number(params.get("label", ""))

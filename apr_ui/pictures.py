@@ -26,6 +26,8 @@ MASK = (255, 0, 255)
 """Of masked pixels: no photograph has much of it."""
 LEAST_MARK = 7
 """Screen pixels of the side of a tried pixel, which would not be seen otherwise."""
+MANY = 16
+"""Edits beyond which each is drawn larger than it is, without a ring around it."""
 DIM = 0.55
 """Brightness of a picture behind what is marked on it."""
 LETTER, LINE = 7, 18
@@ -45,10 +47,16 @@ def enlarge(image: Tensor, scale: int = 0) -> Image.Image:
 
 
 def ringed(image: Tensor, edits: Iterable[PixelEdit], scale: int = 0) -> Image.Image:
-    """The picture enlarged, with a ring around each edited pixel."""
+    """The picture enlarged, with a ring around each edited pixel, or many of them drawn larger."""
     scale = scale or scale_to(image)
     picture = enlarge(image, scale)
     draw = ImageDraw.Draw(picture)
+    edits = tuple(edits)
+    if len(edits) > MANY:
+        for edit in edits:
+            left, top, right, bottom = _box(edit, scale)
+            draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), fill=edit.rgb)
+        return picture
     for edit in edits:
         for margin, colour in ((5, RING[1]), (3, RING[0])):
             left, top, right, bottom = _box(edit, scale)
@@ -101,6 +109,8 @@ def _candidates(image: Tensor, snapshot: Snapshot) -> Image.Image:
     best = to_edits(snapshot.positions[snapshot.best], snapshot.colours[snapshot.best])
     scale = scale_to(image, GIF_SIDE)
     picture = ringed(edit_image(image, best), best, scale)
+    if len(best) > MANY:
+        return picture  # dots on all pixels of all candidates would hide it
     draw = ImageDraw.Draw(picture)
     for places, true in zip(snapshot.positions.tolist(), snapshot.true.tolist(), strict=True):
         colour = tuple(
@@ -187,5 +197,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def alt_text(outcome: Outcome, classes: tuple[str, ...]) -> str:
     """The picture after the attack in words, for people who cannot see it."""
+    if len(outcome.edits) > MANY:
+        return f"The {classes[outcome.label]} with {len(outcome.edits)} pixels changed."
     places = ", ".join(f"x {edit.x}, y {edit.y}, rgb{edit.rgb}" for edit in outcome.edits)
     return f"The {classes[outcome.label]} with the pixel at {places} changed, ringed."

@@ -8,7 +8,7 @@ import streamlit as st
 from torch import Tensor
 
 from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, to_edits
-from apr_core.base.types import Status
+from apr_core.base.types import Method, Status
 from apr_core.data.dataset import with_article
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_ui.dataset import class_name
@@ -54,7 +54,8 @@ def ending_of(view: RunView) -> Ending:
         )
         return Ending("Nothing to flip", detail, "plain", "help")
     if outcome.status is Status.SURVIVED:
-        return Ending(f"Survived: still {after}", f"{spent}. {_closest(outcome)}", "held", "shield")
+        detail = f"{spent}. {_closest(outcome)}{_finding(view, outcome)}"
+        return Ending(f"Survived: still {after}", detail, "held", "shield")
     if outcome.status is Status.SKIPPED:
         detail = f"The target is the picture's own class, {true}. Choose another target."
         return Ending("Not attacked", detail, "plain", "help")
@@ -65,6 +66,17 @@ def ending_of(view: RunView) -> Ending:
         )
         return Ending("Not finished", detail, "plain", "visibility_off")
     return Ending("Cancelled", f"After {spent}.", "plain", "stop_circle")
+
+
+def _finding(view: RunView, outcome: Outcome) -> str:
+    """What it means that even many pixels did not suffice."""
+    pixels, area = len(outcome.edits), view.request.image[0].numel()
+    if view.request.config.method is Method.DE or pixels < 2:
+        return ""
+    return (
+        f" No set of {pixels} pixels that it tried, {percent(pixels / area)} of the picture, "
+        "changed the answer: that is a finding, not a failure."
+    )
 
 
 def _closest(outcome: Outcome) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import streamlit as st
 from torch import Tensor
 
+from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome
+from apr_core.base.types import Method
 from apr_core.data.images import to_png
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_core.serving.run_export import record, to_csv, to_json
@@ -30,6 +32,7 @@ FIRST_FRAME_SECONDS = 0.4
 """How long the page waits for a first frame, rather than for the next poll."""
 SHARE_SIDE = 512
 MOST_BARS = 5
+MOST_MAGNIFIED = 5
 PREVIEW_WIDTH = 352
 """Screen pixels, which a phone of 390 has room for."""
 TONES = {"fooled": "warning", "held": "info", "plain": "info"}
@@ -94,11 +97,13 @@ def _poll(run: CurrentRun, was_live: bool, page: str, pause: float, with_result:
         st.rerun()
 
 
-def subject(model: str, pixels: int) -> str:
+def subject(model: str, config: OnePixelConfig) -> str:
     """Which model is attacked, and with how much."""
     title = model_title(model)
     name = f"the {title[0].lower()}{title[1:]}" if title.startswith("Undefended") else title
-    return f"Attacking {name} with {'one pixel' if pixels == 1 else f'{pixels} pixels'}"
+    count = "one pixel" if config.pixels == 1 else f"{config.pixels} pixels"
+    by = f" by {config.method.words}" if config.method is Method.SPARSE_RS else ""
+    return f"Attacking {name} with {count}{by}"
 
 
 def headline(view: RunView) -> None:
@@ -158,9 +163,11 @@ def show_details(view: RunView) -> None:
         return
     edited, classes = outcome.apply(image), shown_data().classes
     which = f"the {MOST_BARS} likeliest classes" if len(classes) > 10 else "all classes"
-    with st.expander(f"The changed pixels, and {which}", icon=":material/zoom_in:"):
+    count, shown = len(outcome.edits), outcome.edits[:MOST_MAGNIFIED]
+    pixels = f"{len(shown)} of {count} changed" if count > len(shown) else "The changed"
+    with st.expander(f"{pixels} pixels, and {which}", icon=":material/zoom_in:"):
         with st.container(horizontal=True):
-            for number, edit in enumerate(outcome.edits[:5]):
+            for number, edit in enumerate(shown):
                 red, green, blue = edit.rgb
                 st.image(
                     magnified(edited, edit, side=168),

@@ -1,6 +1,6 @@
 """The Attack page: choose a picture, watch the search, see the result."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import chain
 
 import streamlit as st
@@ -21,6 +21,7 @@ from apr_ui.permalink import from_params, to_params
 from apr_ui.proof.certificate import offer_certificate
 from apr_ui.proof.truth import offer_map
 from apr_ui.resources import cards, service, why_missing
+from apr_ui.searches import larger_searches
 from apr_ui.stage import headline, preview, show_details, show_end, subject, watch
 from apr_ui.state import ATTACK, cancel_runs, open_run, start_run
 from apr_ui.upload import own_class_is_named
@@ -48,7 +49,9 @@ def plan(request: AttackRequest) -> None:
     st.session_state["attack.planned"] = request
     st.session_state["attack.model"] = request.model.removesuffix(BEHIND_LATTICE)
     st.session_state["attack.masked"] = request.model.endswith(BEHIND_LATTICE)
-    st.session_state["attack.pixels"] = request.config.pixels
+    for name, value in asdict(request.config).items():
+        if name != "target":
+            st.session_state[f"attack.{name}"] = value
 
 
 def offers(view: RunView) -> None:
@@ -62,10 +65,10 @@ def offers(view: RunView) -> None:
                 st.rerun()
         return
     with st.container(horizontal=True):
-        for pixels in (3, 5) if outcome.status is Status.SURVIVED else ():
-            if pixels > request.config.pixels:
-                more = replace(request, config=replace(request.config, pixels=pixels))
-                st.button(f"Try {pixels} pixels", on_click=plan, args=(more,))
+        survived = outcome.status is Status.SURVIVED
+        for config in larger_searches(request) if survived else ():
+            more = replace(request, config=config)
+            st.button(f"Try {config.pixels} pixels", on_click=plan, args=(more,))
         masked = BEHIND_LATTICE if request.model.endswith(BEHIND_LATTICE) else ""
         known = cards()[0]
         others = [
@@ -118,12 +121,12 @@ with stage:
             start_run(make_request(choice, model, config), replay=True)
             st.rerun()
     if run is None or view is None:
-        words.caption(subject(model, config.pixels))
+        words.caption(subject(model, config))
     else:
         request, params = run.request, to_params(run.request)
         own = request.index == OWN_PICTURE  # found again only while it is in memory
         keep_address("attack", {"run": request.run_id} if own else params)
-        words.caption(subject(request.model, request.config.pixels))
+        words.caption(subject(request.model, request.config))
         if view.error:
             headline(view)
         if not view.live:

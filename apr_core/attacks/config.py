@@ -1,11 +1,11 @@
-"""`OnePixelConfig`: the settings of the one-pixel attack."""
+"""`OnePixelConfig`: the settings of a search for pixels that change a model's answer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from apr_core.base.types import Fitness, InputError, Stop, Strategy, check_ranges, shown
+from apr_core.base.types import Fitness, InputError, Method, Stop, Strategy, check_ranges, shown
 
 RANGES: dict[str, tuple[float, float]] = {
     "pixels": (1, 150),
@@ -17,6 +17,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31 - 1),
 }
 """What each numeric field may be, ends included."""
+SPARSE_RANGES: dict[str, tuple[float, float]] = {"pixels": (1, 250), "population": (1, 10_000)}
+"""Where Sparse-RS has other limits: 250 pixels are 0.5 % of a picture of 224 x 224."""
 
 
 @dataclass(frozen=True)
@@ -24,18 +26,21 @@ class OnePixelConfig:
     """How to attack; the defaults are those of Su, Vargas and Sakurai (2019).
 
     Attributes:
-        pixels: k, how many pixels may change, 1 to 150.
-        population: P, candidates in a generation.
+        pixels: k, how many pixels may change, 1 to 150; by Sparse-RS 1 to 250.
+        population: P, candidates in a generation: of Sparse-RS, proposals made together from the
+            best set of pixels so far. With one, it is the authors' own algorithm.
         generations: most generations after the initial population.
-        strategy: how children are made.
-        fitness: what is minimised: probability, or the logit margin.
+        strategy: how differential evolution makes children.
+        fitness: what is minimised: probability, or the logit margin; Sparse-RS always lowers the
+            margin.
         stop: when a search ends early.
         target: class to reach; None for an untargeted attack.
         l2_penalty: the lambda of f_t(x + d) - lambda ||d||_2, with ||d|| in units of [0, 1].
         weight: F of su2019.
-        recombination: chance that a gene is the mutant's; 1 means no crossover. SciPy's own
-            default is 0.7.
+        recombination: chance that a gene of differential evolution is the mutant's; 1 means no
+            crossover. SciPy's own default is 0.7.
         seed: with an image's index it fixes every random number of that image's search.
+        method: how pixels are proposed.
 
     Raises:
         InputError: a field is out of its range in `RANGES`, or names no known choice.
@@ -52,16 +57,21 @@ class OnePixelConfig:
     weight: float = 0.5
     recombination: float = 1.0
     seed: int = 0
+    method: Method = Method.DE
 
     def __post_init__(self) -> None:
-        check_ranges(self, RANGES)
         kinds: dict[str, type[StrEnum]] = {
+            "method": Method,
             "strategy": Strategy,
             "fitness": Fitness,
             "stop": Stop,
         }
         for name, choice in kinds.items():
             object.__setattr__(self, name, _member(choice, name, getattr(self, name)))
+        sparse = self.method is Method.SPARSE_RS
+        if sparse:
+            object.__setattr__(self, "fitness", Fitness.MARGIN)
+        check_ranges(self, RANGES | SPARSE_RANGES if sparse else RANGES)
         if self.target is not None and (
             isinstance(self.target, bool) or not isinstance(self.target, int) or self.target < 0
         ):

@@ -1,7 +1,8 @@
 """The one-pixel attack (Su, Vargas and Sakurai, 2019) as `init`, `ask` and `tell`.
 
-Each image is searched by its own differential evolution; all searches of a batch live in one
-immutable state. `Search` runs them against an oracle.
+Each image is searched by its own differential evolution, or, for many pixels, by its own Sparse-RS,
+which proposes otherwise and is told alike; all searches of a batch live in one immutable state.
+`Search` runs them against an oracle.
 Dimensions: B images, A of them still searched, P population, k pixels, C channels,
 D = (2 + C) k genome, K classes.
 """
@@ -15,19 +16,15 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks import differential_evolution as de
+from apr_core.attacks import genomes, sparse_rs
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.confirmation import confirm_flips
 from apr_core.attacks.perturbation import apply_edits, edit_norms
 from apr_core.base import random
 from apr_core.base.batch import Batch
-from apr_core.base.types import Fitness, Stop
-from apr_core.models.inputs import RGB
+from apr_core.base.types import Fitness, Method, Stop
 from apr_core.models.outputs import logit_margin
 
-PLACE = 2
-"""Genes of a pixel before its colour: x and y."""
-_INSIDE = 1 - 2.0**-10
-"""A position gene lies in [0, width); the last pixel ends just short of it."""
 Verify = Callable[[Tensor], Tensor]
 """The model's own logits in float32: uint8 images (n, C, H, W) -> (n, K)."""
 
@@ -110,7 +107,7 @@ class AttackState(Batch):
         images: what is attacked, uint8 (B, C, H, W).
         labels: true classes, (B,).
         targets: classes to reach, (B,); -1 for an untargeted search.
-        search: the differential evolution.
+        search: the population, of differential evolution or of Sparse-RS.
         done: searches that have ended, (B,) bool.
         queries: candidates scored, (B,) int64.
         flip_generation: generation of the first flip, (B,); -1 while there is none.
@@ -164,7 +161,12 @@ class Candidates:
 
 
 def init(
-    config: OnePixelConfig, images: Tensor, labels: Tensor, targets: Tensor, indices: Tensor
+    config: OnePixelConfig,
+    images: Tensor,
+    labels: Tensor,
+    targets: Tensor,
+    indices: Tensor,
+    start: Tensor | None = None,
 ) -> AttackState:
     """Searches at their start.
 
@@ -173,21 +175,29 @@ def init(
         labels: (B,) int64.
         targets: (B,) int64, -1 for untargeted.
         indices: (B,) int64; with the seed they fix the random numbers of each search.
+        start: genomes (B, D) that every member begins with; by default random ones.
+
+    Raises:
+        InputError: Sparse-RS is asked for more pixels than the images have.
     """
     count, channels, height, width = images.shape
     keys = random.keys_for(config.seed, indices)
-    genomes = initial_genomes(keys, config.population, config.pixels, height, width, channels)
+    if start is None:
+        initial = (sparse_rs if _is_sparse(config) else genomes).initial_genomes
+        first = initial(keys, config.population, config.pixels, height, width, channels)
+    else:
+        first = start[:, None].repeat(1, config.population, 1)
     infinite = torch.full((count,), float("inf"), device=images.device)
     return AttackState(
         images=images,
         labels=labels,
         targets=targets,
-        search=de.init(keys, genomes),
+        search=de.init(keys, first),
         done=torch.zeros_like(labels, dtype=torch.bool),
         queries=torch.zeros_like(labels),
         flip_generation=torch.full_like(labels, -1),
         predictions=Predictions.blank((count, config.population), images.device),
-        winners=Winners(genomes[:, 0], infinite, Predictions.blank((count,), images.device)),
+        winners=Winners(first[:, 0], infinite, Predictions.blank((count,), images.device)),
     )
 
 
@@ -195,10 +205,19 @@ def ask(config: OnePixelConfig, state: AttackState) -> Candidates:
     """The next generation of every search that has not ended."""
     rows = (~state.done).nonzero()[:, 0]
     _, channels, height, width = state.images.shape
-    low, high = box(config.pixels, height, width, channels, state.images.device)
-    evolution = de.DEConfig(config.strategy, config.weight, config.recombination, low, high)
-    proposal = de.ask(evolution, state.search.at(rows))
-    return Candidates(rows, proposal, *decode(proposal.genomes, channels))
+    search = state.search.at(rows)
+    if _is_sparse(config):
+        progress = search.generation / (config.generations + 1)
+        proposal = sparse_rs.ask(search, progress, height, width, channels)
+    else:
+        low, high = genomes.box(config.pixels, height, width, channels, state.images.device)
+        evolution = de.DEConfig(config.strategy, config.weight, config.recombination, low, high)
+        proposal = de.ask(evolution, search)
+    return Candidates(rows, proposal, *genomes.decode(proposal.genomes, channels))
+
+
+def _is_sparse(config: OnePixelConfig) -> bool:
+    return config.method is Method.SPARSE_RS
 
 
 def tell(
@@ -328,31 +347,6 @@ def _ends_early(
         return state.flipped
     reached = torch.where(_sign(state) < 0, scores.sought > 0.9, scores.sought < 0.05)
     return (reached & flipped).any(dim=1) & state.flipped
-
-
-def box(
-    pixels: int, height: int, width: int, channels: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Lower and upper corner, (D,) each, of the genomes of `pixels` edits."""
-    high = torch.tensor([width - 1 + _INSIDE, height - 1 + _INSIDE, *[255.0] * channels])
-    high = high.repeat(pixels).to(device)
-    return torch.zeros_like(high), high
-
-
-def initial_genomes(
-    keys: Tensor, population: int, pixels: int, height: int, width: int, channels: int = RGB
-) -> Tensor:
-    """Su et al.'s start, (B, P, D): positions uniform, colours Normal(128, 127) in 0 to 255."""
-    shape = (population, pixels)
-    place = random.uniform(keys, 0, (*shape, 2)) * torch.tensor([width, height], device=keys.device)
-    colour = (128 + 127 * random.normal(keys, 1, (*shape, channels))).clamp(0, 255)
-    return torch.cat([place, colour], dim=-1).flatten(2)
-
-
-def decode(genomes: Tensor, channels: int = RGB) -> tuple[Tensor, Tensor]:
-    """Genomes (..., k (2 + C)) -> positions (..., k, 2) as x, y and colours (..., k, C), int64."""
-    genes = genomes.view(*genomes.shape[:-1], -1, PLACE + channels)
-    return genes[..., :PLACE].floor().long(), genes[..., PLACE:].round().long()
 
 
 def finish(state: AttackState, rows: Tensor) -> AttackState:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from apr_core.attacks import one_pixel
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.one_pixel import AttackState, Candidates, Predictions, Scores, decode
+from apr_core.attacks.genomes import decode
+from apr_core.attacks.one_pixel import AttackState, Candidates, Predictions, Scores
 from apr_core.attacks.oracle import QueryOracle
 from apr_core.attacks.perturbation import Perturbations, apply_edits
 from apr_core.attacks.query_cache import QueryCache
@@ -38,9 +39,11 @@ class Search:
         labels: (B,) int64.
         targets: (B,) int64 or None; overrides the config's one target.
         indices: (B,) int64 or None for 0, 1, ...; with the seed they fix each image's draws.
+        start: genomes (B, D) to begin with, or None for random ones.
 
     Raises:
-        InputError: a label or a target is no class of the model, or every target is the label.
+        InputError: a label or a target is no class of the model, or every target is the label; or
+            Sparse-RS is asked for more pixels than the images have.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Search:
         labels: Tensor,
         targets: Tensor | None = None,
         indices: Tensor | None = None,
+        start: Tensor | None = None,
     ) -> None:
         self.config, self.oracle, device = config, oracle, oracle.device
         self._decode = partial(decode, channels=images.shape[1])
@@ -71,7 +75,7 @@ class Search:
             )
         self._before = Predictions.of(clean, labels)
         self.misclassified = self._before.leading != labels
-        state = one_pixel.init(config, images, labels, targets, self.indices)
+        state = one_pixel.init(config, images, labels, targets, self.indices, start)
         self.state = one_pixel.finish(state, self.misclassified | self.skipped)
         self._cut = torch.zeros_like(self.misclassified)
         self._candidates: Candidates | None = None

@@ -1,19 +1,21 @@
-"""Sparse-RS: random search over sets of k pixels in corner colours (Croce et al., 2022)."""
+"""Sparse-RS: random search over sets of k pixels in corner colours (Croce et al., 2022).
+
+Each proposal exchanges some pixels of the best set so far for others, fewer and fewer as the budget
+is spent. The authors make one proposal at a time; here P are made and scored together.
+Dimensions: B independent searches, P proposals, k pixels, C channels, D = (2 + C) k genome.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from apr_core.attacks import differential_evolution as de
 from apr_core.attacks.enumeration import corners_of
-from apr_core.attacks.oracle import ModelOracle
-from apr_core.attacks.perturbation import Perturbations, apply_edits
-from apr_core.attacks.stage_result import StageResult
+from apr_core.attacks.genomes import decode, encode
 from apr_core.base import random
-from apr_core.models.outputs import logit_margin
+from apr_core.base.types import InputError
 
-QUERIES = 10_000
-"""Croce et al.'s budget."""
 ALPHA = 0.3
 """Share of the k pixels to replace before the schedule lowers it."""
 SCHEDULE = (
@@ -26,91 +28,85 @@ _PLACE, _COLOUR, _LEAVE = 0, 1, 2
 _STREAMS = 3
 
 
-def sparse_rs(
-    oracle: ModelOracle,
-    images: Tensor,
-    labels: Tensor,
-    indices: Tensor,
-    pixels: int,
-    seed: int = 0,
-    queries: int = QUERIES,
-    start: StageResult | None = None,
-) -> StageResult:
-    """Replace some of k pixels by others, at random, and keep what lowers the margin.
+def initial_genomes(
+    keys: Tensor, proposals: int, pixels: int, height: int, width: int, channels: int
+) -> Tensor:
+    """Sets of k different places, in corner colours, (B, P, D).
+
+    Raises:
+        InputError: the picture has fewer pixels than k.
+    """
+    if pixels > height * width:
+        raise InputError(
+            f"pixels is {pixels}, but a picture of {width} × {height} has {height * width}; ask "
+            "for fewer."
+        )
+    order = random.uniform(keys, _PLACE, (proposals, height * width)).argsort(dim=2, stable=True)
+    palette = corners_of(channels).to(keys.device)
+    corners = random.integers(keys, _COLOUR, (proposals, pixels), len(palette))
+    return encode(_coordinates(order[:, :, :pixels], width), palette[corners])
+
+
+def ask(state: de.DEState, progress: float, height: int, width: int, channels: int) -> de.Proposal:
+    """Proposals from the fittest set of each search (or, at first, the sets to begin with).
 
     Args:
-        images: uint8 (B, C, H, W).
-        labels, indices: (B,); with the seed, an index fixes an image's random numbers.
-        pixels: k.
-        queries: candidates an image, at most.
-        start: warm start: edits of at most k pixels to begin with; by default k at random.
+        progress: share of the budget spent, in [0, 1].
     """
-    height, width = images.shape[2:]
-    keys = random.keys_for(seed, indices.to(oracle.device))
-    pixels = min(pixels, height * width)
-    places, colours = _first(keys, pixels, height * width, start, width, images.shape[1])
-    best_places, best_colours = places.clone(), colours.clone()
-    blank = StageResult.blank(images, oracle.device)
-    margin, flipped, spent = blank.margin, blank.flipped, blank.queries
-    for step in range(queries):
-        rows = (~flipped).nonzero()[:, 0]
-        if not len(rows):
-            break
-        if step:
-            places, colours = _replaced(
-                keys[rows], step, queries, best_places[rows], best_colours[rows], height * width
-            )
-        xy = _coordinates(places, width)
-        logits = oracle.query_small(
-            Perturbations.of_each(images[rows], xy[:, None], colours[:, None])
-        )
-        found = logit_margin(logits, labels[rows])
-        hit = logits.argmax(1) != labels[rows]
-        if not oracle.exact and bool(hit.any()):
-            edited = apply_edits(images[rows[hit]], xy[hit], colours[hit])
-            hit[hit.clone()] = oracle.verify_float32(edited).argmax(1) != labels[rows[hit]]
-        better = hit | (found <= margin[rows])
-        chosen = rows[better]
-        best_places[chosen], best_colours[chosen] = places[better], colours[better]
-        margin[chosen] = found[better]
-        spent[rows] += 1
-        flipped[rows] |= hit
-    return StageResult(_coordinates(best_places, width), best_colours, margin, flipped, spent)
+    if state.generation == 0:
+        return de.Proposal(state.genomes)
+    rows = torch.arange(len(state.keys), device=state.keys.device)
+    best = state.genomes[rows, state.fitness.argmin(dim=1)]
+    positions, colours = decode(best, channels)
+    places, colours = replaced(
+        state.keys,
+        state.generation,
+        progress,
+        positions[..., 1] * width + positions[..., 0],
+        colours,
+        height * width,
+        state.genomes.shape[1],
+    )
+    return de.Proposal(encode(_coordinates(places, width), colours))
 
 
-def _first(
-    keys: Tensor, pixels: int, area: int, start: StageResult | None, width: int, channels: int
+def replaced(
+    keys: Tensor,
+    step: int,
+    progress: float,
+    places: Tensor,
+    colours: Tensor,
+    area: int,
+    proposals: int = 1,
 ) -> tuple[Tensor, Tensor]:
-    """The k pixels to begin with: places (B, k) and colours (B, k, C)."""
-    if start is not None and start.positions.shape[1]:
-        start = start.padded(pixels)
-        return start.positions[..., 1] * width + start.positions[..., 0], start.colours
-    places = random.uniform(keys, _PLACE, (area,)).argsort(dim=1, stable=True)[:, :pixels]
-    palette = corners_of(channels).to(keys.device)
-    corners = random.integers(keys, _COLOUR, (pixels,), len(palette))
-    return places, palette[corners]
-
-
-def _replaced(
-    keys: Tensor, step: int, queries: int, places: Tensor, colours: Tensor, area: int
-) -> tuple[Tensor, Tensor]:
-    """Some of the k pixels exchanged for others, in new colours.
+    """Some of the k pixels exchanged for others, in new colours, `proposals` times.
 
     Where every pixel is among the k already, only colours change.
+
+    Args:
+        step: fixes the random numbers, with the keys.
+        progress: see `ask`.
+        places: (B, k), below `area`.
+        colours: (B, k, C).
+
+    Returns:
+        Places (B, P, k) and colours (B, P, k, C).
     """
     count, pixels = places.shape
-    changed = max(1, int(_alpha(step / queries) * pixels))
+    changed = max(1, int(_alpha(progress) * pixels))
     stream = step * _STREAMS
-    order = random.uniform(keys, stream + _LEAVE, (pixels,)).argsort(dim=1, stable=True)
-    leaving = order[:, :changed]
-    coming = random.integers(keys, stream + _PLACE, (changed,), area)
-    rows = torch.arange(count, device=keys.device)[:, None]
-    places, colours = places.clone(), colours.clone()
-    taken = (coming[:, :, None] == places[:, None, :]).any(2)
-    places[rows, leaving] = torch.where(taken, places[rows, leaving], coming)
-    palette = corners_of(colours.shape[2]).to(keys.device)
-    corners = random.integers(keys, stream + _COLOUR, (changed,), len(palette))
-    colours[rows, leaving] = palette[corners]
+    order = random.uniform(keys, stream + _LEAVE, (proposals, pixels)).argsort(dim=2, stable=True)
+    coming = random.integers(keys, stream + _PLACE, (proposals, changed), area)
+    rows = torch.arange(count, device=keys.device)[:, None, None]
+    lines = torch.arange(proposals, device=keys.device)[:, None]
+    chosen = (rows, lines, order[:, :, :changed])
+    taken = (coming[..., None] == places[:, None, None, :]).any(3)
+    places = places[:, None].repeat(1, proposals, 1)
+    colours = colours[:, None].repeat(1, proposals, 1, 1)
+    places[chosen] = torch.where(taken, places[chosen], coming)
+    palette = corners_of(colours.shape[3]).to(keys.device)
+    corners = random.integers(keys, stream + _COLOUR, (proposals, changed), len(palette))
+    colours[chosen] = palette[corners]
     return places, colours
 
 

@@ -18,18 +18,20 @@ from apr_core.attacks.enumeration import (
     refine_colours,
     top_gradient,
 )
+from apr_core.attacks.genomes import decode, encode
 from apr_core.attacks.gradient import fgsm, pgd
-from apr_core.attacks.one_pixel import decode
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.search import Search
-from apr_core.attacks.sparse_rs import sparse_rs
 from apr_core.attacks.stage_result import StageResult
 from apr_core.base import random
 from apr_core.base.registry import Registry
-from apr_core.base.types import Fitness
+from apr_core.base.types import Fitness, Method
 from apr_core.models.inference import evaluating, scale_chunk
 from apr_core.models.inputs import as_input
 from apr_core.models.outputs import in_chunks, logit_margin
+
+QUERIES = 10_000
+"""Croce et al.'s budget of Sparse-RS."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,44 @@ def _sparse_rs(context: AttackContext, **budget: Any) -> StageResult:
     start = context.base if context.base.positions.shape[1] else None
     where = (context.oracle, context.images, context.labels, context.indices)
     return sparse_rs(*where, context.pixels, context.seed, start=start, **budget)
+
+
+def sparse_rs(
+    oracle: ModelOracle,
+    images: Tensor,
+    labels: Tensor,
+    indices: Tensor,
+    pixels: int,
+    seed: int = 0,
+    queries: int = QUERIES,
+    start: StageResult | None = None,
+) -> StageResult:
+    """Sparse-RS as its authors run it, one proposal at a time.
+
+    Args:
+        images: uint8 (B, C, H, W).
+        labels, indices: (B,); with the seed, an index fixes an image's random numbers.
+        pixels: k.
+        queries: candidates an image, at most.
+        start: warm start: edits of at most k pixels to begin with; by default k at random.
+    """
+    _, channels, height, width = images.shape
+    pixels, one = min(pixels, height * width), Method.SPARSE_RS
+    first = start.padded(pixels) if start is not None and start.positions.shape[1] else None
+    search = Search(
+        OnePixelConfig(pixels, population=1, generations=queries - 1, seed=seed, method=one),
+        oracle,
+        images,
+        labels,
+        indices=indices,
+        start=None if first is None else encode(first.positions, first.colours),
+    )
+    while search.live:
+        search.tell(oracle.query_small(search.ask()))
+    state = search.state
+    positions, colours = decode(state.best()[0], channels)
+    margin = torch.where(state.flipped, state.winners.fitness, state.search.fitness[:, 0])
+    return StageResult(positions, colours, margin, state.flipped, state.queries)
 
 
 def _differential_evolution(context: AttackContext, **settings: Any) -> StageResult:

@@ -65,6 +65,20 @@ def check_class(name: str, value: int, classes: int) -> None:
         )
 
 
+class Method(StrEnum):
+    """How a search proposes the pixels to change."""
+
+    DE = "de"
+    """Differential evolution (Su, Vargas and Sakurai, 2019): for a few pixels."""
+    SPARSE_RS = "sparse-rs"
+    """Random search in corner colours (Croce et al., 2022): for many pixels."""
+
+    @property
+    def words(self) -> str:
+        """As it stands within a sentence."""
+        return "Sparse-RS" if self is Method.SPARSE_RS else "differential evolution"
+
+
 class Strategy(StrEnum):
     """How differential evolution makes a child."""
 

@@ -1,4 +1,4 @@
-"""`attack`: the one-pixel attack on one image."""
+"""`attack`: search for pixels of one image that change the model's answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import AttackResult, Outcome
 from apr_core.attacks.search import Search
-from apr_core.base.types import Fitness, InputError, NotAttacked, Status, Stop, Strategy
+from apr_core.base.types import Fitness, InputError, Method, NotAttacked, Status, Stop, Strategy
 from apr_core.cli.common import (
     Subparsers,
     add_data,
@@ -36,6 +36,11 @@ from apr_core.cli.common import (
 from apr_core.data.dataset import DataSet, with_article
 from apr_core.data.images import to_png
 
+MOST_NAMED = 16
+"""Pixels that a sentence names one by one."""
+BUDGETS = {Method.DE: (400, 100), Method.SPARSE_RS: (8, 249)}
+"""Population and generations of a method, where nobody asks for others."""
+
 
 def add(subparsers: Subparsers) -> None:
     """Add the command's parser."""
@@ -46,8 +51,10 @@ def add(subparsers: Subparsers) -> None:
     default = OnePixelConfig()
     add_label(parser)
     parser.add_argument("--pixels", type=int, default=default.pixels)
-    parser.add_argument("--population", type=int, default=default.population)
-    parser.add_argument("--generations", type=int, default=default.generations)
+    parser.add_argument("--method", default=default.method, help=", ".join(Method))
+    for number, name in enumerate(("population", "generations")):
+        usual = ", ".join(f"{budget[number]} for {method}" for method, budget in BUDGETS.items())
+        parser.add_argument(f"--{name}", type=int, help=f"by default {usual}")
     parser.add_argument("--strategy", default=default.strategy, help=", ".join(Strategy))
     parser.add_argument("--fitness", default=default.fitness, help=", ".join(Fitness))
     parser.add_argument("--stop", default=default.stop, help=", ".join(Stop))
@@ -88,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(describe(result, data))
     else:
-        print(in_words(outcome, data, args.out))
+        print(in_words(result, data, args.out))
     return 0
 
 
@@ -97,6 +104,7 @@ def describe(result: AttackResult, data: DataSet) -> dict[str, Any]:
     outcome = result.outcomes[0]
     return {
         "model": result.model,
+        "method": result.config.method,
         "status": outcome.status,
         "success": outcome.success,
         "queries": outcome.queries,
@@ -119,14 +127,16 @@ def describe(result: AttackResult, data: DataSet) -> dict[str, Any]:
     }
 
 
-def in_words(outcome: Outcome, data: DataSet, out: Path | None = None) -> str:
-    """The outcome in a sentence or two."""
+def in_words(result: AttackResult, data: DataSet, out: Path | None = None) -> str:
+    """One image's outcome in a sentence or two."""
+    outcome = result.outcomes[0]
     true, before = data.class_name(outcome.label), data.class_name(outcome.label_before)
     if outcome.status is Status.MISCLASSIFIED:
         taken = f"The model takes this {true} for {with_article(before)} already"
         return f"{taken}, so it was not attacked."
-    edits = "; ".join(f"pixel ({e.x}, {e.y}) to rgb{e.rgb}" for e in outcome.edits)
-    spent = f"{outcome.queries:,} queries"
+    edits = _edits(outcome)
+    by = "" if result.config.method is Method.DE else f" of {result.config.method.words}"
+    spent = f"{outcome.queries:,} queries{by}"
     if not outcome.success:
         return (
             f"The {true} survived {spent}; the closest was {edits}, which left "
@@ -139,11 +149,24 @@ def in_words(outcome: Outcome, data: DataSet, out: Path | None = None) -> str:
     )
 
 
+def _edits(outcome: Outcome) -> str:
+    """Every pixel changed, or how many of them, where a sentence could not hold all."""
+    if len(outcome.edits) > MOST_NAMED:
+        return f"{len(outcome.edits)} pixels (all of them with --json)"
+    return "; ".join(f"pixel ({e.x}, {e.y}) to rgb{e.rgb}" for e in outcome.edits)
+
+
 def _config(args: argparse.Namespace, data: DataSet | None) -> OnePixelConfig:
+    budget = BUDGETS.get(args.method, BUDGETS[Method.DE])
+    asked = (args.population, args.generations)
+    population, generations = (
+        usual if given is None else given for given, usual in zip(asked, budget, strict=True)
+    )
     return OnePixelConfig(
         pixels=args.pixels,
-        population=args.population,
-        generations=args.generations,
+        method=args.method,
+        population=population,
+        generations=generations,
         strategy=args.strategy,
         fitness=args.fitness,
         stop=args.stop,

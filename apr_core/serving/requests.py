@@ -24,7 +24,7 @@ from apr_core.attacks.truth_map import (
     TruthMapSearch,
     most_tried,
 )
-from apr_core.base.types import InputError
+from apr_core.base.types import InputError, Method, check_ranges
 from apr_core.data.dataset import DataSet
 from apr_core.data.registry import find_dataset
 from apr_core.zoo.target import dataset_of
@@ -37,6 +37,8 @@ SERVED: dict[str, tuple[int, int]] = {
     "generations": (0, 1000),
 }
 """What a caller over the network may ask, ends included: a generation holds up everyone's."""
+SPARSE_POPULATION = (1, 100)
+"""Of Sparse-RS, whose frames hold up to 250 pixels a candidate."""
 MOST_HISTORY = 32 * 2**20
 """Bytes that a run's snapshots may take: what two million one-pixel candidates do."""
 BEHIND_LATTICE = "+lattice"
@@ -123,7 +125,10 @@ class AttackRequest:
     @cached_property
     def run_id(self) -> str:
         """Sixteen hexadecimal digits that equal requests share."""
-        return _digest([self.model, self.label, self.index, asdict(self.config)], self.image)
+        config = asdict(self.config)
+        if self.config.method is Method.DE:
+            del config["method"]  # so that runs from before there was another keep their ids
+        return _digest([self.model, self.label, self.index, config], self.image)
 
     @cached_property
     def data(self) -> DataSet:
@@ -152,6 +157,32 @@ def data_behind(model: str) -> DataSet:
     """
     data = dataset_of(model.removesuffix(BEHIND_LATTICE))
     return find_dataset(PHOTOGRAPHS) if data.name == "imagenet" else data
+
+
+def served(method: Method, data: DataSet) -> dict[str, tuple[int, int]]:
+    """What a caller may ask of a method on a data set's pictures: `SERVED`, and many pixels.
+
+    Sparse-RS may change 0.5 % of a picture's pixels, or sixteen of a small one.
+    """
+    if method is Method.DE:
+        return SERVED
+    low, few = SERVED["pixels"]
+    most = max(few, data.size[0] * data.size[1] // 200)
+    return SERVED | {"pixels": (low, most), "population": SPARSE_POPULATION}
+
+
+def check_served(config: OnePixelConfig, data: DataSet) -> None:
+    """Raise InputError unless a caller may ask for this on a data set's pictures."""
+    most = {method: served(method, data)["pixels"][1] for method in Method}
+    sparse = most[Method.SPARSE_RS]
+    if config.pixels > most[config.method] and sparse > most[Method.DE]:
+        height, width = data.size
+        raise InputError(
+            f"pixels is {config.pixels}, but of a picture of {width} × {height}, differential "
+            f"evolution changes at most {most[Method.DE]} and Sparse-RS at most {sparse}; ask for "
+            "fewer, or for the other method."
+        )
+    check_ranges(config, served(config.method, data))
 
 
 def history_bytes(config: OnePixelConfig) -> int:

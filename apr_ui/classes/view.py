@@ -88,7 +88,7 @@ def record_of(model: str) -> Record | None:
 
 def choose_label(view: View) -> int:
     """A class that there are pictures of."""
-    labels: list[int] = view.sample.labels.unique().tolist()
+    labels = sorted({int(label) for label in view.sample.labels})
     keep_among("classes.class", labels)
     kept = persistent("classes.class", labels[0])
     if len(labels) > MOST_PILLS:

@@ -13,6 +13,7 @@ const FOLLOW_MS = 50; // a tick while catching up with the newest frame
 const FOLLOW_STRIDES = 12; // the backlog is covered in about so many ticks
 const COMPACT_DRAW_MS = 66; // between two drawings of one picture among several
 const ANNOUNCE_MS = 2000;
+const MANY = 16; // pixels of a candidate, beyond which they are counted and not listed
 const WALK_TITLES = ["Choose", "Mutate", "Compare", "Keep or discard"];
 const NO_WALK_FIRST = "The first generation is random: no candidate has parents yet. Go one generation forward to see one.";
 const NO_WALK = "No candidate was recorded step by step in this generation. Try the previous or the next one.";
@@ -78,6 +79,7 @@ function bestPixels(frame) {
   });
 }
 
+const isSparse = ({ data }) => data.config.method === "sparse-rs"; // runs from before it have no method
 const isWinning = (player) =>
   player.data.status === "flipped" && !player.data.live && player.shown === lastGeneration(player);
 
@@ -111,6 +113,8 @@ const still = () => window.matchMedia("(prefers-reduced-motion: reduce)").matche
 const counted = new Intl.NumberFormat("en-US");
 const rgbText = (rgb) => `rgb(${rgb.join(", ")})`;
 const placeText = ({ x, y, rgb }) => `(${x}, ${y}) ${rgbText(rgb)}`;
+
+const pixelsText = (frame) => (frame.pixels > MANY ? `${frame.pixels} pixels` : bestPixels(frame).map(placeText).join("; "));
 
 function percent(p) {
   const value = 100 * p;
@@ -195,18 +199,18 @@ function goneOnText(player) {
   return behind ? `The search is at generation ${lastGeneration(player)} now. ${press} to catch up.` : "";
 }
 
-function replacedText(frame) {
+function replacedText(player, frame) {
   if (frame.generation === 0) return `${frame.p.length} candidates, placed at random`;
   const moved = frame.moved.reduce((sum, flag) => sum + flag, 0);
-  return `${moved} of ${frame.p.length} candidates were replaced by their children`;
+  const by = isSparse(player) ? "better ones" : "their children";
+  return `${moved} of ${frame.p.length} candidates were replaced by ${by}`;
 }
 
 function canvasText(player, frame) {
   const { width, height } = player.data;
   const picture = `Picture of ${trueName(player)}, ${width} by ${height} pixels.`;
   if (!frame) return `${picture} ${headline(player)}.`;
-  const where = bestPixels(frame).map(placeText).join("; ");
-  const found = isWinning(player) ? "The winning pixel" : `${frame.p.length} candidates; the best`;
-  return `${picture} ${progressText(player, frame)}. ${found} at ${where}: ${bestText(player, frame)}.`;
+  const found = isWinning(player) ? "The winning edit" : `${frame.p.length} candidates; the best`;
+  return `${picture} ${progressText(player, frame)}. ${found}, ${pixelsText(frame)}: ${bestText(player, frame)}.`;
 }
 

@@ -142,12 +142,24 @@ function drawWinner(player, { x, y, rgb }) {
   });
 }
 
+// Many pixels: each in its own colour, larger than it is, and no rings that would hide the picture.
+function drawMany({ context, cell }, pixels, margin) {
+  for (const [grow, paint] of [[margin + 1, () => "black"], [margin, ({ rgb }) => rgbText(rgb)]]) {
+    for (const pixel of pixels) {
+      context.fillStyle = paint(pixel);
+      context.fillRect(pixel.x * cell - grow, pixel.y * cell - grow, cell + 2 * grow, cell + 2 * grow);
+    }
+  }
+}
+
 function drawFrame(player, frame, now) {
   const winning = isWinning(player);
   player.context.globalAlpha = winning ? 0.4 : 1;
   drawDots(player, frame, now);
   player.context.globalAlpha = 1;
-  for (const pixel of bestPixels(frame)) (winning ? drawWinner : drawBestRing)(player, pixel);
+  const best = bestPixels(frame);
+  if (frame.pixels > MANY) drawMany(player, best, winning ? 2 : 1);
+  else for (const pixel of best) (winning ? drawWinner : drawBestRing)(player, pixel);
 }
 
 function draw(player, now) {

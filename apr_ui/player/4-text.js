@@ -79,9 +79,14 @@ function renderText(player, frame) {
   const { target } = data.config;
   const aim = target === null ? "" : ` (target ${className(player, target)})`;
   put(parts.best, frame ? `Best edit so far: ${bestText(player, frame)}${aim}` : "");
-  put(parts.replaced, frame ? replacedText(frame) : "");
+  put(parts.replaced, frame ? replacedText(player, frame) : "");
   put(parts.goneOn, goneOnText(player));
-  parts.swatches.replaceChildren(...(frame ? bestPixels(frame).map((pixel) => swatch(pixel.rgb, placeText(pixel))) : []));
+  parts.swatches.replaceChildren(...(frame ? swatches(frame) : []));
+}
+
+function swatches(frame) {
+  if (frame.pixels > MANY) return [element("span", `It changes ${frame.pixels} pixels, drawn larger than they are.`)];
+  return bestPixels(frame).map((pixel) => swatch(pixel.rgb, placeText(pixel)));
 }
 
 function renderControls(player) {
@@ -96,6 +101,7 @@ function renderControls(player) {
   parts.back.setAttribute("aria-disabled", String(index <= 0 && !slow?.at));
   parts.forward.setAttribute("aria-disabled", String(atEnd));
   parts.slowButton.disabled = index < 0;
+  parts.slowButton.hidden = isSparse(player); // it has no parents and no arrows
   renderSlowControls(player, atEnd);
   parts.slider.disabled = store.order.length < 2;
   setAll(parts.slider, { min: store.order[0] ?? 0, max: lastGeneration(player) ?? 0 });

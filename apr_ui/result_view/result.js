@@ -3,13 +3,14 @@
 const SIDE = 448; // canvas pixels: two for each of the screen's
 const SMALL = 64; // pixels of a side up to which one of them is seen without a lens
 const LENS = { reach: 7, share: 0.4, gap: 8 }; // pixels it shows each way; its share of the canvas
+const MANY = { pixels: 16, reach: 20, grow: 1 }; // beyond so many: no rings, a wider lens, larger pixels
 const MARKS = { fooled: "⚡", held: "🛡", live: "…", plain: "" };
 
 function bytes(base64) {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
 
-function draw(canvas, { width, height, image, edits: [look] }, edits) {
+function draw(canvas, { width, height, image, edits: all }, edits) {
   const small = document.createElement("canvas");
   Object.assign(small, { width, height });
   const context = small.getContext("2d");
@@ -23,26 +24,48 @@ function draw(canvas, { width, height, image, edits: [look] }, edits) {
   const large = canvas.getContext("2d");
   large.imageSmoothingEnabled = false;
   large.drawImage(small, 0, 0, canvas.width, canvas.height);
-  for (const { x, y } of edits) ring(large, (x + 0.5) * scale, (y + 0.5) * scale, Math.max(scale, 12));
-  if (look && Math.max(width, height) > SMALL) lens(large, small, look);
+  const many = all.length > MANY.pixels;
+  if (many) enlarge(large, edits, scale);
+  else for (const { x, y } of edits) ring(large, (x + 0.5) * scale, (y + 0.5) * scale, Math.max(scale, 12));
+  if (!all.length || Math.max(width, height) <= SMALL) return;
+  if (many) lens(large, small, densest(all, MANY.reach), MANY.reach, scale);
+  else lens(large, small, all[0], LENS.reach);
+}
+
+// Each of many pixels in its own colour, larger than it is: rings would hide the picture.
+function enlarge(context, edits, scale) {
+  const size = (1 + 2 * MANY.grow) * scale;
+  for (const { x, y, rgb } of edits) {
+    context.fillStyle = `rgb(${rgb.join(", ")})`;
+    context.fillRect((x - MANY.grow) * scale, (y - MANY.grow) * scale, size, size);
+  }
+}
+
+// The edit with the most others within reach.
+function densest(edits, reach) {
+  const near = (a, b) => Math.max(Math.abs(a.x - b.x), Math.abs(a.y - b.y)) <= reach;
+  const counts = edits.map((one) => edits.filter((other) => near(one, other)).length);
+  return edits[counts.indexOf(Math.max(...counts))];
 }
 
 // The neighbourhood of a pixel, magnified, in the corner that is farthest from it.
-function lens(context, small, { x, y }) {
+// With `scale`, what it shows is framed in the picture; else the pixel in the lens.
+function lens(context, small, { x, y }, reach, scale) {
   const { canvas } = context;
   const side = Math.min(canvas.width, canvas.height) * LENS.share;
-  const cell = side / (2 * LENS.reach + 1);
+  const cell = side / (2 * reach + 1);
   const corner = (at, within, length) => (at < within / 2 ? length - side - LENS.gap : LENS.gap);
   const left = corner(x, small.width, canvas.width);
   const top = corner(y, small.height, canvas.height);
   context.fillStyle = "#808080"; // what lies beyond the picture's edge
   context.fillRect(left, top, side, side);
-  const from = [x - LENS.reach, y - LENS.reach, 2 * LENS.reach + 1, 2 * LENS.reach + 1];
+  const from = [x - reach, y - reach, 2 * reach + 1, 2 * reach + 1];
   context.drawImage(small, ...from, left, top, side, side);
   for (const [colour, width] of [["#000", 7], ["#fff", 3]]) {
     Object.assign(context, { strokeStyle: colour, lineWidth: width });
     context.strokeRect(left, top, side, side);
-    context.strokeRect(left + LENS.reach * cell - 2, top + LENS.reach * cell - 2, cell + 4, cell + 4);
+    if (scale) context.strokeRect(...from.map((at) => at * scale));
+    else context.strokeRect(left + reach * cell - 2, top + reach * cell - 2, cell + 4, cell + 4);
   }
 }
 

@@ -15,8 +15,7 @@ from apr_core.attacks.gradient import EPSILON
 from apr_core.attacks.ladder import LadderConfig, climb
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import AttackResult, PixelEdit, edit_image, to_edits
-from apr_core.attacks.sparse_rs import sparse_rs
-from apr_core.attacks.stages import STAGES
+from apr_core.attacks.stages import STAGES, sparse_rs
 from apr_core.attacks.transfer import Effect, transfer_matrix
 from apr_core.attacks.truth_map import TruthMapSearch
 from apr_core.base.types import InputError, Stop

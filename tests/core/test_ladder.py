@@ -16,8 +16,8 @@ from apr_core.attacks.enumeration import CORNERS, GRID, corner_sweep, refine_col
 from apr_core.attacks.ladder import LADDER, LadderConfig, Verdict, climb
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import edit_image
-from apr_core.attacks.sparse_rs import _replaced, sparse_rs
-from apr_core.attacks.stages import STAGES
+from apr_core.attacks.sparse_rs import replaced
+from apr_core.attacks.stages import STAGES, sparse_rs
 from apr_core.base.types import InputError
 from apr_core.models import Classifier
 from apr_core.models.outputs import logit_margin
@@ -185,7 +185,7 @@ def test_sparse_rs_replaces_fewer_and_fewer_as_its_authors_do(
     """The table of `p_selection` for L0 in Croce et al.'s code, scaled to the budget."""
     keys = torch.arange(1)
     places, colours = torch.arange(1000)[None], torch.zeros(1, 1000, 3, dtype=torch.int64)
-    after, _ = _replaced(keys, step * scale, 10_000 * scale, places, colours, 2**24)
+    after, _ = replaced(keys, step * scale, step * scale / (10_000 * scale), places, colours, 2**24)
     assert int((after != places).sum()) == int(0.3 / part * 1000)
 
 
@@ -193,7 +193,7 @@ def test_sparse_rs_replaces_fewer_and_fewer_as_its_authors_do(
 def test_of_a_few_pixels_sparse_rs_replaces_one_at_a_time(pixels: int, changed: int) -> None:
     """With up to 13 pixels the authors' schedule replaces one from the first step on."""
     places, colours = torch.arange(pixels)[None], torch.zeros(1, pixels, 3, dtype=torch.int64)
-    after, _ = _replaced(torch.arange(1), 1, 10_000, places, colours, 2**24)
+    after, _ = replaced(torch.arange(1), 1, 1e-4, places, colours, 2**24)
     assert int((after != places).sum()) == changed
 
 

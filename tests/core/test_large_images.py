@@ -16,8 +16,7 @@ from apr_core.attacks.enumeration import corners_of, gradient_corners, is_large
 from apr_core.attacks.ladder import LADDER, LARGE_LADDER, LadderConfig, climb
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.search import Search
-from apr_core.attacks.sparse_rs import sparse_rs
-from apr_core.attacks.stages import STAGES
+from apr_core.attacks.stages import STAGES, sparse_rs
 from apr_core.attacks.truth_map import SAMPLE, TruthMap, TruthMapSearch
 from apr_core.base.types import InputError, Stop
 from apr_core.certification.lattice_masking import LatticeMasking, certify

@@ -22,7 +22,7 @@ from apr_core import (
     Stop,
     Strategy,
 )
-from apr_core.attacks.one_pixel import decode, initial_genomes
+from apr_core.attacks.genomes import decode, initial_genomes
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.perturbation import Perturbations, apply_edits, edit_norms
 from apr_core.base.random import keys_for

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from apr_core import OnePixelAttack, OnePixelConfig, Snapshot, Status, Stop, Strategy
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.truth_map import TruthMap
-from apr_core.base.types import InputError
+from apr_core.base.types import InputError, Method
 from apr_core.certification.lattice_masking import LatticeMasking, behind_lattice
 from apr_core.serving.archive.store import Archive
 from apr_core.serving.model_loader import load_oracle
@@ -162,6 +162,8 @@ MIXED = [
     OnePixelConfig(population=9, generations=2, pixels=16, seed=2, fitness="margin"),
     OnePixelConfig(population=27, generations=2, seed=3, strategy=Strategy.BEST1BIN),
     OnePixelConfig(population=7, generations=4, pixels=2, stop=Stop.SU2019, l2_penalty=0.1),
+    OnePixelConfig(population=6, generations=3, pixels=20, seed=4, method=Method.SPARSE_RS),
+    OnePixelConfig(population=1, generations=9, stop=Stop.BUDGET, method=Method.SPARSE_RS),
 ]
 
 
