@@ -1,8 +1,9 @@
-"""The picture chooser: from the gallery, a data set's test images, a file or the camera."""
+"""The picture chooser: from the gallery, the pictures that are here, a file or the camera."""
 
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -12,26 +13,31 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from apr_core.data.dataset import DataSet, Sample, with_article
+from apr_core.data.dataset import DataSet, Sample
 from apr_core.data.images import OWN_PICTURE, Picture, to_pil, to_png
 from apr_core.data.registry import DEFAULT
 from apr_core.serving.archive.archive_format import Head
 from apr_core.serving.gallery import GalleryEntry
 from apr_core.serving.requests import AttackRequest, data_behind
 from apr_core.zoo.checkpoints import zoo_fingerprint
-from apr_ui.dataset import class_name, shown_data
+from apr_ui.dataset import shown_data
 from apr_ui.model_names import model_title
 from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.picker import PickerItem, picker
-from apr_ui.resources import gallery, until_changed
+from apr_ui.resources import gallery
 from apr_ui.upload import choose_own, show_own
 from apr_ui.words import plain
 
-GALLERY, TESTS, UPLOAD, CAMERA = "Gallery", "Test images", "Your picture", "Camera"
+GALLERY, TESTS, UPLOAD, CAMERA = "Gallery", "Pictures", "Your picture", "Camera"
+ALL = "All classes"
+MOST_AT_ONCE = 200
+"""Pictures up to which those of all classes are shown together."""
 SHOWN_TESTS = 60
 """Test images to choose from, of a data set that is here whole."""
 THUMBNAILS_HEIGHT = 300
-"""Screen pixels for the test images of a class, which scroll."""
+"""Screen pixels for the pictures to choose from, which scroll."""
+THUMBNAIL = 112
+"""Pixels of a side of a photograph's thumbnail."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +72,9 @@ def choose_picture() -> Choice | None:
         UPLOAD: _from_upload,
         CAMERA: partial(_from_upload, camera=True),
     }
-    if shown_data().name == DEFAULT:
-        choosers = {GALLERY: _from_gallery, TESTS: _from_class, **choosers}
-    else:
-        choosers = {TESTS: _from_tests, **choosers}
+    choosers = {TESTS: _from_pictures, **choosers}
+    if gallery(shown_data().name):
+        choosers = {GALLERY: _from_gallery, **choosers}
     keep_among("attack.source", list(choosers))
     source = st.segmented_control(
         "Picture",
@@ -82,122 +87,150 @@ def choose_picture() -> Choice | None:
 
 
 def _from_gallery() -> Choice:
-    entries = gallery()
+    data = shown_data()
+    entries = gallery(data.name)
     chosen = min(st.session_state.setdefault("attack.entry", 0), len(entries) - 1)
-    st.caption("Hand-picked examples. Most pictures survive a one-pixel attack.")
-    picker("Gallery", _gallery_items(), chosen, "attack.gallery", _choose_entry)
+    st.caption("Hand-picked examples. They do not show how often an attack succeeds.")
+    items = _gallery_items(data.name, zoo_fingerprint())
+    picker("Gallery", items, chosen, "attack.gallery", _choose_entry)
     entry = entries[chosen]
-    image, label = shown_data().test_image(entry.index)
+    image, label = data.test_image(entry.index)
+    _show_credit(data, entry.index)
     caption = f"{model_title(entry.model)}: {entry.story}"
     return Choice(image, label, entry.index, caption, entry.model)
 
 
-@until_changed(zoo_fingerprint)
-def _gallery_items() -> list[PickerItem]:
+@lru_cache(maxsize=4)
+def _gallery_items(data: str, _zoo: object) -> list[PickerItem]:
     """The gallery for the picker; titles say how each example ends, and for which defence."""
     return [
         _item(
             _gallery_title(entry),
             f"{entry.story} Model: {model_title(entry.model)}.",
-            shown_data().test_image(entry.index)[0],
+            entry.data.test_image(entry.index)[0],
         )
-        for entry in gallery()
+        for entry in gallery(data)
     ]
 
 
 def _item(title: str, note: str, image: Tensor) -> PickerItem:
-    return {"title": title, "note": note, "png": base64.b64encode(to_png(image)).decode()}
+    return {"title": title, "note": note, "png": base64.b64encode(_thumbnail(image)).decode()}
+
+
+def _thumbnail(image: Tensor) -> bytes:
+    """A picture as a PNG; a photograph smaller, and in 256 colours."""
+    if max(image.shape[1:]) <= THUMBNAIL:
+        return to_png(image)
+    file = io.BytesIO()
+    small = to_pil(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    small.quantize().save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def _gallery_title(entry: GalleryEntry) -> str:
-    true, model = class_name(entry.outcome.label), model_title(entry.model)
-    if entry.kind == "survives":
-        return f"{true}: attack fails"
     if entry.kind == "holds":
-        return f"{true}: {model} resists"
-    after = f"{true} → {class_name(entry.outcome.label_after)}"
-    return f"{after}, {model}" if entry.kind == "breaks" else after
+        true = entry.data.class_name(entry.outcome.label)
+        return f"{true}: {model_title(entry.model)} resists"
+    return f"{entry.title}, {model_title(entry.model)}" if entry.kind == "breaks" else entry.title
 
 
 def _choose_entry(number: int) -> None:
     st.session_state["attack.entry"] = number
-    st.session_state["attack.model"] = gallery()[number].model
+    st.session_state["attack.model"] = gallery(shown_data().name)[number].model
 
 
-def _from_class() -> Choice:
-    name = st.selectbox("Class", shown_data().classes, **persistent("attack.class", "cat"))
-    shipped = shown_data().shipped_sample()
-    label = shown_data().classes.index(name)
-    rows = (shipped.labels == label).nonzero()[:, 0]
-    number = min(int(st.session_state.setdefault("attack.number", 1)), len(rows))
-    with st.container(height=THUMBNAILS_HEIGHT):
-        picker(name, _class_items(label), number - 1, "attack.test-images", _choose_number)
-    row = int(rows[number - 1])
-    index = int(shipped.indices[row])
-    caption = f"CIFAR-10 test image {index}, {with_article(name)}."
-    return Choice(shipped.images[row], label, index, caption)
-
-
-@lru_cache(maxsize=2)
-def _class_items(label: int) -> list[PickerItem]:
-    """The sample's images of a class, for the picker."""
-    shipped = shown_data().shipped_sample()
-    rows = (shipped.labels == label).nonzero()[:, 0].tolist()
-    return [
-        _item(f"{number}", f"CIFAR-10 test image {shipped.indices[row]}.", shipped.images[row])
-        for number, row in enumerate(rows, 1)
-    ]
-
-
-def _choose_number(number: int) -> None:
-    st.session_state["attack.number"] = number + 1
-
-
-def _from_tests() -> Choice | None:
-    """Of a data set with few pictures, all that are here."""
+def _from_pictures() -> Choice | None:
+    """Of the pictures that are here, those of a class, or all where they are few."""
     data = shown_data()
-    shown = _tests(data)
+    shown = _pictures(data)
     if shown is None:
         st.info(
             f"No pictures of {data.title} come with this project; choose one of your own, or fetch "
             f"them with `python -m apr_core data {data.name}`."
         )
         return None
-    row = min(int(st.session_state.setdefault("attack.row", 0)), len(shown.labels) - 1)
+    classes = [data.class_name(label) for label in sorted(set(shown.labels.tolist()))]
+    options = [ALL, *classes] if len(shown.labels) <= MOST_AT_ONCE else classes
+    keep_among("attack.class", options)
+    first = "cat" if data.name == DEFAULT else options[0]
+    name = st.selectbox("Class", options, **persistent("attack.class", first))
+    rows = _rows(data, shown, name)
+    number = min(int(st.session_state.setdefault("attack.number", 1)), len(rows))
     with st.container(height=THUMBNAILS_HEIGHT):
-        picker(TESTS, _test_items(data), row, "attack.rows", _choose_row)
-    if shown.credits:
-        st.caption(f"The picture is by {plain(shown.credits[row])}.")
+        items = _items(data, name)
+        picker(name, items, number - 1, "attack.test-images", _choose_number)
+    row = rows[number - 1]
     label, index = int(shown.labels[row]), int(shown.indices[row])
-    caption = f"{data.title}, test image {index}: {with_article(data.class_name(label))}."
-    return Choice(shown.images[row], label, index, caption)
+    _show_credit(data, index)
+    return Choice(shown.images[row], label, index, f"{_described(data, index, label)}.")
+
+
+def _choose_number(number: int) -> None:
+    st.session_state["attack.number"] = number + 1
 
 
 @lru_cache(maxsize=4)
-def _tests(data: DataSet) -> Sample | None:
-    """The shipped test images, or some of those that were fetched; None where there are none."""
-    if data.sample:
-        return data.sample()
-    if not data.here():
-        return None
+def _pictures(data: DataSet) -> Sample | None:
+    """The pictures that come with the project, or some of those that were fetched; None where there
+    are none."""
+    shipped = data.sample() if data.sample else None
+    if (shipped and not shipped.drawn) or not data.here():
+        return shipped
     test = data.load("test")
     firsts = [(test.labels == label).nonzero()[:2, 0] for label in range(len(data.classes))]
     places = torch.cat(firsts).sort().values[:SHOWN_TESTS]
-    return Sample(test.take(places), test.labels[places], places)
+    images, labels = test.take(places), test.labels[places]
+    if shipped is None:
+        return Sample(images, labels, places)
+    return Sample(
+        torch.cat((shipped.images, images)),
+        torch.cat((shipped.labels, labels)),
+        torch.cat((shipped.indices, places)),
+    )
+
+
+def _rows(data: DataSet, shown: Sample, name: str) -> list[int]:
+    """Where the pictures of a class are."""
+    names = [data.class_name(label) for label in shown.labels.tolist()]
+    return [row for row, one in enumerate(names) if name in (one, ALL)]
 
 
 @lru_cache(maxsize=4)
-def _test_items(data: DataSet) -> list[PickerItem]:
-    shown = _tests(data)
+def _items(data: DataSet, name: str) -> list[PickerItem]:
+    """The pictures of a class, for the picker."""
+    shown = _pictures(data)
     assert shown is not None
-    return [
-        _item(data.class_name(int(label)), f"{data.title}, test image {index}.", image)
-        for image, label, index in zip(shown.images, shown.labels, shown.indices, strict=True)
-    ]
+    items = []
+    for number, row in enumerate(_rows(data, shown, name), 1):
+        label, index = int(shown.labels[row]), int(shown.indices[row])
+        title = data.class_name(label) if name == ALL else f"{number}"
+        items.append(_item(title, f"{_described(data, index, label)}.", shown.images[row]))
+    return items
 
 
-def _choose_row(number: int) -> None:
-    st.session_state["attack.row"] = number
+def _described(data: DataSet, index: int, label: int) -> str:
+    """A picture in words."""
+    what = "sign drawn for this project" if _is_drawn(data, index) else f"test image {index}"
+    return f"{data.title} {what}: {data.class_name(label)}"
+
+
+def _is_drawn(data: DataSet, index: int) -> bool:
+    return bool(data.sample) and data.shipped_sample().drawn and index >= data.tested
+
+
+def _show_credit(data: DataSet, index: int) -> None:
+    """Whose the chosen picture is, where each has its own author."""
+    if _is_drawn(data, index):
+        st.caption(
+            f"Drawn for this project, since the pictures of {data.title} may not be passed on "
+            f"(`python -m apr_core data {data.name}` fetches them). The model never saw drawings, "
+            "so they are easier to flip."
+        )
+        return
+    shipped = data.shipped_sample() if data.sample else None
+    row = shipped.row(index) if shipped else None
+    if shipped and shipped.credits and row is not None:
+        st.caption(f"The picture is by {plain(shipped.credits[row])}.")
 
 
 def _from_upload(camera: bool = False) -> Choice | None:
@@ -209,22 +242,18 @@ def _from_upload(camera: bool = False) -> Choice | None:
 
 
 def place_of(request: AttackRequest | Head, with_gallery: bool = True) -> dict[str, object]:
-    """Where the chooser finds a picture: in the gallery, in its class, among all test images, or,
-    where it lists no such picture, as a person's own."""
+    """Where the chooser finds a picture: in the gallery, in its class, or, where it lists no such
+    picture, as a person's own."""
     data = data_behind(request.model)
-    if data.name != DEFAULT:
-        shown = _tests(data)
-        row = shown.row(request.index) if shown else None
-        return _as_own(request) if row is None else {"source": TESTS, "row": row}
-    for number, entry in enumerate(gallery() if with_gallery else ()):
+    for number, entry in enumerate(gallery(data.name) if with_gallery else ()):
         if entry.index == request.index and entry.model == request.model:
             return {"source": GALLERY, "entry": number}
-    shipped = data.shipped_sample()
-    row = shipped.row(request.index)
-    if row is None:
+    shown = _pictures(data)
+    row = shown.row(request.index) if shown else None
+    if shown is None or row is None:
         return _as_own(request)
-    number = int((shipped.labels[: row + 1] == request.label).sum())
-    return {"source": TESTS, "class": class_name(request.label), "number": number}
+    name = data.class_name(int(shown.labels[row]))
+    return {"source": TESTS, "class": name, "number": _rows(data, shown, name).index(row) + 1}
 
 
 def _as_own(request: AttackRequest | Head) -> dict[str, object]:

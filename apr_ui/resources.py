@@ -19,13 +19,14 @@ from apr_core.base.hardware import default_device
 from apr_core.base.registry import unknown_name
 from apr_core.base.types import InputError
 from apr_core.classroom.board import Classrooms
+from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.attribution.agreement import AgreementRecord, load_agreements
 from apr_core.evaluation.certificates import CertRecord, load_certificates
 from apr_core.evaluation.model_summary import Records
 from apr_core.evaluation.record import Record, load_records, records_fingerprint
 from apr_core.report.tables import Table, make_tables
 from apr_core.serving.archive.store import Archive
-from apr_core.serving.gallery import GalleryEntry, load_gallery
+from apr_core.serving.gallery import GalleryEntry, gallery_file, load_gallery
 from apr_core.serving.model_loader import load_oracle
 from apr_core.serving.offered import offered
 from apr_core.serving.ray.start import Replicas, score_on
@@ -183,9 +184,10 @@ def show_caution(model: str) -> None:
 
 
 @st.cache_resource(show_spinner=False)
-def gallery() -> tuple[GalleryEntry, ...]:
-    """The verified runs."""
-    return load_gallery()
+def gallery(data: str = DEFAULT) -> tuple[GalleryEntry, ...]:
+    """The verified runs on a data set; none where none are shipped."""
+    path = gallery_file(data)
+    return load_gallery(path) if path.exists() or data == DEFAULT else ()
 
 
 @until_changed(records_fingerprint)

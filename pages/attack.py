@@ -23,8 +23,11 @@ from apr_ui.proof.truth import offer_map
 from apr_ui.resources import cards, service, why_missing
 from apr_ui.searches import larger_searches
 from apr_ui.stage import headline, preview, show_details, show_end, subject, watch
-from apr_ui.state import ATTACK, cancel_runs, open_run, start_run
+from apr_ui.state import ATTACK, CurrentRun, cancel_runs, open_run, start_run
 from apr_ui.upload import own_class_is_named
+
+HIDDEN_SECONDS = 2.0
+"""Between two looks at a run whose picture is not the chosen one."""
 
 
 def open_link(params: dict[str, str]) -> None:
@@ -84,6 +87,35 @@ def offers(view: RunView) -> None:
                 st.button(model_title(name), on_click=plan, args=(other,))
 
 
+def offer_hidden_run() -> None:
+    """A line on the run that goes on while another picture is chosen, so that it can be seen again
+    or cancelled; and so that it is watched."""
+    hidden = ATTACK.get()
+    if hidden is not None and service().count_live([hidden.ticket.run_id]):
+        st.fragment(_hidden_run, run_every=HIDDEN_SECONDS)(hidden)
+
+
+def _hidden_run(hidden: CurrentRun) -> None:
+    request, ticket = hidden.request, hidden.ticket
+    view = service().view(ticket.run_id, ticket.token)
+    live = view is not None and view.live
+    with st.container(horizontal=True, vertical_alignment="center"):
+        name = request.data.class_name(request.label)
+        st.caption(f"The attack on {name} {'is still running' if live else 'has ended'}.")
+        shown = st.button("Show it", key="attack.show", on_click=show_again, args=(hidden,))
+        cancelled = live and st.button("Cancel it", key="attack.cancel-hidden")
+        if cancelled:
+            cancel_runs(ticket)
+        if shown or cancelled:
+            st.rerun()
+
+
+def show_again(run: CurrentRun) -> None:
+    """Set the controls to a run of this visitor."""
+    show_request(run.request)
+    ATTACK.put(run)
+
+
 def of_own_picture_without_class(request: AttackRequest) -> bool:
     """Whether nobody named the picture's class: it may be none that the model knows."""
     return request.index == OWN_PICTURE and not own_class_is_named()
@@ -105,6 +137,7 @@ with stage:
     run = ATTACK.current(choice.key if choice else "")
     view = watch(run, with_result=True) if run else None
     if run is None or view is None:
+        offer_hidden_run()
         preview(choice, model)
     with buttons:
         hunt = st.button(

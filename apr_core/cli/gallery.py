@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 
 from apr_core.base.files import write_whole
 from apr_core.base.paths import check_checkout
 from apr_core.cli.common import Subparsers
+from apr_core.data.registry import DEFAULT
 from apr_core.serving.gallery import (
-    GALLERY,
+    PLANS,
     RACE,
-    Plan,
+    gallery_file,
     make_gallery,
     make_race,
     request_of,
@@ -26,21 +28,26 @@ RACERS = tuple(f"cifar10-resnet20-{name}" for name in ("at", "it", "dd", "apr", 
 def add(subparsers: Subparsers) -> None:
     """Add the command's parser."""
     parser = subparsers.add_parser("gallery", help="make the gallery of verified runs again")
-    parser.add_argument("--vanilla", default="cifar10-resnet20-vanilla")
-    parser.add_argument("--defended", default="cifar10-resnet20-apr")
-    parser.add_argument("--images", type=int, default=Plan.images)
+    parser.add_argument("--data", choices=PLANS, default=DEFAULT)
+    parser.add_argument("--vanilla", help="the undefended model, if not the usual one")
+    parser.add_argument("--defended")
+    parser.add_argument("--images", type=int, help="of the sample, how many are tried")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Make it."""
     check_checkout("gallery")
-    plan = Plan(args.vanilla, args.defended, images=args.images)
+    given = {name: getattr(args, name) for name in ("vanilla", "defended", "images")}
+    plan = replace(PLANS[args.data], **{name: one for name, one in given.items() if one})
     entries = make_gallery(plan, _say)
-    save_gallery(entries)
-    save_gallery(make_race(entries[0], (args.vanilla, *RACERS), _say), RACE)
-    write_whole(START_RUN, to_json(run_and_record(request_of(entries[0]))) + "\n")
-    print(f"{len(entries)} runs are in {GALLERY}, the first as a recording in {START_RUN}.")
+    path = gallery_file(args.data)
+    save_gallery(entries, path)
+    print(f"{len(entries)} runs are in {path}.")
+    if args.data == DEFAULT:
+        save_gallery(make_race(entries[0], (plan.vanilla, *RACERS), _say), RACE)
+        write_whole(START_RUN, to_json(run_and_record(request_of(entries[0]))) + "\n")
+        print(f"The first is a race in {RACE} and a recording in {START_RUN}.")
     return 0
 
 

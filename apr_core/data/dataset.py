@@ -72,9 +72,11 @@ class Sample:
     Attributes:
         images: uint8 (N, C, H, W).
         labels: int64 (N,).
-        indices: in the test set, int64 (N,), ascending; (0,) where they are not in it.
+        indices: in the test set, int64 (N,), ascending; (0,) where they are not in it. Drawn ones
+            are numbered from where the test set ends.
         credits: whose each picture is, and its licence, where each has its own; else empty.
         picked: whether they were picked by hand, so that no rate may begin with them.
+        drawn: whether they were drawn, in place of test pictures; nothing is measured on them.
     """
 
     images: Tensor
@@ -82,6 +84,7 @@ class Sample:
     indices: Tensor
     credits: tuple[str, ...] = ()
     picked: bool = False
+    drawn: bool = False
 
     @property
     def split(self) -> Split:
@@ -195,12 +198,13 @@ class DataSet:
         return self.sample()
 
     def examples(self) -> Split:
-        """The shipped sample or, where there is none, the test set.
+        """The shipped sample or, where there is none or a drawn one, the test set.
 
         Raises:
             InputError: neither is here.
         """
-        return self.sample().split if self.sample else self.load("test")
+        sample = self.sample() if self.sample else None
+        return self.load("test") if sample is None or sample.drawn else sample.split
 
     def test_part(self, indices: Tensor) -> Split:
         """Some test pictures, by index (n,): of the sample that evaluations begin with, if all are
@@ -223,26 +227,26 @@ class DataSet:
     def test_image(self, index: int) -> tuple[Tensor, int]:
         """Test picture `index` as uint8 (C, H, W), and its label.
 
-        It comes from the sample, or from the full data set where that is here.
+        It comes from the sample, drawn ones included, or from the full data set where that is here.
 
         Raises:
             InputError: there is no such index, or it is in neither.
         """
+        sample = self.sample() if self.sample else None
+        row = sample.row(index) if sample else None
+        if sample and row is not None:
+            return sample.images[row], int(sample.labels[row])
         if not self.tested:
             self.load("test")  # which says why there are none
         if not 0 <= index < self.tested:
             raise InputError(
                 f"There is no test image {index}; indices go from 0 to {self.tested - 1}."
             )
-        sample = self.sample() if self.sample else None
-        row = sample.row(index) if sample else None
-        if sample and row is not None:
-            return sample.images[row], int(sample.labels[row])
         if self.here():
             test = self.load("test")
             return test.take(torch.tensor([index]))[0], int(test.labels[index])
         fetch = f"fetch them all with `python -m apr_core data {self.name}`"
-        if sample is None or not len(sample.indices):
+        if sample is None or sample.drawn or not len(sample.indices):
             raise InputError(f"The pictures of {self.title} are not here; {fetch}.")
         raise InputError(
             f"Test image {index} is not in the shipped sample of {len(sample.indices):,}; take "

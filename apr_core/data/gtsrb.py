@@ -3,7 +3,8 @@
 Stallkamp et al. (2012). Either all of it, 39,209 and 12,630 pictures by torchvision's own download
 of the official archives, resized bicubically by Pillow, or an `.npz` with the arrays
 `train_images`, `train_labels`, `test_images` and `test_labels`. The copies differ, so a record of
-this data set names the SHA-256 of the pictures that it was measured on.
+this data set names the SHA-256 of the pictures that it was measured on. No licence is stated, so
+none of the pictures comes with the project: signs that were drawn for it do.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import Tensor
 from apr_core.base.types import InputError
 from apr_core.data import arrays
 from apr_core.data.dataset import DataSet, Say, tensor_sha256
+from apr_core.data.sample import load_grid_sample
 from apr_core.data.variogram import load_variogram
 
 CLASSES = (
@@ -163,5 +165,6 @@ GTSRB = DataSet(
     here=lambda: arrays.kept_file("gtsrb").exists(),
     fetch=_fetch,
     variogram=lambda: load_variogram("gtsrb"),
+    sample=lambda: load_grid_sample("gtsrb"),
     current=_current,
 )

@@ -1,7 +1,8 @@
-"""ImageNet's classes, and twelve pictures of them that come with the project.
+"""ImageNet's classes, and some forty pictures of them that come with the project.
 
 The pictures are from the 600 of the data set `nips2017`, CC BY 2.0; `assets/imagenet/sample.json`
-names the author of each.
+names
+the author of each. EfficientNet-Lite0 gets all of them right.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def picked_sample() -> Sample:
         indices = torch.tensor([int(one["index"]) for one in pictures])
         owners = tuple(
             f"{one['author']} ({one['original_url']}), {one['licence']} ({one['licence_url']}), "
-            f"scaled to {SIZE} x {SIZE} pixels"
+            f"cropped and scaled to {SIZE} x {SIZE} pixels"
             for one in pictures
         )
         expected = entry["sha256"]

@@ -1,7 +1,8 @@
 """Samples: test pictures of a data set that come with the project, so that nothing need be fetched.
 
 `assets/DATASET-test-sample.png` holds small pictures in a grid, `COLUMNS` a row, without loss; the
-JSON beside it holds their labels and their indices in the test set.
+JSON beside it holds their labels and their indices in the test set. GTSRB's pictures may not be
+passed on: signs drawn by `scripts/draw_signs.py` stand in for them.
 """
 
 from __future__ import annotations
@@ -40,7 +41,13 @@ def make_grid_sample(dataset: str, source: str, classes: tuple[str, ...], images
     """
     firsts = [(labels == label).nonzero()[:per_class, 0] for label in range(len(classes))]
     indices = torch.cat(firsts).sort().values
-    chosen = images[indices]
+    sample = Sample(images[indices], labels[indices], indices)
+    return write_grid(dataset, source, classes, sample)
+
+
+def write_grid(dataset: str, source: str, classes: tuple[str, ...], sample: Sample) -> Path:
+    """Write a sample; returns where its pictures are."""
+    chosen = sample.images
     _, channels, height, width = chosen.shape
     short = -len(chosen) % COLUMNS
     padded = torch.cat([chosen, chosen.new_zeros(short, *chosen.shape[1:])])
@@ -53,8 +60,9 @@ def make_grid_sample(dataset: str, source: str, classes: tuple[str, ...], images
         "classes": list(classes),
         "size": [channels, height, width],
         "sha256": tensor_sha256(chosen),
-        "indices": indices.tolist(),
-        "labels": labels[indices].tolist(),
+        "drawn": sample.drawn,
+        "indices": sample.indices.tolist(),
+        "labels": sample.labels.tolist(),
     }
     index.write_text(json.dumps(entry) + "\n")
     return png
@@ -77,9 +85,10 @@ def load_grid_sample(dataset: str) -> Sample:
         tiles = grid.view(-1, height, COLUMNS, width, channels).permute(0, 2, 4, 1, 3)
         labels, indices = torch.tensor(entry["labels"]), torch.tensor(entry["indices"])
         images = tiles.reshape(-1, channels, height, width)[: len(labels)].contiguous()
+        drawn = bool(entry.get("drawn"))
         intact = tensor_sha256(images) == entry["sha256"]
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"The shipped sample cannot be read ({error}); restore assets/.") from None
     if not intact:
         raise InputError("The shipped sample's pixels are not what they were; restore assets/.")
-    return Sample(images, labels, indices)
+    return Sample(images, labels, indices, picked=drawn, drawn=drawn)

@@ -2,14 +2,15 @@
 
 A random picture usually survives one pixel. The gallery holds some that flip, fast; one that flips
 one model and not another; one that survives both; and one that breaks the defended model. Each
-entry says what happened, on weights of which hash; a test makes the quick ones again.
+data set has its own file. An entry says what happened, on weights of which hash; a test makes the
+quick ones again.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,14 +22,24 @@ from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.paths import shipped
 from apr_core.base.types import InputError, Status
-from apr_core.data.dataset import with_article
-from apr_core.data.registry import find_dataset
-from apr_core.serving.requests import AttackRequest
-from apr_core.zoo.checkpoints import load_card, load_model
+from apr_core.data.dataset import DataSet, with_article
+from apr_core.data.registry import DEFAULT
+from apr_core.serving.model_loader import load_served
+from apr_core.serving.offered import offered
+from apr_core.serving.requests import PHOTOGRAPHS, AttackRequest, data_behind
+from apr_core.zoo.checkpoints import load_card
+from apr_core.zoo.library import LITE0
 
-GALLERY = shipped("assets") / "gallery.json"
 RACE = shipped("assets") / "race.json"
-"""The gallery's first run, made on the undefended model and on each defended one."""
+"""CIFAR-10's first run, made on the undefended model and on each defended one."""
+
+
+def gallery_file(data: str) -> Path:
+    """Where the runs on a data set are."""
+    return shipped("assets") / "gallery" / f"{data}.json"
+
+
+GALLERY = gallery_file(DEFAULT)
 
 
 @dataclass(frozen=True)
@@ -54,16 +65,21 @@ class GalleryEntry:
     outcome: Outcome
 
     @property
+    def data(self) -> DataSet:
+        """The data set that its picture is of."""
+        return data_behind(self.model)
+
+    @property
     def title(self) -> str:
         """Such as "cat → dog", or "cat: attack fails"."""
-        before = find_dataset().classes[self.outcome.label]
+        before = self.data.class_name(self.outcome.label)
         if self.outcome.success:
-            return f"{before} → {find_dataset().classes[self.outcome.label_after]}"
+            return f"{before} → {self.data.class_name(self.outcome.label_after)}"
         return f"{before}: attack fails"
 
 
 def load_gallery(path: Path = GALLERY) -> tuple[GalleryEntry, ...]:
-    """The shipped gallery.
+    """A shipped gallery; by default of CIFAR-10.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -81,15 +97,27 @@ def load_gallery(path: Path = GALLERY) -> tuple[GalleryEntry, ...]:
 
 def run_entry(model: str, index: int, config: OnePixelConfig) -> Outcome:
     """One gallery run, as anyone would make it again."""
-    image, label = find_dataset().test_image(index)
-    attack = OnePixelAttack(load_model(model), config)
+    image, label = data_behind(model).test_image(index)
+    attack = OnePixelAttack(load_served(model), config)
     result = attack.run(image[None], torch.tensor([label]), indices=torch.tensor([index]))
     return result.outcomes[0]
 
 
+def weights_sha256(model: str) -> str:
+    """SHA-256 of the weights of a model that is served."""
+    return offered().get(model) or load_card(model).sha256
+
+
 @dataclass(frozen=True)
 class Plan:
-    """How many runs of each kind a gallery holds, and how fast "fast" is."""
+    """How many runs of each kind a gallery holds, and how fast "fast" is.
+
+    Attributes:
+        vanilla: the undefended model.
+        defended: one of the same data set; "" for none, and then no runs that hold or break.
+        config: of the runs in full.
+        images: of the sample, how many are tried.
+    """
 
     vanilla: str
     defended: str
@@ -100,15 +128,39 @@ class Plan:
     fewest_generations: int = 3
     fast_generations: int = 12
     images: int = 150
+    config: OnePixelConfig = field(default_factory=OnePixelConfig)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.vanilla, self.defended)))
+
+
+PLANS = {
+    DEFAULT: Plan("cifar10-resnet20-vanilla", "cifar10-resnet20-apr"),
+    "gtsrb": Plan("gtsrb-resnet20-vanilla", "gtsrb-resnet20-apr", flips=4),
+    "breastmnist": Plan(
+        "breastmnist-resnet20-vanilla", "breastmnist-resnet20-apr", flips=2, images=60
+    ),
+    PHOTOGRAPHS: Plan(
+        LITE0,
+        "",
+        flips=2,
+        survives=2,
+        fast_generations=0,
+        images=8,
+        config=OnePixelConfig(generations=20),
+    ),
+}
+"""By data set, in the order of the pages."""
 
 
 def make_gallery(plan: Plan, say: Callable[[str], None] = print) -> list[GalleryEntry]:
-    """Run the default attack on the sample's images, in order, until every kind is filled.
+    """Run the attack on the sample's images, in order, until every kind is filled.
 
     The first pass gives each image a few generations only; what it flips is a fast run, because
     a search of few generations is the beginning of one of many. Survivors are then run in full.
     """
-    quick = {name: _quick_pass(name, plan, say) for name in (plan.vanilla, plan.defended)}
+    quick = {name: _quick_pass(name, plan, say) for name in plan.models}
     flipped = {
         name: {o.index: o for o in outcomes if o.success} for name, outcomes in quick.items()
     }
@@ -116,15 +168,22 @@ def make_gallery(plan: Plan, say: Callable[[str], None] = print) -> list[Gallery
         name: {o.index for o in outcomes if o.status is not Status.MISCLASSIFIED}
         for name, outcomes in quick.items()
     }
-    both = right[plan.vanilla] & right[plan.defended]
+    all_right = set.intersection(*right.values())
+    of_vanilla, of_defended = flipped[plan.vanilla], flipped.get(plan.defended, {})
     found: list[GalleryEntry] = []
     for kind, count, model, indices in (
-        ("flips", plan.flips, plan.vanilla, _spread(_worth_watching(flipped[plan.vanilla], plan))),
-        ("breaks", plan.breaks, plan.defended, _spread(flipped[plan.defended])),
-        ("holds", plan.holds, plan.defended, _spread(flipped[plan.vanilla], both)),
-        ("survives", plan.survives, plan.vanilla, sorted(both - set(flipped[plan.vanilla]))),
+        ("flips", plan.flips, plan.vanilla, _spread(_worth_watching(of_vanilla, plan))),
+        ("breaks", plan.breaks, plan.defended, _spread(of_defended)),
+        (
+            "holds",
+            plan.holds,
+            plan.defended,
+            _spread(of_vanilla, all_right) if plan.defended else [],
+        ),
+        ("survives", plan.survives, plan.vanilla, sorted(all_right - set(of_vanilla))),
     ):
-        found += _fill(kind, count, model, indices, plan, say)
+        if model:
+            found += _fill(kind, count, model, indices, plan, say)
     return found
 
 
@@ -136,16 +195,17 @@ def make_race(
     for model in models:
         outcome = run_entry(model, first.index, first.config)
         say(f"race: {model}: {outcome.status} after {outcome.queries:,} queries")
-        sha256 = load_card(model).sha256
+        sha256 = weights_sha256(model)
         found.append(GalleryEntry("race", "", model, sha256, first.index, first.config, outcome))
     return found
 
 
 def _quick_pass(name: str, plan: Plan, say: Callable[[str], None]) -> tuple[Outcome, ...]:
-    sample = find_dataset().shipped_sample()
-    say(f"{name}: {plan.images} images, {plan.fast_generations} generations each ...")
-    attack = OnePixelAttack(load_model(name), OnePixelConfig(generations=plan.fast_generations))
-    chosen = slice(0, plan.images)
+    sample, chosen = data_behind(name).shipped_sample(), slice(0, plan.images)
+    count = len(sample.labels[chosen])
+    say(f"{name}: {count} images, {plan.fast_generations} generations each ...")
+    config = OnePixelConfig(generations=plan.fast_generations)
+    attack = OnePixelAttack(load_served(name), config)
     return attack.run(
         sample.images[chosen], sample.labels[chosen], indices=sample.indices[chosen]
     ).outcomes
@@ -177,42 +237,46 @@ def _fill(
 ) -> list[GalleryEntry]:
     """Run `indices` in full until `count` of them end as the kind wants."""
     found: list[GalleryEntry] = []
-    config = OnePixelConfig()
+    others = set(plan.models) - {model}
     for index in indices:
         if len(found) == count:
             break
-        outcome = run_entry(model, index, config)
-        other = plan.vanilla if model == plan.defended else plan.defended
+        outcome = run_entry(model, index, plan.config)
         wanted = outcome.success == (kind in ("flips", "breaks"))
         if wanted and kind == "survives":
-            wanted = not run_entry(other, index, config).success
+            wanted = not any(run_entry(other, index, plan.config).success for other in others)
         say(f"{kind}: {model} on {index}: {outcome.status} after {outcome.queries:,} queries")
         if wanted:
-            story = _story(kind, outcome)
-            sha256 = load_card(model).sha256
-            found.append(GalleryEntry(kind, story, model, sha256, index, config, outcome))
+            story, sha256 = _story(kind, outcome, plan), weights_sha256(model)
+            found.append(GalleryEntry(kind, story, model, sha256, index, plan.config, outcome))
     return found
 
 
-def _story(kind: str, outcome: Outcome) -> str:
-    true, after = find_dataset().classes[outcome.label], find_dataset().classes[outcome.label_after]
+def _story(kind: str, outcome: Outcome, plan: Plan) -> str:
+    """What happened, in a sentence. A thing's class is spoken of as a thing, a sign's is quoted."""
+    data = data_behind(plan.vanilla)
+    true, after = (data.class_name(label) for label in (outcome.label, outcome.label_after))
+    if data.name in (DEFAULT, PHOTOGRAPHS):
+        turns = f"turns this {true} into {with_article(after)}"
+    else:
+        turns = f"turns “{true}” into “{after}”"
     fail = f"{outcome.queries:,} queries fail"
     left = f"the closest edit left {outcome.true_after:.0%} {true}"
+    everywhere = f"{fail}, here and on the defended model" if plan.defended else fail
     return {
-        "flips": f"One pixel turns this {true} into {with_article(after)}.",
-        "breaks": f"Even this defended model is fooled: one pixel turns this {true} into "
-        f"{with_article(after)}.",
+        "flips": f"One pixel {turns}.",
+        "breaks": f"Even this defended model is fooled: one pixel {turns}.",
         "holds": f"One pixel fools the undefended model, but here {fail}: {left}.",
-        "survives": f"{fail}, here and on the defended model; {left}.",
+        "survives": f"{everywhere}; {left}.",
     }[kind]
 
 
-def save_gallery(entries: list[GalleryEntry], path: Path = GALLERY) -> None:
+def save_gallery(entries: list[GalleryEntry], path: Path) -> None:
     """Write the gallery."""
     write_whole(path, json.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
 
 
 def request_of(entry: GalleryEntry) -> AttackRequest:
     """The entry's run as a request to the service."""
-    image, label = find_dataset().test_image(entry.index)
+    image, label = entry.data.test_image(entry.index)
     return AttackRequest(entry.model, image, label, entry.index, entry.config)

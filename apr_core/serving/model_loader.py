@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.certification.lattice_masking import behind_lattice
@@ -11,17 +12,25 @@ from apr_core.serving.requests import BEHIND_LATTICE
 from apr_core.zoo.checkpoints import load_model
 
 
-def load_oracle(name: str, device: str | torch.device = "cpu") -> ModelOracle:
-    """The model of a name, which may end with `BEHIND_LATTICE`.
+def load_served(name: str, device: str | torch.device = "cpu") -> nn.Module:
+    """A checkpoint, or a library's model that is offered, in evaluation mode.
 
-    A checkpoint, or a library's model that is offered: no other name that a visitor sends fetches
-    anything, or is taken for a path.
+    Raises:
+        InputError: there is no such model.
+    """
+    return load_offered(name, device) if name in offered() else load_model(name, device)
+
+
+def load_oracle(name: str, device: str | torch.device = "cpu") -> ModelOracle:
+    """The model of a name, which may end with `BEHIND_LATTICE`, for the service.
+
+    No other name that a visitor sends fetches anything, or is taken for a path.
 
     Raises:
         InputError: there is no such model.
     """
     bare = name.removesuffix(BEHIND_LATTICE)
-    model = load_offered(bare, device) if bare in offered() else load_model(bare, device)
+    model = load_served(bare, device)
     if bare != name:
         return ModelOracle(behind_lattice(model), checked=True)
     return ModelOracle(model, checked=True, incremental=True, background=True)

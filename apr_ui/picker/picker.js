@@ -36,7 +36,7 @@ function mark(group, chosen) {
 
 export default function mount({ parentElement, data, setTriggerValue }) {
   const group = parentElement.querySelector(".picker");
-  const shown = JSON.stringify(data.items.map((item) => item.title));
+  const shown = JSON.stringify(data.items.map((item) => [item.title, item.note]));
   group.setAttribute("aria-label", data.label);
   const choose = (number, focus = false) => {
     const chosen = (number + data.items.length) % data.items.length;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +24,11 @@ from apr_core.serving.model_loader import load_oracle
 from apr_core.serving.offered import OFFERED, offer, offered
 from apr_core.serving.requests import PHOTOGRAPHS, AttackRequest, data_behind
 from apr_core.zoo.library import LITE0
-from apr_ui.choose_picture import CAMERA, GALLERY, TESTS, UPLOAD
+from apr_ui import choose_picture
+from apr_ui.choose_picture import ALL, CAMERA, GALLERY, TESTS, UPLOAD
 from apr_ui.dataset import CHOICES, CHOSEN
 from apr_ui.permalink import from_params, is_too_long, to_params
-from apr_ui.resources import cards
+from apr_ui.resources import cards, gallery, service
 from tests.app.pages import address_of, go, open_page, results, run, said, wait_for
 from tests.conftest import PATIENCE, wait_until
 
@@ -58,8 +60,16 @@ def picture_file(side: int = 300) -> tuple[str, bytes, str]:
     return "mine.png", file.getvalue(), "image/png"
 
 
-def choose(data: str) -> AppTest:
-    return run(open_page("attack").get("button_group")[0].set_value(data))
+def choose(data: str, source: str = TESTS) -> AppTest:
+    app = run(open_page("attack").get("button_group")[0].set_value(data))
+    return run(app.segmented_control(key="attack.source").set_value(source))
+
+
+def tiles(app: AppTest) -> list[str]:
+    """The titles of the pictures to choose from."""
+    shown = [json.loads(row.proto.json) for row in app.get("bidi_component")]
+    (items,) = [data["items"] for data in shown if "items" in data]
+    return [item["title"] for item in items]
 
 
 def hunt(app: AppTest, **settings: int) -> AppTest:
@@ -75,17 +85,97 @@ def hunt(app: AppTest, **settings: int) -> AppTest:
 def test_each_kind_has_its_models_and_its_sources(data: str, no_data: None) -> None:
     app = choose(data)
     assert app.session_state["attack.model"] == MODELS[data]
-    assert app.segmented_control(key="attack.source").options == [TESTS, UPLOAD, CAMERA]
+    assert app.segmented_control(key="attack.source").options == [GALLERY, TESTS, UPLOAD, CAMERA]
     assert set(CHOICES) == {DEFAULT, *MODELS}
 
 
-def test_where_no_pictures_come_with_the_project_that_is_said(no_data: None) -> None:
+def test_where_no_pictures_come_with_the_project_that_is_said(
+    no_data: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose_picture, "_pictures", lambda data: None)
     app = choose("gtsrb")
     assert "python -m apr_core data gtsrb" in said(app)
     assert app.button(key="attack.hunt").disabled
 
 
-@pytest.mark.parametrize("data", [PHOTOGRAPHS, "breastmnist"])
+@pytest.mark.parametrize("data", MODELS)
+def test_each_kind_has_its_gallery(data: str, no_data: None) -> None:
+    entries = gallery(data)
+    app = choose(data, GALLERY)
+    titles = tiles(app)
+    for title, entry in zip(titles, entries, strict=True):
+        assert title.startswith(find_dataset(data).class_name(entry.outcome.label))
+        assert ("→" in title) == entry.outcome.success
+    assert entries[0].story in said(app)
+
+
+def test_a_run_of_the_gallery_goes_as_recorded_and_its_address_leads_back(no_data: None) -> None:
+    entries = gallery("gtsrb")
+    number = min(range(len(entries)), key=lambda one: entries[one].outcome.queries)
+    app = choose("gtsrb", GALLERY)
+    app.session_state["attack.entry"] = number
+    app.session_state["attack.model"] = entries[number].model
+    app = hunt(run(app))
+    view = service().view(app.session_state["attack.current-run"].ticket.run_id)
+    assert view is not None
+    assert view.outcome is not None
+    assert view.outcome.edits == entries[number].outcome.edits
+    again = open_page("attack", address_of(app))
+    assert again.session_state["attack.source"] == GALLERY
+    assert again.session_state["attack.entry"] == number
+
+
+@pytest.mark.parametrize("data", [PHOTOGRAPHS, "breastmnist", "gtsrb"])
+def test_pictures_are_searched_by_class(data: str, no_data: None) -> None:
+    app = choose(data)
+    sample = find_dataset(data).shipped_sample()
+    assert len(tiles(app)) == len(sample.labels)
+    box = app.selectbox(key="attack.class")
+    assert box.options[0] == ALL
+    label = int(sample.labels[-1])
+    app = run(box.set_value(find_dataset(data).class_name(label)))
+    assert len(tiles(app)) == int((sample.labels == label).sum())
+
+
+def test_a_drawn_sign_is_said_to_be_drawn(no_data: None) -> None:
+    for source in (GALLERY, TESTS):
+        assert "Drawn for this project" in said(choose("gtsrb", source))
+    assert "Drawn" not in said(choose("breastmnist"))
+
+
+@pytest.mark.parametrize("source", [GALLERY, TESTS])
+def test_the_author_of_every_photograph_is_named(source: str, no_data: None) -> None:
+    app = choose(PHOTOGRAPHS, source)
+    sample = find_dataset(PHOTOGRAPHS).shipped_sample()
+    index = gallery(PHOTOGRAPHS)[0].index if source == GALLERY else int(sample.indices[0])
+    row = sample.row(index)
+    assert row is not None
+    assert sample.credits[row].partition(" (")[0] in said(app)
+    assert "cropped and scaled" in said(app)
+
+
+def test_a_run_whose_picture_is_not_chosen_can_be_seen_again_and_cancelled(no_data: None) -> None:
+    app = choose("breastmnist")
+    app.session_state["attack.number"] = 2  # the model is wrong on the first
+    run(app)
+    for name, value in (("population", 2000), ("generations", 1000)):
+        app.number_input(key=f"attack.{name}").set_value(value)
+    app.selectbox(key="attack.stop").set_value(Stop.BUDGET)
+    run(app.button(key="attack.hunt").click())
+    ticket = app.session_state["attack.current-run"].ticket
+    app.session_state["attack.number"] = 3
+    app = run(app)
+    assert "still running" in said(app)
+    app = run(app.button(key="attack.show").click())
+    assert app.button(key="attack.cancel").label == "Cancel"
+    assert "still running" not in said(app)
+    app.session_state["attack.number"] = 3
+    app = run(run(app).button(key="attack.cancel-hidden").click())
+    assert service().count_live([ticket.run_id]) == 0
+    assert "still running" not in said(app)
+
+
+@pytest.mark.parametrize("data", [PHOTOGRAPHS, "breastmnist", "gtsrb"])
 def test_a_test_image_is_attacked_and_its_address_leads_back(data: str, no_data: None) -> None:
     app = hunt(choose(data), population=4, generations=1)
     request = app.session_state["attack.current-run"].request

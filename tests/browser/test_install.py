@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from apr_core.serving.gallery import PLANS
 from tests.browser.conftest import Server
 from tests.conftest import ROOT, figures, wait_until
 
@@ -103,7 +104,8 @@ def test_the_wheel_holds_what_the_project_ships(installed: Installed) -> None:
         sizes = {entry.filename: entry.file_size for entry in wheel.infolist()}
     assert max(sizes.values()) < LARGEST
     held = {name.partition("/shipped/")[2] for name in sizes if "/shipped/" in name}
-    assert {".streamlit/config.toml", "app.py", "assets/gallery.json", "pages/attack.py"} <= held
+    assert {".streamlit/config.toml", "app.py", "pages/attack.py"} <= held
+    assert {f"assets/gallery/{data}.json" for data in PLANS} <= held
     cards = {path.name for path in (ROOT / "checkpoints").glob("*.json")}
     assert {f"checkpoints/{name}" for name in cards} <= held
     assert not any(name.startswith(("checkpoints/own", "checkpoints/pending")) for name in held)

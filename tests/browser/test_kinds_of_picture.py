@@ -11,11 +11,14 @@ from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from apr_core.data.registry import find_dataset
 from apr_core.models.incremental.engine import DENSE
+from apr_core.serving.gallery import gallery_file, load_gallery
 from apr_core.serving.requests import PHOTOGRAPHS
 from tests.browser.conftest import CHROMIUM, DESKTOP, PATIENT, PHONE, QUIET, Server
 
 SIZES = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 
+STOP = 14
+"""The class of stop signs."""
 FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
@@ -93,6 +96,33 @@ def test_a_picture_of_ones_own_is_attacked(
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
     large = kind == "Photographs"
     expect(page.get_by_text("Truth map: what can each pixel do?")).to_have_count(0 if large else 1)
+
+
+@SIZES
+def test_a_stop_sign_of_the_gallery_is_turned(
+    size: dict[str, int], server: Server, page: Page
+) -> None:
+    entries = load_gallery(gallery_file("gtsrb"))
+    number, entry = next(
+        (number, entry)
+        for number, entry in enumerate(entries)
+        if entry.outcome.success and entry.outcome.label == STOP
+    )
+    page.set_viewport_size(size)
+    choose(page, server, "Traffic signs")
+    tile = page.get_by_test_id(f"picker-{number}")
+    expect(tile).to_contain_text("stop →")
+    tile.click()
+    expect(page.get_by_text("Drawn for this project")).to_be_visible()
+    page.get_by_role("button", name="Hunt for the pixel").click()
+    fooled = page.locator(".result[data-tone=fooled]")
+    expect(fooled).to_be_visible()
+    turned_into = entry.data.class_name(entry.outcome.label_after)
+    expect(fooled.locator("figcaption").nth(1)).to_contain_text(turned_into)
+    expect(page.get_by_test_id("player")).to_have_attribute("data-status", "flipped")
+    page.reload()
+    expect(fooled).to_be_visible()
+    expect(tile).to_have_attribute("aria-checked", "true")
 
 
 def test_a_lens_shows_the_pixel_of_a_photograph(server: Server, page: Page) -> None:

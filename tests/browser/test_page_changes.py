@@ -28,7 +28,7 @@ def test_a_walk_through_the_pages_changes_nothing(server: Server, page: Page) ->
         assert stale(page) == []
     page.get_by_text("Picture, model and pixels", exact=True).click()
     expect(page.get_by_role("radio", name="Gallery")).to_be_checked()
-    page.get_by_text("Test images", exact=True).click()
+    page.get_by_text("Pictures", exact=True).click()
     caption = page.get_by_text("CIFAR-10 test image 0, a cat.")
     expect(caption.first).to_be_visible()
     go(page, "compare")

@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from apr_core.base.paths import shipped
 from apr_core.base.types import InputError
 from apr_core.cli import main
 from apr_core.data import arrays, fashion_mnist, folder, gtsrb, imagenet, medmnist
@@ -28,6 +29,10 @@ from apr_core.data.imagenet_sample import class_list, whole
 from apr_core.data.registry import DATASETS, find_dataset, load_images
 from apr_core.data.variogram import REACH, mean_and_std, measure_variogram
 from apr_core.evaluation.images import choose_images, image_order
+from apr_core.training.monitor import are_correct
+from apr_core.zoo.library import LITE0
+from apr_core.zoo.target import load_model
+from scripts.draw_signs import drawn_signs
 from tests.conftest import shared_data
 
 ONE_SENTENCE = re.compile(r"(?:(?![.!?]\s)[^\n])+\.")
@@ -145,7 +150,7 @@ def test_the_figures_are_those_of_the_training_pictures(name: str) -> None:
     assert float(near) == pytest.approx(float(found.variogram()[REACH, REACH + 1]), rel=0.1)
     index = found.tested - 1
     assert torch.equal(found.test_image(index)[0], test.images[index])
-    if found.sample:
+    if found.sample and not found.shipped_sample().drawn:
         sample = found.shipped_sample()
         assert torch.equal(sample.images, test.take(sample.indices))
         assert torch.equal(sample.labels, test.labels[sample.indices])
@@ -238,7 +243,8 @@ def test_gtsrb_that_cannot_be_fetched_is_said_in_one_sentence(
     assert "no route" in said
     assert "--source FILE.npz" in said
     assert "data gtsrb" in refused(lambda: find_dataset("gtsrb").load("test"))
-    assert "data gtsrb" in refused(lambda: find_dataset("gtsrb").shipped_sample())
+    assert "data gtsrb" in refused(lambda: find_dataset("gtsrb").test_image(0))
+    assert "data fashion-mnist" in refused(lambda: find_dataset("fashion-mnist").shipped_sample())
     assert "--sample" in refused(_sample_of_a_copy)
 
 
@@ -444,7 +450,7 @@ def test_what_is_not_imagenet_is_refused(tmp_path: Path, data: Path) -> None:
 
 def test_the_sample_names_each_author_and_its_licence() -> None:
     sample = find_dataset("nips2017").shipped_sample()
-    assert len(sample.credits) == len(sample.images) == len(set(sample.labels.tolist())) == 12
+    assert len(sample.credits) == len(sample.images) == len(set(sample.labels.tolist())) == 41
     assert all(
         "CC BY 2.0" in one and "https://creativecommons.org" in one for one in sample.credits
     )
@@ -453,6 +459,43 @@ def test_the_sample_names_each_author_and_its_licence() -> None:
     image, label = find_dataset("nips2017").test_image(12)
     assert find_dataset("nips2017").classes[label] == "zebra"
     assert torch.equal(image, sample.images[0])
+
+
+def test_the_list_of_photographs_is_complete() -> None:
+    folder = shipped("assets") / "imagenet"
+    entry = json.loads((folder / "sample.json").read_text(encoding="utf-8"))
+    pictures = entry["pictures"]
+    assert {one["file"] for one in pictures} == {path.name for path in folder.glob("*.webp")}
+    assert len({one["author"] for one in pictures}) == len(pictures)
+    for one in pictures:
+        assert one["author"].isprintable()
+        assert "\\" not in one["author"]
+        assert one["licence"] == "CC BY 2.0"
+        for link in ("author_url", "original_url", "licence_url"):
+            assert one[link].startswith(("https://", "http://"))
+        assert one["class_name"] == find_dataset("nips2017").class_name(one["label"])
+    assert "cropped and scaled" in entry["changed"]
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 3_000_000
+
+
+def test_efficientnet_gets_every_photograph_right() -> None:
+    sample = find_dataset("nips2017").shipped_sample()
+    assert are_correct(load_model(LITE0), sample.images, sample.labels).all()
+
+
+def test_drawn_signs_stand_in_for_test_pictures_and_nothing_is_measured_on_them() -> None:
+    found = find_dataset("gtsrb")
+    sample = found.shipped_sample()
+    assert sample.drawn
+    assert int(sample.indices[0]) == gtsrb.TESTED
+    assert len(found.leading_indices()) == 0
+    assert "data gtsrb" in refused(found.examples)
+    image, label = found.test_image(int(sample.indices[-1]))
+    assert torch.equal(image, sample.images[-1])
+    assert label == int(sample.labels[-1])
+    drawn = drawn_signs()
+    assert torch.equal(drawn.labels, sample.labels)
+    assert float((drawn.images.float() - sample.images.float()).abs().mean()) < 2
 
 
 def test_no_evaluation_begins_with_pictures_picked_by_hand() -> None:

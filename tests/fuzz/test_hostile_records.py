@@ -161,7 +161,7 @@ def test_journals(fuzz: Fuzz, results: Path) -> None:
 
 
 def test_attack_results(documents: Documents) -> None:
-    (entries, *_) = records("assets/gallery.json")
+    (entries, *_) = records("assets/gallery/*.json")
     outcome = Outcome.from_dict(entries[0]["outcome"])
     valid = AttackResult(MODEL, OnePixelConfig(), (outcome,), 1.0, {"torch": "2"})
 
@@ -179,7 +179,7 @@ def test_galleries(documents: Documents, folder: Path) -> None:
         for entry in load_gallery(path):
             request_of(entry)
 
-    documents(read, *records("assets/gallery.json"))
+    documents(read, *records("assets/gallery/*.json"))
 
 
 def test_recordings(documents: Documents, folder: Path) -> None:
