@@ -10,7 +10,7 @@ from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.serving.requests import PHOTOGRAPHS
 from apr_ui.persistent_widget import page_now
 
-CHOSEN, LESSON = "attack.data", "classroom.data"
+CHOSEN, LESSON_DATA = "attack.data", "classroom.data"
 CHOICES = {
     DEFAULT: "CIFAR-10",
     PHOTOGRAPHS: "Photographs",
@@ -19,7 +19,7 @@ CHOICES = {
 }
 """Data sets to choose from, as people call them."""
 PAGES = dict.fromkeys(("attack", "attention", "classes", "compare", "hand"), CHOSEN)
-PAGES["classroom"] = LESSON
+PAGES["classroom"] = LESSON_DATA
 """Pages with other data sets than CIFAR-10, and where each keeps which."""
 SMALL = 64
 """Pixels of a side up to which each of a picture's pixels is seen without a lens."""

@@ -9,7 +9,7 @@ from torch import Tensor
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import PixelEdit
-from apr_core.serving.requests import MapRequest, RunView
+from apr_core.serving.requests import MapRequest, RunView, data_behind
 from apr_ui.address import follow_address, share_link
 from apr_ui.attention.agreement import offer_agreement, offer_overall
 from apr_ui.attention.choose import choose_class, choose_explained_model
@@ -69,7 +69,11 @@ def edits_of(choice: Choice, model: str) -> tuple[PixelEdit, ...]:
         return tuple(view.outcome.edits)
     if linked := linked_edits(choice, model):
         return linked
-    known = (entry for entry in gallery() if (entry.index, entry.model) == (choice.index, model))
+    known = (
+        entry
+        for entry in gallery(data_behind(model).name)
+        if (entry.index, entry.model) == (choice.index, model)
+    )
     return next((entry.outcome.edits for entry in known), ())
 
 

@@ -12,17 +12,18 @@ from apr_core.cli.common import Subparsers
 from apr_core.data.registry import DEFAULT
 from apr_core.serving.gallery import (
     PLANS,
-    RACE,
     gallery_file,
     make_gallery,
     make_race,
+    race_file,
     request_of,
     save_gallery,
 )
 from apr_core.serving.run_export import START_RUN, run_and_record, to_json
+from apr_core.zoo.checkpoints import model_names
 
-RACERS = tuple(f"cifar10-resnet20-{name}" for name in ("at", "it", "dd", "apr", "apr-plus"))
-"""Of the recorded race, beside the undefended model."""
+RACERS = ("at", "it", "dd", "apr", "apr-plus")
+"""Defences of the recorded race, beside no defence."""
 
 
 def add(subparsers: Subparsers) -> None:
@@ -44,10 +45,15 @@ def run(args: argparse.Namespace) -> int:
     path = gallery_file(args.data)
     save_gallery(entries, path)
     print(f"{len(entries)} runs are in {path}.")
+    known = model_names()
+    racers = [name for one in RACERS if (name := f"{args.data}-resnet20-{one}") in known]
+    if racers:
+        race = race_file(args.data)
+        save_gallery(make_race(entries[0], (plan.vanilla, *racers), _say), race)
+        print(f"The first is a race in {race}.")
     if args.data == DEFAULT:
-        save_gallery(make_race(entries[0], (plan.vanilla, *RACERS), _say), RACE)
         write_whole(START_RUN, to_json(run_and_record(request_of(entries[0]))) + "\n")
-        print(f"The first is a race in {RACE} and a recording in {START_RUN}.")
+        print(f"The first is a recording in {START_RUN}.")
     return 0
 
 

@@ -30,9 +30,6 @@ from apr_core.serving.requests import PHOTOGRAPHS, AttackRequest, data_behind
 from apr_core.zoo.checkpoints import load_card
 from apr_core.zoo.library import LITE0
 
-RACE = shipped("assets") / "race.json"
-"""CIFAR-10's first run, made on the undefended model and on each defended one."""
-
 
 def gallery_file(data: str) -> Path:
     """Where the runs on a data set are."""
@@ -40,6 +37,11 @@ def gallery_file(data: str) -> Path:
 
 
 GALLERY = gallery_file(DEFAULT)
+
+
+def race_file(data: str) -> Path:
+    """Where a gallery's first run is, made on the undefended model and on each defended one."""
+    return shipped("assets") / "race" / f"{data}.json"
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ from apr_core.base.types import InputError
 from apr_core.classroom.names import LONGEST_TITLE
 from apr_core.classroom.plan import HIDEABLE, STEPS, Plan
 from apr_core.data.dataset import with_article
+from apr_core.serving.gallery import race_file
 from apr_ui.classroom.seating import remember
-from apr_ui.dataset import class_name, shown_data
+from apr_ui.dataset import CHOICES, LESSON_DATA, class_name, shown_data
 from apr_ui.errors import errors_on_page
 from apr_ui.lesson.attendance import first_plan
 from apr_ui.lesson.steps import LESSON, minutes_of
 from apr_ui.model_names import main_first, model_title
+from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.pictures import enlarge
 from apr_ui.resources import cards, classrooms, gallery, probabilities
 
@@ -58,21 +60,22 @@ def doors() -> None:
 def _plan_form() -> None:
     """The settings of a class, and the button that opens it."""
     first = first_plan()
-    pictures: dict[str, int] = {}
-    for entry in gallery():
-        pictures.setdefault(f"{entry.title}, test image {entry.index}", entry.index)
     with st.expander("Settings of the lesson", icon=":material/tune:"):
-        chosen = st.selectbox("Picture", [*pictures, _OTHER], key="classroom.picture")
+        _choose_kind()
+        pictures: dict[str, int] = {}
+        for entry in gallery(shown_data().name):
+            pictures.setdefault(f"{entry.title}, test image {entry.index}", entry.index)
+        others = [] if shown_data().shipped_sample().drawn else [_OTHER]
+        keep_among("classroom.picture", [*pictures, *others])
+        chosen = st.selectbox("Picture", [*pictures, *others], key="classroom.picture")
         index = pictures.get(chosen, first.index)
         if chosen == _OTHER:
             index = int(st.number_input("Test image", 0, 9999, index, key="classroom.index"))
         _preview(index)
         main, more = main_first(cards()[0])
-        names = [*main, *more]
-        place = names.index(first.model) if first.model in names else 0
-        model = st.selectbox(
-            "Network", names, place, format_func=model_title, key="classroom.model"
-        )
+        names = sorted([*main, *more], key=lambda name: name != first.model)
+        keep_among("classroom.model", names)
+        model = st.selectbox("Network", names, format_func=model_title, key="classroom.model")
         seed = int(st.number_input("Seed", 0, 2**31 - 1, first.seed, key="classroom.seed"))
         steps = st.multiselect(
             "Steps, in this order",
@@ -92,6 +95,20 @@ def _plan_form() -> None:
     title = st.text_input("Name of the class", key="classroom.title", max_chars=LONGEST_TITLE)
     if st.button("Open the class", type="primary", key="classroom.open"):
         _open(partial(Plan, index, model, seed, tuple(steps), tuple(hidden)), title)
+
+
+def _choose_kind() -> None:
+    """The kind of picture, where the lesson's steps have recorded runs."""
+    kinds = [data for data in CHOICES if race_file(data).exists()]
+    keep_among(LESSON_DATA, kinds)
+    st.pills(
+        "Kind of picture",
+        kinds,
+        format_func=CHOICES.__getitem__,
+        required=True,
+        **persistent(LESSON_DATA, kinds[0]),
+        help="The lesson needs recorded runs on several defences: other kinds have none.",
+    )
 
 
 def _go_to_class(code: str) -> None:

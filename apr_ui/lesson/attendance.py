@@ -13,7 +13,7 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.classroom.plan import Plan
 from apr_core.serving.requests import AttackRequest, data_behind
 from apr_core.serving.run_export import START_RUN, load_recording
-from apr_ui.dataset import LESSON
+from apr_ui.dataset import LESSON_DATA
 from apr_ui.resources import classrooms
 
 _ALONE = "classroom.alone-answers"
@@ -104,4 +104,4 @@ def first_plan() -> Plan:
 
 def show_plans_data(plan: Plan) -> None:
     """Have the page's class names and pictures be of the data set of a lesson."""
-    st.session_state[LESSON] = data_behind(plan.model).name
+    st.session_state[LESSON_DATA] = data_behind(plan.model).name

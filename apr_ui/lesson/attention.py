@@ -12,9 +12,13 @@ from apr_ui.heat import heat, heat_picture
 from apr_ui.model_names import model_title
 from apr_ui.presenter import LARGER
 
-EXPLAINED = "cifar10-resnet20-apr"
 NAMES = {ATTENTION: "Attention gate", "gradcam": "GradCAM"}
 OPACITY = 0.7
+
+
+def explained() -> str:
+    """The model that is explained."""
+    return f"{shown_data().name}-resnet20-apr"
 
 
 def show_attention(entry: GalleryEntry) -> None:
@@ -22,7 +26,8 @@ def show_attention(entry: GalleryEntry) -> None:
     image, label = shown_data().test_image(entry.index)
     scene = scenes_of(image, entry.outcome.edits)[-1]
     with errors_on_page(), st.container(key=LARGER):
-        maps = [map_of(EXPLAINED, scene, label, method) for method in NAMES]
+        model = explained()
+        maps = [map_of(model, scene, label, method) for method in NAMES]
         picture, *places = st.columns(3)
         with picture:
             seen = heat_picture(
@@ -35,4 +40,4 @@ def show_attention(entry: GalleryEntry) -> None:
                 seen = heat_picture(scene.image, one.values, name, f"{name}: a map", scene.edits)
                 heat([seen], limits_of([one], False), False, OPACITY, f"classroom.{one.method}")
     fooled = model_title(entry.model)
-    st.caption(f"Both maps: {model_title(EXPLAINED)}. The ringed pixel fooled: {fooled}.")
+    st.caption(f"Both maps: {model_title(model)}. The ringed pixel fooled: {fooled}.")

@@ -8,7 +8,7 @@ from typing import Literal
 
 import streamlit as st
 
-from apr_core.serving.gallery import RACE, GalleryEntry, load_gallery
+from apr_core.serving.gallery import GalleryEntry, load_gallery, race_file
 from apr_core.serving.requests import AttackRequest
 from apr_ui.dataset import class_name, shown_data
 from apr_ui.errors import errors_on_page
@@ -29,9 +29,9 @@ _LIVE_HELP = "Searches on all of these networks at once. It can take minutes."
 
 
 @functools.cache
-def recorded_race() -> tuple[GalleryEntry, ...]:
-    """The shipped race: the default lesson's attack on the undefended network and the others."""
-    return load_gallery(RACE)
+def recorded_race(data: str) -> tuple[GalleryEntry, ...]:
+    """The shipped race: a data set's first run, on the undefended network and on the others."""
+    return load_gallery(race_file(data))
 
 
 def show_defences(attendance: Attendance) -> None:
@@ -46,13 +46,13 @@ def show_defences(attendance: Attendance) -> None:
         return
     columns: int | Literal["auto"] = 3 if attendance.slide else "auto"
     grid = st.grid(columns, min_column_width=NARROWEST)
-    for entry in recorded_race():
+    for entry in recorded_race(shown_data().name):
         with grid.cell():
             _card(entry, attendance.slide > 0)
 
 
 def _about(attendance: Attendance) -> str:
-    first, plan = recorded_race()[0], attendance.plan
+    first, plan = recorded_race(shown_data().name)[0], attendance.plan
     what = f"{class_name(first.outcome.label)}, test image {first.index}"
     same = (plan.index, plan.seed) == (first.index, first.config.seed)
     other = "" if same else " Your own picture has no recording."
@@ -77,7 +77,7 @@ def _card(entry: GalleryEntry, large: bool) -> None:
 
 
 def _run_live(attendance: Attendance) -> None:
-    models = [entry.model for entry in recorded_race()]
+    models = [entry.model for entry in recorded_race(shown_data().name)]
     with errors_on_page():
         runners = watch_race(_joined([replace(attendance.request, model=name) for name in models]))
         if runners and not any(runner.view.live for runner in runners):

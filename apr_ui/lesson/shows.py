@@ -15,7 +15,7 @@ from apr_ui.changing_text import changing_container, changing_markdown
 from apr_ui.dataset import class_name, shown_data
 from apr_ui.lesson.asking import ask, tally
 from apr_ui.lesson.attendance import Attendance, Role
-from apr_ui.lesson.attention import EXPLAINED, show_attention
+from apr_ui.lesson.attention import explained, show_attention
 from apr_ui.lesson.by_hand import show_by_hand
 from apr_ui.lesson.defences import show_defences
 from apr_ui.lesson.quiz_view import count_slides, show_quiz
@@ -137,7 +137,7 @@ def _slow(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator) ->
 
 def _another(attendance: Attendance, number: int) -> GalleryEntry:
     """A verified run that flipped, on another picture than the lesson's; each number another."""
-    found = [entry for entry in gallery() if entry.kind == "flips"]
+    found = [entry for entry in gallery(shown_data().name) if entry.kind == "flips"]
     others = [entry for entry in found if entry.index != attendance.plan.index]
     return others[number]
 
@@ -199,7 +199,7 @@ def _attention(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerato
     with main:
         show_attention(_another(attendance, 2))
     if attendance.role is not Role.STUDENT and not attendance.slide:
-        show_caution(EXPLAINED)
+        show_caution(explained())
 
 
 def _defences(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator) -> None:
@@ -213,7 +213,7 @@ def _failure(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator)
 
 
 def _breaking() -> GalleryEntry:
-    return next(entry for entry in gallery() if entry.kind == "breaks")
+    return next(entry for entry in gallery(shown_data().name) if entry.kind == "breaks")
 
 
 def _quiz(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator) -> None:

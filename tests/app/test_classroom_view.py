@@ -11,11 +11,13 @@ from apr_core.attacks.result import Outcome
 from apr_core.base.types import InputError, Status
 from apr_core.classroom.board import Classrooms, Entry, NoClassError, Room
 from apr_core.classroom.plan import STEPS
-from apr_core.serving.gallery import load_gallery
+from apr_core.data.registry import DEFAULT
+from apr_core.serving.gallery import gallery_file, load_gallery
 from apr_ui.classroom.board import ON_SLIDE, as_html
 from apr_ui.classroom.doors import HIDDEN_WORDS
 from apr_ui.classroom.projector import JOIN
 from apr_ui.classroom.view import LEARNT
+from apr_ui.dataset import LESSON_DATA
 from apr_ui.lesson import shows
 from apr_ui.lesson.attendance import Attendance, Role, first_plan
 from apr_ui.lesson.by_hand import best_html
@@ -30,6 +32,7 @@ from tests.app.pages import open_page, run, said
 from tests.conftest import figures
 
 PLAN = first_plan()
+SIGNS = load_gallery(gallery_file("gtsrb"))[0]
 FLIPPED = next(entry.outcome for entry in load_gallery() if entry.kind == "flips")
 
 
@@ -81,11 +84,24 @@ def test_no_step_shows_the_pixel_that_a_later_one_asks_for(index: int) -> None:
     assert len({index, slow, asked}) == 3
 
 
+@pytest.mark.parametrize("step", STEPS)
+def test_each_step_is_shown_with_traffic_signs(rooms: Classrooms, step: str) -> None:
+    plan = replace(PLAN, index=SIGNS.index, model=SIGNS.model, steps=(step,))
+    opened = rooms.open(plan)
+    app = visit(opened.code, seat=rooms.join(opened.code, "Ada").token)
+    assert not app.error
+    assert not app.exception
+    drawn = " ".join(row.proto.json for row in app.get("bidi_component"))
+    shown = said(app) + drawn
+    assert ("speed limit" in shown or "stop" in shown) == (step not in ("attention", "quiz"))
+    assert "airplane" not in shown
+
+
 def test_the_race_is_shown_from_its_recording_at_once(rooms: Classrooms) -> None:
     opened = rooms.open(replace(PLAN, steps=("defences",)))
     seat = rooms.join(opened.code, "Ada")
     app = visit(opened.code, seat=seat.token)
-    for entry in recorded_race():
+    for entry in recorded_race(DEFAULT):
         assert f"**{model_title(entry.model)}**" in said(app)
     assert not app.toggle
     app = visit(opened.code, teacher=opened.token)
@@ -227,6 +243,15 @@ def test_the_form_opens_a_class_and_shows_the_teacher_in(rooms: Classrooms) -> N
     assert room.plan.steps == ("quiz", "bet")
     assert LESSON["quiz"].notes in said(app)
     assert r"\*9b\*" in said(app)
+
+
+def test_the_form_opens_a_class_on_a_traffic_sign(rooms: Classrooms) -> None:
+    app = open_page("classroom")
+    kinds = next(each for each in app.get("button_group") if each.key == LESSON_DATA)
+    run(kinds.set_value("gtsrb"))
+    run(app.button(key="classroom.open").click())
+    plan = rooms.room(str(app.query_params["class"])).plan
+    assert (plan.index, plan.model) == (SIGNS.index, SIGNS.model)
 
 
 def test_an_empty_lesson_is_refused_in_a_sentence() -> None:
