@@ -100,7 +100,7 @@ PAGES = (
         "classes",
         "Classes",
         "Class by class",
-        "A model's accuracy and attention for each of the ten classes, and which classes the "
+        "A model's accuracy and attention for each class, and which classes the "
         "attack turns into which.",
         ":material/category:",
         "Browse the classes",

@@ -53,10 +53,8 @@ def choose_class(answer: Tensor) -> int:
         st.session_state.update({"attention.class": None, "attention.class-of": data})
     chosen = st.session_state.get("attention.class")
     now = f"{class_name(said)} (prediction)" if chosen in (None, said) else class_name(chosen)
-    words: dict[str, Any] = {
-        "format_func": lambda number: f"{class_name(number)} {float(answer[number]):.0%}",
-        **persistent("attention.class"),
-    }
+    named = {k: f"{class_name(k)} {float(answer[k]):.0%}" for k in order}
+    words: dict[str, Any] = {"format_func": named.__getitem__, **persistent("attention.class")}
     if len(order) <= MOST_PILLS:
         picked = st.pills(f"Explain why: {now}", order, wrap=True, **words)
     else:

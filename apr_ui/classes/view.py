@@ -88,14 +88,18 @@ def record_of(model: str) -> Record | None:
 
 def choose_label(view: View) -> int:
     """A class that there are pictures of."""
-    labels = sorted({int(label) for label in view.sample.labels})
-    keep_among("classes.class", labels)
-    kept = persistent("classes.class", labels[0])
-    if len(labels) > MOST_PILLS:
-        names = {label: class_name(label) for label in labels}
+    labels = sorted(set(view.sample.labels.tolist()))
+    many = len(labels) > MOST_PILLS
+    names = {label: class_name(label) for label in labels}
+    if many:
         labels.sort(key=names.__getitem__)
+    key = "classes.one-of-many" if many else "classes.class"
+    keep_among(key, labels)
+    kept = persistent(key, labels[0])
+    if many:
         return int(st.selectbox("Class", labels, format_func=names.__getitem__, **kept))
-    return int(st.pills("Class", labels, format_func=class_name, required=True, **kept))
+    chosen = st.pills("Class", labels, format_func=names.__getitem__, required=True, **kept)
+    return labels[0] if chosen is None else int(chosen)
 
 
 def rows_of(label: int, view: View, record: Record | None, kind: str, order: str) -> list[int]:

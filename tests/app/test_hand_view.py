@@ -28,7 +28,7 @@ from apr_ui.model_names import model_title
 from apr_ui.permalink import to_params
 from apr_ui.pictures import DIM
 from apr_ui.prediction_thread import on_prediction_thread
-from apr_ui.resources import probabilities, service
+from apr_ui.resources import probabilities, scorer, service
 from apr_ui.words import percent
 from tests.app.pages import APR, address_of, go, open_page, results, run, said, wait_for
 from tests.conftest import PATIENCE, figures, wait_until
@@ -50,7 +50,7 @@ def try_by_hand(app: AppTest, *edits: PixelEdit) -> Game:
     """What clicks on the canvas would do, and the page drawn anew."""
     place, game = app.session_state["hand.place"], game_of(app)
     for edit in edits:
-        game = try_edit(game, edit, ModelOracle(load_model(game.model)))
+        game = try_edit(game, edit, scorer(game.model))
     games = app.session_state["hand.games"]
     games[place] = games[place][0], game
     book().keep(games[place][0], place, game)
