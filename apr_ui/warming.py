@@ -11,6 +11,7 @@ from importlib import import_module
 import torch
 from streamlit import runtime
 
+from apr_core.base.hardware import BACKGROUND, give_way
 from apr_core.base.types import InputError
 from apr_core.serving.requests import data_behind
 from apr_ui.resources import scorer
@@ -51,6 +52,7 @@ def _load(models: tuple[str, ...], over: threading.Event) -> None:
     for module in SLOW_IMPORTS:
         if not over.is_set():
             import_module(module)
+    give_way(BACKGROUND)  # a run that was begun meanwhile is not to wait for measurements
     for name in models:
         if not over.is_set():
             data = data_behind(name)

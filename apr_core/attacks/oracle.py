@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from apr_core.attacks.perturbation import Perturbations
+from apr_core.base.hardware import BACKGROUND, give_way
 from apr_core.base.types import InputError
 from apr_core.models import Classifier
 from apr_core.models.incremental import EditEngine, choose_engine
@@ -227,7 +228,12 @@ class ModelOracle:
         self._fit_size(images)
         if self._undecided and len(images) and not self._choosing.locked():
             # Python waits for it at its end: inside torch, it would take the process with it.
-            threading.Thread(target=self.fit, args=(images[:1],), name="choose-engine").start()
+            work, asked = self._fit_quietly, (images[:1],)
+            threading.Thread(target=work, args=asked, name="choose-engine").start()
+
+    def _fit_quietly(self, images: Tensor) -> None:
+        give_way(BACKGROUND)  # the run that asked goes on meanwhile
+        self.fit(images)
 
     def _fit_size(self, images: Tensor) -> None:
         height, width = images.shape[2:]

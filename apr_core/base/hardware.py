@@ -28,6 +28,10 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+BACKGROUND = 10
+"""Niceness of what nobody waits for: below a run, which has given way to the pages."""
+
+
 def give_way(steps: int = 5, process: int = 0) -> None:
     """Lower a priority, under Linux.
 
