@@ -15,7 +15,7 @@ from torch import Tensor
 
 from apr_core.data.dataset import DataSet, Sample
 from apr_core.data.images import OWN_PICTURE, Picture, to_pil, to_png
-from apr_core.data.registry import DEFAULT
+from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.serving.archive.archive_format import Head
 from apr_core.serving.gallery import GalleryEntry
 from apr_core.serving.requests import AttackRequest, data_behind
@@ -91,8 +91,8 @@ def _from_gallery() -> Choice:
     entries = gallery(data.name)
     chosen = min(st.session_state.setdefault("attack.entry", 0), len(entries) - 1)
     st.caption("Hand-picked examples. They do not show how often an attack succeeds.")
-    items = _gallery_items(data.name, zoo_fingerprint())
-    picker("Gallery", items, chosen, "attack.gallery", _choose_entry)
+    items = _gallery_items(data, zoo_fingerprint())
+    picker(GALLERY, items, chosen, "attack.gallery", _choose_entry)
     entry = entries[chosen]
     image, label = data.test_image(entry.index)
     _show_credit(data, entry.index)
@@ -101,15 +101,15 @@ def _from_gallery() -> Choice:
 
 
 @lru_cache(maxsize=4)
-def _gallery_items(data: str, _zoo: object) -> list[PickerItem]:
+def _gallery_items(data: DataSet, _zoo: object) -> list[PickerItem]:
     """The gallery for the picker; titles say how each example ends, and for which defence."""
     return [
         _item(
             _gallery_title(entry),
             f"{entry.story} Model: {model_title(entry.model)}.",
-            entry.data.test_image(entry.index)[0],
+            data.test_image(entry.index)[0],
         )
-        for entry in gallery(data)
+        for entry in gallery(data.name)
     ]
 
 
@@ -129,7 +129,7 @@ def _thumbnail(image: Tensor) -> bytes:
 
 def _gallery_title(entry: GalleryEntry) -> str:
     if entry.kind == "holds":
-        true = entry.data.class_name(entry.outcome.label)
+        true = find_dataset(entry.data).class_name(entry.outcome.label)
         return f"{true}: {model_title(entry.model)} resists"
     return f"{entry.title}, {model_title(entry.model)}" if entry.kind == "breaks" else entry.title
 

@@ -22,8 +22,8 @@ from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.paths import shipped
 from apr_core.base.types import InputError, Status
-from apr_core.data.dataset import DataSet, with_article
-from apr_core.data.registry import DEFAULT
+from apr_core.data.dataset import with_article
+from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.serving.model_loader import load_served
 from apr_core.serving.offered import offered
 from apr_core.serving.requests import PHOTOGRAPHS, AttackRequest, data_behind
@@ -51,6 +51,7 @@ class GalleryEntry:
     Attributes:
         kind: flips, holds, survives or breaks: what it is in the gallery for; or race.
         story: one sentence for a person.
+        data: name of the data set that its picture is of.
         model: the model it was run on.
         sha256: of that model's weights.
         index: of the test image.
@@ -60,6 +61,7 @@ class GalleryEntry:
 
     kind: str
     story: str
+    data: str
     model: str
     sha256: str
     index: int
@@ -67,16 +69,12 @@ class GalleryEntry:
     outcome: Outcome
 
     @property
-    def data(self) -> DataSet:
-        """The data set that its picture is of."""
-        return data_behind(self.model)
-
-    @property
     def title(self) -> str:
         """Such as "cat → dog", or "cat: attack fails"."""
-        before = self.data.class_name(self.outcome.label)
+        data = find_dataset(self.data)
+        before = data.class_name(self.outcome.label)
         if self.outcome.success:
-            return f"{before} → {self.data.class_name(self.outcome.label_after)}"
+            return f"{before} → {data.class_name(self.outcome.label_after)}"
         return f"{before}: attack fails"
 
 
@@ -197,9 +195,15 @@ def make_race(
     for model in models:
         outcome = run_entry(model, first.index, first.config)
         say(f"race: {model}: {outcome.status} after {outcome.queries:,} queries")
-        sha256 = weights_sha256(model)
-        found.append(GalleryEntry("race", "", model, sha256, first.index, first.config, outcome))
+        found.append(_entry("race", "", model, first.config, outcome))
     return found
+
+
+def _entry(
+    kind: str, story: str, model: str, config: OnePixelConfig, outcome: Outcome
+) -> GalleryEntry:
+    data, sha256 = data_behind(model).name, weights_sha256(model)
+    return GalleryEntry(kind, story, data, model, sha256, outcome.index, config, outcome)
 
 
 def _quick_pass(name: str, plan: Plan, say: Callable[[str], None]) -> tuple[Outcome, ...]:
@@ -249,8 +253,8 @@ def _fill(
             wanted = not any(run_entry(other, index, plan.config).success for other in others)
         say(f"{kind}: {model} on {index}: {outcome.status} after {outcome.queries:,} queries")
         if wanted:
-            story, sha256 = _story(kind, outcome, plan), weights_sha256(model)
-            found.append(GalleryEntry(kind, story, model, sha256, index, plan.config, outcome))
+            story = _story(kind, outcome, plan)
+            found.append(_entry(kind, story, model, plan.config, outcome))
     return found
 
 
@@ -280,5 +284,5 @@ def save_gallery(entries: list[GalleryEntry], path: Path) -> None:
 
 def request_of(entry: GalleryEntry) -> AttackRequest:
     """The entry's run as a request to the service."""
-    image, label = entry.data.test_image(entry.index)
+    image, label = data_behind(entry.model).test_image(entry.index)
     return AttackRequest(entry.model, image, label, entry.index, entry.config)

@@ -117,7 +117,7 @@ def test_a_stop_sign_of_the_gallery_is_turned(
     page.get_by_role("button", name="Hunt for the pixel").click()
     fooled = page.locator(".result[data-tone=fooled]")
     expect(fooled).to_be_visible()
-    turned_into = entry.data.class_name(entry.outcome.label_after)
+    turned_into = find_dataset("gtsrb").class_name(entry.outcome.label_after)
     expect(fooled.locator("figcaption").nth(1)).to_contain_text(turned_into)
     expect(page.get_by_test_id("player")).to_have_attribute("data-status", "flipped")
     page.reload()
