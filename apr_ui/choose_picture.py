@@ -210,17 +210,12 @@ def _items(data: DataSet, name: str) -> list[PickerItem]:
 
 def _described(data: DataSet, index: int, label: int) -> str:
     """A picture in words."""
-    what = "sign drawn for this project" if _is_drawn(data, index) else f"test image {index}"
-    return f"{data.title} {what}: {data.class_name(label)}"
-
-
-def _is_drawn(data: DataSet, index: int) -> bool:
-    return bool(data.sample) and data.shipped_sample().drawn and index >= data.tested
+    return f"{data.title} {data.picture_name(index)}: {data.class_name(label)}"
 
 
 def _show_credit(data: DataSet, index: int) -> None:
     """Whose the chosen picture is, where each has its own author."""
-    if _is_drawn(data, index):
+    if data.is_drawn(index):
         st.caption(
             f"Drawn for this project, since the pictures of {data.title} may not be passed on "
             f"(`python -m apr_core data {data.name}` fetches them). The model never saw drawings, "

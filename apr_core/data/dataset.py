@@ -253,6 +253,17 @@ class DataSet:
             f"{self._nearest(sample, index)}, which is, or {fetch}."
         )
 
+    def is_drawn(self, index: int) -> bool:
+        """Whether picture `index` was drawn in place of a test picture."""
+        sample = self.sample() if self.sample else None
+        return sample is not None and sample.drawn and sample.row(index) is not None
+
+    def picture_name(self, index: int) -> str:
+        """Such as "test image 35"."""
+        if self.is_drawn(index):
+            return f"drawn picture {index - int(self.shipped_sample().indices[0]) + 1}"
+        return f"test image {index}"
+
     @staticmethod
     def _nearest(sample: Sample, index: int) -> int:
         return int(sample.indices[(sample.indices - index).abs().argmin()])

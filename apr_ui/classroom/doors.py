@@ -64,7 +64,8 @@ def _plan_form() -> None:
         _choose_kind()
         pictures: dict[str, int] = {}
         for entry in gallery(shown_data().name):
-            pictures.setdefault(f"{entry.title}, test image {entry.index}", entry.index)
+            what = shown_data().picture_name(entry.index)
+            pictures.setdefault(f"{entry.title}, {what}", entry.index)
         others = [] if shown_data().shipped_sample().drawn else [_OTHER]
         keep_among("classroom.picture", [*pictures, *others])
         chosen = st.selectbox("Picture", [*pictures, *others], key="classroom.picture")
@@ -129,7 +130,7 @@ def _check_right(plan: Plan) -> None:
     said = int(probabilities(plan.model, [image])[0].argmax())
     if said != label:
         raise InputError(
-            f"{model_title(plan.model)} already mistakes test image {plan.index}, "
+            f"{model_title(plan.model)} already mistakes {shown_data().picture_name(plan.index)}, "
             f"{with_article(class_name(label))}, for {with_article(class_name(said))}; choose "
             "another picture or another network."
         )

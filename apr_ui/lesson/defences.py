@@ -53,7 +53,7 @@ def show_defences(attendance: Attendance) -> None:
 
 def _about(attendance: Attendance) -> str:
     first, plan = recorded_race(shown_data().name)[0], attendance.plan
-    what = f"{class_name(first.outcome.label)}, test image {first.index}"
+    what = f"{class_name(first.outcome.label)}, {shown_data().picture_name(first.index)}"
     same = (plan.index, plan.seed) == (first.index, first.config.seed)
     other = "" if same else " Your own picture has no recording."
     return f"A recorded race: {what}.{other}"

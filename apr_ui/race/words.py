@@ -146,7 +146,7 @@ def news(runners: Sequence[Runner]) -> str:
 def about(request: AttackRequest) -> str:
     """The picture and the settings that all models of a race share."""
     own = request.index == OWN_PICTURE
-    what = "a picture of one's own" if own else f"test image {request.index}"
+    what = "a picture of one's own" if own else request.data.picture_name(request.index)
     config = request.config
     count = "1 pixel" if config.pixels == 1 else f"{config.pixels} pixels"
     target = "" if config.target is None else f", target {class_name(config.target)}"

@@ -495,6 +495,12 @@ def test_drawn_signs_stand_in_for_test_pictures_and_nothing_is_measured_on_them(
     assert label == int(sample.labels[-1])
     drawn = drawn_signs()
     assert torch.equal(drawn.labels, sample.labels)
+    first = int(sample.indices[0])
+    assert [find_dataset("gtsrb").picture_name(one) for one in (0, first, first + 1)] == [
+        "test image 0",
+        "drawn picture 1",
+        "drawn picture 2",
+    ]
     assert float((drawn.images.float() - sample.images.float()).abs().mean()) < 2
 
 
