@@ -53,13 +53,15 @@ def in_words(result: LoadResult) -> str:
         crowds.append((f"{result.config['minutes']:g} minutes", result.long))
     lines += [_row(name, crowd.waits) for name, crowd in crowds]
     link = result.class_link
-    lines.append(_row("one class link", link.waits))
+    if link:
+        lines.append(_row("one class link", link.waits))
     lines.append(f"a run alone: {_pace(alone.queries_per_second)}")
     lines += [f"{name}: {_crowd(crowd)}" for name, crowd in crowds]
-    lines.append(
-        f"one class link: {link.sessions} sessions saw {_runs(link.runs_seen)}, and the server "
-        f"noted {_runs(link.runs_noted)}, of {link.queries:,} queries"
-    )
+    if link:
+        lines.append(
+            f"one class link: {link.sessions} sessions saw {_runs(link.runs_seen)}, and the server "
+            f"noted {_runs(link.runs_noted)}, of {link.queries:,} queries"
+        )
     memory = result.memory
     slope = "" if memory.growth is None else f", growing by {memory.growth:.1f} MB a minute"
     lines.append(

@@ -91,7 +91,7 @@ def hunts(
     click_seconds: float = 0.0,
     stay_seconds: float = 0.0,
 ) -> list[Visit]:
-    """A visitor for each of the CIFAR-10 test images, who follows a link that starts a run on it.
+    """A visitor for each of the test images, who follows a link that starts a run on it.
 
     Args:
         phase: a number that no other list of visits has.

@@ -13,10 +13,12 @@ from dataclasses import asdict
 from importlib.metadata import version
 from statistics import fmean, median
 
+from apr_core.attacks.enumeration import is_large
 from apr_core.base.hardware import default_device
 from apr_core.base.provenance import environment
-from apr_core.data.registry import find_dataset
-from apr_core.zoo.checkpoints import load_model
+from apr_core.serving.gallery import race_file
+from apr_core.serving.model_loader import load_served
+from apr_core.serving.requests import data_behind
 from benchmarks.load.case import LoadConfig
 from benchmarks.load.figures import Diary, Waits, every, fairness, growth, rate, throughput
 from benchmarks.load.phases import Phases
@@ -37,9 +39,10 @@ def measure_load(config: LoadConfig, report: Report = lambda done, total, what: 
         InputError: there is no such model, the app does not start, or a run is not seen to end.
     """
     device = default_device()
-    rows = surest_rows(load_model(config.model, device), config.sessions)
+    data = data_behind(config.model)
+    rows = surest_rows(load_served(config.model, device), config.sessions, data)
     with App() as app:
-        phases = Phases(config, find_dataset().shipped_sample().indices[rows].tolist(), app, report)
+        phases = Phases(config, data.shipped_sample().indices[rows].tolist(), app, report)
         phases.warm_up()
         first = app.memory()
         lone = [phases.alone()]
@@ -47,7 +50,8 @@ def measure_load(config: LoadConfig, report: Report = lambda done, total, what: 
         for _ in range(config.rounds):
             together.append(phases.together(_pace(lone[-1])))
             lone.append(phases.alone())
-        link = _class_link(*phases.open_class())
+        teachable = race_file(data.name).exists()
+        link = _class_link(*phases.open_class()) if teachable else None
         stay = phases.stay_long() if config.minutes else None
         series = every(app.samples, SERIES_SECONDS)
         memory = Memory(first, app.memory("VmHWM"), app.memory(), _growth(app, stay), series)
@@ -67,7 +71,7 @@ def measure_load(config: LoadConfig, report: Report = lambda done, total, what: 
         class_link=link,
         long=long,
         memory=memory,
-        aims=judge(rounds, long, link, memory),
+        aims=judge(rounds, long, link, memory, large=is_large(*data.size)),
         troubles=tuple(dict.fromkeys(troubles)),
     )
 

@@ -35,13 +35,13 @@ def choose_images(
     return images[rows], labels
 
 
-def surest_rows(model: nn.Module, count: int) -> Tensor:
-    """Rows of CIFAR-10's sample, (B,), that the model gets right with the greatest margin.
+def surest_rows(model: nn.Module, count: int, data: DataSet) -> Tensor:
+    """Rows of a data set's sample, (B,), that the model gets right with the greatest margin.
 
     Raises:
         InputError: it gets too few right.
     """
-    rows, _ = _surest(model, *_pictures(find_dataset()), count)
+    rows, _ = _surest(model, *_pictures(data), count)
     return rows
 
 

@@ -243,6 +243,7 @@ def test_sessions_that_stay_see_a_run_through_each(measured: LoadResult) -> None
 
 def test_one_class_link_costs_one_run(measured: LoadResult) -> None:
     link = measured.class_link
+    assert link is not None
     assert link.sessions == link.waits.end.n == 4
     assert (link.runs_seen, link.runs_noted) == (1, 1)
     assert link.queries % 400 == 0

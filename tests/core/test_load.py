@@ -115,6 +115,14 @@ def unmet(*crowds: Crowd, link: ClassLink = LINK, memory: Memory = MEMORY) -> li
     return [aim.what for aim in judge(crowds, None, link, memory) if not aim.met]
 
 
+def test_photographs_may_take_more_memory_and_have_no_class_link() -> None:
+    much = replace(MEMORY, peak=5_000.0)
+    assert unmet(CROWD, memory=much) == ["memory, MB, at most"]
+    aims = judge((CROWD,), None, None, much, large=True)
+    assert all(aim.met for aim in aims)
+    assert not [aim for aim in aims if "class link" in aim.what]
+
+
 def test_each_aim_is_held_against_what_was_measured() -> None:
     assert unmet(CROWD) == []
     assert unmet(replace(CROWD, over_alone=0.94)) == ["throughput, over a run's alone, at least"]
