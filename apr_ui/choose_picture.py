@@ -225,7 +225,11 @@ def _show_credit(data: DataSet, index: int) -> None:
     shipped = data.shipped_sample() if data.sample else None
     row = shipped.row(index) if shipped else None
     if shipped and shipped.credits and row is not None:
-        st.caption(f"The picture is by {plain(shipped.credits[row])}.")
+        credit = shipped.credits[row]
+        st.caption(
+            f"Picture: [{plain(credit.author)}]({credit.link}), "
+            f"[{credit.licence}]({credit.licence_url}), {credit.changes}."
+        )
 
 
 def _from_upload(camera: bool = False) -> Choice | None:

@@ -65,6 +65,27 @@ class Split:
         return self.take(torch.arange(len(self)))
 
 
+@dataclass(frozen=True)
+class Credit:
+    """Whose a picture is.
+
+    Attributes:
+        link: to the original.
+        licence, licence_url: its terms, by name and in full.
+        changes: what was done to it.
+    """
+
+    author: str
+    link: str
+    licence: str
+    licence_url: str
+    changes: str
+
+    def __str__(self) -> str:
+        """All of it, as in "Ann (https://...), CC BY 2.0 (https://...), scaled"."""
+        return f"{self.author} ({self.link}), {self.licence} ({self.licence_url}), {self.changes}"
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """Test pictures that come with the project: no download is needed for them.
@@ -74,7 +95,7 @@ class Sample:
         labels: int64 (N,).
         indices: in the test set, int64 (N,), ascending; (0,) where they are not in it. Drawn ones
             are numbered from where the test set ends.
-        credits: whose each picture is, and its licence, where each has its own; else empty.
+        credits: of each picture, where each has its own author; else empty.
         picked: whether they were picked by hand, so that no rate may begin with them.
         drawn: whether they were drawn, in place of test pictures; nothing is measured on them.
     """
@@ -82,7 +103,7 @@ class Sample:
     images: Tensor
     labels: Tensor
     indices: Tensor
-    credits: tuple[str, ...] = ()
+    credits: tuple[Credit, ...] = ()
     picked: bool = False
     drawn: bool = False
 

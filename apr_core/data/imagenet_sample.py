@@ -16,7 +16,7 @@ from PIL import Image
 
 from apr_core.base.paths import shipped
 from apr_core.base.types import InputError
-from apr_core.data.dataset import Sample, tensor_sha256
+from apr_core.data.dataset import Credit, Sample, tensor_sha256
 from apr_core.data.folder import Listing, take_listed
 
 SIZE = 224
@@ -51,8 +51,13 @@ def picked_sample() -> Sample:
         labels = torch.tensor([int(one["label"]) for one in pictures])
         indices = torch.tensor([int(one["index"]) for one in pictures])
         owners = tuple(
-            f"{one['author']} ({one['original_url']}), {one['licence']} ({one['licence_url']}), "
-            f"cropped and scaled to {SIZE} x {SIZE} pixels"
+            Credit(
+                one["author"],
+                one["original_url"],
+                one["licence"],
+                one["licence_url"],
+                f"cropped and scaled to {SIZE} x {SIZE} pixels",
+            )
             for one in pictures
         )
         expected = entry["sha256"]

@@ -452,7 +452,8 @@ def test_the_sample_names_each_author_and_its_licence() -> None:
     sample = find_dataset("nips2017").shipped_sample()
     assert len(sample.credits) == len(sample.images) == len(set(sample.labels.tolist())) == 41
     assert all(
-        "CC BY 2.0" in one and "https://creativecommons.org" in one for one in sample.credits
+        one.licence == "CC BY 2.0" and "https://creativecommons.org" in one.licence_url
+        for one in sample.credits
     )
     assert torch.equal(sample.images, find_dataset("imagenet").shipped_sample().images)
     assert len(find_dataset("imagenet").shipped_sample().indices) == 0
