@@ -95,7 +95,7 @@ def _from_gallery() -> Choice:
     picker(GALLERY, items, chosen, "attack.gallery", _choose_entry)
     entry = entries[chosen]
     image, label = data.test_image(entry.index)
-    _show_credit(data, entry.index)
+    show_credit(data, entry.index)
     caption = f"{model_title(entry.model)}: {entry.story}"
     return Choice(image, label, entry.index, caption, entry.model)
 
@@ -161,7 +161,7 @@ def _from_pictures() -> Choice | None:
         picker(name, items, number - 1, "attack.test-images", _choose_number)
     row = rows[number - 1]
     label, index = int(shown.labels[row]), int(shown.indices[row])
-    _show_credit(data, index)
+    show_credit(data, index)
     return Choice(shown.images[row], label, index, f"{_described(data, index, label)}.")
 
 
@@ -213,7 +213,7 @@ def _described(data: DataSet, index: int, label: int) -> str:
     return f"{data.title} {data.picture_name(index)}: {data.class_name(label)}"
 
 
-def _show_credit(data: DataSet, index: int) -> None:
+def show_credit(data: DataSet, index: int) -> None:
     """Whose the chosen picture is, where each has its own author."""
     if data.is_drawn(index):
         st.caption(

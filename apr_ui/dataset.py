@@ -40,3 +40,8 @@ def is_small(data: DataSet) -> bool:
 def class_name(label: int) -> str:
     """A class of it in words."""
     return shown_data().class_name(label)
+
+
+def one_of(label: int) -> str:
+    """One of a class in a sentence, as "an airplane"."""
+    return shown_data().one_of(label)

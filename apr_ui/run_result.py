@@ -9,9 +9,8 @@ from torch import Tensor
 
 from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, to_edits
 from apr_core.base.types import Method, Status
-from apr_core.data.dataset import with_article
 from apr_core.serving.requests import AttackRequest, RunView
-from apr_ui.dataset import class_name
+from apr_ui.dataset import class_name, one_of, shown_data
 from apr_ui.resources import probabilities
 from apr_ui.result_view import Bar, Result, Tone, result_view
 from apr_ui.words import count_text, duration_text, percent
@@ -47,10 +46,10 @@ def ending_of(view: RunView) -> Ending:
         )
         return Ending(f"Flipped: {true} → {after}", detail, "fooled", "bolt")
     if outcome.status is Status.MISCLASSIFIED:
-        before = with_article(class_name(outcome.label_before))
+        before = one_of(outcome.label_before)
         detail = (
-            f"The model already mistakes this {true} for {before}. Choose another picture or "
-            "another model."
+            f"The model already mistakes {shown_data().this_one(outcome.label)} for {before}. "
+            "Choose another picture or another model."
         )
         return Ending("Nothing to flip", detail, "plain", "help")
     if outcome.status is Status.SURVIVED:
@@ -106,7 +105,7 @@ def show_before(image: Tensor, label: int | None, model: str, page: str) -> Tens
     if label is None or label == leading:
         detail += "Can a pixel change its answer?"
     else:
-        detail += f"It is {with_article(class_name(label))}."
+        detail += f"It is {one_of(label)}."
     bars = [_bar(class_name(each), float(answer[each]), None, each != leading)
             for each in (leading, rival)]  # fmt: skip
     captions = (_caption("The picture", leading, float(answer[leading])), "Nothing is changed yet")

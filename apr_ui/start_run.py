@@ -11,11 +11,10 @@ from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome, PixelEdit
-from apr_core.data.dataset import with_article
 from apr_core.data.images import to_pil
 from apr_core.serving.requests import AttackRequest
 from apr_core.serving.run_export import START_RUN, load_recording
-from apr_ui.dataset import class_name, shown_data
+from apr_ui.dataset import class_name, one_of, shown_data
 from apr_ui.model_names import model_title
 from apr_ui.pictures import RING
 from apr_ui.words import count_text
@@ -75,7 +74,7 @@ class StartRun:
     @property
     def alts(self) -> tuple[str, str]:
         """The two pictures in words, for screen readers."""
-        true = with_article(class_name(self.outcome.label))
+        true = one_of(self.outcome.label)
         return f"The picture of {true}", f"The picture of {true} with the changed pixel in a ring"
 
 

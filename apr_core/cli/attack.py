@@ -33,7 +33,7 @@ from apr_core.cli.common import (
     print_json,
     write_out,
 )
-from apr_core.data.dataset import DataSet, with_article
+from apr_core.data.dataset import DataSet
 from apr_core.data.images import to_png
 
 MOST_NAMED = 16
@@ -132,7 +132,8 @@ def in_words(result: AttackResult, data: DataSet, out: Path | None = None) -> st
     outcome = result.outcomes[0]
     true, before = data.class_name(outcome.label), data.class_name(outcome.label_before)
     if outcome.status is Status.MISCLASSIFIED:
-        taken = f"The model takes this {true} for {with_article(before)} already"
+        this, other = data.this_one(outcome.label), data.one_of(outcome.label_before)
+        taken = f"The model takes {this} for {other} already"
         return f"{taken}, so it was not attacked."
     edits = _edits(outcome)
     by = "" if result.config.method is Method.DE else f" of {result.config.method.words}"

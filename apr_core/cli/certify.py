@@ -108,7 +108,8 @@ def one_in_words(found: Certificate, data: DataSet, spacing: int) -> str:
     answer = data.class_name(found.answer)
     behind = f"Behind a lattice of {spacing}"
     if found.verdict == Verdict.WRONG:
-        return f"{behind}, the model takes this {data.class_name(found.label)} for {answer}."
+        this, other = data.this_one(found.label), data.one_of(found.answer)
+        return f"{behind}, the model takes {this} for {other}."
     looked = f"{found.agreeing:,} of {found.predictions:,} masked predictions agree"
     if found.verdict == Verdict.CERTIFIED:
         return (

@@ -146,6 +146,7 @@ class DataSet:
         hashes: SHA-256 of each array, where the name fixes them; empty where copies differ, so that
             records name the SHA-256 of the split.
         ids: what else its classes are known by, as ImageNet's WordNet ids; () for nothing.
+        nouns: whether a class is what one calls a thing of it: a cat, but not a malignant.
         trains: whether there are training pictures.
         current: the same data set as the copy that is here has it: its count, its source; None
             where there is one copy only.
@@ -171,6 +172,7 @@ class DataSet:
     caution: str = ""
     hashes: dict[str, str] = field(default_factory=dict)
     ids: tuple[str, ...] = ()
+    nouns: bool = True
     trains: bool = True
     current: Callable[[], DataSet] | None = None
 
@@ -187,6 +189,15 @@ class DataSet:
     def class_name(self, label: int) -> str:
         """A class in words; a person's own model may have more than the data set."""
         return self.classes[label] if 0 <= label < len(self.classes) else f"class {label}"
+
+    def one_of(self, label: int) -> str:
+        """One of a class in a sentence: "an airplane", or "“malignant”"."""
+        name = self.class_name(label)
+        return with_article(name) if self.nouns else f"“{name}”"
+
+    def this_one(self, label: int) -> str:
+        """The one at hand: "this airplane", or "“malignant”"."""
+        return f"this {self.class_name(label)}" if self.nouns else self.one_of(label)
 
     def class_number(self, name: str) -> int:
         """A class by its name or its number.

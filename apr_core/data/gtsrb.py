@@ -166,5 +166,6 @@ GTSRB = DataSet(
     fetch=_fetch,
     variogram=lambda: load_variogram("gtsrb"),
     sample=lambda: load_grid_sample("gtsrb"),
+    nouns=False,
     current=_current,
 )

@@ -22,7 +22,6 @@ from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.paths import shipped
 from apr_core.base.types import InputError, Status
-from apr_core.data.dataset import with_article
 from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.serving.model_loader import load_served
 from apr_core.serving.offered import offered
@@ -261,11 +260,8 @@ def _fill(
 def _story(kind: str, outcome: Outcome, plan: Plan) -> str:
     """What happened, in a sentence. A thing's class is spoken of as a thing, a sign's is quoted."""
     data = data_behind(plan.vanilla)
-    true, after = (data.class_name(label) for label in (outcome.label, outcome.label_after))
-    if data.name in (DEFAULT, PHOTOGRAPHS):
-        turns = f"turns this {true} into {with_article(after)}"
-    else:
-        turns = f"turns “{true}” into “{after}”"
+    true = data.class_name(outcome.label)
+    turns = f"turns {data.this_one(outcome.label)} into {data.one_of(outcome.label_after)}"
     fail = f"{outcome.queries:,} queries fail"
     left = f"the closest edit left {outcome.true_after:.0%} {true}"
     everywhere = f"{fail}, here and on the defended model" if plan.defended else fail

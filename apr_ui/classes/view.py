@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.data.dataset import Sample, with_article
+from apr_core.data.dataset import Sample
 from apr_core.data.images import to_png
 from apr_core.evaluation.attribution.cached_predictions import kept_glance, take_glance
 from apr_core.evaluation.classes import flip_matrix, rates_by_class
@@ -26,15 +26,14 @@ from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.attention.choose import MOST_PILLS
 from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
-from apr_ui.choose_picture import place_of
+from apr_ui.choose_picture import place_of, show_credit
 from apr_ui.classes.charts import flips
 from apr_ui.classes.pictures import pictures_of
-from apr_ui.dataset import class_name, shown_data
+from apr_ui.dataset import class_name, one_of, shown_data
 from apr_ui.downloads import offer_files
 from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import cards, evaluations, scorer
-from apr_ui.words import plain
 
 ALL, RIGHT, WRONG, FLIPPED, SURVIVED = "all", "right", "wrong", "flipped", "survived"
 ORDERS = ("test index", "the model's confidence", "entropy of its attention")
@@ -173,8 +172,7 @@ def show_examples(label: int, view: View, model: str, rows: Sequence[int]) -> No
     if len(rows) > MOST:
         st.caption(f"The first {MOST} of {len(rows)}.")
     row, sample = rows[place], view.sample
-    if sample.credits:
-        st.caption(f"The picture is by {plain(sample.credits[row])}.")
+    show_credit(shown_data(), int(sample.indices[row]))
     if st.button("Open it on the Attention page", icon=":material/visibility:"):
         index, config = int(sample.indices[row]), OnePixelConfig()
         asked = AttackRequest(model, sample.images[row], label, index, config)
@@ -188,10 +186,10 @@ def _item(row: int, view: View) -> PickerItem:
     said = int(view.answers[row].argmax())
     label, sure = int(sample.labels[row]), float(view.answers[row].max())
     mark = "" if said == label else "✗ "
+    name = shown_data().picture_name(int(sample.indices[row]))
     return {
         "title": f"{mark}{class_name(said)} {sure:.0%}",
-        "note": f"Test image {int(sample.indices[row])}, {with_article(class_name(label))}, "
-        f"predicted as {class_name(said)}.",
+        "note": f"{name.capitalize()}, {one_of(label)}, predicted as {class_name(said)}.",
         "png": _png(shown_data().name, row, sample),
     }
 

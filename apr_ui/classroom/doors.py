@@ -10,10 +10,9 @@ import streamlit as st
 from apr_core.base.types import InputError
 from apr_core.classroom.names import LONGEST_TITLE
 from apr_core.classroom.plan import HIDEABLE, STEPS, Plan
-from apr_core.data.dataset import with_article
 from apr_core.serving.gallery import race_file
 from apr_ui.classroom.seating import remember
-from apr_ui.dataset import CHOICES, LESSON_DATA, class_name, shown_data
+from apr_ui.dataset import CHOICES, LESSON_DATA, class_name, one_of, shown_data
 from apr_ui.errors import errors_on_page
 from apr_ui.lesson.attendance import first_plan
 from apr_ui.lesson.steps import LESSON, minutes_of
@@ -120,7 +119,7 @@ def _go_to_class(code: str) -> None:
 def _preview(index: int) -> None:
     with errors_on_page("image"):
         image, label = shown_data().test_image(index)
-        seen, what = enlarge(image, 4), with_article(class_name(label))
+        seen, what = enlarge(image, 4), one_of(label)
         st.image(seen, width=seen.width, caption=class_name(label), alt=what)
 
 
@@ -131,7 +130,7 @@ def _check_right(plan: Plan) -> None:
     if said != label:
         raise InputError(
             f"{model_title(plan.model)} already mistakes {shown_data().picture_name(plan.index)}, "
-            f"{with_article(class_name(label))}, for {with_article(class_name(said))}; choose "
+            f"{one_of(label)}, for {one_of(said)}; choose "
             "another picture or another network."
         )
 

@@ -9,10 +9,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from apr_core.attacks.result import Outcome
 from apr_core.base.types import Status
-from apr_core.data.dataset import with_article
 from apr_core.serving.gallery import GalleryEntry, request_of
 from apr_ui.changing_text import changing_container, changing_markdown
-from apr_ui.dataset import class_name, shown_data
+from apr_ui.dataset import class_name, one_of, shown_data
 from apr_ui.lesson.asking import ask, tally
 from apr_ui.lesson.attendance import Attendance, Role
 from apr_ui.lesson.attention import explained, show_attention
@@ -112,7 +111,7 @@ def _bet(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator) -> 
     image, label = attendance.picture
     with main:
         seen = enlarge(image, _scale(attendance))
-        what = f"The lesson's picture: {with_article(class_name(label))}"
+        what = f"The lesson's picture: {one_of(label)}"
         st.image(seen, width=seen.width, alt=what)
     with side:
         sure = float(probabilities(attendance.plan.model, [image])[0][label])
@@ -169,9 +168,9 @@ def _find(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator) ->
     image, _ = shown_data().test_image(outcome.index)
     choices = {str(number): words for number, words in enumerate(_quarters())}
     right = str(_quarter_of(outcome))
-    read = with_article(class_name(outcome.label_after))
+    read = one_of(outcome.label_after)
     with side:
-        told = f"It is {with_article(class_name(outcome.label))}; the network now says {read}."
+        told = f"It is {one_of(outcome.label)}; the network now says {read}."
         st.markdown(told)
         chosen = ask(attendance, "find", "In which quarter is it?", choices, "Your guess is in.")
         shown = attendance.slide == 2

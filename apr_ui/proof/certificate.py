@@ -9,12 +9,11 @@ from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
 from apr_core.certification.lattice_masking import Certificate, Verdict
-from apr_core.data.dataset import with_article
 from apr_core.serving.requests import BEHIND_LATTICE
 from apr_ui.changing_text import changing_container
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import mask_votes
-from apr_ui.dataset import class_name
+from apr_ui.dataset import class_name, one_of, shown_data
 from apr_ui.errors import errors_on_page
 from apr_ui.model_names import model_title
 from apr_ui.pictures import enlarge, scale_to, with_mask
@@ -81,8 +80,8 @@ def seal_words(found: Certificate) -> str:
         )
     if found.verdict is Verdict.WRONG:
         return (
-            f"**Nothing to certify.** The masked model already mistakes this {name} for "
-            f"{with_article(class_name(found.answer))}."
+            "**Nothing to certify.** The masked model already mistakes "
+            f"{shown_data().this_one(found.label)} for {one_of(found.answer)}."
         )
     return (
         f"**Not certified.** {found.agreeing} of {found.predictions} predictions are {name} with a "

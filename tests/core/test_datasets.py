@@ -922,3 +922,16 @@ def test_statistics_and_variogram_are_printed_by_the_command(
     assert f"mean: {mean:.8f} (n = 6)" in printed
     assert main(["data", str(path), "--variogram"]) != 0
     assert "--variogram" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("data", "label", "one", "this"),
+    [
+        ("cifar10", 0, "an airplane", "this airplane"),
+        ("gtsrb", 14, "“stop”", "“stop”"),
+        ("breastmnist", 0, "“malignant”", "“malignant”"),
+    ],
+)
+def test_a_class_that_is_no_thing_is_quoted(data: str, label: int, one: str, this: str) -> None:
+    found = find_dataset(data)
+    assert (found.one_of(label), found.this_one(label)) == (one, this)
