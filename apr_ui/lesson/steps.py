@@ -108,7 +108,7 @@ _STEPS = (
     ),
     LessonStep(
         "defences",
-        "Five defences",
+        "Defences side by side",
         1,
         "Your picture and the same search, on networks with different defences. **APR** is "
         "Adaptive Pixel Resilience, the defence that this lab studies. A network that resists one "
