@@ -2,6 +2,11 @@
 
 GTSRB's pictures state no licence, so none of them may be passed on. These are drawn to look like
 them: a sign of the German catalogue before a blurred background, slightly turned, in weak light.
+
+They are easier to turn than photographs of signs. On gtsrb-resnet20-vanilla, no pixel in any of the
+eight corner colours turned one of the 69 stop signs among the test pictures (8,192 edits each, all
+read right before); of 80 drawn ones, 75 read right, 23 gave way to one of the 400 edits that the
+gradient names first.
 """
 
 from __future__ import annotations

@@ -138,7 +138,12 @@ PLANS = {
     DEFAULT: Plan("cifar10-resnet20-vanilla", "cifar10-resnet20-apr"),
     "gtsrb": Plan("gtsrb-resnet20-vanilla", "gtsrb-resnet20-apr", flips=4),
     "breastmnist": Plan(
-        "breastmnist-resnet20-vanilla", "breastmnist-resnet20-apr", flips=2, images=60
+        "breastmnist-resnet20-vanilla",
+        "breastmnist-resnet20-apr",
+        flips=2,
+        fewest_generations=0,
+        fast_generations=6,
+        images=60,
     ),
     PHOTOGRAPHS: Plan(
         LITE0,

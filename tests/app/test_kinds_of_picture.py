@@ -171,6 +171,7 @@ def test_a_run_whose_picture_is_not_chosen_can_be_seen_again_and_cancelled(no_da
     app = run(app.button(key="attack.show").click())
     assert app.button(key="attack.cancel").label == "Cancel"
     assert "still running" not in said(app)
+    app.session_state["attack.source"] = TESTS  # it was found in the gallery
     app.session_state["attack.number"] = 3
     app = run(run(app).button(key="attack.cancel-hidden").click())
     assert service().count_live([ticket.run_id]) == 0
