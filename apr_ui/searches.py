@@ -27,10 +27,10 @@ class Offer(NamedTuple):
 
 
 PAPERS = Offer()
-RANDOM = Offer(16, Method.SPARSE_RS, 8, 49)
+RANDOM = Offer(16, Method.SPARSE_RS, 8, 39)
 OFFERS: dict[str, tuple[Offer, ...]] = {
     PHOTOGRAPHS: (
-        Offer(1, Method.DE, 40, 24),
+        Offer(1, Method.DE, 64, 14),
         RANDOM,
         RANDOM._replace(pixels=50),
         RANDOM._replace(pixels=150),

@@ -70,7 +70,7 @@ def test_every_choice_is_one_that_the_service_takes() -> None:
 def test_the_method_brings_its_usual_budget_and_hides_what_is_not_its_own() -> None:
     app = open_page("attack")
     run(app.selectbox(key="attack.method").set_value(Method.SPARSE_RS))
-    assert search_of(app) == (16, Method.SPARSE_RS, 8, 49)
+    assert search_of(app) == (16, Method.SPARSE_RS, 8, 39)
     assert not [one for one in app.selectbox if one.key in ("attack.strategy", "attack.fitness")]
     run(app.selectbox(key="attack.method").set_value(Method.DE))
     assert search_of(app) == PAPERS

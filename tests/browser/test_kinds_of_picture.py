@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -141,6 +142,54 @@ def test_a_lens_shows_the_pixel_of_a_photograph(server: Server, page: Page) -> N
       return white;
     }"""
     assert before.evaluate(count) > 100  # the lens's frame, also where nothing is changed
+
+
+# Pixels of strong colours in the lens, which lies in the corner that is white on its frame.
+COLOURED_IN_LENS = """canvas => {
+  const context = canvas.getContext("2d"), side = Math.round(0.4 * canvas.width);
+  const white = (x, y) => Math.min(...context.getImageData(x, y, 1, 1).data) > 240;
+  const ends = [8, canvas.width - side - 8];
+  for (const left of ends) for (const top of ends) {
+    const along = [0.2, 0.4, 0.6, 0.8].map((part) => Math.round(part * side));
+    if (!along.every((at) => white(left + at, top) && white(left, top + at))) continue;
+    const { data } = context.getImageData(left + 4, top + 4, side - 8, side - 8);
+    let count = 0;
+    for (let i = 0; i < data.length; i += 4) {
+      const rgb = [data[i], data[i + 1], data[i + 2]];
+      count += Math.max(...rgb) > 250 && Math.min(...rgb) < 5;
+    }
+    return count;
+  }
+  return null;
+}"""
+
+
+def test_a_hundred_and_fifty_pixels_of_a_photograph_are_hunted_for_and_seen(
+    server: Server, page: Page
+) -> None:
+    page.set_viewport_size(DESKTOP)
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    choose(page, server, "Photographs")
+    page.get_by_text("150 pixels", exact=True).click()
+    expect(page.get_by_text("with 150 pixels by Sparse-RS")).to_be_visible()
+    page.get_by_text("Settings of the search", exact=True).click()
+    set_number(page, "Generations", 3)
+    page.get_by_role("button", name="Hunt for the pixel").click()
+    over = page.locator(".result[data-tone=held], .result[data-tone=fooled]")
+    expect(over).to_be_visible()
+    expect(over.locator("figcaption").nth(1)).to_contain_text("150 pixels changed")
+    seen = [over.locator(f'canvas[data-part="{part}"]') for part in ("before", "after")]
+    assert seen[0].evaluate(COLOURED_IN_LENS) == 0  # the zebra is grey
+    assert seen[1].evaluate(COLOURED_IN_LENS) > 50
+    player = page.get_by_test_id("player")
+    expect(player).to_contain_text("150 pixels")
+    expect(player).to_have_attribute("data-best-xy", re.compile(r"^(\d+,\d+ ){149}\d+,\d+$"))
+    expect(page.get_by_test_id("player-slow")).to_be_hidden()
+    expect(player).to_have_attribute("data-generation", "3")
+    page.get_by_test_id("player-back").click()
+    expect(player).to_have_attribute("data-generation", "2")
+    assert broken == []
 
 
 def test_a_picture_is_taken_with_the_camera(chromium: Browser, server: Server) -> None:
