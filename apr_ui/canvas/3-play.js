@@ -84,6 +84,7 @@ function onClick(board, event) {
 }
 
 function onPointerDown(board, event) {
+  if (!event.isPrimary) return; // a second finger neither aims nor drags
   board.held = board.dragging = false;
   board.dragFrom = { clientX: event.clientX, clientY: event.clientY, left: board.left, top: board.top };
   if (event.pointerType === "mouse") return;
@@ -171,6 +172,7 @@ function render(board) {
     edits: JSON.stringify(data.edits.map((edit) => [edit.x, edit.y, ...edit.rgb])),
     hint: data.hint?.word ?? "",
     zoom: board.zoom,
+    left: board.left,
   });
   KEPT.set(board.key, { cursor, chosen: board.chosen });
   draw(board);
