@@ -29,7 +29,7 @@ def test_a_walk_through_the_pages_changes_nothing(server: Server, page: Page) ->
     page.get_by_text("Picture, model and pixels", exact=True).click()
     expect(page.get_by_role("radio", name="Gallery")).to_be_checked()
     page.get_by_text("Pictures", exact=True).click()
-    caption = page.get_by_text("CIFAR-10 test image 0, a cat.")
+    caption = page.get_by_text("CIFAR-10 test image 0: cat.")
     expect(caption.first).to_be_visible()
     go(page, "compare")
     expect(caption.first).to_be_visible()
