@@ -74,8 +74,8 @@ def choose_models() -> tuple[str, ...]:
     )
     if len(known) == 1:
         st.caption(
-            f"There is one model for {CHOICES[shown_data().name].lower()} here. `apr-lab app --library "
-            "torchvision:resnet50` offers others."
+            f"There is one model for {CHOICES[shown_data().name].lower()} here. `apr-lab app "
+            "--library torchvision:resnet50` offers others."
         )
     return tuple(models)
 
