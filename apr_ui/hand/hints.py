@@ -26,8 +26,8 @@ HELP = (
     "counted."
 )
 NO_HINTS = (
-    "There are no hints on a picture of this size: they rank its pixels, and to try each of them "
-    "in eight colours takes hours."
+    "There are no hints and no truth map on a picture of this size: to try each of its pixels in "
+    "eight colours takes hours."
 )
 
 
