@@ -11,6 +11,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from apr_core.data.registry import find_dataset
 from apr_core.evaluation.attribution.agreement import (
     CENTRE,
     NOISE,
@@ -106,7 +107,8 @@ def test_the_attention_page_says_what_the_record_says(record: AgreementRecord) -
 def test_the_classes_page_says_it_of_the_class(
     record: AgreementRecord, name: str, icon: str
 ) -> None:
-    state = {"attention.model": AT, "classes.class": name, "classes.overall": True}
+    label = find_dataset().class_number(name)
+    state = {"attention.model": AT, "classes.class": label, "classes.overall": True}
     app = open_page("classes", state=state)
     if icon:
         assert said_by(app)[0].startswith(f"- {icon}")

@@ -23,11 +23,11 @@ from apr_ui.attention.jobs import MapJobs
 from apr_ui.attention.view import map_of, scenes_of
 from apr_ui.choose_picture import TESTS, UPLOAD
 from apr_ui.classes.pictures import pictures_of
-from apr_ui.controls import GENERATIONS
 from apr_ui.dataset import CHOSEN
 from apr_ui.hand.view import ALL_BARS, FEW_BARS, bar_classes
 from apr_ui.permalink import to_params
 from apr_ui.resources import probabilities
+from apr_ui.searches import OFFERS, PAPERS
 from tests.app.pages import address_of, go, open_page, run, said, wait_for
 from tests.app.test_hand_view import game_of, try_by_hand
 from tests.conftest import PATIENCE, wait_until
@@ -97,7 +97,8 @@ def test_a_game_is_played_on_each_kind(data: str) -> None:
     assert game.queries == 1
     (drawn,) = shown(app, "left_out")
     assert drawn["values"][drawn["leading"]] == max(game.answer.probabilities)
-    full = (GENERATIONS.get(data, 100) + 1) * 400
+    usual = OFFERS.get(data, (PAPERS,))[0]
+    full = (usual.generations + 1) * usual.population
     assert any(f"{full:,}" in button.label for button in app.button)
 
 

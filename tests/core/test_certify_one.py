@@ -36,7 +36,7 @@ def test_another_true_class_is_a_wrong_answer(tmp_path: Path, capsys) -> None:
     found = told(capsys, "--image", str(own), "--label", "cat")
     assert (found["verdict"], found["class"]) == ("wrong", "cat")
     assert main(["certify", "--model", MODEL, "--image", str(own), "--label", "cat"]) == 0
-    assert "takes this cat for automobile" in capsys.readouterr().out
+    assert "takes this cat for an automobile" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [("--index", "9", "--label", "cat"), ("--label", "cat")])

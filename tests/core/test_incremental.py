@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.oracle import ModelOracle
@@ -27,7 +28,7 @@ from apr_core.models.incremental.network import IncrementalNetwork, Split
 from apr_core.models.inputs import as_input
 from apr_core.serving.requests import AttackRequest
 from apr_core.serving.service import AttackService
-from tests.conftest import answers, noise, wait_until
+from tests.conftest import PATIENCE, answers, noise, wait_until
 
 CPU = torch.device("cpu")
 
@@ -279,6 +280,36 @@ def test_no_library_is_switched_off_for_other_threads_while_it_is_traced(
     monkeypatch.setattr(getattr(torch.backends, library), "set_flags", switched.append)
     trace(model, (3, 32, 32))
     assert not switched
+
+
+NOTED: list[str] = []
+
+
+class Beside(nn.Module):
+    """Has another thread call a function of the kind of `torch.manual_seed` while it is traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join(PATIENCE)
+        return self.conv(images).mean((2, 3))
+
+
+@torch._dynamo.disable
+def look() -> None:
+    """What stands in the notes that all threads share."""
+    NOTED.append(str(fx.traceback.current_meta))
+
+
+def test_what_another_thread_does_while_a_network_is_traced_is_not_noted() -> None:
+    """Its note would be lost when tracing replaces them, and the thread would end in an error."""
+    trace(Beside().eval(), (3, 8, 8))
+    assert NOTED
+    assert not [notes for notes in NOTED if "look" in notes]
 
 
 def test_a_network_that_answers_otherwise_when_it_is_traced_goes_dense(

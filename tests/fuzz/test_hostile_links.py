@@ -90,9 +90,9 @@ def test_links_to_maps(fuzz: Fuzz) -> None:
     image, methods = find_dataset().test_image(0)[0], ("attention", "gradcam")
 
     def follow(given: dict[str, str]) -> None:
-        view = view_from_params(given, methods, (32, 32))
+        view = view_from_params(given, methods, (32, 32), 10)
         edit_image(image, view.edits)
-        assert view_from_params(view_to_params(view), methods, (32, 32)).edits == view.edits
+        assert view_from_params(view_to_params(view), methods, (32, 32), 10).edits == view.edits
 
     fuzz(params(VIEW), follow, {"methods": "gradcam"})
 

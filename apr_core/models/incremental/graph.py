@@ -122,7 +122,7 @@ def _exported(model: nn.Module, shape: tuple[int, ...]) -> Graph:
     images = torch.zeros(BATCH, *shape, device=device)
     any_batch = ({0: torch.export.Dim.AUTO},)
     try:
-        with _EXPORTING, _libraries_left_on(), torch.no_grad(), _quiet():
+        with _EXPORTING, _libraries_left_on(), _notes_of_this_thread(), torch.no_grad(), _quiet():
             program = torch.export.export(
                 model, (images,), strict=False, dynamic_shapes=any_batch
             ).run_decompositions({})
@@ -144,6 +144,20 @@ def _libraries_left_on() -> AbstractContextManager[object]:
 
     switch = "_ignore_backend_decomps"
     return patch.object(_trace, switch, nullcontext) if hasattr(_trace, switch) else nullcontext()
+
+
+def _notes_of_this_thread() -> AbstractContextManager[object]:
+    """Without torch's own notes, while it traces, on what other threads do.
+
+    Each such function as `torch.manual_seed` notes its name in a dictionary that all threads share
+    and that tracing replaces: it would end in a KeyError.
+    """
+    here, annotate = threading.get_ident(), fx.traceback.annotate
+
+    def annotate_here(notes: dict[str, Any]) -> AbstractContextManager[None]:
+        return annotate(notes) if threading.get_ident() == here else nullcontext()
+
+    return patch.object(fx.traceback, "annotate", annotate_here)
 
 
 @contextmanager
