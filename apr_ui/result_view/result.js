@@ -100,7 +100,7 @@ function showBar(row, { name, value, before, rival }) {
 
 let toneBefore; // the tone of the marked result that the page had last; its element may be another
 
-// A search that was begun far below, as on a phone, comes into sight.
+// A search that was begun far below, as on a phone, comes into sight; it may have ended already.
 function show(root) {
   const { top, bottom } = root.getBoundingClientRect();
   if (top < 0 || bottom > window.innerHeight) root.scrollIntoView({ block: "center" });
@@ -125,7 +125,8 @@ export default function mount({ parentElement, data }) {
   while (rows.children.length > data.bars.length) rows.lastChild.remove();
   data.bars.forEach((bar, k) => showBar(rows.children[k], bar));
   root.dataset.tone = data.tone;
-  if (data.marked && toneBefore && toneBefore !== "live" && data.tone === "live") show(root);
+  const begun = data.tone !== "plain" && toneBefore !== "live" && toneBefore !== data.tone;
+  if (data.marked && toneBefore && begun) show(root);
   if (data.marked) toneBefore = data.tone;
   const said = data.tone === "live" ? "" : data.verdict;
   if (part("live").textContent !== said) part("live").textContent = said;

@@ -26,7 +26,7 @@ from apr_ui.classes.pictures import pictures_of
 from apr_ui.dataset import CHOSEN
 from apr_ui.hand.view import ALL_BARS, FEW_BARS, bar_classes
 from apr_ui.permalink import to_params
-from apr_ui.resources import probabilities
+from apr_ui.resources import gallery, probabilities
 from apr_ui.searches import OFFERS, PAPERS
 from tests.app.pages import address_of, go, open_page, run, said, wait_for
 from tests.app.test_hand_view import game_of, try_by_hand
@@ -50,14 +50,17 @@ def nothing_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def picture_of(data: str) -> tuple[torch.Tensor, int, int]:
-    """A picture that the model gets right, its class, and its test index or OWN_PICTURE."""
+    """A picture that the model gets right and the gallery has not, its class, and its test index or
+    OWN_PICTURE."""
     dataset = find_dataset(data)
     if dataset.sample is None:
         image = torch.full((dataset.channels, *dataset.size), 90, dtype=torch.uint8)
         return image, int(probabilities(MODELS[data], [image])[0].argmax()), OWN_PICTURE
     sample = dataset.shipped_sample()
-    said = probabilities(MODELS[data], list(sample.images[:8])).argmax(1)
-    row = int((said == sample.labels[:8]).nonzero()[0, 0])
+    listed = torch.tensor([entry.index for entry in gallery(data)])
+    others = (~torch.isin(sample.indices, listed)).nonzero()[:8, 0]
+    said = probabilities(MODELS[data], list(sample.images[others])).argmax(1)
+    row = int(others[said == sample.labels[others]][0])
     return sample.images[row], int(sample.labels[row]), int(sample.indices[row])
 
 
@@ -267,8 +270,9 @@ def test_a_linked_picture_that_no_chooser_lists_is_shown_as_ones_own(
     few = replace(
         sample, images=sample.images[:3], labels=sample.labels[:3], indices=sample.indices[:3]
     )
-    monkeypatch.setattr("apr_ui.choose_picture._tests", lambda data: few)
-    row = 5
+    monkeypatch.setattr("apr_ui.choose_picture._pictures", lambda data: few)
+    listed = {entry.index for entry in gallery("breastmnist")}
+    row = next(row for row in range(3, 99) if int(sample.indices[row]) not in listed)
     params = {"model": MODELS["breastmnist"], "index": str(int(sample.indices[row]))}
     app = open_page("attention", params, {"attention.methods": QUICK})
     assert app.session_state["attack.source"] == UPLOAD
