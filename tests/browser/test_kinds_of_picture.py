@@ -171,6 +171,8 @@ def test_a_hundred_and_fifty_pixels_of_a_photograph_are_hunted_for_and_seen(
     broken: list[str] = []
     page.on("pageerror", lambda error: broken.append(str(error)))
     choose(page, server, "Photographs")
+    page.get_by_test_id("picker-2").click()
+    expect(page.get_by_test_id("verdict")).to_contain_text("zebra")
     page.get_by_text("150 pixels", exact=True).click()
     expect(page.get_by_text("with 150 pixels by Sparse-RS")).to_be_visible()
     page.get_by_text("Settings of the search", exact=True).click()
