@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from apr_core.data.registry import find_dataset
 from apr_core.models.incremental.engine import DENSE
+from apr_core.serving.gallery import gallery_file, load_gallery
 from apr_core.serving.requests import PHOTOGRAPHS
 from apr_core.zoo.library import LITE0
 from tests.browser.conftest import DESKTOP, PATIENT, PHONE, Server
@@ -18,7 +19,10 @@ from tests.browser.test_hand_page import expect_edits, expect_tries, picture
 from tests.conftest import wait_until
 
 SIDE = find_dataset(PHOTOGRAPHS).size[0]
-LINK = f"model={LITE0}&index={int(find_dataset(PHOTOGRAPHS).shipped_sample().indices[0])}"
+LISTED = {entry.index for entry in load_gallery(gallery_file(PHOTOGRAPHS))}
+OTHERS = sorted({*find_dataset(PHOTOGRAPHS).shipped_sample().indices.tolist()} - LISTED)
+LINK = f"model={LITE0}&index={OTHERS[0]}"
+"""To a picture that the gallery has no run on."""
 BLACK, BLUE = (0, 0, 0), (0, 0, 255)
 
 
