@@ -220,7 +220,8 @@ def _load(record: Any) -> str:
     )
     return (
         f"{config['sessions']} browser sessions{stay}, `{record['model']}`, {record['hardware']} "
-        f"(`bench --load {config['sessions']}`).\n\n{table(('', 'target', 'measured'), rows)}"
+        f"(`bench --load {config['sessions']}` with {config['population']} candidates and "
+        f"{config['generations']} generations).\n\n{table(('', 'target', 'measured'), rows)}"
     )
 
 
@@ -239,7 +240,25 @@ def _race(record: Any) -> str:
     )
 
 
+def _hunts(record: Any) -> str:
+    aims, hunts = record["aims"], record["hunts"]
+    rows = (
+        (one["index"], one["pixels"], one["status"], one["first_frame"], one["end"])
+        for one in hunts
+    )
+    head = ("test image", "pixels", "ended", "first frame, s", "verdict, s")
+    return (
+        f"EfficientNet-Lite0 in a browser, {record['hardware']}, engine chosen before: "
+        f"{record['within_first_frame']} of {len(hunts)} default runs begin within "
+        f"{aims['first_frame']:g} s, {record['within_end']} end within {aims['end']:g} s; medians "
+        f"{record['first_frame_median']:.2g} and {record['end_median']:.2g} s "
+        f"(`{record['command']}`).\n\n{table(head, rows)}"
+    )
+
+
 APP_SECTIONS = (
     ("The app under load", "load.json", _load),
+    ("The app under load, photographs", "load-photographs.json", _load),
+    ("A photograph attacked in a browser", "hunt.json", _hunts),
     ("Races in a browser", "race.json", _race),
 )
