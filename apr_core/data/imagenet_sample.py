@@ -1,8 +1,7 @@
 """ImageNet's classes, and some forty pictures of them that come with the project.
 
 The pictures are from the 600 of the data set `nips2017`, CC BY 2.0; `assets/imagenet/sample.json`
-names
-the author of each. EfficientNet-Lite0 gets all of them right.
+names the author of each. EfficientNet-Lite0 gets all of them right.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import tempfile
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from apr_core.models.incremental.engine import DENSE
 from apr_ui.page_table import PAGES
 from tests import processes
 from tests.conftest import PATIENCE, wait_until
@@ -118,14 +120,28 @@ def fresh_server() -> Iterator[Server]:
         server.stop()
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    """One server for all tests; it must not have logged an error at the end."""
-    shared = Server()
+@contextmanager
+def running(settings: dict[str, str] | None = None) -> Iterator[Server]:
+    """A server that must not have logged an error at the end."""
+    shared = Server(settings)
     shared.wait()
     yield shared
     written = shared.stop()
     assert "Traceback" not in written, written
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One server for all tests."""
+    with running() as shared:
+        yield shared
+
+
+@pytest.fixture(scope="module")
+def offline_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server where nothing was fetched, and that does not find out what is fastest."""
+    with running({DENSE: "1", "APR_DATA": str(tmp_path_factory.mktemp("data"))}) as shared:
+        yield shared
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
 
 import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from apr_core.data.registry import find_dataset
-from apr_core.models.incremental.engine import DENSE
 from apr_core.serving.gallery import gallery_file, load_gallery
 from apr_core.serving.requests import PHOTOGRAPHS
 from tests.browser.conftest import CHROMIUM, DESKTOP, PATIENT, PHONE, QUIET, Server
@@ -24,13 +22,8 @@ FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-st
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server where nothing was fetched, and that does not find out what is fastest."""
-    shared = Server({DENSE: "1", "APR_DATA": str(tmp_path_factory.mktemp("data"))})
-    shared.wait()
-    yield shared
-    written = shared.stop()
-    assert "Traceback" not in written, written
+def server(offline_server: Server) -> Server:
+    return offline_server
 
 
 def file_of(picture: Image.Image) -> FilePayload:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from apr_core.data.registry import find_dataset
-from apr_core.models.incremental.engine import DENSE
 from apr_core.serving.gallery import gallery_file, load_gallery
 from apr_core.serving.requests import PHOTOGRAPHS
 from apr_core.zoo.library import LITE0
@@ -27,13 +25,8 @@ BLACK, BLUE = (0, 0, 0), (0, 0, 255)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server where nothing was fetched, and that does not find out what is fastest."""
-    shared = Server({DENSE: "1", "APR_DATA": str(tmp_path_factory.mktemp("data"))})
-    shared.wait()
-    yield shared
-    written = shared.stop()
-    assert "Traceback" not in written, written
+def server(offline_server: Server) -> Server:
+    return offline_server
 
 
 def open_board(page: Page, server: Server) -> None:
