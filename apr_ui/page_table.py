@@ -47,8 +47,8 @@ PAGES = (
         "attack",
         "Attack",
         "Hunt for the pixel",
-        "Differential evolution tries hundreds of single-pixel edits in each generation and keeps "
-        "those that confuse the model most.",
+        "A search tries many edits of one pixel or more and keeps those that confuse the model "
+        "most.",
         ":material/target:",
         "Attack an image",
         "Attack",

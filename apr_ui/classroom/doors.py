@@ -107,7 +107,7 @@ def _choose_kind() -> None:
         format_func=CHOICES.__getitem__,
         required=True,
         **persistent(LESSON_DATA, kinds[0]),
-        help="The lesson needs recorded runs on several defences: other kinds have none.",
+        help="The lesson needs recorded runs on several defences, which the other kinds lack.",
     )
 
 
