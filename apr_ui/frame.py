@@ -28,6 +28,15 @@ def menu_place() -> Literal["top", "hidden"]:
     return "hidden" if PRESENT in st.query_params else "top"
 
 
+def add_style(css: str) -> None:
+    """Style the page.
+
+    Not by `st.html`: the browser fetches that element's code on its own, and a page whose first
+    texts arrive before it would stand unstyled and then jump.
+    """
+    st.markdown(f"<style>{css}</style>", unsafe_allow_html=True)
+
+
 def begin_page(key: str, heading: bool = True) -> None:
     """The page's heading, summary and terms, unless the page has a heading of its own.
 

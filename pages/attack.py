@@ -133,8 +133,9 @@ with panel:
     model = choose_model()
     config = choose_config()
 with stage:
-    buttons, words = st.container(horizontal=True, key=ACTIONS), st.empty()
+    buttons = st.container(horizontal=True, key=ACTIONS)
     run = ATTACK.current(choice.key if choice else "")
+    st.caption(subject(run.request.model, run.request.config) if run else subject(model, config))
     view = watch(run, with_result=True) if run else None
     if run is None or view is None:
         offer_hidden_run()
@@ -153,13 +154,10 @@ with stage:
         with errors_on_page():
             start_run(make_request(choice, model, config), replay=True)
             st.rerun()
-    if run is None or view is None:
-        words.caption(subject(model, config))
-    else:
+    if run is not None and view is not None:
         request, params = run.request, to_params(run.request)
         own = request.index == OWN_PICTURE  # found again only while it is in memory
         keep_address("attack", {"run": request.run_id} if own else params)
-        words.caption(subject(request.model, request.config))
         if view.error:
             headline(view)
         if not view.live:

@@ -12,7 +12,7 @@ from apr_core.classroom.qr import qr_png
 from apr_ui.address import page_link
 from apr_ui.classroom.doors import CLASS
 from apr_ui.classroom.view import count_seats
-from apr_ui.frame import PRESENT
+from apr_ui.frame import PRESENT, add_style
 from apr_ui.lesson.attendance import Attendance
 from apr_ui.lesson.shows import show_step, slides_of
 from apr_ui.lesson.steps import LESSON
@@ -54,7 +54,7 @@ def project(attendance: Attendance, room: Room, move: Callable[[str], None]) -> 
         move: takes the class to a step.
     """
     at, slide = _place(attendance)
-    st.html(PROJECTOR)
+    add_style(PROJECTOR)
 
     def turn(stop: str, slide: int) -> None:
         if stop not in (JOIN, attendance.step):

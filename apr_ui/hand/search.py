@@ -57,7 +57,7 @@ def show_search(game: Game, page: str = "hand") -> None:
     run = run_on(game, page)
     if run is None or not game.queries:
         return
-    stop = st.empty()
+    stop = st.container()
     view = watch(run, page)
     if view is None:
         st.info("The search is no longer in memory; start it again.")

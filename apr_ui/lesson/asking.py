@@ -10,15 +10,16 @@ import streamlit as st
 from apr_core.base.types import InputError
 from apr_ui.changing_text import changing_container
 from apr_ui.errors import errors_on_page
+from apr_ui.frame import add_style
 from apr_ui.lesson.attendance import Attendance, Role
 
 TALLY_SECONDS = 1.5
-_STYLE = """<style>
+_STYLE = """
 .tally { margin: 0 0 0.5rem; }
 .tally .track { height: 0.7rem; border-radius: 0.35rem; background: rgb(128 136 150 / 25%); }
 .tally .track div { height: 100%; border-radius: 0.35rem; background: #6b7a90; }
 .tally.right .track div { background: #2a9d5c; }
-</style>"""
+"""
 """A right answer has a colour of its own, and a mark and a word as well."""
 
 
@@ -99,7 +100,7 @@ def tally(
 ) -> None:
     """The count of each answer, updated as answers come in; for the teacher's screen alone."""
     if attendance.role is Role.TEACHER:
-        st.html(_STYLE)
+        add_style(_STYLE)
         st.fragment(_draw, run_every=TALLY_SECONDS)(attendance, question, choices, right)
 
 

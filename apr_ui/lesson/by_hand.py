@@ -17,6 +17,7 @@ from apr_core.classroom.board import Entry
 from apr_ui.classroom.board import ON_SLIDE, POLL_SECONDS, SHOWN, show_board
 from apr_ui.classroom.seating import remember, remembered
 from apr_ui.errors import errors_on_page
+from apr_ui.frame import add_style
 from apr_ui.hand.games import adopt_game, game_name
 from apr_ui.hand.view import play
 from apr_ui.lesson.attendance import Attendance, Role
@@ -26,7 +27,7 @@ PAGE = "classroom.hand"
 STRIP = "classroom-strip"
 """Key of the line that stays at the bottom of a phone: the board at a glance."""
 STRIP_ENTRIES = 3
-_STYLE = f"""<style>
+_STYLE = f"""
 :has(> .st-key-{STRIP}) {{ display: none; }}
 @media (max-width: 640px) {{
   :has(> .st-key-{STRIP}) {{ display: flex; position: sticky; bottom: 0; z-index: 9; }}
@@ -35,7 +36,7 @@ _STYLE = f"""<style>
   padding: 0.5rem 0.75rem; border-radius: 0.5rem 0.5rem 0 0;
   background: #1b1f24; color: #fff; box-shadow: 0 0 0 1px #6b7a90;
 }}
-</style>"""
+"""
 
 
 def show_by_hand(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator) -> None:
@@ -74,7 +75,7 @@ def _enter(attendance: Attendance, game: Game) -> None:
 
 
 def _strip(attendance: Attendance, game: Game) -> None:
-    st.html(_STYLE)
+    add_style(_STYLE)
     with st.container(key=STRIP):
         st.fragment(_best, run_every=POLL_SECONDS)(attendance)
 

@@ -12,6 +12,7 @@ from apr_core.base.types import Status
 from apr_core.serving.gallery import GalleryEntry, request_of
 from apr_ui.changing_text import changing_container, changing_markdown
 from apr_ui.dataset import class_name, one_of, shown_data
+from apr_ui.frame import add_style
 from apr_ui.lesson.asking import ask, tally
 from apr_ui.lesson.attendance import Attendance, Role
 from apr_ui.lesson.attention import explained, show_attention
@@ -46,9 +47,9 @@ WIDTHS = {
 }
 """Of a slide's two columns, the second with the text; other steps have the text on top."""
 
-_STYLE = """<style>
+_STYLE = """
 @media (max-width: 640px) { .stMain h1 { font-size: 1.6rem; padding: 0.25rem 0; } }
-</style>"""
+"""
 """A phone's first screen is for the picture."""
 
 
@@ -72,7 +73,7 @@ def _slide(attendance: Attendance) -> tuple[DeltaGenerator, DeltaGenerator]:
 
 def _page(attendance: Attendance) -> tuple[DeltaGenerator, DeltaGenerator]:
     """The two places of a step's demonstration on any other screen."""
-    st.html(_STYLE)
+    add_style(_STYLE)
     _text(attendance)
     if attendance.step in PAIRED:
         main, side = st.columns(2, gap="large")

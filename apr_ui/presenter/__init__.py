@@ -19,7 +19,7 @@ BAR = "classroom-bar"
 """Key of the container at the bottom of a slide."""
 LARGER = "classroom-maps"
 """Key of a container whose pictures have a fixed width, which a slide enlarges."""
-PROJECTOR = f"""<style>
+PROJECTOR = f"""
 html {{ font-size: 24px; --on-slide: none; }}
 .stMain :is(h1, h2) {{ font-size: 1.75rem; }}
 [data-testid="stHeader"] {{ display: none; }}
@@ -35,7 +35,7 @@ html {{ font-size: 24px; --on-slide: none; }}
 }}
 .st-key-{BAR} p {{ font-size: 20px; }}
 .st-key-{LARGER} {{ zoom: 1.3; }}
-</style>"""
+"""
 """`presenter.js` sets the zoom; the bar keeps its size. Components hide what has `--on-slide`: what
 only the person at the keyboard needs. Streamlit has no setting for any of this."""
 

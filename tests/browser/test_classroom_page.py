@@ -173,7 +173,7 @@ def watch_the_searches(projector: Page, student: Page) -> None:
         expect(page.get_by_text(re.compile("infidelity", re.IGNORECASE))).to_have_count(0)
     show_next(projector, 6)  # a recording: no search to wait for
     for page in (projector, student):
-        expect(page.get_by_text("cat → dog")).to_be_visible()
+        expect(page.get_by_text("cat → dog").first).to_be_visible()
         expect(page.get_by_test_id("player-canvas")).to_have_count(0)
     show_next(projector, 7)
 

@@ -19,6 +19,18 @@ from tests.conftest import wait_until
 FLIP = next(entry for entry in load_gallery() if entry.kind == "flips")
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 MOST_SHIFT = 20
+WATCH = """
+window.tops = [];
+const results = (root) => [...root.querySelectorAll("*")].flatMap((one) =>
+  one.dataset.testid === "result" ? [one] : one.shadowRoot ? results(one.shadowRoot) : []);
+const watch = () => {
+  for (const one of document.body ? results(document.body) : [])
+    window.tops.push(one.querySelector("canvas").getBoundingClientRect().top);
+  requestAnimationFrame(watch);
+};
+watch();
+"""
+"""Notes where a result's first picture lies in every frame that the browser draws."""
 
 
 def address(request: AttackRequest) -> str:
@@ -55,11 +67,14 @@ def test_both_pictures_and_the_verdict_are_in_view_and_nothing_jumps(
     long = OnePixelConfig(population=400, generations=1000, seed=seed, stop="budget")
     request = AttackRequest(FLIP.model, image, label, FLIP.index, long)
     page = chromium.new_page(viewport=SIZES[size])
+    page.add_init_script(WATCH)
     with closing(page):
+        page.route("**/Html.*", lambda route: route.abort())  # it may come after all else
         page.goto(f"{server.url}/attack")
         result = page.get_by_test_id("result")
         expect(result).to_have_attribute("data-tone", "plain")
         before = expect_in_view(page, result)
+        tops = page.evaluate("window.tops")
         page.goto(server.url + address(request))
         expect(result).to_have_attribute("data-tone", "live")
         wait_until(lambda: "Generation" in result.inner_text())
@@ -68,6 +83,8 @@ def test_both_pictures_and_the_verdict_are_in_view_and_nothing_jumps(
         expect(result).to_have_attribute("data-tone", "plain")
         wait_until(lambda: "Cancelled" in result.inner_text())
         after = expect_in_view(page, result)
+        tops += page.evaluate("window.tops")
+    assert max(tops) - min(tops) <= MOST_SHIFT
     for first, later in ((before, during), (during, after)):
         for one, other in zip(first, later, strict=True):
             assert abs(one["y"] - other["y"]) <= MOST_SHIFT
