@@ -118,15 +118,17 @@ function redraw(player) {
   wake(player);
 }
 
-// Of a run that has ended at the frame shown, slow motion tells the story from its beginning.
+// Of a run that has ended at the frame shown, slow motion tells the story from its beginning; of one
+// that has only begun, as soon as there is something to tell.
 function startSlow(player) {
   const { frames, order } = player.store;
   const atEnd = !player.data.live && player.shown === lastGeneration(player);
   const ahead = order.slice(atEnd ? 0 : shownIndex(player));
   player.playing = false;
   player.following = false;
-  player.slow = walkFrom(0);
-  show(player, ahead.find((generation) => frames.get(generation).walks.length) ?? player.shown);
+  const told = ahead.find((generation) => frames.get(generation).walks.length);
+  player.slow = { ...walkFrom(0), awaited: told === undefined };
+  show(player, told ?? player.shown);
 }
 
 function leaveSlow(player) {
@@ -227,6 +229,7 @@ function update(player, data) {
   if (fresh) resize(player);
   const { order } = player.store;
   if (player.shown === null && order.length) show(player, data.live ? order[0] : order.at(-1));
+  if (player.slow?.awaited) startSlow(player);
   const plays = (data.compact && data.autoplay) || (fresh && (data.autoplay || data.loop));
   if (plays && order.length && !still()) play(player);
   redraw(player);

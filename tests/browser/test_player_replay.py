@@ -152,6 +152,20 @@ def test_slow_motion_waits_for_next_and_walks_through_the_candidates(page: Page)
     assert place(player) == [2, 3, 4]
 
 
+def test_slow_motion_begins_as_soon_as_a_run_has_something_to_tell(page: Page) -> None:
+    begun = RECORDING | {"live": True, "frames": FRAMES[:1]}
+    main = "{ parentElement: document.querySelector('main'), data }"
+    again = f"window.drawAgain = (data) => {{ mount({main}); }};"
+    page.set_content(standalone_page(begun).replace("\nmount(", f"\n{again}\nmount("))
+    player, slow = page.get_by_test_id("player"), page.get_by_test_id("player-slow")
+    slow.click()
+    assert place(player) == [0, 1, 1]
+    page.evaluate("window.drawAgain", begun | {"frames": FRAMES[:3]})
+    assert place(player) == [1, 1, 1]
+    page.evaluate("window.drawAgain", begun | {"frames": FRAMES[:4]})
+    assert place(player) == [1, 1, 1], "it moved on by itself"
+
+
 def test_slow_motion_is_left_by_its_own_button_alone(page: Page) -> None:
     player = show(page, following_three())
     slow = page.get_by_test_id("player-slow")
