@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks.config import RANGES
+from apr_core.attacks.gradient import EPSILON
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit, from_rgb, to_edits
 from apr_core.attacks.stage_result import StageResult
@@ -42,12 +43,14 @@ class LadderConfig:
         seed: with an image's index it fixes that image's random numbers.
         stop_on_success: early stopping: no stage tries an image that an earlier one broke; else
             every stage tries every image, and what each one alone would have caught is known.
+        epsilon: how far every pixel may be changed, by attacks that change them all.
     """
 
     stages: tuple[str, ...] = LADDER
     pixels: tuple[int, ...] = (1,)
     seed: int = 0
     stop_on_success: bool = True
+    epsilon: float = EPSILON
 
     def __post_init__(self) -> None:
         for name in self.stages:
@@ -59,7 +62,7 @@ class LadderConfig:
             )
         if not self.pixels or not 1 <= self.pixels[0] <= self.pixels[-1] <= MOST_PIXELS:
             raise InputError(f"pixels is {self.pixels}, but must lie between 1 and {MOST_PIXELS}.")
-        check_ranges(self, {"seed": RANGES["seed"]})
+        check_ranges(self, {"seed": RANGES["seed"], "epsilon": (0.0, 1.0)})
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,7 @@ class _Climber:
                 self.config.seed,
                 base.at(rows),
                 sweep[rows] if sweep is not None else None,
+                self.config.epsilon,
             )
             stage = STAGES.get(name)
             found = self._remembered(name, context) or stage.attack(context)

@@ -19,7 +19,7 @@ from apr_core.attacks.enumeration import (
     top_gradient,
 )
 from apr_core.attacks.genomes import decode, encode
-from apr_core.attacks.gradient import fgsm, pgd
+from apr_core.attacks.gradient import EPSILON, fgsm, pgd
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.search import Search
 from apr_core.attacks.stage_result import StageResult
@@ -32,6 +32,9 @@ from apr_core.models.outputs import in_chunks, logit_margin
 
 QUERIES = 10_000
 """Croce et al.'s budget of Sparse-RS."""
+PGD_STEPS = 20
+PGD_REACH = 2.5
+"""Madry et al.'s: the steps of PGD together are so many times as long as its reach."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class AttackContext:
         images: uint8 (B, C, H, W), as they were.
         base: edits of k - 1 pixels that the ladder builds on.
         corner_margins: (B, 2^C H W), of the corner sweep for k pixels, if it came before.
+        epsilon: how far every pixel may be changed, by attacks that change them all.
     """
 
     oracle: ModelOracle
@@ -52,6 +56,7 @@ class AttackContext:
     seed: int
     base: StageResult
     corner_margins: Tensor | None
+    epsilon: float = EPSILON
 
     @property
     def edited(self) -> tuple[ModelOracle, Tensor, Tensor]:
@@ -157,28 +162,35 @@ def _differential_evolution(context: AttackContext, **settings: Any) -> StageRes
 def _pgd(context: AttackContext) -> StageResult:
     keys = random.keys_for(context.seed, context.indices)
     start = random.uniform(keys, 0, tuple(context.images.shape[1:]))
-    return _shift(context, pgd, start)
+    step = PGD_REACH * context.epsilon / PGD_STEPS
+    return _shift(context, partial(pgd, step=step, steps=PGD_STEPS), start)
 
 
 def _shift(context: AttackContext, attack: Callable[..., Tensor], *more: Tensor) -> StageResult:
-    """An attack on every pixel at once, off the uint8 grid: whether it flips, and no edits.
+    """An attack on every pixel at once: whether it flips, and no edits.
+
+    What it finds is rounded to the uint8 grid, and the model itself is asked about that.
 
     Args:
-        attack: the model, images (n, C, H, W) in [0, 1], labels (n,) and more -> images.
+        attack: the model, images (n, C, H, W) in [0, 1], labels (n,), more, and the reach
+            `epsilon` -> images.
         more: what it takes of each image, (B, ...).
     """
-    oracle, labels = context.oracle, context.labels
+    oracle, labels, epsilon = context.oracle, context.labels, context.epsilon
+    reach = int(255 * epsilon + 1e-6)  # 8/255 times 255 may be a little under 8
 
     def shifted(first: int, last: int) -> Tensor:
-        """Logits of some of the images, attacked."""
+        """Some of the images, attacked, uint8."""
         images, *asked = (part[first:last] for part in (context.images, labels, *more))
-        images = attack(oracle.answer, as_input(images), *asked)
-        with torch.no_grad():
-            return oracle.answer(images)
+        found = attack(oracle.answer, as_input(images), *asked, epsilon=epsilon)
+        whole = images.int()
+        near = (255 * found).round().int().clamp(whole - reach, whole + reach)
+        return near.to(torch.uint8)
 
     chunk = scale_chunk(GRADIENT_CHUNK, oracle.device, *context.images.shape[2:])
     with torch.enable_grad(), evaluating(oracle.model):
-        logits, _ = in_chunks(shifted, len(context.images), chunk)
+        images, _ = in_chunks(shifted, len(context.images), chunk)
+    logits = oracle.verify_float32(images)
     found = StageResult.blank(context.images, oracle.device)
     return replace(
         found,

@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from apr_core.attacks.gradient import EPSILON
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.stages import STAGES
 from apr_core.base.hardware import default_device
@@ -34,7 +36,7 @@ from apr_core.cli.common import (
 from apr_core.data.dataset import DataSet
 from apr_core.evaluation.journal import Dispatcher, Entries
 from apr_core.evaluation.protocol import EvalProgress, EvalTask, evaluate, setting_for
-from apr_core.evaluation.record import Level, Record, Setting, save_record
+from apr_core.evaluation.record import Level, Record, Setting, epsilon_words, save_record
 from apr_core.models.inputs import as_input
 from apr_core.models.precision import SAMPLE, forward_over_float32
 from apr_core.report.imagenet import notices
@@ -61,6 +63,11 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--attack", default=LADDER_NAME, help=f"{LADDER_NAME}, {', '.join(STAGES)}")
     parser.add_argument("--pixels", default="1", help="k, or several as in 1,3")
+    parser.add_argument(
+        "--epsilon",
+        default=epsilon_words(EPSILON),
+        help="how far fgsm and pgd may change every pixel, as in 8/255",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--all", action="store_true", help="try every attack on every image, broken or not"
@@ -141,6 +148,7 @@ def _asked(
         args.half,
         args.lattice,
         args.compile,
+        epsilon_of(args.epsilon),
     )
     if args.half and device.type == "cpu" and not args.json:
         _tell_if_slow(target)
@@ -169,6 +177,18 @@ def pixels_of(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"--pixels is '{text[:40]}'; write 1, or several as in 1,3.") from None
+
+
+def epsilon_of(text: str) -> float:
+    """The number in "8/255" or "0.03".
+
+    Raises:
+        InputError: the text is no number.
+    """
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"--epsilon is '{text[:40]}'; write it as in 8/255 or 0.03.") from None
 
 
 def _on_ray(args: argparse.Namespace, task: EvalTask) -> Dispatcher:

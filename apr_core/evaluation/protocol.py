@@ -15,6 +15,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from apr_core.attacks.enumeration import is_large
+from apr_core.attacks.gradient import EPSILON
 from apr_core.attacks.ladder import LADDER, LARGE_LADDER, LadderConfig, Verdict, climb
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.stages import STAGES
@@ -29,7 +30,14 @@ from apr_core.evaluation.images import choose_images, choose_indices, indices_sh
 from apr_core.evaluation.journal import Dispatcher, Entries, Journal, dispatch_in_turn
 from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.evaluation.precomputed import Precomputed, precomputed_for, reuse_records
-from apr_core.evaluation.record import Record, Setting, data_words, levels_of, load_records
+from apr_core.evaluation.record import (
+    Record,
+    Setting,
+    data_words,
+    epsilon_words,
+    levels_of,
+    load_records,
+)
 from apr_core.models import Classifier
 from apr_core.training.monitor import count_correct
 from apr_core.training.workers import ALONE, Workers
@@ -86,7 +94,9 @@ class EvalTask:
             part[places] for part in choose_images(self.data, setting.images)
         )
         oracle.fit(images)
-        config = LadderConfig(setting.stages, setting.pixels, setting.seed, setting.leave)
+        config = LadderConfig(
+            setting.stages, setting.pixels, setting.seed, setting.leave, setting.epsilon
+        )
         verdicts = climb(config, oracle, images, labels, indices, self.known)
         return {verdict.index: asdict(verdict) for verdict in verdicts}
 
@@ -107,6 +117,7 @@ def setting_for(
     half: bool = False,
     lattice: int = 0,
     compiled: bool = False,
+    epsilon: float = EPSILON,
 ) -> Setting:
     """A checked setting.
 
@@ -117,7 +128,7 @@ def setting_for(
         LatticeMasking(target.model, lattice, target.data)
     ladder = LARGE_LADDER if is_large(*target.data.size) else LADDER
     stages = ladder if attack == "ladder" else (attack,)
-    LadderConfig(stages, pixels, seed, stop_on_success)
+    LadderConfig(stages, pixels, seed, stop_on_success, epsilon)
     if not 1 <= draws <= 1000:
         raise InputError(f"draws is {draws}, but must lie between 1 and 1000.")
     indices = choose_indices(target.data, images)
@@ -139,7 +150,13 @@ def setting_for(
         data=target.data.name,
         data_sha256=target.data_sha256,
         data_size=target.data_size,
+        epsilon=epsilon,
     )
+    if setting.sparse and epsilon != EPSILON:
+        raise InputError(
+            f"epsilon is {epsilon:.4g}, but {attack} changes few pixels by any amount; leave it "
+            "out, or choose fgsm or pgd."
+        )
     if setting.bytes > schema.MOST_BYTES:
         raise InputError(
             f"The record of {images:,} images at {len(pixels)} numbers of pixels would be larger "
@@ -282,5 +299,6 @@ def command_of(setting: Setting) -> str:
     words += ["--draws", str(setting.draws)] if setting.draws > 1 else []
     words += ["--half"] if setting.half else []
     words += ["--compile"] if setting.compiled else []
+    words += [] if setting.sparse else ["--epsilon", epsilon_words(setting.epsilon)]
     words += ["--lattice", str(setting.lattice)] if setting.lattice else []
     return shlex.join(words)

@@ -68,6 +68,11 @@ def subject_name(model: str, data: str) -> str:
     return file_name(model) if is_own_data(model, data) else f"{file_name(model)}-{file_name(data)}"
 
 
+def epsilon_words(epsilon: float) -> str:
+    """A reach as people write it, as in "8/255"."""
+    return f"{255 * epsilon:.4g}/255"
+
+
 @dataclass(frozen=True)
 class Setting:
     """What was evaluated and how: two evaluations with the same setting find the same.
@@ -88,6 +93,7 @@ class Setting:
         data: the data set, or where a person's own came from.
         data_sha256: of its pictures and labels, where its name does not fix them.
         data_size: height and width that a person's own pictures were brought to, else None.
+        epsilon: how far every pixel may be changed, by attacks that change them all.
     """
 
     model: str
@@ -107,6 +113,7 @@ class Setting:
     data: str = DEFAULT
     data_sha256: str = ""
     data_size: tuple[int, int] | None = None
+    epsilon: float = EPSILON
 
     @property
     def dataset(self) -> DataSet:
@@ -133,7 +140,8 @@ class Setting:
         tail += f"-draws{self.draws}" if self.draws > 1 else ""
         tail += "-half" if self.half else ""
         tail += "-compiled" if self.compiled else ""
-        return f"{model}-{self.attack}-k{pixels}-n{self.images}-seed{self.seed}{tail}"
+        reach = f"k{pixels}" if self.sparse else f"eps{255 * self.epsilon:.4g}"
+        return f"{model}-{self.attack}-{reach}-n{self.images}-seed{self.seed}{tail}"
 
     @property
     def sparse(self) -> bool:
@@ -143,7 +151,7 @@ class Setting:
     def reach(self, pixels: int) -> str:
         """What is changed of a picture, in words, where `pixels` is k."""
         if not self.sparse:
-            return f"every pixel by {255 * EPSILON:.0f}/255"
+            return f"every pixel by {epsilon_words(self.epsilon)}"
         return "1 pixel" if pixels == 1 else f"{pixels} pixels"
 
     def like(self, other: Setting) -> bool:

@@ -26,7 +26,7 @@ from apr_core.base.types import InputError
 from apr_core.base.version import ATTACK_VERSION
 from apr_core.certification.lattice_masking import Verdict, behind_lattice, certify
 from apr_core.cli import main
-from apr_core.cli.evaluate import in_words, pixels_of, summary
+from apr_core.cli.evaluate import epsilon_of, in_words, pixels_of, summary
 from apr_core.data.dataset import DataSet
 from apr_core.data.registry import find_dataset
 from apr_core.evaluation import journal, protocol
@@ -43,7 +43,7 @@ from apr_core.evaluation.metrics import (
     share_of,
     success_curve,
 )
-from apr_core.evaluation.protocol import EvalProgress, evaluate, setting_for
+from apr_core.evaluation.protocol import EvalProgress, command_of, evaluate, setting_for
 from apr_core.evaluation.record import Record, levels_of, load_records, save_record
 from apr_core.models import Classifier, build_model
 from apr_core.models.resnet import ResNet
@@ -300,6 +300,20 @@ def test_behind_a_lattice_no_certified_image_falls(target: TargetModel) -> None:
     assert not certified & broken
     with pytest.raises(InputError, match="spacing is 1,"):
         setting_for(target, lattice=1)
+
+
+def test_an_attack_on_every_pixel_says_how_far_it_goes(target: TargetModel) -> None:
+    setting = setting_for(target, "pgd", images=15, epsilon=2 / 255)
+    assert "-pgd-eps2-n15" in setting.name
+    assert setting.reach(1) == "every pixel by 2/255"
+    assert command_of(setting).endswith("--epsilon 2/255")
+    assert epsilon_of("2/255") == setting.epsilon
+    assert not setting.like(setting_for(target, "pgd", images=15))
+    with pytest.raises(InputError, match="epsilon is 0.1, but corners changes few pixels"):
+        setting_for(target, "corners", images=15, epsilon=0.1)
+    for text in ("eight", "1/0"):
+        with pytest.raises(InputError, match=f"--epsilon is '{text}'"):
+            epsilon_of(text)
 
 
 def test_a_killed_evaluation_goes_on_to_the_same_record(target: TargetModel, results: Path) -> None:

@@ -345,12 +345,46 @@ def test_attacks_on_every_pixel_are_there_for_comparison(case, name: str) -> Non
     assert all(verdict.rungs[0].queries == 1 for verdict in verdicts)
 
 
+def test_pgd_turns_no_fewer_than_fgsm_and_a_longer_reach_no_fewer_than_a_shorter(case) -> None:
+    model, images, labels = case
+
+    def turned(name: str, epsilon: float) -> int:
+        return sum(broken(climbed(model, images, labels, stages=(name,), epsilon=epsilon)))
+
+    for name in ("fgsm", "pgd"):
+        few, more = turned(name, 1 / 255), turned(name, 8 / 255)
+        assert 0 == turned(name, 0) <= few < more
+    assert turned("pgd", 4 / 255) >= turned("fgsm", 4 / 255)
+    assert turned("pgd", 1) == len(images)
+
+
+def test_attacks_on_every_pixel_stay_on_the_grid_and_within_reach(case) -> None:
+    model, images, labels = case
+    asked: list[torch.Tensor] = []
+
+    class Watched(ModelOracle):
+        def verify_float32(self, images: torch.Tensor) -> torch.Tensor:
+            asked.append(images)
+            return super().verify_float32(images)
+
+    climb(
+        LadderConfig(("pgd",), epsilon=3 / 255),
+        Watched(model),
+        images,
+        labels,
+        torch.arange(len(images)),
+    )
+    change = asked[-1].int() - images.int()
+    assert asked[-1].dtype == torch.uint8
+    assert int(change.abs().max()) == 3
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [({"stages": ("corner",)}, "no attack 'corner'"), ({"pixels": (3, 1)}, "must rise"),
      ({"pixels": ()}, "pixels is"), ({"pixels": (0,)}, "between 1 and 150"),
      ({"pixels": (151,)}, "between 1 and 150"), ({"stages": ()}, "one attack at least"),
-     ({"seed": 10**20}, "seed is 1000")],
+     ({"seed": 10**20}, "seed is 1000"), ({"epsilon": 1.5}, "epsilon is 1.5, but must lie")],
 )  # fmt: skip
 def test_a_ladder_that_cannot_be_climbed_is_refused(settings: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
