@@ -36,7 +36,8 @@ with errors_on_page():
 st.header("Evaluations", anchor=False)
 if records:
     models = all_cards()[0]
-    show_curves([record for record in records if not is_past(record, models)])
+    few = [record for record in records if record.setting.sparse]  # the others ask once an image
+    show_curves([record for record in few if not is_past(record, models)])
     show_records(records, models)
 else:
     st.info(

@@ -5,22 +5,42 @@ Images are floats in [0, 1] here: what these functions return lies off the uint8
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from apr_core.base.types import InputError
 from apr_core.models.inference import Model
-from apr_core.models.outputs import out_of_memory, reason_of
+from apr_core.models.outputs import logit_margin, out_of_memory, reason_of
 
 EPSILON = 8 / 255
 """The customary reach of an L-infinity attack on CIFAR-10 (Madry et al., 2018)."""
 
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Logits (B, K) and labels (B,) -> the sum of what an attack raises."""
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The loss of training. Where a model is very sure, its gradient vanishes in floats."""
+    return F.cross_entropy(logits.float(), labels, reduction="sum")
+
+
+def margin_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """The best other logit minus the true one (Carlini and Wagner, 2017), which never vanishes."""
+    return -logit_margin(logits.float(), labels).sum()
+
+
 def loss_gradient(
-    logits: Tensor, labels: Tensor, images: Tensor, differentiable: bool = False
+    logits: Tensor,
+    labels: Tensor,
+    images: Tensor,
+    differentiable: bool = False,
+    loss: Loss = cross_entropy,
 ) -> Tensor:
-    """Gradient of each image's cross-entropy with respect to it.
+    """Gradient of each image's loss with respect to it.
 
     Args:
         logits: (B, K), computed from `images`.
@@ -34,7 +54,7 @@ def loss_gradient(
     Raises:
         InputError: the model cannot be differentiated.
     """
-    total = F.cross_entropy(logits.float(), labels, reduction="sum")
+    total = loss(logits, labels)
     try:
         (gradient,) = torch.autograd.grad(total, images, create_graph=differentiable)
     except RuntimeError as error:
@@ -61,7 +81,13 @@ def score_pixels(images: Tensor, gradient: Tensor) -> Tensor:
     return rise.sum(dim=1)
 
 
-def fgsm(model: Model, images: Tensor, labels: Tensor, epsilon: float = EPSILON) -> Tensor:
+def fgsm(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    epsilon: float = EPSILON,
+    loss: Loss = cross_entropy,
+) -> Tensor:
     """One step of size `epsilon` along the sign of the gradient (Goodfellow et al., 2015).
 
     Args:
@@ -72,7 +98,7 @@ def fgsm(model: Model, images: Tensor, labels: Tensor, epsilon: float = EPSILON)
         (B, C, H, W) in [0, 1], at most `epsilon` from `images` in every channel.
     """
     probe = images.detach().requires_grad_()
-    gradient = loss_gradient(model(probe), labels, probe)
+    gradient = loss_gradient(model(probe), labels, probe, loss=loss)
     return (images + epsilon * gradient.sign()).clamp(0, 1).detach()
 
 
@@ -84,6 +110,7 @@ def pgd(
     epsilon: float = EPSILON,
     step: float = 2 / 255,
     steps: int = 7,
+    loss: Loss = cross_entropy,
 ) -> Tensor:
     """`steps` signed steps from a random start, each brought back to reach (Madry et al., 2018).
 
@@ -98,5 +125,5 @@ def pgd(
     low, high = (images - epsilon).clamp(0, 1), (images + epsilon).clamp(0, 1)
     reached = low + start.to(images.device) * (high - low)
     for _ in range(steps):
-        reached = fgsm(model, reached, labels, step).clamp(low, high)
+        reached = fgsm(model, reached, labels, step, loss).clamp(low, high)
     return reached

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from apr_core.attacks.enumeration import (
     top_gradient,
 )
 from apr_core.attacks.genomes import decode, encode
-from apr_core.attacks.gradient import EPSILON, fgsm, pgd
+from apr_core.attacks.gradient import EPSILON, cross_entropy, fgsm, margin_loss, pgd
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.search import Search
 from apr_core.attacks.stage_result import StageResult
@@ -169,35 +169,50 @@ def _pgd(context: AttackContext) -> StageResult:
 def _shift(context: AttackContext, attack: Callable[..., Tensor], *more: Tensor) -> StageResult:
     """An attack on every pixel at once: whether it flips, and no edits.
 
-    What it finds is rounded to the uint8 grid, and the model itself is asked about that.
+    What it finds is rounded to the uint8 grid, and the model itself is asked about that. It raises
+    the cross-entropy, and for the images that this leaves, the logit margin: of a model that is
+    very sure, such as a distilled one, the first has no gradient in floats.
 
     Args:
-        attack: the model, images (n, C, H, W) in [0, 1], labels (n,), more, and the reach
-            `epsilon` -> images.
+        attack: the model, images (n, C, H, W) in [0, 1], labels (n,), more, the reach `epsilon`
+            and the `loss` -> images.
         more: what it takes of each image, (B, ...).
     """
-    oracle, labels, epsilon = context.oracle, context.labels, context.epsilon
+    oracle, labels = context.oracle, context.labels
+    margin = torch.full((len(labels),), torch.inf, device=oracle.device)
+    flipped, queries = torch.zeros_like(labels, dtype=torch.bool), torch.zeros_like(labels)
+    for loss in (cross_entropy, margin_loss):
+        rows = (~flipped).nonzero()[:, 0]
+        if not len(rows):
+            break
+        parts = [part[rows] for part in (context.images, labels, *more)]
+        found = partial(attack, oracle.answer, epsilon=context.epsilon, loss=loss)
+        logits = oracle.verify_float32(_shifted(oracle, found, parts, context.epsilon))
+        margin[rows] = torch.minimum(margin[rows], logit_margin(logits, labels[rows]))
+        flipped[rows] = logits.argmax(1) != labels[rows]
+        queries[rows] += 1
+    blank = StageResult.blank(context.images, oracle.device)
+    return replace(blank, margin=margin, flipped=flipped, queries=queries)
+
+
+def _shifted(
+    oracle: ModelOracle, attack: Callable[..., Tensor], parts: Sequence[Tensor], epsilon: float
+) -> Tensor:
+    """Images after an attack on every pixel, uint8 and within reach of what they were.
+
+    Args:
+        parts: what the attack takes, (n, ...) each, uint8 images first.
+    """
     reach = int(255 * epsilon + 1e-6)  # 8/255 times 255 may be a little under 8
 
-    def shifted(first: int, last: int) -> Tensor:
-        """Some of the images, attacked, uint8."""
-        images, *asked = (part[first:last] for part in (context.images, labels, *more))
-        found = attack(oracle.answer, as_input(images), *asked, epsilon=epsilon)
-        whole = images.int()
-        near = (255 * found).round().int().clamp(whole - reach, whole + reach)
-        return near.to(torch.uint8)
+    def some(first: int, last: int) -> Tensor:
+        whole, *asked = (part[first:last] for part in parts)
+        found = (255 * attack(as_input(whole), *asked)).round().int()
+        return found.clamp(whole.int() - reach, whole.int() + reach).to(torch.uint8)
 
-    chunk = scale_chunk(GRADIENT_CHUNK, oracle.device, *context.images.shape[2:])
+    chunk = scale_chunk(GRADIENT_CHUNK, oracle.device, *parts[0].shape[2:])
     with torch.enable_grad(), evaluating(oracle.model):
-        images, _ = in_chunks(shifted, len(context.images), chunk)
-    logits = oracle.verify_float32(images)
-    found = StageResult.blank(context.images, oracle.device)
-    return replace(
-        found,
-        margin=logit_margin(logits, labels),
-        flipped=logits.argmax(1) != labels,
-        queries=found.queries + 1,
-    )
+        return in_chunks(some, len(parts[0]), chunk)[0]
 
 
 STAGES: Registry[Stage] = Registry("attack")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apr_core.evaluation.metrics import Mean, Rate
+from apr_core.report.generalisation import GeneralisationTable
 from apr_core.report.imagenet import ImageNetTable
 from apr_core.report.lines import (
     Attack,
@@ -81,7 +82,7 @@ def _groups(table: Table, said: Sequence[str]) -> list[tuple[str, list[str]]]:
     groups: Sequence[tuple[str, Sequence[str]]] = GROUPS
     if isinstance(table, OverheadTable):
         groups = OVERHEAD_GROUPS
-    if isinstance(table, ImageNetTable):
+    if isinstance(table, ImageNetTable | GeneralisationTable):
         rates = [name for name in said if name.startswith("ASR")]
         groups = (*((f"success rate, {name}", [name]) for name in rates), *GROUPS[1:3], GROUPS[7])
     kept = [(title, [name for name in columns if name in said]) for title, columns in groups]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from apr_core.evaluation.metrics import Mean, Paired, Rate
 from apr_core.evaluation.model_summary import ModelSummary
+from apr_core.report.generalisation import GeneralisationRow, GeneralisationTable
 from apr_core.report.imagenet import UNKNOWN, ImageNetRow, ImageNetTable
 from apr_core.report.overheads import OverheadRow, signed
 from apr_core.report.tables import OverheadTable, Row, Table
@@ -75,6 +76,8 @@ def lines(table: Table) -> list[Line]:
     """The table's lines, all with the same columns; "" or a word stands where there is no value."""
     if isinstance(table, OverheadTable):
         return [_overhead(row) for row in table.rows]
+    if isinstance(table, GeneralisationTable):
+        return [_generalisation(row, table.attacks) for row in table.rows]
     if isinstance(table, ImageNetTable):
         return [line for row in table.rows for line in _imagenet(row, table.pixels)]
     return [_lead(row) | _cell(cell, row) for row in table.rows for cell in row.cells or [NOTHING]]
@@ -160,6 +163,16 @@ def _imagenet(row: ImageNetRow, pixels: Sequence[int]) -> list[Line]:
     empty |= dict.fromkeys(columns.values(), row.missing)
     empty |= {"certified with masking": row.missing, "attack": ""}
     return [_lead(row) | line for line in found or [empty]]
+
+
+def _generalisation(row: GeneralisationRow, attacks: Sequence[str]) -> Line:
+    return {
+        LEAD[0]: row.label,
+        NAME: row.model,
+        "model": row.architecture,
+        "caution": CAUTION if row.caution else "",
+        **{f"ASR, {attack}": _rate(row.success.get(attack)) for attack in attacks},
+    }
 
 
 def _overhead(row: OverheadRow) -> Line:

@@ -1,4 +1,4 @@
-"""Tables 1 to 4: the paper's figures beside ours, every one of ours from a card or a record."""
+"""The paper's tables 1 to 4 beside ours, and table 5; every figure is of a card or a record."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from apr_core.evaluation.verdicts import Claim, Compare, judge
 from apr_core.report import paper
 from apr_core.report.ablation import COMPONENTS, component_claims, components_summary
 from apr_core.report.claims import ablation_claims, certificate_claims, defence_claims
+from apr_core.report.generalisation import GeneralisationTable, generalisation_table
 from apr_core.report.imagenet import ImageNetTable, imagenet_table
 from apr_core.report.overheads import OverheadRow, overhead_claims, overhead_rows
 from apr_core.report.paper import PaperRow
@@ -67,13 +68,14 @@ class OverheadTable:
     notes: tuple[str, ...] = ()
 
 
-Table = DefenceTable | ImageNetTable | OverheadTable
+Table = DefenceTable | ImageNetTable | OverheadTable | GeneralisationTable
 Claims = Callable[[str, dict[str, ModelSummary], Compare], list[Claim]]
 """An architecture, its cells by defence, and what compares two -> what is said of them."""
 
 
 def make_tables(records: Records | None = None) -> list[Table]:
-    """All four, from what the zoo and the records hold; by default those that lie there now."""
+    """All four, and the fifth where anything of it was measured, from what the zoo and the records
+    hold; by default those that lie there now."""
     records = records or Records.read()
     table1 = [*_theirs(paper.DEFENCES), *(Row(label, PLUS, BARE, masked) for label, masked in OURS)]
     table3 = [*_theirs(paper.ABLATION), Row("Full APR+", PLUS, PLUS)]
@@ -84,6 +86,8 @@ def make_tables(records: Records | None = None) -> list[Table]:
     first = replace(first, claims=(*first.claims, *_reached(first), *_proofs(first, records)))
     third = replace(third, claims=(*third.claims, *_worths(third, records)))
     first, third = _judged(first, third)
+    trained = [(row.label, row.defence) for row in table1 if not row.lattice]
+    others = generalisation_table(trained, ARCHITECTURES, records)
     return [
         first,
         imagenet_table(records),
@@ -91,6 +95,7 @@ def make_tables(records: Records | None = None) -> list[Table]:
         OverheadTable(
             4, "Computational overhead of APR", tuple(costs), tuple(overhead_claims(costs))
         ),
+        *([others] if others.rows else []),
     ]
 
 

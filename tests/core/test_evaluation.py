@@ -309,7 +309,7 @@ def test_an_attack_on_every_pixel_says_how_far_it_goes(target: TargetModel) -> N
     assert command_of(setting).endswith("--epsilon 2/255")
     assert epsilon_of("2/255") == setting.epsilon
     assert not setting.like(setting_for(target, "pgd", images=15))
-    with pytest.raises(InputError, match="epsilon is 0.1, but corners changes few pixels"):
+    with pytest.raises(InputError, match=r"epsilon is 0\.1, but corners changes few pixels"):
         setting_for(target, "corners", images=15, epsilon=0.1)
     for text in ("eight", "1/0"):
         with pytest.raises(InputError, match=f"--epsilon is '{text}'"):

@@ -342,7 +342,21 @@ def test_attacks_on_every_pixel_are_there_for_comparison(case, name: str) -> Non
     verdicts = climbed(model, images, labels, stages=(name,))
     assert any(broken(verdicts))
     assert {verdict.rungs[0].stage for verdict in verdicts} <= {name, ""}
-    assert all(verdict.rungs[0].queries == 1 for verdict in verdicts)
+    for rung in (verdict.rungs[0] for verdict in verdicts):
+        assert rung.queries == (1 if rung.flipped else 2)  # one for each loss
+
+
+def test_a_model_that_is_very_sure_hides_nothing_from_pgd(case) -> None:
+    """Its probabilities are 1 and 0 in floats, so that cross-entropy has no gradient."""
+    model, images, labels = case
+
+    class Sure(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return 1e4 * model(images)
+
+    plain = climbed(model, images, labels, stages=("pgd",), epsilon=8 / 255)
+    sure = climbed(Sure().eval(), images, labels, stages=("pgd",), epsilon=8 / 255)
+    assert sum(broken(sure)) >= sum(broken(plain)) > 0
 
 
 def test_pgd_turns_no_fewer_than_fgsm_and_a_longer_reach_no_fewer_than_a_shorter(case) -> None:
@@ -374,8 +388,9 @@ def test_attacks_on_every_pixel_stay_on_the_grid_and_within_reach(case) -> None:
         labels,
         torch.arange(len(images)),
     )
-    change = asked[-1].int() - images.int()
-    assert asked[-1].dtype == torch.uint8
+    first = asked[1]  # after the clean ones
+    change = first.int() - images.int()
+    assert first.dtype == torch.uint8
     assert int(change.abs().max()) == 3
 
 
