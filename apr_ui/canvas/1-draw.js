@@ -35,6 +35,7 @@ function fitCanvas(board) {
   canvas.style.width = `${canvas.width / ratio}px`;
   canvas.style.height = `${canvas.height / ratio}px`;
   board.wholeCell = deviceCell / ratio;
+  board.fixed = !isLarge(board);
   setView(board, board.zoom, board.left, board.top);
   board.context = canvas.getContext("2d");
   board.ratio = ratio;
@@ -151,8 +152,8 @@ function drawLoupe(board, edits) {
 function draw(board) {
   if (!board.context) return;
   const edits = shownEdits(board);
-  const { context, ratio, cell } = board;
-  context.setTransform(ratio, 0, 0, ratio, -board.left * cell * ratio, -board.top * cell * ratio);
+  const { context, ratio } = board;
+  drawInView(board);
   drawPixels(board, edits);
   drawTried(board);
   drawRings(board, edits);

@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import streamlit as st
 
 from apr_ui.component import Component
+from apr_ui.component.assets import ZOOM
 
 
 class CanvasData(TypedDict):
@@ -39,7 +40,7 @@ class CanvasTry(TypedDict):
     rgb: Sequence[int]
 
 
-_mount = Component("apr_canvas", Path(__file__).parent)
+_mount = Component("apr_canvas", Path(__file__).parent, ZOOM)
 
 
 def canvas(

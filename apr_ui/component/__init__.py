@@ -19,7 +19,7 @@ _SHARED_CSS, _SHARED_JS = asset("css", _FOLDER), asset("js", _FOLDER)
 
 
 class Component:
-    """Registers the component whose HTML, CSS and JavaScript lie in a folder.
+    """Registers the component whose HTML, CSS and JavaScript lie in one folder, or in several.
 
     Its JavaScript has `export default function mount({ parentElement, data, ... })`, which draws
     `data` and may return a clean-up function. It is called through `in-order.js`, and has what else
@@ -29,14 +29,14 @@ class Component:
         script: the JavaScript that the browser gets.
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
-        script = asset("js", folder)
+    def __init__(self, name: str, *folders: Path) -> None:
+        script = asset("js", *folders)
         assert script.count(_MOUNT) == 1, name
         self.script = script.replace(_MOUNT, "function mount(") + _SHARED_JS
         self._mount = st.components.v2.component(
             name,
-            html=asset("html", folder),
-            css=_SHARED_CSS + asset("css", folder),
+            html=asset("html", *folders),
+            css=_SHARED_CSS + asset("css", *folders),
             js=self.script,
         )
 

@@ -105,7 +105,6 @@ function jitter(seed) {
 }
 
 const ease = (t) => 1 - (1 - t) ** 3;
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const still = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 // ---------------------------------------------------------------- Words

@@ -43,9 +43,10 @@ function fitCanvas(player) {
   canvas.height = deviceCell * height;
   canvas.style.width = `${canvas.width / ratio}px`;
   canvas.style.height = `${canvas.height / ratio}px`;
-  player.cell = deviceCell / ratio;
+  player.wholeCell = deviceCell / ratio;
+  setView(player, player.zoom, player.left, player.top);
   player.context = canvas.getContext("2d");
-  player.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  player.ratio = ratio;
 }
 
 // x, y (in pixels of the picture) and p of every dot, slot by slot
@@ -70,7 +71,7 @@ function glideTo(player, frame, duration, single) {
   player.glide = { from: moves ? from : target, target, order, start: now, duration: moves ? duration : 0, single };
 }
 
-const glideTime = (glide, now) => (glide.duration ? clamp((now - glide.start) / glide.duration, 0, 1) : 1);
+const glideTime = (glide, now) => (glide.duration ? limit((now - glide.start) / glide.duration, 0, 1) : 1);
 
 function dotsNow(glide, now) {
   const t = ease(glideTime(glide, now));
@@ -165,6 +166,7 @@ function drawFrame(player, frame, now) {
 function draw(player, now) {
   const { context, cell, picture, data } = player;
   if (!context) return;
+  drawInView(player);
   context.imageSmoothingEnabled = false;
   context.drawImage(picture, 0, 0, data.width * cell, data.height * cell);
   const frame = shownFrame(player);

@@ -5,7 +5,7 @@ const stepNow = (player) => player.slow.at % WALK_TITLES.length;
 const candidateNow = (player) => Math.floor(player.slow.at / WALK_TITLES.length);
 const walkNow = (player) => player.slow && shownFrame(player)?.walks[candidateNow(player)];
 const stopsOf = (frame) => Math.max(1, frame.walks.length * WALK_TITLES.length);
-const walkTime = (player, now) => (still() ? 1 : clamp((now - player.slow.since) / WALK_MS, 0, 1));
+const walkTime = (player, now) => (still() ? 1 : limit((now - player.slow.since) / WALK_MS, 0, 1));
 
 // ---------------------------------------------------------------- Slow motion: the picture
 
@@ -47,9 +47,11 @@ function drawMark(player, [x, y], rgb, size) {
 
 const overlap = (a, b) => a[0] < b[0] + b[2] && b[0] < a[0] + a[2] && a[1] < b[1] + b[3] && b[1] < a[1] + a[3];
 
-// The first free place of eight around a mark, inside the picture
+// The first free place of eight around a mark, inside what is shown of the picture
 function labelBox(player, [x, y], width, taken) {
-  const { cell, data, rem } = player;
+  const { cell, wholeCell, data, rem } = player;
+  const [start, above] = [cell * player.left, cell * player.top];
+  const [end, below] = [start + wholeCell * data.width, above + wholeCell * data.height];
   const [height, gap] = [1.25 * rem, cell * 0.55 + 6];
   const [beside, middle] = [y - height / 2, x - width / 2];
   const choices = [
@@ -57,7 +59,7 @@ function labelBox(player, [x, y], width, taken) {
     [x + gap, y + gap], [x - gap - width, y + gap], [x + gap, y - gap - height], [x - gap - width, y - gap - height],
   ].map(([left, top]) => [left, top, width, height]);
   const inside = ([left, top]) =>
-    left >= 2 && top >= 2 && left + width <= cell * data.width - 2 && top + height <= cell * data.height - 2;
+    left >= start + 2 && top >= above + 2 && left + width <= end - 2 && top + height <= below - 2;
   return choices.find((box) => inside(box) && !taken.some((other) => overlap(box, other))) ?? choices.find(inside) ?? choices[0];
 }
 

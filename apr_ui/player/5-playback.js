@@ -119,7 +119,7 @@ function redraw(player) {
 }
 
 // Of a run that has ended at the frame shown, slow motion tells the story from its beginning; of one
-// that has only begun, as soon as there is something to tell.
+// that has only begun, as soon as there is something to tell. All of its places are to be seen.
 function startSlow(player) {
   const { frames, order } = player.store;
   const atEnd = !player.data.live && player.shown === lastGeneration(player);
@@ -128,6 +128,7 @@ function startSlow(player) {
   player.following = false;
   const told = ahead.find((generation) => frames.get(generation).walks.length);
   player.slow = { ...walkFrom(0), awaited: told === undefined };
+  zoomAtMiddle(player, 1 / mostZoom(player));
   show(player, told ?? player.shown);
 }
 
@@ -149,8 +150,8 @@ function onKey(player, event) {
     actions.ArrowLeft = () => step(player, -1);
     actions.ArrowRight = () => step(player, 1);
   }
-  const action = actions[event.key];
-  if (!action || player.shown === null) return;
+  const action = zoomAction(player, event) ?? (player.shown !== null && actions[event.key]);
+  if (!action) return;
   event.preventDefault();
   action();
 }
@@ -169,7 +170,7 @@ function onChartClick(player, event) {
 function listen(player) {
   const { root, parts } = player;
   const { signal } = player.ending;
-  const on = (target, name, action) => target.addEventListener(name, action, { signal });
+  const on = (target, name, action, more = {}) => target.addEventListener(name, action, { signal, ...more });
   on(parts.play, "click", () => togglePlay(player));
   on(parts.back, "click", () => step(player, -1));
   for (const onward of [parts.forward, parts.next]) on(onward, "click", () => step(player, 1));
@@ -177,27 +178,27 @@ function listen(player) {
   on(parts.slider, "input", () => seek(player, nearest(player.store.order, Number(parts.slider.value))));
   on(parts.chart, "click", (event) => onChartClick(player, event));
   on(root, "keydown", (event) => onKey(player, event));
+  listenToZoom(player, on);
   player.resizing = new ResizeObserver(() => resize(player));
   for (const watched of [parts.stage, parts.figure]) player.resizing.observe(watched);
 }
 
 function resize(player) {
-  const { chart, figure, scale, stage } = player.parts;
+  const { chart, figure, stage } = player.parts;
   if (!player.data || !stage.clientWidth) return;
   player.rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
   fitCanvas(player);
   if (!figure.hidden) player.chartSize = { width: chart.clientWidth, height: chart.clientHeight };
   chart.setAttribute("viewBox", `0 0 ${chart.clientWidth} ${chart.clientHeight}`);
-  for (const dot of scale.children) dot.setAttribute("r", dotRadius(Number(dot.dataset.p), player.cell));
   renderChart(player);
-  draw(player, performance.now());
+  showZoom(player);
 }
 
 // ---------------------------------------------------------------- Mount, update, leave
 
 function create(root) {
   const parts = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
-  const player = { root, parts, run: undefined, shown: null, request: 0, sayTimer: 0, timer: 0, saidAt: -ANNOUNCE_MS, nextAt: 0, drawnAt: 0, ending: new AbortController() };
+  const player = { root, parts, run: undefined, shown: null, request: 0, sayTimer: 0, timer: 0, saidAt: -ANNOUNCE_MS, nextAt: 0, drawnAt: 0, ending: new AbortController(), ...WHOLE_VIEW };
   player.font = getComputedStyle(root).fontFamily;
   renderScale(player);
   listen(player);
@@ -205,7 +206,7 @@ function create(root) {
 }
 
 function startRun(player, data) {
-  Object.assign(player, { run: data.run, shown: null, glide: null, slow: null, playing: Boolean(data.live), following: Boolean(data.live) });
+  Object.assign(player, { run: data.run, shown: null, glide: null, slow: null, playing: Boolean(data.live), following: Boolean(data.live), zoom: 1 });
   player.picture = decodePicture(data);
 }
 
@@ -221,6 +222,7 @@ function update(player, data) {
   player.data = data;
   if (data.compact) makeCompact(player, data.title);
   if (data.loop) player.root.dataset.loop = "true";
+  setUpZoom(player);
   player.store = runStore(data.run);
   merge(player.store, data.frames ?? []);
   // A run that had ended and goes on was started anew: it is followed from its beginning.

@@ -9,8 +9,9 @@ from typing import Any
 from apr_core.serving.requests import RunView
 from apr_core.serving.run_export import record
 from apr_ui.component import Component
+from apr_ui.component.assets import ZOOM
 
-_mount = Component("apr_player", Path(__file__).parent)
+_mount = Component("apr_player", Path(__file__).parent, ZOOM)
 
 
 def player_data(view: RunView, first: int = 0) -> dict[str, Any]:
@@ -38,6 +39,7 @@ def player(data: Mapping[str, Any], key: str) -> None:
         data: of `player_data`, or the record of an ended run. `autoplay` makes an ended run play by
             itself at the mount; `loop` makes it play again and again, with fewer controls;
             `compact` leaves only the picture and a line, `title` is its name for screen readers.
+            Neither of these zooms.
             Where people prefer reduced motion, nothing plays by itself.
     """
     _mount(key, data)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from apr_core.data.images import OWN_PICTURE
-from apr_ui.component.assets import asset
+from apr_ui.component.assets import ZOOM, asset
 
-_FOLDER = Path(__file__).parent
+_FOLDERS = Path(__file__).parent, ZOOM
 _COLOURS = """
 :root { color-scheme: light dark; --st-font: system-ui, sans-serif; --st-base-radius: 0.5rem;
   --st-text-color: #1b1f24; --st-background-color: #ffffff; --st-primary-color: #b3261e;
@@ -38,11 +38,11 @@ def standalone_page(recording: dict[str, Any]) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<style>{_COLOURS}{asset("css", _FOLDER)}</style>
+<style>{_COLOURS}{asset("css", *_FOLDERS)}</style>
 <h1>{title}</h1>
-<main>{asset("html", _FOLDER)}</main>
+<main>{asset("html", *_FOLDERS)}</main>
 <script type="application/json" id="run">{inert}</script>
-<script type="module">{asset("js", _FOLDER)}
+<script type="module">{asset("js", *_FOLDERS)}
 const data = JSON.parse(document.getElementById("run").textContent);
 mount({{ parentElement: document.querySelector("main"), data }});
 </script>

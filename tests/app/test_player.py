@@ -11,12 +11,12 @@ import apr_ui.player as package
 from apr_core.base.types import Status
 from apr_core.serving.requests import Phase
 from apr_core.serving.run_export import START_RUN, UNWATCHED, load_recording
-from apr_ui.component.assets import asset
+from apr_ui.component.assets import ZOOM, asset
 from apr_ui.player.standalone import standalone_page
 
 FOLDER = Path(package.__file__).parent
 HTML, CSS = ((FOLDER / f"player.{suffix}").read_text() for suffix in ("html", "css"))
-JS = asset("js", FOLDER)
+JS = asset("js", FOLDER, ZOOM)
 TEST_IDS = (
     "player",
     "player-canvas",
@@ -28,12 +28,15 @@ TEST_IDS = (
     "player-slow",
     "player-speed",
     "player-text",
+    "player-zoom",
+    "player-zoom-in",
+    "player-zoom-out",
 )
 
 
 def test_python_reads_the_assets():
     assert asset("html", FOLDER) == HTML
-    assert len(list(FOLDER.glob("*.js"))) == 5
+    assert len(list(FOLDER.glob("*.js"))) == 6
     for file in FOLDER.glob("*.js"):
         assert file.read_text() in JS
     assert callable(package.player)
@@ -80,7 +83,7 @@ def test_every_part_the_script_names_is_in_the_markup():
 
 def test_controls_have_names():
     controls = re.findall(r"<(?:button|input|select)[^>]*>", HTML)
-    assert len(controls) == 7
+    assert len(controls) == 9
     unnamed = [control for control in controls if "aria-label=" not in control]
     ids = {re.search(r'data-testid="([\w-]+)"', control)[1] for control in unnamed}
     assert ids == {"player-next", "player-slow"}  # their visible texts are their names

@@ -1,13 +1,18 @@
+
 // ---------------------------------------------------------------- Zoom
 
-// A board shows `span` of the picture's pixels a side, from `left` and `top` on; all of a small one.
+// A board is a picture on a canvas: its `data` with width and height, its `parts`, and `wholeCell`,
+// the CSS pixels of one of the picture's when all of it is shown. This adds the view: `zoom`, and the
+// `left` and `top` from which on it shows the picture, a pixel of which then takes `cell`. Nothing
+// here draws. A board that is `fixed` is not zoomed.
 const SMALL = 64; // pixels of a side up to which each is seen without zoom
 const LARGEST_CELL = 28; // CSS pixels of one of the picture's, zoomed in as far as can be
-const STEP = 1.5; // how much a key or a button zooms
+const ZOOM_STEP = 1.5; // how much a key or a button zooms
 const DRAG_FROM = 5; // CSS pixels that a pointer moves before it drags
+const WHOLE_VIEW = { zoom: 1, left: 0, top: 0, wholeCell: 1, pinch: null, dragFrom: null, dragging: false };
 
 const isLarge = ({ data }) => Math.max(data.width, data.height) > SMALL;
-const mostZoom = (board) => (isLarge(board) ? Math.max(1, LARGEST_CELL / board.wholeCell) : 1);
+const mostZoom = (board) => (board.fixed ? 1 : Math.max(1, LARGEST_CELL / board.wholeCell));
 const limit = (value, low, high) => Math.min(high, Math.max(low, value));
 
 // The view with its left and top corner where they can be.
@@ -17,6 +22,11 @@ function setView(board, zoom, left, top) {
   board.cell = board.wholeCell * board.zoom;
   board.left = limit(left, 0, width - width / board.zoom);
   board.top = limit(top, 0, height - height / board.zoom);
+}
+
+// What is drawn from now on is in CSS pixels of the whole picture, of which the view is seen.
+function drawInView({ context, ratio, left, top, cell }) {
+  context.setTransform(ratio, 0, 0, ratio, -left * cell * ratio, -top * cell * ratio);
 }
 
 // Zoom so that the place under (x, y), shares of the canvas, stays there.
@@ -30,29 +40,19 @@ function zoomAt(board, factor, x, y) {
   return after !== before;
 }
 
-// By keys and buttons: towards the pixel that is aimed at.
-function zoomAtAim(board, factor) {
-  const { width, height } = board.data;
-  const { x, y } = aim(board);
-  const share = (place, start, length) => limit(((place + 0.5 - start) * board.zoom) / length, 0, 1);
-  zoomAt(board, factor, share(x, board.left, width), share(y, board.top, height));
-  render(board);
+// How much a key zooms, if it does.
+function zoomOfKey(board, key) {
+  return board.fixed ? undefined : { "+": ZOOM_STEP, "=": ZOOM_STEP, "-": 1 / ZOOM_STEP, 0: 1 / mostZoom(board) }[key];
 }
 
-function showCursor(board) {
-  const { cursor, data, zoom, left, top } = board;
-  const [across, down] = [data.width / zoom, data.height / zoom];
-  const inside = (place, start, length) => limit(start, place + 1 - length, place);
-  setView(board, zoom, inside(cursor.x, left, across), inside(cursor.y, top, down));
-}
-
-// The wheel scrolls the page where there is nothing to zoom.
-function onWheel(board, event) {
-  if (!isLarge(board)) return;
+// True if it zooms: the wheel scrolls the page where there is nothing to zoom, and over a small picture.
+function wheel(board, event) {
+  if (!isLarge(board)) return false;
   const [x, y] = shareOf(board, event);
   const lines = event.deltaMode === 1 ? 30 : 1;
-  if (zoomAt(board, Math.exp(-event.deltaY * lines * 0.002), x, y)) event.preventDefault();
-  render(board);
+  const zooms = zoomAt(board, Math.exp(-event.deltaY * lines * 0.002), x, y);
+  if (zooms) event.preventDefault();
+  return zooms;
 }
 
 function shareOf(board, { clientX, clientY }) {
@@ -60,28 +60,34 @@ function shareOf(board, { clientX, clientY }) {
   return [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
 }
 
+function startDrag(board, { clientX, clientY }) {
+  Object.assign(board, { dragging: false, dragFrom: { clientX, clientY, left: board.left, top: board.top } });
+}
+
 // The pointer drags what is shown of a picture; true while it does.
 function drag(board, event) {
   const from = board.dragFrom;
-  if (!from || board.zoom === 1 || board.aiming || !(event.buttons & 1)) return false;
+  if (!from || board.zoom === 1 || !(event.buttons & 1)) return false;
   const [right, down] = [event.clientX - from.clientX, event.clientY - from.clientY];
   if (!board.dragging && Math.hypot(right, down) < DRAG_FROM) return false;
-  board.dragging = board.held = true;
-  clearTimeout(board.holding);
+  board.dragging = true;
   setView(board, board.zoom, from.left - right / board.cell, from.top - down / board.cell);
   return true;
 }
 
-// Two fingers, apart or together.
-function onPinch(board, event) {
+function endDrag(board) {
+  Object.assign(board, { dragging: false, dragFrom: null });
+}
+
+// Two fingers, apart or together; true while they are down.
+function pinch(board, event) {
   const [one, other] = event.touches;
-  if (!other || !isLarge(board)) {
+  if (!other || board.fixed) {
     board.pinch = null;
-    return;
+    return false;
   }
   event.preventDefault();
-  clearTimeout(board.holding);
-  Object.assign(board, { held: true, aiming: false, hover: null, dragFrom: null });
+  endDrag(board);
   const apart = Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
   const middle = { clientX: (one.clientX + other.clientX) / 2, clientY: (one.clientY + other.clientY) / 2 };
   const [x, y] = shareOf(board, middle);
@@ -92,15 +98,19 @@ function onPinch(board, event) {
     zoomAt(board, apart / board.pinch.apart, x, y);
   }
   board.pinch = { apart, x, y };
-  render(board);
+  return true;
 }
 
 function renderZoom(board) {
-  const { parts, zoom } = board;
-  parts.zoom.hidden = parts.zoomTip.hidden = !isLarge(board);
+  const { parts, root, zoom, left, top } = board;
+  parts.zoom.hidden = parts.zoomTip.hidden = board.fixed || !isLarge(board);
   parts.zoomed.textContent = `${Number(zoom.toFixed(1))} ×`;
-  parts.zoomOut.disabled = zoom <= 1;
-  parts.zoomIn.disabled = zoom >= mostZoom(board);
-  // one finger moves what is shown of the picture; of all of it, the page
-  parts.canvas.style.touchAction = zoom > 1 ? "none" : "";
+  // aria-disabled, not disabled: a button that goes dead must not drop the keyboard's focus
+  parts.zoomOut.setAttribute("aria-disabled", String(zoom <= 1));
+  parts.zoomIn.setAttribute("aria-disabled", String(zoom >= mostZoom(board)));
+  // One finger moves what is shown of the picture; of all of it, the page. Two fingers on the canvas
+  // never zoom the page, also while it is still moving and events cannot be cancelled.
+  const one = zoom > 1 ? "none" : "pan-x pan-y";
+  parts.canvas.style.touchAction = board.fixed ? "" : one;
+  Object.assign(root.dataset, { zoom, left, top });
 }

@@ -63,6 +63,22 @@ function pixelAt(board, event) {
   return x >= 0 && y >= 0 && x < width && y < height ? { x, y } : null;
 }
 
+// By keys and buttons: towards the pixel that is aimed at.
+function zoomAtAim(board, factor) {
+  const { width, height } = board.data;
+  const { x, y } = aim(board);
+  const share = (place, start, length) => limit(((place + 0.5 - start) * board.zoom) / length, 0, 1);
+  zoomAt(board, factor, share(x, board.left, width), share(y, board.top, height));
+  render(board);
+}
+
+function showCursor(board) {
+  const { cursor, data, zoom, left, top } = board;
+  const [across, down] = [data.width / zoom, data.height / zoom];
+  const inside = (place, start, length) => limit(start, place + 1 - length, place);
+  setView(board, zoom, inside(cursor.x, left, across), inside(cursor.y, top, down));
+}
+
 // All tries that were not answered yet go to the server together, so that none of a quick series
 // is lost.
 function tryPixel(board, x, y) {
@@ -85,8 +101,8 @@ function onClick(board, event) {
 
 function onPointerDown(board, event) {
   if (!event.isPrimary) return; // a second finger neither aims nor drags
-  board.held = board.dragging = false;
-  board.dragFrom = { clientX: event.clientX, clientY: event.clientY, left: board.left, top: board.top };
+  board.held = false;
+  startDrag(board, event);
   if (event.pointerType === "mouse") return;
   board.hover = pixelAt(board, event);
   board.holding = setTimeout(() => {
@@ -96,17 +112,32 @@ function onPointerDown(board, event) {
 }
 
 function onPointerMove(board, event) {
-  if (drag(board, event)) render(board);
+  if (!board.aiming && drag(board, event)) {
+    hold(board);
+    render(board);
+  }
   if (board.dragging || (event.pointerType !== "mouse" && !board.aiming)) return;
   board.hover = pixelAt(board, event);
+  render(board);
+}
+
+// What the pointer does is no try, also when it ends.
+function hold(board) {
+  clearTimeout(board.holding);
+  board.held = true;
+}
+
+function onPinch(board, event) {
+  if (!pinch(board, event)) return;
+  hold(board);
+  Object.assign(board, { aiming: false, hover: null });
   render(board);
 }
 
 function onPointerEnd(board, event) {
   clearTimeout(board.holding);
   board.holding = 0;
-  board.dragFrom = null;
-  board.dragging = false;
+  endDrag(board);
   const at = board.hover;
   if (board.aiming && at && event.type === "pointerup") tryPixel(board, at.x, at.y);
   if (event.pointerType !== "mouse" || event.type === "pointerleave") board.hover = null;
@@ -124,8 +155,7 @@ function onKey(board, event) {
     h: () => board.data.hints && board.setTriggerValue("hint", { game: board.data.game, x, y }),
     Backspace: () => board.setTriggerValue("undo", board.data.game),
   };
-  const zooms = { "+": STEP, "=": STEP, "-": 1 / STEP, 0: 1 / mostZoom(board) };
-  const factor = isLarge(board) ? zooms[event.key] : undefined;
+  const factor = zoomOfKey(board, event.key);
   const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!step && !action && !factor && !/^[1-9]$/.test(event.key)) return;
   event.preventDefault();
@@ -171,8 +201,6 @@ function render(board) {
     pending: board.pending.length,
     edits: JSON.stringify(data.edits.map((edit) => [edit.x, edit.y, ...edit.rgb])),
     hint: data.hint?.word ?? "",
-    zoom: board.zoom,
-    left: board.left,
   });
   KEPT.set(board.key, { cursor, chosen: board.chosen });
   draw(board);
@@ -191,9 +219,9 @@ function listen(board) {
   for (const name of ["pointerup", "pointercancel", "pointerleave"]) on(name, (event) => onPointerEnd(board, event));
   on("touchmove", (event) => board.aiming && event.preventDefault(), { passive: false });
   for (const name of ["touchstart", "touchmove", "touchend"]) on(name, (event) => onPinch(board, event), { passive: false });
-  on("wheel", (event) => onWheel(board, event), { passive: false });
-  zoomIn.addEventListener("click", () => zoomAtAim(board, STEP), { signal });
-  zoomOut.addEventListener("click", () => zoomAtAim(board, 1 / STEP), { signal });
+  on("wheel", (event) => wheel(board, event) && render(board), { passive: false });
+  zoomIn.addEventListener("click", () => zoomAtAim(board, ZOOM_STEP), { signal });
+  zoomOut.addEventListener("click", () => zoomAtAim(board, 1 / ZOOM_STEP), { signal });
   on("contextmenu", (event) => (board.aiming || board.holding) && event.preventDefault());
   for (const name of ["focus", "blur"]) {
     on(name, () => {
@@ -214,8 +242,7 @@ function resize(board) {
 function create(root, key) {
   const parts = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
   const font = getComputedStyle(root).fontFamily;
-  const board = { root, parts, key, font, pending: [], sent: 0, hover: null, holding: 0, ending: new AbortController() };
-  Object.assign(board, { zoom: 1, left: 0, top: 0, wholeCell: 1, pinch: null, dragFrom: null, dragging: false });
+  const board = { root, parts, key, font, pending: [], sent: 0, hover: null, holding: 0, ending: new AbortController(), ...WHOLE_VIEW };
   listen(board);
   return board;
 }
