@@ -42,7 +42,7 @@ def ending_of(view: RunView) -> Ending:
         count = len(outcome.edits)
         detail = (
             f"After {spent}, {'one pixel' if count == 1 else f'{count} pixels'} made the model "
-            f"{outcome.confidence_after:.0%} sure of {after}."
+            f"{percent(outcome.confidence_after)} sure of {after}."
         )
         return Ending(f"Flipped: {true} → {after}", detail, "fooled", "bolt")
     if outcome.status is Status.MISCLASSIFIED:
@@ -82,10 +82,11 @@ def _closest(outcome: Outcome) -> str:
     """The effect of the best edit that did not flip the picture."""
     true = class_name(outcome.label)
     if outcome.target is None:
-        return f"With the best edit, the model is still {outcome.true_after:.0%} sure of {true}."
+        sure = percent(outcome.true_after)
+        return f"With the best edit, the model is still {sure} sure of {true}."
     return (
         f"It did not become {class_name(outcome.target)}; with the best edit, the model is "
-        f"{outcome.confidence_after:.0%} sure of {class_name(outcome.label_after)}."
+        f"{percent(outcome.confidence_after)} sure of {class_name(outcome.label_after)}."
     )
 
 

@@ -44,7 +44,7 @@ def browse(model: str, view: View, record: Record | None) -> None:
         with left:
             keep_among("classes.kind", kinds)  # of a model with a record
             kind = st.segmented_control(
-                "Examples", kinds, required=True, **persistent("classes.kind", ALL)
+                "Examples", kinds, required=True, wrap=True, **persistent("classes.kind", ALL)
             )
         with right:
             orders = ORDERS if view.attention is not None else ORDERS[:-1]

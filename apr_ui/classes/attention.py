@@ -15,7 +15,6 @@ from apr_ui.classes.view import View
 from apr_ui.dataset import class_name, shown_data
 from apr_ui.heat import heat, heat_picture
 from apr_ui.resources import cards
-from apr_ui.words import count_text
 
 NOTABLE = 0.05
 """A ratio counts as a preference if it differs from 1 by more."""
@@ -32,13 +31,14 @@ def show_mean(label: int, view: View) -> None:
     sample, name = view.sample, class_name(label)
     mine = sample.labels == label
     mean = sample.images[mine].float().mean(0).round().to(torch.uint8)
-    words = f"The mean of its {count_text(int(mine.sum()), 'picture', 'pictures')}"
+    count = int(mine.sum())
+    words = "Its only picture" if count == 1 else f"The mean of its {count:,} pictures"
     drawn, limits = [heat_picture(mean, None, words, f"{words}: {name}")], (0.0, 1.0)
     if view.attention is not None:
         gate = view.attention[mine].mean(0)
         inner = gate[1:-1, 1:-1]
         limits = float(inner.min()), float(inner.max())
-        words = "Their mean attention"
+        words = "Its attention" if count == 1 else "Their mean attention"
         drawn.append(
             heat_picture(
                 mean, gate, words, f"{words}: {name}, from {limits[0]:.2f} to {limits[1]:.2f}"
@@ -72,9 +72,9 @@ def show_claims(view: View) -> None:
     st.caption(
         "The ratio is attention on the object over the object's share of the picture: 1 is no "
         "preference. The object is estimated from the picture: the largest patch of pixels whose "
-        "colour is far from the border's (`apr_core/explain/regions.py`). Bars: Student's 95 % "
-        "interval over the images in which an object is found. A difference of less than "
-        f"{NOTABLE:.0%}, the grey band, counts as no preference."
+        "colour is far from the border's. Bars: Student's 95 % interval over the images in which "
+        f"an object is found. A difference of less than {NOTABLE:.0%}, the grey band, counts as "
+        "no preference."
     )
     for group, (where, names) in CLAIMS.items() if shown_data().name == DEFAULT else ():
         mine = torch.isin(

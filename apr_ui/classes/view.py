@@ -34,6 +34,7 @@ from apr_ui.downloads import offer_files
 from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.picker import PickerItem, picker
 from apr_ui.resources import cards, evaluations, scorer
+from apr_ui.words import count_text
 
 ALL, RIGHT, WRONG, FLIPPED, SURVIVED = "all", "right", "wrong", "flipped", "survived"
 ORDERS = ("test index", "the model's confidence", "entropy of its attention")
@@ -135,8 +136,8 @@ def show_rates(label: int, view: View, model: str, record: Record | None) -> Non
     words = f"**Clean accuracy**: {_rate_text(clean)} pictures of this class here."
     if view.sample.picked:
         words = (
-            f"**Right**: {clean.count} of {clean.total} pictures of this class here. They were "
-            "picked by hand, so this is no accuracy."
+            f"**Right**: {clean.count} of {count_text(clean.total, 'picture', 'pictures')} of this "
+            "class here, picked by hand, so this is no accuracy."
         )
     changing_markdown("classes.right", words)
     if record is None:

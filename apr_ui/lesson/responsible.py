@@ -23,7 +23,7 @@ SECTIONS = (
     (
         "Limits of a measured rate",
         "- A success rate belongs to a model, an attack, a budget and a set of images. Another "
-        "attack may find more; this is why the ladder combines several.\n"
+        "attack may find more; this is why we combine several.\n"
         "- Survival is not a proof: the search only did not find a pixel. A **certificate** is a "
         "proof, for a single pixel, and only for the masked model that it names.\n"
         "- One pixel is a narrow threat. Changes of every pixel by a little (Goodfellow et al., "

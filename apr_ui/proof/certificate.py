@@ -94,8 +94,9 @@ def _whose(attacked: str, found: Certificate) -> str:
     """Which model the certificate is for, and whether that is the one attacked on the page."""
     model = attacked.removesuffix(BEHIND_LATTICE)
     if model != attacked:
-        return f"It is for {model_title(attacked)}: the model that is attacked above."
-    this = f"It is for a different model: {model_title(model)} behind lattice masking."
+        return f"This answer is for {model_title(attacked)}: the model that is attacked above."
+    masked = f"{model_title(model)} behind lattice masking"
+    this = f"This answer is for a different model: {masked}."
     if found.verdict is not Verdict.CERTIFIED:
         return this
     return (

@@ -34,12 +34,14 @@ def show_end(race: Race, runners: Sequence[Runner], link: str) -> None:
     columns = {name: share for name in table if name.startswith(("Sure", "True"))}
     columns["Queries"] = st.column_config.NumberColumn(format="localized")
     columns["Model"] = st.column_config.TextColumn(pinned=True)
+    shown = [name for name in table if name != "Checkpoint"]  # which is in the CSV alone
     st.dataframe(
         table,
         hide_index=True,
         key="compare.table",
         alt=news(runners),
         column_config=columns,
+        column_order=shown,
         placeholder="–",
     )
     files = (
@@ -61,7 +63,7 @@ def show_end(race: Race, runners: Sequence[Runner], link: str) -> None:
         transfer_table(finished, matrix),
         hide_index=True,
         key="compare.answers",
-        column_config={"Edit found on": st.column_config.TextColumn(width=170, pinned=True)},
+        column_config={"Edit found on": st.column_config.TextColumn(width=200, pinned=True)},
         alt="Each model's prediction for each edited picture.",
     )
 
@@ -87,7 +89,7 @@ def _curves(runners: Sequence[Runner]) -> None:
 
 def _transfer(finished: Sequence[Runner], matrix: Matrix) -> None:
     st.header("Transfer: does an edit fool other models too?", anchor=False)
-    sentences = transfer_words(finished, matrix) or ["No attack fooled its model."]
+    sentences = transfer_words(finished, matrix) or [_no_transfer(finished)]
     changing_markdown("compare.transfer-words", "\n".join(f"- {one}" for one in sentences))
     alt = " ".join(sentences).replace("**", "")
     show_chart(transfer_chart(finished, matrix), "compare.transfer", alt)
@@ -96,6 +98,13 @@ def _transfer(finished: Sequence[Runner], matrix: Matrix) -> None:
         "that model itself. ✗: the edit fools the model. In brackets: the model misreads the "
         "clean picture too. The table below has the predictions."
     )
+
+
+def _no_transfer(finished: Sequence[Runner]) -> str:
+    """Why no edit can be said to fool other models."""
+    if any(runner.fell for runner in finished):
+        return "No other model gets the clean picture right, so there is none left to fool."
+    return "No attack fooled its model."
 
 
 def offer_seals(race: Race, runners: Sequence[Runner]) -> None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from apr_core.attacks.result import Outcome
-from apr_core.base.types import Status
+from apr_core.base.types import Status, Stop, Strategy
 from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import AttackRequest, Phase, RunView
 from apr_core.serving.wait_estimate import in_words
 from apr_ui.dataset import class_name
 from apr_ui.model_names import model_title
-from apr_ui.words import duration_text, edit_text
+from apr_ui.words import count_text, duration_text, edit_text, percent
 
 ENDED = {
     Status.FLIPPED: "flipped",
@@ -102,9 +102,9 @@ def status_words(view: RunView) -> str:
 
 def _outcome_words(outcome: Outcome) -> str:
     after = class_name(outcome.label_after)
-    closest = f"{outcome.true_after:.0%} {class_name(outcome.label)}"
+    closest = f"{percent(outcome.true_after)} {class_name(outcome.label)}"
     if outcome.target is not None:
-        closest = f"{outcome.confidence_after:.0%} {after}"
+        closest = f"{percent(outcome.confidence_after)} {after}"
     spent = f"{outcome.queries:,} queries"
     return {
         Status.FLIPPED: f"flipped to {after} after {spent}",
@@ -128,7 +128,8 @@ def standing(runners: Sequence[Runner]) -> str:
 
 def _fooled(runners: Sequence[Runner]) -> str:
     fallen = sum(runner.fell for runner in runners)
-    return f"{fallen} of {len(runners)} models {'was' if fallen == 1 else 'were'} fooled"
+    of = count_text(len(runners), "model", "models")
+    return f"{fallen} of {of} {'was' if fallen == 1 else 'were'} fooled"
 
 
 def news(runners: Sequence[Runner]) -> str:
@@ -143,6 +144,14 @@ def news(runners: Sequence[Runner]) -> str:
     return " ".join(parts)
 
 
+_MIXED = {Strategy.SU2019: "", Strategy.BEST1BIN: ", mixed with the best edit"}
+_STOPS = {
+    Stop.FIRST_FLIP: "to the first flip",
+    Stop.SU2019: "until the model is confidently wrong",
+    Stop.BUDGET: "all generations",
+}
+
+
 def about(request: AttackRequest) -> str:
     """The picture and the settings that all models of a race share."""
     own = request.index == OWN_PICTURE
@@ -150,10 +159,10 @@ def about(request: AttackRequest) -> str:
     config = request.config
     count = "1 pixel" if config.pixels == 1 else f"{config.pixels} pixels"
     target = "" if config.target is None else f", target {class_name(config.target)}"
+    most = f"at most {config.max_queries:,} queries each{_MIXED[config.strategy]}"
     return (
         f"{class_name(request.label).capitalize()}, {what}{target}; {count}, population "
-        f"{config.population}, at most {config.max_queries:,} queries each, {config.strategy}, "
-        f"stop {config.stop}, seed {config.seed}."
+        f"{config.population}, {most}, {_STOPS[config.stop]}, seed {config.seed}."
     )
 
 

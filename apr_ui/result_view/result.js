@@ -4,7 +4,7 @@ const SIDE = 448; // canvas pixels: two for each of the screen's
 const SMALL = 64; // pixels of a side up to which one of them is seen without a lens
 const LENS = { reach: 7, share: 0.4, gap: 8 }; // pixels it shows each way; its share of the canvas
 const MANY = { pixels: 16, reach: 20, grow: 1 }; // beyond so many: no rings, a wider lens, larger pixels
-const MARKS = { fooled: "⚡", held: "🛡", live: "…", plain: "" };
+const MARKS = { fooled: "⚡", held: "✓", live: "…", plain: "" };
 
 function bytes(base64) {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));

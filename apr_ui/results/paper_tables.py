@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import streamlit as st
@@ -60,9 +61,18 @@ def _row_head(line: Line) -> str:
         return two_lines(defence_title(str(line["form"])), network_title(str(line["model"])))
     name, label, notes = str(line[NAME]), str(line["defence"]), str(line.get("caution", ""))
     if name not in all_cards()[0]:
-        return two_lines(label, str(line["model"]))
+        return two_lines(label, _library_title(str(line["model"])))
     title = model_title(name + (BEHIND_LATTICE if line.get(LATTICE) else ""))
     return two_lines(title, ", ".join(filter(None, [label, notes])))
+
+
+def _library_title(model: str) -> str:
+    """A library's model without the name of the file that its weights are in."""
+    return re.sub(
+        r"(?:torchvision|timm):([\w.]+):\S+\.safetensors",
+        lambda found: f"{network_title(found[1])} with weights from a file,",
+        model,
+    )
 
 
 def _head(column: str) -> str:
