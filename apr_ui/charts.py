@@ -61,26 +61,6 @@ def lay_out(figure: go.Figure, height: int, legend: str = "", **layout: Any) -> 
     return figure
 
 
-def write_in_cells(figure: go.Figure, light: Sequence[Sequence[bool]]) -> None:
-    """Write a heatmap's `text` over it, black where a cell is light: Plotly's own choice of grey
-    or white is hard to read on colours in the middle.
-
-    Args:
-        light: whether black is easier to read than white, a row of cells each.
-    """
-    cells = figure.data[0]
-    places = [(x, y) for y in cells.y for x in cells.x]
-    figure.add_scatter(
-        x=[x for x, _ in places],
-        y=[y for _, y in places],
-        mode="text",
-        text=[words for row in cells.text for words in row],
-        textfont={"size": 12, "color": ["#000" if one else "#fff" for row in light for one in row]},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-
-
 def confidence_bars(
     classes: tuple[str, ...], before: Tensor, after: Tensor, most: int = 5
 ) -> go.Figure:

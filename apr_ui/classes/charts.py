@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from torch import Tensor
 
 from apr_core.evaluation.metrics import Mean
-from apr_ui.charts import BEFORE, COLOURS, lay_out, write_in_cells
+from apr_ui.charts import BEFORE, COLOURS, lay_out
 
 
 def flips(matrix: Tensor, classes: Sequence[str]) -> go.Figure:
@@ -19,14 +19,13 @@ def flips(matrix: Tensor, classes: Sequence[str]) -> go.Figure:
         x=list(classes),
         y=list(classes),
         text=[[str(count) if count else "" for count in row] for row in matrix.tolist()],
+        texttemplate="%{text}",
         colorscale=[[0, "rgba(122, 134, 154, 0.12)"], [1e-6, "#8fcbd3"], [1, "#00566b"]],
         showscale=False,
         xgap=2,
         ygap=2,
         hovertemplate="%{y} → %{x}: %{z}<extra></extra>",
     )
-    half = float(matrix.max()) / 2
-    write_in_cells(figure, [[count <= half for count in row] for row in matrix.tolist()])
     title = {"text": "predicted after the edit", "standoff": 10}
     xaxis = {"title": title, "showgrid": False, "automargin": True}
     yaxis = {"autorange": "reversed", "showgrid": False}

@@ -8,14 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from apr_core.attacks.transfer import Cell, Effect
-from apr_ui.charts import (
-    COLOUR_BAR,
-    LOG_QUERIES,
-    SHARE_TO_ONE,
-    lay_out,
-    line_style,
-    write_in_cells,
-)
+from apr_ui.charts import COLOUR_BAR, LOG_QUERIES, SHARE_TO_ONE, lay_out, line_style
 from apr_ui.dataset import class_name
 from apr_ui.race.words import Runner
 
@@ -105,6 +98,8 @@ def transfer_chart(runners: Sequence[Runner], matrix: Matrix) -> go.Figure:
         xgap=2,
         ygap=2,
         text=[[_short(cell) for cell in cells] for cells in matrix],
+        texttemplate="%{text}",
+        textfont={"size": 12},  # without a size, Plotly shrinks it to nothing on a phone
         customdata=[
             [_hover_text(runner, other, cell) for other, cell in zip(runners, cells, strict=True)]
             for runner, cells in zip(runners, matrix, strict=True)
@@ -117,7 +112,6 @@ def transfer_chart(runners: Sequence[Runner], matrix: Matrix) -> go.Figure:
             "y": -0.05,
         },
     )
-    write_in_cells(figure, [[cell.true < 0.5 for cell in cells] for cells in matrix])
     xaxis = {"side": "top", "showgrid": False, "title": "shown to"}
     yaxis = {"autorange": "reversed", "showgrid": False}
     return lay_out(figure, 170 + 64 * len(runners), margin={"b": 10}, xaxis=xaxis, yaxis=yaxis)
