@@ -6,7 +6,7 @@ from streamlit.navigation.page import StreamlitPage
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.base.paths import shipped
 from apr_ui.errors import errors_on_page
-from apr_ui.frame import FRAMED, add_style, menu_place
+from apr_ui.frame import FRAMED, add_sheet, menu_place
 from apr_ui.page_table import PAGES
 from apr_ui.race.view import default_models
 from apr_ui.warming import warm_up
@@ -18,7 +18,7 @@ st.set_page_config(
     menu_items={"About": "APR Lab: one-pixel attacks on image classifiers, and a defence."},
 )
 
-add_style(shipped("assets/app.css").read_text("utf-8"))
+add_sheet()
 st.session_state[FRAMED] = True
 sections: dict[str, list[StreamlitPage]] = {}
 for number, entry in enumerate(PAGES):

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 import apr_ui.streamlit_patches  # noqa: F401
+from apr_core.base.paths import shipped
 from apr_ui.changing_text import changing_container
 from apr_ui.page_table import page_entry
 from apr_ui.persistent_widget import enter
@@ -28,12 +29,26 @@ def menu_place() -> Literal["top", "hidden"]:
     return "hidden" if PRESENT in st.query_params else "top"
 
 
-def add_style(css: str) -> None:
-    """Style the page.
+_sheet = st.components.v2.component(
+    "apr_sheet",
+    html="<i hidden></i>",
+    css=shipped("assets/app.css").read_text("utf-8"),
+    isolate_styles=False,
+)
 
-    Not by `st.html`: the browser fetches that element's code on its own, and a page whose first
-    texts arrive before it would stand unstyled and then jump.
+
+def add_sheet() -> None:
+    """Style every page by `assets/app.css`.
+
+    Neither by `st.html` nor by HTML in Markdown: the browser fetches the code of either on its own,
+    and a page whose components arrive before it would stand unstyled and then jump. This arrives
+    with the code of all components.
     """
+    _sheet(key="app.sheet")
+
+
+def add_style(css: str) -> None:
+    """Style one page, or a part of it."""
     st.markdown(f"<style>{css}</style>", unsafe_allow_html=True)
 
 
