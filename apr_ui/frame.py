@@ -23,18 +23,17 @@ ACTIONS = "app-actions"
 PRESENT = "present"
 """Query parameter: show the page as on a projector, with nothing but the lesson."""
 
-
-def menu_place() -> Literal["top", "hidden"]:
-    """The place of the page menu; a projector shows none."""
-    return "hidden" if PRESENT in st.query_params else "top"
-
-
 _sheet = st.components.v2.component(
     "apr_sheet",
     html="<i hidden></i>",
     css=shipped("assets/app.css").read_text("utf-8"),
     isolate_styles=False,
 )
+
+
+def menu_place() -> Literal["top", "hidden"]:
+    """The place of the page menu; a projector shows none."""
+    return "hidden" if PRESENT in st.query_params else "top"
 
 
 def add_sheet() -> None:

@@ -46,11 +46,6 @@ class GeneralisationTable:
     notes: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
 
-    @property
-    def attacks(self) -> list[str]:
-        """The columns, in order."""
-        return attack_names()
-
 
 def attack_names() -> list[str]:
     """The attacks of the table, in its words, the weaker first."""
@@ -95,14 +90,13 @@ def _row(label: str, name: str, architecture: str, records: Records) -> Iterator
 
 
 def _rates(card: Card, records: Sequence[Record]) -> Iterator[tuple[str, Rate]]:
-    names = iter(attack_names())
     found = [find_record(records, card, LADDER, pixels=k) for k in PIXELS]
     levels = [record.level(k) if record else None for record, k in zip(found, PIXELS, strict=True)]
     for attack in ATTACKS:
         for shades in REACHES:
             record = _dense(card, records, attack, shades)
             levels.append(record.level(1) if record else None)
-    for name, level in zip(names, levels, strict=True):
+    for name, level in zip(attack_names(), levels, strict=True):
         if level is not None and level.asr.total:
             yield name, level.asr
 

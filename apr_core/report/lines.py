@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from apr_core.evaluation.metrics import Mean, Paired, Rate
 from apr_core.evaluation.model_summary import ModelSummary
-from apr_core.report.generalisation import GeneralisationRow, GeneralisationTable
+from apr_core.report.generalisation import GeneralisationRow, GeneralisationTable, attack_names
 from apr_core.report.imagenet import UNKNOWN, ImageNetRow, ImageNetTable
 from apr_core.report.overheads import OverheadRow, signed
 from apr_core.report.tables import OverheadTable, Row, Table
@@ -77,7 +77,7 @@ def lines(table: Table) -> list[Line]:
     if isinstance(table, OverheadTable):
         return [_overhead(row) for row in table.rows]
     if isinstance(table, GeneralisationTable):
-        return [_generalisation(row, table.attacks) for row in table.rows]
+        return [_generalisation(row) for row in table.rows]
     if isinstance(table, ImageNetTable):
         return [line for row in table.rows for line in _imagenet(row, table.pixels)]
     return [_lead(row) | _cell(cell, row) for row in table.rows for cell in row.cells or [NOTHING]]
@@ -165,13 +165,13 @@ def _imagenet(row: ImageNetRow, pixels: Sequence[int]) -> list[Line]:
     return [_lead(row) | line for line in found or [empty]]
 
 
-def _generalisation(row: GeneralisationRow, attacks: Sequence[str]) -> Line:
+def _generalisation(row: GeneralisationRow) -> Line:
     return {
         LEAD[0]: row.label,
         NAME: row.model,
         "model": row.architecture,
         "caution": CAUTION if row.caution else "",
-        **{f"ASR, {attack}": _rate(row.success.get(attack)) for attack in attacks},
+        **{f"ASR, {attack}": _rate(row.success.get(attack)) for attack in attack_names()},
     }
 
 
