@@ -77,8 +77,13 @@ def seals(app: AppTest) -> list[str]:
 
 def results(app: AppTest) -> list[dict[str, Any]]:
     """What the result views show."""
-    shown = [json.loads(row.proto.json) for row in app.get("bidi_component")]
-    return [data for data in shown if "verdict" in data]
+    return given(app, "verdict")
+
+
+def given(app: AppTest, field: str) -> list[dict[str, Any]]:
+    """What the components that have a field were given; the style sheet is given nothing."""
+    shown = [json.loads(row.proto.json or "{}") for row in app.get("bidi_component")]
+    return [data for data in shown if field in data]
 
 
 def wait_for(run_id: str) -> RunView:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
 
 import numpy as np
@@ -30,7 +29,7 @@ from apr_ui.attention.link import MOST_EDITS, AttentionView, view_from_params, v
 from apr_ui.attention.map_files import as_table, map_sheet
 from apr_ui.attention.view import ATTENTION, WORDS, Map, limits_of, map_of, methods_of, scenes_of
 from apr_ui.heat import heat_picture
-from tests.app.pages import APR, VANILLA, open_page, run, said
+from tests.app.pages import APR, VANILLA, given, open_page, run, said
 
 EDITS = (PixelEdit(3, 5, (255, 0, 0)),)
 
@@ -54,8 +53,7 @@ def test_a_map_is_the_engines(method: str) -> None:
 
 def maps_on(app: AppTest) -> list[dict]:
     """What each row of maps was given, the row of pictures first."""
-    rows = [json.loads(row.proto.json) for row in app.get("bidi_component")]
-    return [row for row in rows if "pictures" in row]
+    return given(app, "pictures")
 
 
 def test_the_page_shows_the_picture_before_and_after_the_gallerys_attack() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +28,7 @@ from apr_ui.choose_picture import ALL, CAMERA, GALLERY, TESTS, UPLOAD
 from apr_ui.dataset import CHOICES, CHOSEN
 from apr_ui.permalink import from_params, is_too_long, to_params
 from apr_ui.resources import cards, gallery, service
-from tests.app.pages import address_of, go, open_page, results, run, said, wait_for
+from tests.app.pages import address_of, given, go, open_page, results, run, said, wait_for
 from tests.conftest import PATIENCE, wait_until
 
 MODELS = {
@@ -67,9 +66,8 @@ def choose(data: str, source: str = TESTS) -> AppTest:
 
 def tiles(app: AppTest) -> list[str]:
     """The titles of the pictures to choose from."""
-    shown = [json.loads(row.proto.json) for row in app.get("bidi_component")]
-    (items,) = [data["items"] for data in shown if "items" in data]
-    return [item["title"] for item in items]
+    (shown,) = given(app, "items")
+    return [item["title"] for item in shown["items"]]
 
 
 def hunt(app: AppTest, **settings: int) -> AppTest:

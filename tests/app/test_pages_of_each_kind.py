@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from streamlit.testing.v1 import AppTest
 
 from apr_core import OnePixelConfig, Stop
 from apr_core.attacks.result import PixelEdit
@@ -29,7 +27,7 @@ from apr_ui.hand.view import ALL_BARS, FEW_BARS, bar_classes
 from apr_ui.permalink import to_params
 from apr_ui.resources import gallery, probabilities
 from apr_ui.searches import OFFERS, PAPERS
-from tests.app.pages import address_of, go, open_page, run, said, wait_for
+from tests.app.pages import address_of, given, go, open_page, run, said, wait_for
 from tests.app.test_hand_view import game_of, try_by_hand
 from tests.conftest import PATIENCE, wait_until
 
@@ -69,12 +67,6 @@ def asked(data: str, **settings: Any) -> AttackRequest:
     return AttackRequest(MODELS[data], *picture_of(data), OnePixelConfig(**settings))
 
 
-def shown(app: AppTest, field: str) -> list[dict[str, Any]]:
-    """What the components that have a field were given."""
-    found = [json.loads(row.proto.json) for row in app.get("bidi_component")]
-    return [one for one in found if field in one]
-
-
 @KINDS
 def test_a_game_is_played_on_each_kind(data: str) -> None:
     request, dataset = asked(data), find_dataset(data)
@@ -82,7 +74,7 @@ def test_a_game_is_played_on_each_kind(data: str) -> None:
     assert app.session_state[CHOSEN] == data
     game = game_of(app)
     assert torch.equal(game.image, request.image)
-    (board,), (drawn,) = shown(app, "colours"), shown(app, "left_out")
+    (board,), (drawn,) = given(app, "colours"), given(app, "left_out")
     assert (board["width"], board["height"]) == dataset.size[::-1]
     assert len(board["image"]) == 4 * dataset.size[0] * dataset.size[1]  # three bytes a pixel
     grey = dataset.channels == 1
@@ -99,7 +91,7 @@ def test_a_game_is_played_on_each_kind(data: str) -> None:
     assert ("no hints" in said(app)) == large
     game = try_by_hand(app, PixelEdit(1, 2, (255, 255, 255)))
     assert game.queries == 1
-    (drawn,) = shown(app, "left_out")
+    (drawn,) = given(app, "left_out")
     assert drawn["values"][drawn["leading"]] == max(game.answer.probabilities)
     usual = OFFERS.get(data, (PAPERS,))[0]
     full = (usual.generations + 1) * usual.population
@@ -131,7 +123,7 @@ def test_maps_are_drawn_of_each_kind(data: str) -> None:
         data,
         MODELS[data],
     )
-    rows = shown(app, "pictures")
+    rows = given(app, "pictures")
     before, after = rows[1]["pictures"]
     assert (before["width"], before["height"]) == dataset.size[::-1]
     assert after["edits"] == [[3, 5]]
@@ -162,8 +154,8 @@ def test_a_map_that_takes_long_has_its_progress_and_is_cancelled(
     monkeypatch.setattr("apr_ui.attention.view.FIRST_SECONDS", 0)
     params = to_params(asked(PHOTOGRAPHS)) | {"methods": "occlusion", "class": "7"}
     app = open_page("attention", params)
-    assert shown(app, "pictures")[0]["pictures"][0]["caption"] == "The picture"
-    assert len(shown(app, "pictures")) == 1
+    assert given(app, "pictures")[0]["pictures"][0]["caption"] == "The picture"
+    assert len(given(app, "pictures")) == 1
     run(app.button(key="attention.cancel").click())
     assert "was cancelled" in said(app)
     assert not [button for button in app.button if button.key == "attention.cancel"]
@@ -258,7 +250,7 @@ def test_an_attacks_address_opens_the_same_picture_on_another_page(page: str, da
     assert not app.error
     assert app.session_state[CHOSEN] == data
     assert app.segmented_control(key="attack.source").value == TESTS
-    drawn = shown(app, "colours") if page == "hand" else shown(app, "pictures")[0]["pictures"]
+    drawn = given(app, "colours") if page == "hand" else given(app, "pictures")[0]["pictures"]
     assert (drawn[0]["width"], drawn[0]["height"]) == data_behind(request.model).size[::-1]
     go(attack, page)
     assert attack.session_state[CHOSEN] == data

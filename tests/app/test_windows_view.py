@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from apr_core.models.incremental import Layer, Split, layers_of, multiplied
 from apr_core.zoo.checkpoints import load_model
 from apr_ui.attention import windows
 from apr_ui.attention.windows import saving, stages_of, table_of, traced
-from tests.app.pages import APR, VANILLA, open_page
+from tests.app.pages import APR, VANILLA, given, open_page
 
 SIZE = (32, 32)
 
@@ -71,23 +69,18 @@ def test_a_model_that_cannot_be_traced_has_no_layers() -> None:
     assert traced("cifar10-resnet20-it", (3, *SIZE)) is None
 
 
-def drawn(app: AppTest) -> list[dict]:
-    shown = [json.loads(row.proto.json) for row in app.get("bidi_component")]
-    return [row for row in shown if "stages" in row]
-
-
 def test_nothing_is_traced_until_the_section_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(windows, "_traced", lambda model, *_: asked.append(model))
     state = {"attention.model": APR, "attention.methods": ["saliency"]}
-    assert drawn(open_page("attention", state=state)) == []
+    assert given(open_page("attention", state=state), "stages") == []
     assert asked == []
 
 
 def test_the_section_shows_the_attacked_pixel_first() -> None:
     state = {"attention.model": VANILLA, "attention.methods": [], "attention.windows": True}
     link = {"model": VANILLA, "index": "3", "edits": "31.0.0a00ff", "methods": "saliency"}
-    (shown,) = drawn(open_page("attention", link, state))
+    (shown,) = given(open_page("attention", link, state), "stages")
     assert shown["pixel"] == [31, 0]
     assert (shown["width"], shown["height"]) == SIZE
     assert len(shown["stages"]) > 9
