@@ -69,6 +69,8 @@ check: $(VENV)/.test-ready  ## ruff and mypy
 # with nothing else running, a quarter of it for VGG-19. One model: make bench-vgg19.
 BENCHED := resnet20 resnet18 vgg16 efficientnet-lite0 resnet50 vgg19
 BENCH_resnet20 := --model cifar10-resnet20-vanilla --sweep
+BENCH_resnet18 := --architecture resnet18 --images 1 --generations 1
+BENCH_vgg16 := --architecture vgg16 --images 1 --generations 1
 BENCH_efficientnet-lite0 := --model efficientnet-lite0
 
 bench: $(BENCHED:%=bench-%)  ## this engine beside others, torchattacks and ART
