@@ -68,6 +68,12 @@ def add(subparsers: Subparsers) -> None:
         default=epsilon_words(EPSILON),
         help="how far fgsm and pgd may change every pixel, as in 8/255",
     )
+    parser.add_argument(
+        "--side",
+        type=int,
+        default=0,
+        help="attack with a patch, a square of so many pixels a side, instead of single pixels",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--all", action="store_true", help="try every attack on every image, broken or not"
@@ -149,6 +155,7 @@ def _asked(
         args.lattice,
         args.compile,
         epsilon_of(args.epsilon),
+        args.side,
     )
     if args.half and device.type == "cpu" and not args.json:
         _tell_if_slow(target)
