@@ -18,7 +18,7 @@ from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.patch import SIDES, check_side
 from apr_core.attacks.result import PixelEdit, from_rgb, to_edits
 from apr_core.attacks.stage_result import StageResult
-from apr_core.attacks.stages import STAGES, AttackContext
+from apr_core.attacks.stages import PGD_STEPS, STAGES, AttackContext
 from apr_core.base.types import InputError, Threat, check_ranges
 from apr_core.models.inference import evaluating
 from apr_core.models.inputs import COLOURED, as_labels, as_uint8, check_classes
@@ -32,6 +32,14 @@ LADDER = ("top-gradient", "corners", "refine", "sparse-rs", "de")
 LARGE_LADDER = ("top-gradient-1000", "sparse-rs-2000", "de-margin-100x20")
 """For images with more than `LARGE` pixels, of which a corner sweep alone would take hours: the
 thousand corner colours that the gradient names first, a sample, and searches of small budgets."""
+OTHER_RANGES: dict[str, tuple[float, float]] = {
+    "seed": RANGES["seed"],
+    "epsilon": (0.0, 1.0),
+    "side": (0, SIDES[1]),
+    "steps": (1, 10_000),
+    "restarts": (1, 1000),
+}
+"""What the other numbers of a `LadderConfig` may be, ends included."""
 PATCH_LADDER = ("patch", "sparse-rs-patch")
 """For patches, of images of any size."""
 
@@ -48,6 +56,7 @@ class LadderConfig:
             every stage tries every image, and what each one alone would have caught is known.
         epsilon: how far every pixel may be changed, by attacks that change them all.
         side: of the square, for attacks that replace one; 0 for the others.
+        steps, restarts: of PGD: each restart tries what is left, from another random start.
     """
 
     stages: tuple[str, ...] = LADDER
@@ -56,6 +65,8 @@ class LadderConfig:
     stop_on_success: bool = True
     epsilon: float = EPSILON
     side: int = 0
+    steps: int = PGD_STEPS
+    restarts: int = 1
 
     def __post_init__(self) -> None:
         threats = {STAGES.get(name).threat for name in self.stages}
@@ -66,7 +77,7 @@ class LadderConfig:
             )
         if not self.pixels or not 1 <= self.pixels[0] <= self.pixels[-1] <= MOST_PIXELS:
             raise InputError(f"pixels is {self.pixels}, but must lie between 1 and {MOST_PIXELS}.")
-        check_ranges(self, {"seed": RANGES["seed"], "epsilon": (0.0, 1.0), "side": (0, SIDES[1])})
+        check_ranges(self, OTHER_RANGES)
         if (threats == {Threat.PATCH}) != (self.side > 0) or (self.side and self.pixels != (1,)):
             raise InputError(
                 f"side is {self.side}, pixels is {self.pixels} and the attacks are "
@@ -217,6 +228,8 @@ class _Climber:
                 sweep[rows] if sweep is not None else None,
                 self.config.epsilon,
                 self.config.side,
+                self.config.steps,
+                self.config.restarts,
             )
             stage = STAGES.get(name)
             found = self._remembered(name, context) or stage.attack(context)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -48,6 +48,7 @@ class AttackContext:
         corner_margins: (B, 2^C H W), of the corner sweep for k pixels, if it came before.
         epsilon: how far every pixel may be changed, by attacks that change them all.
         side: of the square, for attacks that replace one.
+        steps, restarts: of PGD.
     """
 
     oracle: ModelOracle
@@ -60,6 +61,8 @@ class AttackContext:
     corner_margins: Tensor | None
     epsilon: float = EPSILON
     side: int = 0
+    steps: int = PGD_STEPS
+    restarts: int = 1
 
     @property
     def where(self) -> tuple[ModelOracle, Tensor, Tensor, Tensor]:
@@ -168,12 +171,20 @@ def _differential_evolution(context: AttackContext, **settings: Any) -> StageRes
 
 def _pgd(context: AttackContext) -> StageResult:
     keys = random.keys_for(context.seed, context.indices)
-    start = random.uniform(keys, 0, tuple(context.images.shape[1:]))
-    step = PGD_REACH * context.epsilon / PGD_STEPS
-    return _shift(context, partial(pgd, step=step, steps=PGD_STEPS), start)
+    step = PGD_REACH * context.epsilon / context.steps
+    attack = partial(pgd, step=step, steps=context.steps)
+    starts = (
+        random.uniform(keys, restart, tuple(context.images.shape[1:]))
+        for restart in range(context.restarts)
+    )
+    return _shift(context, attack, ((start,) for start in starts))
 
 
-def _shift(context: AttackContext, attack: Callable[..., Tensor], *more: Tensor) -> StageResult:
+def _shift(
+    context: AttackContext,
+    attack: Callable[..., Tensor],
+    tries: Iterable[tuple[Tensor, ...]] = ((),),
+) -> StageResult:
     """An attack on every pixel at once: whether it flips, and no edits.
 
     What it finds is rounded to the uint8 grid, and the model itself is asked about that. It raises
@@ -183,12 +194,13 @@ def _shift(context: AttackContext, attack: Callable[..., Tensor], *more: Tensor)
     Args:
         attack: the model, images (n, C, H, W) in [0, 1], labels (n,), more, the reach `epsilon`
             and the `loss` -> images.
-        more: what it takes of each image, (B, ...).
+        tries: what it takes more of each image, (B, ...), once for each time that it is to be
+            tried on the images that are left.
     """
     oracle, labels = context.oracle, context.labels
     margin = torch.full((len(labels),), torch.inf, device=oracle.device)
     flipped, queries = torch.zeros_like(labels, dtype=torch.bool), torch.zeros_like(labels)
-    for loss in (cross_entropy, margin_loss):
+    for more, loss in ((one, loss) for one in tries for loss in (cross_entropy, margin_loss)):
         rows = (~flipped).nonzero()[:, 0]
         if not len(rows):
             break

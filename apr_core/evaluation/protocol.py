@@ -19,7 +19,7 @@ from apr_core.attacks.gradient import EPSILON
 from apr_core.attacks.ladder import LADDER, LARGE_LADDER, PATCH_LADDER, LadderConfig, Verdict, climb
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.patch import check_side
-from apr_core.attacks.stages import STAGES
+from apr_core.attacks.stages import PGD_STEPS, STAGES
 from apr_core.base import schema
 from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
@@ -102,6 +102,8 @@ class EvalTask:
             setting.leave,
             setting.epsilon,
             setting.side,
+            setting.steps,
+            setting.restarts,
         )
         verdicts = climb(config, oracle, images, labels, indices, self.known)
         return {verdict.index: asdict(verdict) for verdict in verdicts}
@@ -125,6 +127,8 @@ def setting_for(
     compiled: bool = False,
     epsilon: float = EPSILON,
     side: int = 0,
+    steps: int = PGD_STEPS,
+    restarts: int = 1,
 ) -> Setting:
     """A checked setting.
 
@@ -136,7 +140,7 @@ def setting_for(
     ladder = LARGE_LADDER if is_large(*target.data.size) else LADDER
     ladder = PATCH_LADDER if side else ladder
     stages = ladder if attack == "ladder" else (attack,)
-    LadderConfig(stages, pixels, seed, stop_on_success, epsilon, side)
+    LadderConfig(stages, pixels, seed, stop_on_success, epsilon, side, steps, restarts)
     check_side(side, *target.data.size)
     if not 1 <= draws <= 1000:
         raise InputError(f"draws is {draws}, but must lie between 1 and 1000.")
@@ -161,7 +165,14 @@ def setting_for(
         data_size=target.data_size,
         epsilon=epsilon,
         side=side,
+        steps=steps,
+        restarts=restarts,
     )
+    if "pgd" not in stages and (steps, restarts) != (PGD_STEPS, 1):
+        raise InputError(
+            f"steps is {steps} and restarts is {restarts}, but {attack} has neither; leave them "
+            "out, or choose pgd."
+        )
     if (setting.sparse or side) and epsilon != EPSILON:
         raise InputError(
             f"epsilon is {epsilon:.4g}, but {attack} changes pixels by any amount; leave it "
@@ -312,5 +323,7 @@ def command_of(setting: Setting) -> str:
     words += ["--half"] if setting.half else []
     words += ["--compile"] if setting.compiled else []
     words += [] if setting.sparse or setting.side else ["--epsilon", epsilon_words(setting.epsilon)]
+    words += ["--steps", str(setting.steps)] if setting.steps != PGD_STEPS else []
+    words += ["--restarts", str(setting.restarts)] if setting.restarts > 1 else []
     words += ["--lattice", str(setting.lattice)] if setting.lattice else []
     return shlex.join(words)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from apr_core.attacks.gradient import EPSILON
 from apr_core.attacks.ladder import Verdict
-from apr_core.attacks.stages import STAGES
+from apr_core.attacks.stages import PGD_STEPS, STAGES
 from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.paths import readable, written
@@ -95,6 +95,7 @@ class Setting:
         data_size: height and width that a person's own pictures were brought to, else None.
         epsilon: how far every pixel may be changed, by attacks that change them all.
         side: of the square, for attacks that replace one; else 0.
+        steps, restarts: of PGD.
     """
 
     model: str
@@ -116,6 +117,8 @@ class Setting:
     data_size: tuple[int, int] | None = None
     epsilon: float = EPSILON
     side: int = 0
+    steps: int = PGD_STEPS
+    restarts: int = 1
 
     @property
     def dataset(self) -> DataSet:
@@ -140,6 +143,8 @@ class Setting:
         pixels = "-".join(map(str, self.pixels))
         tail = "" if self.leave else "-all"
         tail += f"-draws{self.draws}" if self.draws > 1 else ""
+        tail += f"-steps{self.steps}" if self.steps != PGD_STEPS else ""
+        tail += f"-restarts{self.restarts}" if self.restarts > 1 else ""
         tail += "-half" if self.half else ""
         tail += "-compiled" if self.compiled else ""
         reach = f"k{pixels}" if self.sparse else f"eps{255 * self.epsilon:.4g}"

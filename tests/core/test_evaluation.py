@@ -311,6 +311,11 @@ def test_an_attack_on_every_pixel_says_how_far_it_goes(target: TargetModel) -> N
     assert not setting.like(setting_for(target, "pgd", images=15))
     with pytest.raises(InputError, match=r"epsilon is 0\.1, but corners changes pixels"):
         setting_for(target, "corners", images=15, epsilon=0.1)
+    longer = setting_for(target, "pgd", images=15, steps=50, restarts=3)
+    assert longer.name.endswith("-steps50-restarts3")
+    assert command_of(longer).endswith("--epsilon 8/255 --steps 50 --restarts 3")
+    with pytest.raises(InputError, match="steps is 50 and restarts is 1, but fgsm has neither"):
+        setting_for(target, "fgsm", images=15, steps=50)
     for text in ("eight", "1/0"):
         with pytest.raises(InputError, match=f"--epsilon is '{text}'"):
             epsilon_of(text)
