@@ -23,8 +23,8 @@ SECTIONS = (
     (
         "Stickers",
         "A sticker here is learned for one model whose weights are in your hands, to show in a "
-        "room that a printed square can matter more to a network than the thing beside it, and to test "
-        "whether a defence notices. It is not for signs, cameras or tills that other people rely "
+        "room that a printed square can matter more to a network than the thing beside it, and to "
+        "test whether a defence notices. It is not for signs, cameras or tills that others rely "
         "on: on a road it could hurt somebody, whichever model reads the sign.\n\n"
         "The paper's four concerns stand for stickers as for pixels: what is learned here can be "
         "turned against others (dual use); cars, clinics and guards need defences that were tested "

@@ -23,7 +23,7 @@ from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import AFTER, lay_out
 from apr_ui.choose_picture import Choice
-from apr_ui.dataset import class_name, is_small
+from apr_ui.dataset import CHOSEN, class_name, is_small
 from apr_ui.downloads import offer_files
 from apr_ui.model_names import model_title
 from apr_ui.persistent_widget import keep_among, persistent
@@ -49,6 +49,27 @@ STOPPED, ASKED, PLACE, ANSWERED = (
 PRINTED_CM = 10.0
 
 
+def usual_for(data: DataSet) -> StickerConfig:
+    """The settings by default; the target is to be set."""
+    return StickerConfig(0, **(SMALL if is_small(data) else {}))
+
+
+def show_asked(asked: Asked) -> None:
+    """Set the controls to what is asked for, and learn it; call before they are drawn."""
+    model, data, config = asked
+    st.session_state.update(
+        {
+            CHOSEN: data.name,
+            "attention.model": model,
+            "stickers.target": data.class_name(config.target),
+            "stickers.sizes": (config.smallest, config.largest),
+            f"stickers.steps-{is_small(data)}": config.steps,
+            ASKED: asked,
+            STOPPED: False,
+        }
+    )
+
+
 def choose_sticker(model: str, data: DataSet) -> Asked:
     """The target and the settings."""
     first = TARGETS.get(data.name, data.classes[0])
@@ -59,7 +80,7 @@ def choose_sticker(model: str, data: DataSet) -> Asked:
         **persistent("stickers.target", first),
         help="The class that the model is to see wherever the sticker is.",
     )
-    usual = StickerConfig(0, **(SMALL if is_small(data) else {}))
+    usual = usual_for(data)
     smallest, largest = st.slider(
         "Size on the picture",
         0.1,

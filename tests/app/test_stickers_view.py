@@ -12,7 +12,7 @@ from apr_core.models.inputs import as_input
 from apr_ui.resources import gallery, probabilities
 from apr_ui.stickers.learning import Asked, Learning, job_of, learning_of
 from apr_ui.stickers.view import ANSWERED, ASKED, PLACE, STOPPED
-from tests.app.pages import VANILLA, given, open_page, run, said
+from tests.app.pages import VANILLA, address_of, given, open_page, run, said
 from tests.conftest import PATIENCE
 
 STATE = {"attention.model": VANILLA, "stickers.steps-True": 4}
@@ -86,3 +86,21 @@ def test_a_stopped_one_goes_on_where_it_was() -> None:
     assert job.wait(PATIENCE)
     assert learning_of(asked).learner.step >= done
     assert learning_of(asked).success is None
+
+
+def test_a_link_learns_the_same_and_a_damaged_one_says_so() -> None:
+    app, asked, learning = learned()
+    link = address_of(app)
+    again = open_page("stickers", link)
+    assert again.session_state[ASKED] == asked
+    assert learning_of(again.session_state[ASKED]) is learning
+    assert again.number_input(key="stickers.steps-True").value == 4
+    for damage, told in (
+        ({"steps": "many"}, "names no sizes or steps"),
+        ({"target": "unicorn"}, "no class 'unicorn'"),
+        ({"sizes": "0.9,0.2"}, "smallest is 0.9"),
+        ({"model": "none"}, "no model 'none'"),
+    ):
+        broken = open_page("stickers", link | damage)
+        assert not broken.exception
+        assert told in said(broken)
