@@ -158,7 +158,8 @@ def _named(oracle: ModelOracle, images: Tensor, labels: Tensor, side: int) -> tu
     rows = torch.arange(len(images), device=images.device)[:, None].expand_as(target)
     rising = slope[rows.flatten(), target.flatten()] > 0
     square = rising[_square(rising, corners.flatten(0, 1), side)]
-    return corners, (255 * square).to(torch.uint8).unflatten(0, target.shape)
+    contents = (255 * square).to(torch.uint8)
+    return corners, contents.view(*target.shape, *contents.shape[1:])
 
 
 def _lead(labels: Tensor, logits: Tensor, targets: Tensor) -> Tensor:

@@ -137,9 +137,10 @@ def setting_for(
     """
     if lattice:
         LatticeMasking(target.model, lattice, target.data)
-    ladder = LARGE_LADDER if is_large(*target.data.size) else LADDER
-    ladder = PATCH_LADDER if side else ladder
-    stages = ladder if attack == "ladder" else (attack,)
+    stages: tuple[str, ...] = (attack,)
+    if attack == "ladder":
+        stages = LARGE_LADDER if is_large(*target.data.size) else LADDER
+        stages = PATCH_LADDER if side else stages
     LadderConfig(stages, pixels, seed, stop_on_success, epsilon, side, steps, restarts)
     check_side(side, *target.data.size)
     if not 1 <= draws <= 1000:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 import streamlit as st
 import torch
+from PIL import Image
 from torch import Tensor
 
 from apr_core.attacks.sticker import RANGES, StickerConfig, Views, stick
@@ -131,7 +132,11 @@ def _news(asked: Asked, learning: Learning, live: bool) -> None:
             st.session_state[STOPPED] = learning.success is None
             st.rerun()
         left = learning.seconds_left
-        told = "" if left is None else f" · about {count_text(max(1, round(left)), 'second')} left"
+        told = (
+            ""
+            if left is None
+            else f" · about {count_text(max(1, round(left)), 'second', 'seconds')} left"
+        )
         st.progress(job.done, f"Step {learner.step} of {learner.config.steps}{told}")
         st.button("Cancel", key="stickers.cancel", on_click=_stop, args=(asked,))
     elif learning.success is None:
@@ -181,11 +186,11 @@ def _share(rate: Rate) -> str:
     return f"{rate.count} of {rate.total} ({rate.rate:.0%}; {rate.low:.0%} to {rate.high:.0%})"
 
 
-def _large(image: Tensor) -> object:
+def _large(image: Tensor) -> Image.Image:
     """A picture (C, H, W) in [0, 1] for the screen, its pixels as squares."""
     shown = to_pil((255 * image).round().to(torch.uint8).cpu())
     scale = max(1, SEEN_SIDE // max(shown.size))
-    return shown.resize((shown.width * scale, shown.height * scale), 0)
+    return shown.resize((shown.width * scale, shown.height * scale), Image.Resampling.NEAREST)
 
 
 def _curve(loss: list[float]) -> None:
