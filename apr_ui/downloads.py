@@ -16,6 +16,7 @@ MIMES = {
     "CSV": "text/csv",
     "JSON": "application/json",
     "HTML": "text/html",
+    "PDF": "application/pdf",
     "MD": "text/markdown",
     "TEX": "text/x-tex",
 }

@@ -65,6 +65,16 @@ PAGES = (
         ("query", "differential evolution", "generation", "masking"),
     ),
     PageEntry(
+        "stickers",
+        "Stickers",
+        "A sticker that fools wherever it is",
+        "Learn one printed square that makes the model see what you choose. Stick it on pictures, "
+        "print it, and hold it before the camera.",
+        ":material/note_stack:",
+        "Learn a sticker",
+        "Attack",
+    ),
+    PageEntry(
         "compare",
         "Compare",
         "Race the defences",

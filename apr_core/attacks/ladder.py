@@ -15,10 +15,11 @@ from torch import Tensor
 from apr_core.attacks.config import RANGES
 from apr_core.attacks.gradient import EPSILON
 from apr_core.attacks.oracle import ModelOracle
+from apr_core.attacks.patch import SIDES, check_side
 from apr_core.attacks.result import PixelEdit, from_rgb, to_edits
 from apr_core.attacks.stage_result import StageResult
-from apr_core.attacks.stages import STAGES, AttackContext
-from apr_core.base.types import InputError, check_ranges
+from apr_core.attacks.stages import PGD_STEPS, STAGES, AttackContext
+from apr_core.base.types import InputError, Threat, check_ranges
 from apr_core.models.inference import evaluating
 from apr_core.models.inputs import COLOURED, as_labels, as_uint8, check_classes
 from apr_core.models.outputs import logit_margin
@@ -31,6 +32,16 @@ LADDER = ("top-gradient", "corners", "refine", "sparse-rs", "de")
 LARGE_LADDER = ("top-gradient-1000", "sparse-rs-2000", "de-margin-100x20")
 """For images with more than `LARGE` pixels, of which a corner sweep alone would take hours: the
 thousand corner colours that the gradient names first, a sample, and searches of small budgets."""
+OTHER_RANGES: dict[str, tuple[float, float]] = {
+    "seed": RANGES["seed"],
+    "epsilon": (0.0, 1.0),
+    "side": (0, SIDES[1]),
+    "steps": (1, 10_000),
+    "restarts": (1, 1000),
+}
+"""What the other numbers of a `LadderConfig` may be, ends included."""
+PATCH_LADDER = ("patch", "sparse-rs-patch")
+"""For patches, of images of any size."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,8 @@ class LadderConfig:
         stop_on_success: early stopping: no stage tries an image that an earlier one broke; else
             every stage tries every image, and what each one alone would have caught is known.
         epsilon: how far every pixel may be changed, by attacks that change them all.
+        side: of the square, for attacks that replace one; 0 for the others.
+        steps, restarts: of PGD: each restart tries what is left, from another random start.
     """
 
     stages: tuple[str, ...] = LADDER
@@ -51,10 +64,12 @@ class LadderConfig:
     seed: int = 0
     stop_on_success: bool = True
     epsilon: float = EPSILON
+    side: int = 0
+    steps: int = PGD_STEPS
+    restarts: int = 1
 
     def __post_init__(self) -> None:
-        for name in self.stages:
-            STAGES.get(name)
+        threats = {STAGES.get(name).threat for name in self.stages}
         if not self.stages or list(self.pixels) != sorted(set(self.pixels)):
             raise InputError(
                 f"The numbers of pixels {self.pixels} must rise; write them as in 1,3, and name "
@@ -62,7 +77,17 @@ class LadderConfig:
             )
         if not self.pixels or not 1 <= self.pixels[0] <= self.pixels[-1] <= MOST_PIXELS:
             raise InputError(f"pixels is {self.pixels}, but must lie between 1 and {MOST_PIXELS}.")
-        check_ranges(self, {"seed": RANGES["seed"], "epsilon": (0.0, 1.0)})
+        check_ranges(self, OTHER_RANGES)
+        if (threats == {Threat.PATCH}) != (self.side > 0) or (self.side and self.pixels != (1,)):
+            raise InputError(
+                f"side is {self.side}, pixels is {self.pixels} and the attacks are "
+                f"{', '.join(self.stages)}; give a --side from 1 to {SIDES[1]} and no --pixels for "
+                "attacks with patches, and no --side for others."
+            )
+
+    def edits(self, pixels: int) -> int:
+        """Edits of an image where `pixels` is k: k, or as many as a patch has pixels."""
+        return self.side**2 or pixels
 
 
 @dataclass(frozen=True)
@@ -125,6 +150,7 @@ def climb(
     """
     device = oracle.device
     images = as_uint8(images, *COLOURED)
+    check_side(config.side, *images.shape[2:])
     labels = as_labels("label", labels, len(images))
     images, labels, indices = images.to(device), labels.to(device), indices.to(device)
     with evaluating(oracle.model):
@@ -185,7 +211,7 @@ class _Climber:
 
     def _attempt(self, pixels: int, stages: list[str]) -> None:
         base, sweep = self.best, None
-        self.best = self._with_idle_pixel(base).padded(pixels)
+        self.best = self._with_idle_pixel(base).padded(self.config.edits(pixels))
         self.caught = [[] for _ in self.images]
         for name in stages:
             rows = (~(self.best if self.config.stop_on_success else base).flipped).nonzero()[:, 0]
@@ -201,6 +227,9 @@ class _Climber:
                 base.at(rows),
                 sweep[rows] if sweep is not None else None,
                 self.config.epsilon,
+                self.config.side,
+                self.config.steps,
+                self.config.restarts,
             )
             stage = STAGES.get(name)
             found = self._remembered(name, context) or stage.attack(context)
@@ -243,7 +272,7 @@ class _Climber:
         best = self.best.at(rows)
         queries = best.queries + found.queries
         if found.positions.shape[1]:
-            found = replace(found.padded(pixels), queries=queries, margins=None)
+            found = replace(found.padded(self.config.edits(pixels)), queries=queries, margins=None)
         else:
             found = replace(best, flipped=found.flipped, queries=queries)
         self.best = self.best.put(best.improved(found), rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -21,11 +21,12 @@ from apr_core.attacks.enumeration import (
 from apr_core.attacks.genomes import decode, encode
 from apr_core.attacks.gradient import EPSILON, cross_entropy, fgsm, margin_loss, pgd
 from apr_core.attacks.oracle import ModelOracle
+from apr_core.attacks.patch import gradient_patch, sparse_rs_patch
 from apr_core.attacks.search import Search
 from apr_core.attacks.stage_result import StageResult
 from apr_core.base import random
 from apr_core.base.registry import Registry
-from apr_core.base.types import Fitness, Method
+from apr_core.base.types import Fitness, Method, Threat
 from apr_core.models.inference import evaluating, scale_chunk
 from apr_core.models.inputs import as_input
 from apr_core.models.outputs import in_chunks, logit_margin
@@ -46,6 +47,8 @@ class AttackContext:
         base: edits of k - 1 pixels that the ladder builds on.
         corner_margins: (B, 2^C H W), of the corner sweep for k pixels, if it came before.
         epsilon: how far every pixel may be changed, by attacks that change them all.
+        side: of the square, for attacks that replace one.
+        steps, restarts: of PGD.
     """
 
     oracle: ModelOracle
@@ -57,6 +60,14 @@ class AttackContext:
     base: StageResult
     corner_margins: Tensor | None
     epsilon: float = EPSILON
+    side: int = 0
+    steps: int = PGD_STEPS
+    restarts: int = 1
+
+    @property
+    def where(self) -> tuple[ModelOracle, Tensor, Tensor, Tensor]:
+        """The oracle, images, labels and indices."""
+        return self.oracle, self.images, self.labels, self.indices
 
     @property
     def edited(self) -> tuple[ModelOracle, Tensor, Tensor]:
@@ -69,11 +80,11 @@ class Stage:
     """One attack of the ladder.
 
     Attributes:
-        attack: finds edits of k pixels; or of none, if it changes more than pixels.
+        attack: finds edits: of k pixels, of all in a patch, or none, if it changes every pixel.
         adds_one_pixel: whether it finds one pixel more than the base; it is run for every k on the
             way.
         gradient: whether it needs one.
-        sparse: whether it changes k pixels, and not all of them a little.
+        threat: what it may change.
         cold_start: whether what it finds does not depend on what was found before.
         most_pixels: it is not tried with more.
     """
@@ -81,7 +92,7 @@ class Stage:
     attack: Callable[[AttackContext], StageResult]
     adds_one_pixel: bool = False
     gradient: bool = False
-    sparse: bool = True
+    threat: Threat = Threat.L0
     cold_start: bool = False
     most_pixels: int = int(RANGES["pixels"][1])
 
@@ -98,8 +109,7 @@ def _refine(context: AttackContext) -> StageResult:
 
 def _sparse_rs(context: AttackContext, **budget: Any) -> StageResult:
     start = context.base if context.base.positions.shape[1] else None
-    where = (context.oracle, context.images, context.labels, context.indices)
-    return sparse_rs(*where, context.pixels, context.seed, start=start, **budget)
+    return sparse_rs(*context.where, context.pixels, context.seed, start=start, **budget)
 
 
 def sparse_rs(
@@ -161,12 +171,20 @@ def _differential_evolution(context: AttackContext, **settings: Any) -> StageRes
 
 def _pgd(context: AttackContext) -> StageResult:
     keys = random.keys_for(context.seed, context.indices)
-    start = random.uniform(keys, 0, tuple(context.images.shape[1:]))
-    step = PGD_REACH * context.epsilon / PGD_STEPS
-    return _shift(context, partial(pgd, step=step, steps=PGD_STEPS), start)
+    step = PGD_REACH * context.epsilon / context.steps
+    attack = partial(pgd, step=step, steps=context.steps)
+    starts = (
+        random.uniform(keys, restart, tuple(context.images.shape[1:]))
+        for restart in range(context.restarts)
+    )
+    return _shift(context, attack, ((start,) for start in starts))
 
 
-def _shift(context: AttackContext, attack: Callable[..., Tensor], *more: Tensor) -> StageResult:
+def _shift(
+    context: AttackContext,
+    attack: Callable[..., Tensor],
+    tries: Iterable[tuple[Tensor, ...]] = ((),),
+) -> StageResult:
     """An attack on every pixel at once: whether it flips, and no edits.
 
     What it finds is rounded to the uint8 grid, and the model itself is asked about that. It raises
@@ -176,12 +194,13 @@ def _shift(context: AttackContext, attack: Callable[..., Tensor], *more: Tensor)
     Args:
         attack: the model, images (n, C, H, W) in [0, 1], labels (n,), more, the reach `epsilon`
             and the `loss` -> images.
-        more: what it takes of each image, (B, ...).
+        tries: what it takes more of each image, (B, ...), once for each time that it is to be
+            tried on the images that are left.
     """
     oracle, labels = context.oracle, context.labels
     margin = torch.full((len(labels),), torch.inf, device=oracle.device)
     flipped, queries = torch.zeros_like(labels, dtype=torch.bool), torch.zeros_like(labels)
-    for loss in (cross_entropy, margin_loss):
+    for more, loss in ((one, loss) for one in tries for loss in (cross_entropy, margin_loss)):
         rows = (~flipped).nonzero()[:, 0]
         if not len(rows):
             break
@@ -247,5 +266,22 @@ STAGES.add(
         cold_start=True,
     ),
 )
-STAGES.add("fgsm", Stage(lambda context: _shift(context, fgsm), gradient=True, sparse=False))
-STAGES.add("pgd", Stage(_pgd, gradient=True, sparse=False))
+STAGES.add("fgsm", Stage(lambda context: _shift(context, fgsm), gradient=True, threat=Threat.LINF))
+STAGES.add("pgd", Stage(_pgd, gradient=True, threat=Threat.LINF))
+STAGES.add(
+    "patch",
+    Stage(
+        lambda context: gradient_patch(
+            context.oracle, context.images, context.labels, context.side
+        ),
+        gradient=True,
+        threat=Threat.PATCH,
+    ),
+)
+STAGES.add(
+    "sparse-rs-patch",
+    Stage(
+        lambda context: sparse_rs_patch(*context.where, context.side, context.seed),
+        threat=Threat.PATCH,
+    ),
+)

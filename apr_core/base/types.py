@@ -65,6 +65,17 @@ def check_class(name: str, value: int, classes: int) -> None:
         )
 
 
+class Threat(StrEnum):
+    """What an attack may change of a picture."""
+
+    L0 = "l0"
+    """A few pixels, by any amount."""
+    PATCH = "patch"
+    """One square of pixels, by any amount."""
+    LINF = "linf"
+    """Every pixel, by a little."""
+
+
 class Method(StrEnum):
     """How a search proposes the pixels to change."""
 

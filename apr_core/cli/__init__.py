@@ -20,6 +20,7 @@ from apr_core.cli import (
     explain,
     gallery,
     models,
+    sticker,
     tables,
     train,
 )
@@ -36,6 +37,7 @@ COMMANDS = (
     evaluate,
     certify,
     explain,
+    sticker,
     agreement,
     tables,
     gallery,

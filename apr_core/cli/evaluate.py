@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from apr_core.attacks.gradient import EPSILON
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.attacks.stages import STAGES
+from apr_core.attacks.stages import PGD_STEPS, STAGES
 from apr_core.base.hardware import default_device
 from apr_core.base.types import InputError
 from apr_core.cli.common import (
@@ -68,6 +68,14 @@ def add(subparsers: Subparsers) -> None:
         default=epsilon_words(EPSILON),
         help="how far fgsm and pgd may change every pixel, as in 8/255",
     )
+    parser.add_argument(
+        "--side",
+        type=int,
+        default=0,
+        help="attack with a patch, a square of so many pixels a side, instead of single pixels",
+    )
+    parser.add_argument("--steps", type=int, default=PGD_STEPS, help="of pgd")
+    parser.add_argument("--restarts", type=int, default=1, help="of pgd, each on what is left")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--all", action="store_true", help="try every attack on every image, broken or not"
@@ -149,6 +157,9 @@ def _asked(
         args.lattice,
         args.compile,
         epsilon_of(args.epsilon),
+        args.side,
+        args.steps,
+        args.restarts,
     )
     if args.half and device.type == "cpu" and not args.json:
         _tell_if_slow(target)

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from apr_core.attacks.enumeration import is_large
 from apr_core.attacks.gradient import EPSILON
-from apr_core.attacks.ladder import LADDER, LARGE_LADDER, LadderConfig, Verdict, climb
+from apr_core.attacks.ladder import LADDER, LARGE_LADDER, PATCH_LADDER, LadderConfig, Verdict, climb
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.attacks.stages import STAGES
+from apr_core.attacks.patch import check_side
+from apr_core.attacks.stages import PGD_STEPS, STAGES
 from apr_core.base import schema
 from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
@@ -95,7 +96,14 @@ class EvalTask:
         )
         oracle.fit(images)
         config = LadderConfig(
-            setting.stages, setting.pixels, setting.seed, setting.leave, setting.epsilon
+            setting.stages,
+            setting.pixels,
+            setting.seed,
+            setting.leave,
+            setting.epsilon,
+            setting.side,
+            setting.steps,
+            setting.restarts,
         )
         verdicts = climb(config, oracle, images, labels, indices, self.known)
         return {verdict.index: asdict(verdict) for verdict in verdicts}
@@ -118,6 +126,9 @@ def setting_for(
     lattice: int = 0,
     compiled: bool = False,
     epsilon: float = EPSILON,
+    side: int = 0,
+    steps: int = PGD_STEPS,
+    restarts: int = 1,
 ) -> Setting:
     """A checked setting.
 
@@ -126,9 +137,12 @@ def setting_for(
     """
     if lattice:
         LatticeMasking(target.model, lattice, target.data)
-    ladder = LARGE_LADDER if is_large(*target.data.size) else LADDER
-    stages = ladder if attack == "ladder" else (attack,)
-    LadderConfig(stages, pixels, seed, stop_on_success, epsilon)
+    stages: tuple[str, ...] = (attack,)
+    if attack == "ladder":
+        stages = LARGE_LADDER if is_large(*target.data.size) else LADDER
+        stages = PATCH_LADDER if side else stages
+    LadderConfig(stages, pixels, seed, stop_on_success, epsilon, side, steps, restarts)
+    check_side(side, *target.data.size)
     if not 1 <= draws <= 1000:
         raise InputError(f"draws is {draws}, but must lie between 1 and 1000.")
     indices = choose_indices(target.data, images)
@@ -151,10 +165,18 @@ def setting_for(
         data_sha256=target.data_sha256,
         data_size=target.data_size,
         epsilon=epsilon,
+        side=side,
+        steps=steps,
+        restarts=restarts,
     )
-    if setting.sparse and epsilon != EPSILON:
+    if "pgd" not in stages and (steps, restarts) != (PGD_STEPS, 1):
         raise InputError(
-            f"epsilon is {epsilon:.4g}, but {attack} changes few pixels by any amount; leave it "
+            f"steps is {steps} and restarts is {restarts}, but {attack} has neither; leave them "
+            "out, or choose pgd."
+        )
+    if (setting.sparse or side) and epsilon != EPSILON:
+        raise InputError(
+            f"epsilon is {epsilon:.4g}, but {attack} changes pixels by any amount; leave it "
             "out, or choose fgsm or pgd."
         )
     if setting.bytes > schema.MOST_BYTES:
@@ -293,12 +315,16 @@ def command_of(setting: Setting) -> str:
     """The command line that makes a setting's record."""
     words = ["python", "-m", "apr_core", "evaluate", "--model", setting.model]
     words += data_words(setting.model, setting.data)
-    words += ["--attack", setting.attack, "--pixels", ",".join(map(str, setting.pixels))]
+    words += ["--attack", setting.attack]
+    words += ["--side", str(setting.side)] if setting.side else []
+    words += [] if setting.side else ["--pixels", ",".join(map(str, setting.pixels))]
     words += ["--images", str(setting.images), "--seed", str(setting.seed)]
     words += [] if setting.leave else ["--all"]
     words += ["--draws", str(setting.draws)] if setting.draws > 1 else []
     words += ["--half"] if setting.half else []
     words += ["--compile"] if setting.compiled else []
-    words += [] if setting.sparse else ["--epsilon", epsilon_words(setting.epsilon)]
+    words += [] if setting.sparse or setting.side else ["--epsilon", epsilon_words(setting.epsilon)]
+    words += ["--steps", str(setting.steps)] if setting.steps != PGD_STEPS else []
+    words += ["--restarts", str(setting.restarts)] if setting.restarts > 1 else []
     words += ["--lattice", str(setting.lattice)] if setting.lattice else []
     return shlex.join(words)

@@ -11,12 +11,12 @@ from typing import TypeVar
 
 from apr_core.attacks.gradient import EPSILON
 from apr_core.attacks.ladder import Verdict
-from apr_core.attacks.stages import STAGES
+from apr_core.attacks.stages import PGD_STEPS, STAGES
 from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.paths import readable, written
 from apr_core.base.provenance import Provenance
-from apr_core.base.types import InputError
+from apr_core.base.types import InputError, Threat
 from apr_core.data.dataset import DataSet
 from apr_core.data.registry import DATASETS, DEFAULT, find_dataset
 from apr_core.evaluation.metrics import Rate, rate_of, success_curve
@@ -94,6 +94,8 @@ class Setting:
         data_sha256: of its pictures and labels, where its name does not fix them.
         data_size: height and width that a person's own pictures were brought to, else None.
         epsilon: how far every pixel may be changed, by attacks that change them all.
+        side: of the square, for attacks that replace one; else 0.
+        steps, restarts: of PGD.
     """
 
     model: str
@@ -114,6 +116,9 @@ class Setting:
     data_sha256: str = ""
     data_size: tuple[int, int] | None = None
     epsilon: float = EPSILON
+    side: int = 0
+    steps: int = PGD_STEPS
+    restarts: int = 1
 
     @property
     def dataset(self) -> DataSet:
@@ -138,18 +143,25 @@ class Setting:
         pixels = "-".join(map(str, self.pixels))
         tail = "" if self.leave else "-all"
         tail += f"-draws{self.draws}" if self.draws > 1 else ""
+        tail += f"-steps{self.steps}" if self.steps != PGD_STEPS else ""
+        tail += f"-restarts{self.restarts}" if self.restarts > 1 else ""
         tail += "-half" if self.half else ""
         tail += "-compiled" if self.compiled else ""
         reach = f"k{pixels}" if self.sparse else f"eps{255 * self.epsilon:.4g}"
+        reach = f"side{self.side}" if self.side else reach
         return f"{model}-{self.attack}-{reach}-n{self.images}-seed{self.seed}{tail}"
 
     @property
     def sparse(self) -> bool:
-        """Whether k pixels are changed; some attacks change all of them a little."""
-        return all(name not in STAGES or STAGES.get(name).sparse for name in self.stages)
+        """Whether k pixels are changed, and neither a square nor all of them."""
+        return all(
+            name not in STAGES or STAGES.get(name).threat is Threat.L0 for name in self.stages
+        )
 
     def reach(self, pixels: int) -> str:
         """What is changed of a picture, in words, where `pixels` is k."""
+        if self.side:
+            return f"a patch of {self.side} × {self.side} pixels"
         if not self.sparse:
             return f"every pixel by {epsilon_words(self.epsilon)}"
         return "1 pixel" if pixels == 1 else f"{pixels} pixels"
@@ -171,7 +183,7 @@ class Setting:
     def bytes(self) -> int:
         """About how large the record will be."""
         told = [
-            140 + 45 * pixels + (0 if self.leave else 20 * len(self.stages))
+            140 + 45 * (self.side**2 or pixels) + (0 if self.leave else 20 * len(self.stages))
             for pixels in self.pixels
         ]
         return self.images * (40 + sum(told))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -21,12 +22,14 @@ from apr_core.explain.attributions import attribute
 from apr_core.explain.methods import METHODS, Figure
 from apr_core.models.inputs import as_input
 from apr_core.zoo.checkpoints import zoo_fingerprint
-from apr_ui.attention.jobs import MapJob, Report, map_jobs
 from apr_ui.heat import heat, heat_picture
+from apr_ui.jobs import Job, Jobs, Report
 from apr_ui.resources import scorer
 from apr_ui.words import plain
 
 ATTENTION = gates.ATTENTION
+MOST_KEPT = 400
+"""Maps: a photograph's takes 200 kB."""
 FIRST_SECONDS, POLL_SECONDS = 2.0, 0.5
 """How long the page waits for its maps before it draws their progress, and how often it does so."""
 WORDS = {
@@ -97,7 +100,19 @@ def map_of(model: str, scene: Scene, target: int, method: str) -> Map:
     return map_of(model, scene, target, method) if made is None else made  # another cancelled it
 
 
-def job_of(model: str, scene: Scene, target: int, method: str) -> MapJob:
+Made = tuple[Tensor, str]
+"""A map (H, W), and a sentence on how far to trust it."""
+
+
+@st.cache_resource(show_spinner=False)
+def map_jobs(large: bool) -> Jobs[Made]:
+    """Everybody's maps of large pictures, or of small ones, which do not wait for the large."""
+    jobs: Jobs[Made] = Jobs(MOST_KEPT)
+    atexit.register(jobs.close)  # else a thread, inside torch, takes the process with it
+    return jobs
+
+
+def job_of(model: str, scene: Scene, target: int, method: str) -> Job[Made]:
     """A method's map of a scene: kept, in the making, or begun now."""
     key = key_of(model, scene, target, method)
     make = partial(_make, model, scene.image, target, method)
@@ -110,7 +125,7 @@ def key_of(model: str, scene: Scene, target: int, method: str) -> Hashable:
     return model, zoo_fingerprint(), picture, 0 if method == ATTENTION else target, method
 
 
-def _map_from(job: MapJob, method: str) -> Map | None:
+def _map_from(job: Job[Made], method: str) -> Map | None:
     """What came of it; None where it was cancelled, or has not ended."""
     if job.error:
         raise InputError(job.error)
@@ -124,7 +139,7 @@ def _make(
     method: str,
     report: Report,
     cancelled: Callable[[], bool],
-) -> tuple[Tensor, str]:
+) -> Made:
     bare, seen = scorer(model).model, as_input(image[None])
     if method == ATTENTION:
         gate = gates.attention_of(bare, seen)[0]
@@ -175,7 +190,7 @@ def show_maps(
     return made
 
 
-def _found(method: str, jobs: Sequence[MapJob]) -> list[Map]:
+def _found(method: str, jobs: Sequence[Job[Made]]) -> list[Map]:
     """The maps of a method, none where it does not fit the model, which is said."""
     try:
         maps = [_map_from(job, method) for job in jobs]
@@ -185,7 +200,7 @@ def _found(method: str, jobs: Sequence[MapJob]) -> list[Map]:
     return [one for one in maps if one is not None] if all(maps) else []
 
 
-def _follow(waiting: dict[str, list[MapJob]], keys: dict[str, list[Hashable]]) -> None:
+def _follow(waiting: dict[str, list[Job[Made]]], keys: dict[str, list[Hashable]]) -> None:
     """The progress of maps, and the whole page again once those of a method have ended."""
     ended = {method: [job.wait(0) for job in jobs] for method, jobs in waiting.items()}
     if any(map(all, ended.values())):
@@ -196,7 +211,7 @@ def _follow(waiting: dict[str, list[MapJob]], keys: dict[str, list[Hashable]]) -
     st.button("Cancel", key="attention.cancel", on_click=_stop, args=(waiting, keys))
 
 
-def _stop(waiting: dict[str, list[MapJob]], keys: dict[str, list[Hashable]]) -> None:
+def _stop(waiting: dict[str, list[Job[Made]]], keys: dict[str, list[Hashable]]) -> None:
     for method, jobs in waiting.items():
         st.session_state["attention.stopped"].update(keys[method])
         for job in jobs:

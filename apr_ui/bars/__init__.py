@@ -22,9 +22,27 @@ class BarsData(TypedDict):
     said: str  # the answer in a sentence, for screen readers
 
 
+ALL_BARS, FEW_BARS = 10, 6
+"""Classes up to which each has a bar, and how many have one where there are more."""
+
 _mount = Component("apr_bars", Path(__file__).parent)
 
 
 def bars(data: BarsData, key: str) -> None:
     """Draw the bars under a key that stays the same for as long as they stand."""
     _mount(key, data)
+
+
+def bar_classes(clean: Sequence[float], now: Sequence[float], label: int) -> list[int]:
+    """The classes that have a bar: all, or of many the true one and the likeliest now and before.
+
+    They are in the order that they had before any edit, so that few change their places.
+    """
+    if len(now) <= ALL_BARS:
+        return list(range(len(now)))
+    usual, leading = (
+        sorted(range(len(each)), key=each.__getitem__, reverse=True)[:FEW_BARS]
+        for each in (clean, now)
+    )
+    shown = list(dict.fromkeys([label, *leading[: FEW_BARS // 2], *usual]))[:FEW_BARS]
+    return sorted(shown, key=clean.__getitem__, reverse=True)

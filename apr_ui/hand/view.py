@@ -16,7 +16,7 @@ from apr_core.by_hand.export import to_csv, to_json
 from apr_core.by_hand.game import Game, begin, pixel_choices, reset, try_edit, undo
 from apr_core.data.images import to_png
 from apr_core.serving.frame import packed
-from apr_ui.bars import bars
+from apr_ui.bars import bar_classes, bars
 from apr_ui.canvas import CanvasData, CanvasTry, canvas
 from apr_ui.changing_text import changing_markdown
 from apr_ui.dataset import class_name
@@ -43,8 +43,6 @@ NAMES = ("black", "blue", "green", "cyan", "red", "magenta", "yellow", "white")
 GREYS = (("black", 0), ("dark grey", 64), ("grey", 128), ("light grey", 192), ("white", 255))
 """Of a picture of one channel."""
 FIRST_COLOUR, FIRST_GREY = "#ff8000", 96
-ALL_BARS, FEW_BARS = 10, 6
-"""Classes up to which each has a bar, and how many have one where there are more."""
 
 
 def play(
@@ -253,7 +251,7 @@ def counts(game: Game) -> str:
 def _bars(page: str, game: Game) -> None:
     said = class_name(game.answer.label)
     true = game.answer.probabilities[game.label]
-    shown = bar_classes(game)
+    shown = bar_classes(game.clean.probabilities, game.answer.probabilities, game.label)
     bars(
         {
             "classes": [class_name(k) for k in shown],
@@ -268,22 +266,6 @@ def _bars(page: str, game: Game) -> None:
         },
         f"{page}.bars",
     )
-
-
-def bar_classes(game: Game) -> list[int]:
-    """The classes that have a bar: all, or of many the true one and the likeliest now and before.
-
-    They are in the order that they had before any edit, so that few change their places.
-    """
-    clean, now = game.clean.probabilities, game.answer.probabilities
-    if len(now) <= ALL_BARS:
-        return list(range(len(now)))
-    usual, leading = (
-        sorted(range(len(each)), key=each.__getitem__, reverse=True)[:FEW_BARS]
-        for each in (clean, now)
-    )
-    shown = list(dict.fromkeys([game.label, *leading[: FEW_BARS // 2], *usual]))[:FEW_BARS]
-    return sorted(shown, key=clean.__getitem__, reverse=True)
 
 
 def _choose_own_colour(page: str, game: Game) -> None:

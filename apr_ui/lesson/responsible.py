@@ -21,6 +21,17 @@ SECTIONS = (
         "car, a clinic or a camera.",
     ),
     (
+        "Stickers",
+        "A sticker here is learned for one model whose weights are in your hands, to show in a "
+        "room that a printed square can matter more to a network than the thing beside it, and to "
+        "test whether a defence notices. It is not for signs, cameras or tills that others rely "
+        "on: on a road it could hurt somebody, whichever model reads the sign.\n\n"
+        "The paper's four concerns stand for stickers as for pixels: what is learned here can be "
+        "turned against others (dual use); cars, clinics and guards need defences that were tested "
+        "(safety); what a model looks at can tell of private pictures (privacy); and a system that "
+        "seems robust is relied on for more than it can bear (impact on society).",
+    ),
+    (
         "Limits of a measured rate",
         "- A success rate belongs to a model, an attack, a budget and a set of images. Another "
         "attack may find more; this is why we combine several.\n"
@@ -63,6 +74,7 @@ SECTIONS = (
         "- I. Goodfellow, J. Shlens, C. Szegedy. Explaining and harnessing adversarial examples. "
         "2015.\n"
         "- A. Madry et al. Towards deep learning models resistant to adversarial attacks. 2018.\n"
+        "- T. B. Brown et al. Adversarial patch. 2017.\n"
         "- K. Eykholt et al. Robust physical-world attacks on deep learning visual "
         "classification. 2018.\n"
         "- A. Krizhevsky. Learning multiple layers of features from tiny images. 2009.\n"

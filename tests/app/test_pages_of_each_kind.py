@@ -18,12 +18,12 @@ from apr_core.models.incremental.engine import DENSE
 from apr_core.serving.requests import PHOTOGRAPHS, AttackRequest, data_behind
 from apr_core.zoo.library import LITE0
 from apr_ui.attention.choose import MOST_PILLS
-from apr_ui.attention.jobs import MapJobs
 from apr_ui.attention.view import map_of, scenes_of
+from apr_ui.bars import ALL_BARS, FEW_BARS, bar_classes
 from apr_ui.choose_picture import TESTS, UPLOAD
 from apr_ui.classes.pictures import pictures_of
 from apr_ui.dataset import CHOSEN
-from apr_ui.hand.view import ALL_BARS, FEW_BARS, bar_classes
+from apr_ui.jobs import Jobs
 from apr_ui.permalink import to_params
 from apr_ui.resources import gallery, probabilities
 from apr_ui.searches import OFFERS, PAPERS
@@ -102,14 +102,12 @@ def test_of_many_classes_the_likeliest_now_and_before_have_a_bar() -> None:
     request = asked(PHOTOGRAPHS)
     game = game_of(open_page("hand", to_params(request)))
     clean = torch.tensor(game.clean.probabilities)
-    assert bar_classes(game) == clean.topk(FEW_BARS).indices.tolist()
+    likeliest = clean.topk(FEW_BARS).indices.tolist()
+    assert bar_classes(clean.tolist(), clean.tolist(), game.label) == likeliest
     last = int(clean.argmin())
     flipped = clean.clone()
     flipped[last] = 2.0
-    after = replace(game.clean, label=last, probabilities=tuple(flipped.tolist()))
-    edit = PixelEdit(0, 0, (0, 0, 0))
-    tried = type("Tried", (), {"edits": (edit,), "answer": after})
-    shown_after = bar_classes(replace(game, tries=(tried,), line=(0,)))
+    shown_after = bar_classes(clean.tolist(), flipped.tolist(), game.label)
     assert {last, game.label} <= set(shown_after)
     assert len(shown_after) == FEW_BARS
 
@@ -165,7 +163,7 @@ def test_a_map_that_takes_long_has_its_progress_and_is_cancelled(
 
 
 def test_maps_are_made_one_at_a_time_and_kept() -> None:
-    jobs, calls = MapJobs(most=2), []
+    jobs, calls = Jobs(most=2), []
 
     def make(number: int) -> Any:
         def work(report: Any, over: Any) -> tuple[torch.Tensor, str]:
@@ -187,7 +185,7 @@ def test_maps_are_made_one_at_a_time_and_kept() -> None:
 
 
 def test_a_cancelled_map_is_made_anew_for_who_asks_again() -> None:
-    jobs = MapJobs()
+    jobs = Jobs(most=2)
 
     def until_over(report: Any, over: Any) -> tuple[torch.Tensor, str]:
         wait_until(over)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from apr_core import OnePixelAttack, OnePixelConfig
 from apr_core.attacks import ladder, stages
 from apr_core.attacks.enumeration import corner_sweep
-from apr_core.attacks.ladder import SparsityLevelResult
+from apr_core.attacks.ladder import PATCH_LADDER, SparsityLevelResult
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.base.types import InputError
 from apr_core.base.version import ATTACK_VERSION
@@ -309,11 +309,27 @@ def test_an_attack_on_every_pixel_says_how_far_it_goes(target: TargetModel) -> N
     assert command_of(setting).endswith("--epsilon 2/255")
     assert epsilon_of("2/255") == setting.epsilon
     assert not setting.like(setting_for(target, "pgd", images=15))
-    with pytest.raises(InputError, match=r"epsilon is 0\.1, but corners changes few pixels"):
+    with pytest.raises(InputError, match=r"epsilon is 0\.1, but corners changes pixels"):
         setting_for(target, "corners", images=15, epsilon=0.1)
+    longer = setting_for(target, "pgd", images=15, steps=50, restarts=3)
+    assert longer.name.endswith("-steps50-restarts3")
+    assert command_of(longer).endswith("--epsilon 8/255 --steps 50 --restarts 3")
+    with pytest.raises(InputError, match="steps is 50 and restarts is 1, but fgsm has neither"):
+        setting_for(target, "fgsm", images=15, steps=50)
     for text in ("eight", "1/0"):
         with pytest.raises(InputError, match=f"--epsilon is '{text}'"):
             epsilon_of(text)
+
+
+def test_an_attack_with_a_patch_says_how_large_it_is(target: TargetModel) -> None:
+    setting = setting_for(target, images=15, side=2)
+    assert "-ladder-side2-n15" in setting.name
+    assert setting.stages == PATCH_LADDER
+    assert not setting.sparse
+    assert setting.reach(1) == "a patch of 2 × 2 pixels"
+    assert command_of(setting).endswith("--attack ladder --side 2 --images 15 --seed 0")
+    with pytest.raises(InputError, match="A patch of 64 × 64 does not fit a picture of 32 × 32"):
+        setting_for(target, images=15, side=64)
 
 
 def test_a_killed_evaluation_goes_on_to_the_same_record(target: TargetModel, results: Path) -> None:

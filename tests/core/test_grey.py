@@ -18,7 +18,7 @@ from apr_core.attacks.result import AttackResult, PixelEdit, edit_image, to_edit
 from apr_core.attacks.stages import STAGES, sparse_rs
 from apr_core.attacks.transfer import Effect, transfer_matrix
 from apr_core.attacks.truth_map import TruthMapSearch
-from apr_core.base.types import InputError, Stop
+from apr_core.base.types import InputError, Stop, Threat
 from apr_core.certification.lattice_masking import LatticeMasking, Verdict, certify
 from apr_core.data.images import from_png, to_png
 from apr_core.data.registry import find_dataset
@@ -118,14 +118,15 @@ def test_the_truth_map_is_what_trying_every_grey_corner_says(weighing, grey) -> 
 @pytest.mark.parametrize("name", list(STAGES))
 def test_every_stage_attacks_and_what_it_says_holds(name: str, weighing, grey) -> None:
     labels = answers(weighing, grey)
-    config = LadderConfig((name,), pixels=(1, 2))
+    side = 2 if STAGES.get(name).threat is Threat.PATCH else 0
+    config = LadderConfig((name,), pixels=(1,) if side else (1, 2), side=side)
     verdicts = climb(config, ModelOracle(weighing), grey, labels, torch.arange(len(grey)))
     assert any(rung.flipped for verdict in verdicts for rung in verdict.rungs)
     for image, verdict in zip(grey, verdicts, strict=True):
         for rung in verdict.rungs:
             edited = edit_image(image, rung.edits)
             assert all(len(set(edit.rgb)) == 1 for edit in rung.edits)
-            if rung.flipped and STAGES.get(name).sparse:
+            if rung.flipped and STAGES.get(name).threat is not Threat.LINF:
                 assert int(answers(weighing, edited[None])) != verdict.label
 
 

@@ -372,6 +372,16 @@ def test_pgd_turns_no_fewer_than_fgsm_and_a_longer_reach_no_fewer_than_a_shorter
     assert turned("pgd", 1) == len(images)
 
 
+def test_more_restarts_of_pgd_turn_no_fewer_and_try_what_is_left(case) -> None:
+    model, images, labels = case
+    few, more = (
+        climbed(model, images, labels, stages=("pgd",), epsilon=2 / 255, steps=3, restarts=count)
+        for count in (1, 4)
+    )
+    assert all(now >= before for now, before in zip(broken(more), broken(few), strict=True))
+    assert {one.rungs[0].queries for one in more if not one.rungs[0].flipped} == {2 * 4}
+
+
 def test_attacks_on_every_pixel_stay_on_the_grid_and_within_reach(case) -> None:
     model, images, labels = case
     asked: list[torch.Tensor] = []

@@ -299,16 +299,20 @@ def test_other_attacks_stand_beside_each_other_and_what_apr_is_worth_against_the
     for card, shades, broken in ((vanilla, 8, 40), (apr, 8, 30), (apr, 2, 10)):
         attack = {"attack": "pgd", "stages": ("pgd",), "epsilon": shades / 255}
         add_record(card, set(range(broken)), 40, **attack)
+    for card, side, broken in ((vanilla, 5, 36), (apr, 5, 24), (apr, 2, 8)):
+        patch = {"stages": ("patch", "sparse-rs-patch"), "side": side}
+        add_record(card, set(range(broken)), 40, **patch)
     (table,) = [table for table in make_tables() if table.number == 5]
     rates = {
         row.label: {name: rate.rate for name, rate in row.success.items()} for row in table.rows
     }
     assert rates == {
-        "No defence": {"1 pixel": 0.5, "PGD 8/255": 1.0},
-        "APR": {"PGD 2/255": 0.25, "PGD 8/255": 0.75},
+        "No defence": {"1 pixel": 0.5, "5 × 5 patch": 0.9, "PGD 8/255": 1.0},
+        "APR": {"2 × 2 patch": 0.2, "5 × 5 patch": 0.6, "PGD 2/255": 0.25, "PGD 8/255": 0.75},
     }
     said = (
-        "APR on resnet18, beyond few pixels: PGD turns 75.0% at 8/255 (undefended 100.0%) of what"
+        "APR on resnet18, beyond few pixels, of what it gets right: a 5 × 5 patch turns 60.0% "
+        "(undefended 90.0%), PGD at 8/255 turns 75.0% (undefended 100.0%)."
     )
     assert said in table.notes[1]
 

@@ -1,0 +1,292 @@
+"""The Stickers page's parts: settings, learning as it goes, and the sticker on a picture."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+
+import plotly.graph_objects as go
+import streamlit as st
+import torch
+from PIL import Image
+from torch import Tensor
+
+from apr_core.attacks.sticker import RANGES, StickerConfig, Views, stick
+from apr_core.data.dataset import DataSet
+from apr_core.data.images import to_pil, to_png
+from apr_core.data.printing import MOST_CM, to_pdf
+from apr_core.data.registry import DEFAULT
+from apr_core.evaluation.metrics import Rate
+from apr_core.models.inputs import as_input
+from apr_core.serving.requests import PHOTOGRAPHS
+from apr_ui.bars import bar_classes, bars
+from apr_ui.changing_text import changing_markdown
+from apr_ui.chart_view import show_chart
+from apr_ui.charts import AFTER, lay_out
+from apr_ui.choose_picture import Choice
+from apr_ui.dataset import CHOSEN, class_name, is_small
+from apr_ui.downloads import offer_files
+from apr_ui.model_names import model_title
+from apr_ui.persistent_widget import keep_among, persistent
+from apr_ui.prediction_thread import on_prediction_thread
+from apr_ui.resources import probabilities
+from apr_ui.stickers.board import board
+from apr_ui.stickers.learning import Asked, Learning, job_of, learning_of
+from apr_ui.words import count_text, percent
+
+TARGETS = {PHOTOGRAPHS: "toaster", "gtsrb": "speed limit 120 km/h", DEFAULT: "cat"}
+"""The target at first; of other data, the first class."""
+SMALL = {"side": 16, "steps": 300, "batch": 64}
+"""Settings for pictures whose pixels are few, of which many are looked at in a second."""
+POLL_SECONDS = 1.0
+SEEN, SEEN_SIDE = 4, 180
+"""How many of the newest step's pictures are drawn, and how large, in screen pixels."""
+STOPPED, ASKED, PLACE, ANSWERED = (
+    "stickers.stopped",
+    "stickers.asked",
+    "stickers.view",
+    "stickers.answered",
+)
+PRINTED_CM = 10.0
+
+
+def usual_for(data: DataSet) -> StickerConfig:
+    """The settings by default; the target is to be set."""
+    return StickerConfig(0, **(SMALL if is_small(data) else {}))
+
+
+def show_asked(asked: Asked) -> None:
+    """Set the controls to what is asked for, and learn it; call before they are drawn."""
+    model, data, config = asked
+    st.session_state.update(
+        {
+            CHOSEN: data.name,
+            "attention.model": model,
+            "stickers.target": data.class_name(config.target),
+            "stickers.sizes": (config.smallest, config.largest),
+            f"stickers.steps-{is_small(data)}": config.steps,
+            ASKED: asked,
+            STOPPED: False,
+        }
+    )
+
+
+def choose_sticker(model: str, data: DataSet) -> Asked:
+    """The target and the settings."""
+    first = TARGETS.get(data.name, data.classes[0])
+    keep_among("stickers.target", [first, *data.classes])
+    target = st.selectbox(
+        "Target",
+        data.classes,
+        **persistent("stickers.target", first),
+        help="The class that the model is to see wherever the sticker is.",
+    )
+    usual = usual_for(data)
+    smallest, largest = st.slider(
+        "Size on the picture",
+        0.1,
+        0.8,
+        step=0.05,
+        format="percent",
+        **persistent("stickers.sizes", (usual.smallest, usual.largest)),
+        help="The sticker's side as a share of the picture's. It is learned in all of these sizes; "
+        "a larger one succeeds more often.",
+    )
+    low, high = RANGES["steps"]
+    steps = st.number_input(
+        "Steps",
+        int(low),
+        int(high),
+        **persistent(f"stickers.steps-{is_small(data)}", usual.steps),
+        help=f"Of learning; each looks at {usual.batch} pictures with the sticker, every time "
+        "turned, placed and lit in another way.",
+    )
+    config = StickerConfig(
+        data.classes.index(target),
+        usual.side,
+        smallest,
+        largest,
+        steps=int(steps),
+        batch=usual.batch,
+    )
+    return model, data, config
+
+
+def follow(asked: Asked) -> Learning:
+    """What was asked for, while it is learned and after; a fragment redraws it until it has ended.
+
+    Raises:
+        InputError: it cannot be learned.
+    """
+    learning = learning_of(asked)
+    live = learning.success is None and not st.session_state.get(STOPPED)
+    st.fragment(_news, run_every=POLL_SECONDS if live else None)(asked, learning, live)
+    return learning
+
+
+def _news(asked: Asked, learning: Learning, live: bool) -> None:
+    learner, name = learning.learner, class_name(learning.learner.config.target)
+    if live:
+        job = job_of(asked)
+        if job.wait(0):
+            st.session_state[STOPPED] = learning.success is None
+            st.rerun()
+        left = learning.seconds_left
+        told = (
+            ""
+            if left is None
+            else f" · about {count_text(max(1, round(left)), 'second', 'seconds')} left"
+        )
+        st.progress(job.done, f"Step {learner.step} of {learner.config.steps}{told}")
+        st.button("Cancel", key="stickers.cancel", on_click=_stop, args=(asked,))
+    elif learning.success is None:
+        st.markdown(f"**Stopped** after {learner.step} of {learner.config.steps} steps.")
+        st.button(
+            "Go on",
+            key="stickers.go-on",
+            icon=":material/play_arrow:",
+            on_click=st.session_state.update,
+            args=({STOPPED: False},),
+        )
+    else:
+        changing_markdown("stickers.verdict", verdict(learning, name))
+    if learning.seen is None:
+        return
+    shown, curve = st.columns([1, 2], gap="medium")
+    with shown:
+        st.image(_large(learner.sticker), "The sticker", width=SEEN_SIDE)
+    with curve:
+        _curve(learner.loss)
+    st.image(
+        [_large(image) for image in learning.seen[:SEEN]],
+        ["As it was seen in the last step"] + [""] * (min(SEEN, len(learning.seen)) - 1),
+        width=SEEN_SIDE // 2 if learning.seen.shape[3] <= 64 else SEEN_SIDE,
+    )
+
+
+def _stop(asked: Asked) -> None:
+    st.session_state[STOPPED] = True
+    job_of(asked).cancel()
+
+
+def verdict(learning: Learning, name: str) -> str:
+    """How often it succeeds, in a sentence or two."""
+    assert learning.success is not None
+    assert learning.without is not None
+    return (
+        f"**With the sticker, {_share(learning.success)} pictures become {name}**; without it, "
+        f"{learning.without.count}. It was learned on none of them. Each was turned, placed and "
+        "lit at random."
+    )
+
+
+def _share(rate: Rate) -> str:
+    if rate.rate is None:
+        return "0 of 0"
+    return f"{rate.count} of {rate.total} ({rate.rate:.0%}; {rate.low:.0%} to {rate.high:.0%})"
+
+
+def _large(image: Tensor) -> Image.Image:
+    """A picture (C, H, W) in [0, 1] for the screen, its pixels as squares."""
+    shown = to_pil((255 * image).round().to(torch.uint8).cpu())
+    scale = max(1, SEEN_SIDE // max(shown.size))
+    return shown.resize((shown.width * scale, shown.height * scale), Image.Resampling.NEAREST)
+
+
+def _curve(loss: list[float]) -> None:
+    line = go.Scatter(y=loss, x=list(range(1, len(loss) + 1)), mode="lines", line_color=AFTER)
+    axes = {"xaxis_title": "step", "yaxis_title": "loss", "yaxis_rangemode": "tozero"}
+    show_chart(lay_out(go.Figure(line), 200, **axes), "stickers.loss", f"Loss, now {loss[-1]:.2f}")
+
+
+def offer_print(learning: Learning, model: str) -> None:
+    """The sticker as a picture, and as a page to print."""
+    name = class_name(learning.learner.config.target)
+    width = st.number_input(
+        "Width on paper, in cm", 1.0, float(MOST_CM), **persistent("stickers.width", PRINTED_CM)
+    )
+    picture = (255 * learning.learner.sticker).round().to(torch.uint8).cpu()
+    title = f"Sticker: {name}, for {model_title(model)}"
+    files = (
+        ("PNG", lambda: to_png(picture), "The sticker in its own pixels"),
+        ("PDF", lambda: to_pdf(to_pil(picture), width, title), "A page to print, in true size"),
+    )
+    offer_files("stickers", f"sticker-{name.replace(' ', '-')}", files)
+
+
+def stick_it(choice: Choice, model: str, learning: Learning) -> None:
+    """The picture with the sticker on it, and what the model says; redrawn by itself."""
+    st.fragment(_stuck)(choice, model, learning)
+
+
+def _stuck(choice: Choice, model: str, learning: Learning) -> None:
+    on = st.toggle(
+        "Lay the sticker on the picture",
+        **persistent("stickers.on", True),
+        help="Switch it off for a photograph of the printed sticker.",
+    )
+    view = {"across": 0.7, "down": 0.7, "size": 0.4, "turn": 0.0} | st.session_state.get(PLACE, {})
+    image, sticker = choice.image, learning.learner.sticker.detach().cpu()
+    shown = image
+    if on:
+        seen = stick(as_input(image[None]), sticker, Views.one(**view))[0]
+        shown = (255 * seen).round().to(torch.uint8)
+    clean, now = on_prediction_thread(probabilities, model, [image, shown])
+    picture, answer = st.columns(2, gap="medium")
+    with picture:
+        if on:
+            _board(image, sticker, view)
+        else:
+            st.image(_large(as_input(image)), "The picture as the model sees it")
+    with answer:
+        _answer(clean, now, learning.learner.config.target, on)
+
+
+def _board(image: Tensor, sticker: Tensor, view: Mapping[str, float]) -> None:
+    height, width = image.shape[1:]
+    places = f"{view['across']:.0%} across, {view['down']:.0%} down"
+    board(
+        {
+            "picture": base64.b64encode(to_png(image)).decode(),
+            "sticker": base64.b64encode(to_png((255 * sticker).round().to(torch.uint8))).decode(),
+            "width": width,
+            "height": height,
+            "title": f"The picture, with the sticker {places}",
+            "view": view,
+            "smallest": 0.1,
+            "largest": 0.9,
+            "answered": st.session_state.get(ANSWERED, 0),
+        },
+        "stickers.board",
+        _take,
+    )
+
+
+def _take(number: int, view: Mapping[str, float]) -> None:
+    if number > st.session_state.get(ANSWERED, 0):
+        st.session_state.update({ANSWERED: number, PLACE: dict(view)})
+
+
+def _answer(clean: Tensor, now: Tensor, target: int, on: bool) -> None:
+    """What the model says, in words and bars; (K,) probabilities without and with the sticker."""
+    was, said = int(clean.argmax()), int(now.argmax())
+    words = f"The model says: **{class_name(said)}**, {percent(float(now[said]))} sure."
+    if on:
+        words += f"  \nWithout the sticker: {class_name(was)}, {percent(float(clean[was]))} sure."
+    changing_markdown("stickers.answer", words)
+    values, before = now.tolist(), clean.tolist()
+    shown = bar_classes(before, values, target)
+    bars(
+        {
+            "classes": [class_name(k) for k in shown],
+            "values": [values[k] for k in shown],
+            "clean": [before[k] for k in shown],
+            "label": shown.index(target),
+            "leading": shown.index(said),
+            "left_out": len(values) - len(shown),
+            "number": st.session_state.get(ANSWERED, 0),
+            "said": f"The model says {class_name(said)}, {percent(values[said])}. "
+            f"{class_name(target)}: {percent(values[target])}.",
+        },
+        "stickers.bars",
+    )

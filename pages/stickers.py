@@ -1,0 +1,71 @@
+"""The Stickers page: learn a sticker, stick it on pictures, print it, hold it to the camera."""
+
+from functools import partial
+
+import streamlit as st
+
+import apr_ui.loading  # noqa: F401  before anything else: see there
+from apr_ui.address import follow_address, keep_address
+from apr_ui.attention.choose import choose_explained_model
+from apr_ui.choose_picture import choose_picture
+from apr_ui.controls import choose_data
+from apr_ui.dataset import shown_data
+from apr_ui.errors import errors_on_page
+from apr_ui.frame import begin_page
+from apr_ui.stickers.learning import Asked
+from apr_ui.stickers.link import from_params, to_params
+from apr_ui.stickers.view import (
+    ASKED,
+    STOPPED,
+    choose_sticker,
+    follow,
+    offer_print,
+    show_asked,
+    stick_it,
+    usual_for,
+)
+
+
+def open_link(params: dict[str, str]) -> None:
+    """Set the controls to what the address asks for, and learn it."""
+    show_asked(from_params(params, usual_for))
+
+
+begin_page("stickers")
+follow_address("stickers", open_link, partial(st.session_state.pop, ASKED, None))
+stage, panel = st.columns([3, 2], gap="large")
+asked: Asked | None = None
+with panel:
+    choose_data()
+    with errors_on_page():
+        asked = choose_sticker(choose_explained_model(), shown_data())
+    if st.button(
+        "Learn the sticker",
+        type="primary",
+        key="stickers.learn",
+        icon=":material/school:",
+        disabled=asked is None,
+    ):
+        st.session_state.update({ASKED: asked, STOPPED: False})
+shown: Asked | None = st.session_state.get(ASKED)
+if shown is not None and asked is not None and shown[1] != asked[1]:
+    shown = None  # it is of another kind of picture
+learning = None
+with stage, errors_on_page():
+    if shown is None:
+        st.info(
+            "No sticker yet. Choose what the model is to see, and press **Learn the sticker**.",
+            icon=":material/note_stack:",
+        )
+    else:
+        learning = follow(shown)
+        keep_address("stickers", to_params(shown))
+if shown is not None and learning is not None and learning.seen is not None:
+    st.header("Stick it", anchor=False)
+    chosen, stuck = st.columns([2, 3], gap="large")
+    with chosen:
+        choice = choose_picture()
+        offer_print(learning, shown[0])
+    with stuck, errors_on_page():
+        if choice is not None:
+            stick_it(choice, shown[0], learning)

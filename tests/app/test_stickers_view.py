@@ -1,0 +1,106 @@
+"""The Stickers page: what it says is what was learned and counted."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from apr_core.attacks.sticker import Views, become_target, stick
+from apr_core.data.registry import find_dataset
+from apr_core.models.inputs import as_input
+from apr_ui.resources import gallery, probabilities
+from apr_ui.stickers.learning import Asked, Learning, job_of, learning_of
+from apr_ui.stickers.view import ANSWERED, ASKED, PLACE, STOPPED
+from tests.app.pages import VANILLA, address_of, given, open_page, run, said
+from tests.conftest import PATIENCE
+
+STATE = {"attention.model": VANILLA, "stickers.steps-True": 4}
+
+
+def learned(**more: object) -> tuple[AppTest, Asked, Learning]:
+    """The page with a sticker of four steps."""
+    app = open_page("stickers", state=STATE | more)
+    run(app.button(key="stickers.learn").click())
+    asked = app.session_state[ASKED]
+    assert job_of(asked).wait(PATIENCE)
+    run(app)
+    return app, asked, learning_of(asked)
+
+
+def test_before_anything_is_learned_the_page_says_what_to_do() -> None:
+    app = open_page("stickers", state=STATE)
+    assert not app.exception
+    assert "press **Learn the sticker**" in said(app)
+
+
+def test_the_rate_is_of_pictures_that_nothing_was_learned_on() -> None:
+    app, asked, learning = learned()
+    assert not app.exception
+    assert learning.success is not None
+    learner = learning.learner
+    found = become_target(learner.model, learning.others, learner.config, learner.sticker)
+    assert (learning.success.count, learning.success.total) == (int(found.sum()), len(found))
+    told = f"{learning.success.count} of {learning.success.total} ("
+    assert f"**With the sticker, {told}" in said(app)
+    known = {image.numpy().tobytes() for image in learner.images}
+    assert not any(image.numpy().tobytes() in known for image in learning.others)
+    assert asked[2].steps == learner.step == 4
+
+
+def test_what_the_model_says_is_of_the_picture_with_the_sticker() -> None:
+    app, _, learning = learned()
+    app.session_state[PLACE] = {"across": 0.4, "down": 0.5, "size": 0.5, "turn": 20.0}
+    app.session_state[ANSWERED] = 3
+    run(app)
+    (board,) = given(app, "sticker")
+    assert (board["view"]["across"], board["answered"]) == (0.4, 3)
+    image, _ = find_dataset().test_image(int(_index(app)))
+    view = Views.one(across=0.4, down=0.5, size=0.5, turn=20.0)
+    seen = stick(as_input(image[None]), learning.learner.sticker, view)[0]
+    answer = probabilities(VANILLA, [(255 * seen).round().to(torch.uint8)])[0]
+    (shown,) = given(app, "leading")
+    assert shown["values"] == pytest.approx(answer.tolist(), abs=1e-4)
+    run(app.toggle(key="stickers.on").set_value(False))
+    assert not given(app, "sticker")
+    (shown,) = given(app, "leading")
+    assert shown["values"] == shown["clean"]
+
+
+def _index(app: AppTest) -> int:
+    """Of the picture that the gallery shows first."""
+    return gallery()[app.session_state["attack.entry"]].index
+
+
+def test_a_stopped_one_goes_on_where_it_was() -> None:
+    app = open_page("stickers", state=STATE | {"stickers.steps-True": 3000})
+    run(app.button(key="stickers.learn").click())
+    asked = app.session_state[ASKED]
+    run(app.button(key="stickers.cancel").click())
+    assert job_of(asked).wait(PATIENCE)
+    assert app.session_state[STOPPED]
+    done = learning_of(asked).learner.step
+    run(app.button(key="stickers.go-on").click())
+    job = job_of(asked)
+    job.cancel()
+    assert job.wait(PATIENCE)
+    assert learning_of(asked).learner.step >= done
+    assert learning_of(asked).success is None
+
+
+def test_a_link_learns_the_same_and_a_damaged_one_says_so() -> None:
+    app, asked, learning = learned()
+    link = address_of(app)
+    again = open_page("stickers", link)
+    assert again.session_state[ASKED] == asked
+    assert learning_of(again.session_state[ASKED]) is learning
+    assert again.number_input(key="stickers.steps-True").value == 4
+    for damage, told in (
+        ({"steps": "many"}, "names no sizes or steps"),
+        ({"target": "unicorn"}, "no class 'unicorn'"),
+        ({"sizes": "0.9,0.2"}, "smallest is 0.9"),
+        ({"model": "none"}, "no model 'none'"),
+    ):
+        broken = open_page("stickers", link | damage)
+        assert not broken.exception
+        assert told in said(broken)
