@@ -38,7 +38,7 @@ asked: Asked | None = None
 with panel:
     choose_data()
     with errors_on_page():
-        asked = choose_sticker(choose_explained_model(), shown_data())
+        asked = choose_sticker(choose_explained_model("vanilla"), shown_data())
     if st.button(
         "Learn the sticker",
         type="primary",

@@ -17,8 +17,8 @@ MOST_PILLS = 10
 """Classes up to which each has a button of its own."""
 
 
-def choose_explained_model() -> str:
-    """The model that is explained; at first one with attention.
+def choose_explained_model(first_defence: str = "apr") -> str:
+    """The model that is explained; at first one with attention, or of another defence.
 
     Raises:
         InputError: there is none for the page's data set.
@@ -30,7 +30,7 @@ def choose_explained_model() -> str:
             f"There is no model for {shown_data().title} here; restore checkpoints/, or make one "
             "with `python -m apr_core train`."
         )
-    first = next((name for name in names if name.endswith("-apr")), names[0])
+    first = next((name for name in names if name.endswith(f"-{first_defence}")), names[0])
     keep_among("attention.model", [first, *names])  # the one chosen may be of other data
     name: str = st.selectbox(
         "Model", names, format_func=model_title, **persistent("attention.model", first)

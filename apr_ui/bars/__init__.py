@@ -15,9 +15,10 @@ class BarsData(TypedDict):
     classes: Sequence[str]
     values: Sequence[float]
     clean: Sequence[float]  # what they were before any edit
-    label: int  # the true class
+    label: int  # the class that counts: the true one, or the target
     leading: int  # the one that the model names
     left_out: int  # how many classes have no bar
+    words: Sequence[str]  # what that class is, and what `clean` is without
     number: int  # of the answer: it changes with it
     said: str  # the answer in a sentence, for screen readers
 

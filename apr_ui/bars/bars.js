@@ -9,7 +9,7 @@ function newRow() {
   return row;
 }
 
-function showRow(row, { name, value, clean, leads, truth }) {
+function showRow(row, { name, value, clean, leads, truth, counts }) {
   row.dataset.name = name;
   row.querySelector(".name").textContent = name;
   row.toggleAttribute("data-leads", leads);
@@ -18,7 +18,7 @@ function showRow(row, { name, value, clean, leads, truth }) {
   row.querySelector(".fill").style.width = `${100 * value}%`;
   row.querySelector(".clean").style.left = `calc(${100 * clean}% - 1px)`;
   row.querySelector(".value").textContent = finePercent(value);
-  const notes = [truth ? ", the true class" : "", leads ? ", the answer" : ""].join("");
+  const notes = [truth ? `, ${counts}` : "", leads ? ", the answer" : ""].join("");
   row.setAttribute("aria-label", `${row.dataset.name} ${finePercent(value)}${notes}`);
 }
 
@@ -29,10 +29,10 @@ export default function mount({ parentElement, data }) {
   const rows = part("rows");
   if (rows.children.length !== data.classes.length) rows.replaceChildren(...data.classes.map(newRow));
   [...rows.children].forEach((row, k) => {
-    showRow(row, { name: data.classes[k], value: data.values[k], clean: data.clean[k], leads: k === data.leading, truth: k === data.label });
+    showRow(row, { name: data.classes[k], value: data.values[k], clean: data.clean[k], leads: k === data.leading, truth: k === data.label, counts: data.words[0] });
   });
   const left = data.left_out ? ` ${data.left_out.toLocaleString("en")} less likely classes have no bar.` : "";
-  part("key").textContent = `Bold: the true class. ▸: the model's answer. Line: without an edit.${left}`;
+  part("key").textContent = `Bold: ${data.words[0]}. ▸: the model's answer. Line: without ${data.words[1]}.${left}`;
   if (root.dataset.shown !== data.said && root.dataset.shown !== undefined) part("live").textContent = data.said;
   Object.assign(root.dataset, { shown: data.said, number: data.number });
 }

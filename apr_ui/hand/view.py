@@ -260,6 +260,7 @@ def _bars(page: str, game: Game) -> None:
             "label": shown.index(game.label),
             "leading": shown.index(game.answer.label),
             "left_out": len(game.answer.probabilities) - len(shown),
+            "words": ["the true class", "an edit"],
             "number": game.queries,
             "said": f"{_queries(game.queries)}. The model says {said}, "
             f"{percent(game.answer.confidence)}. {class_name(game.label)}: {percent(true)}.",

@@ -19,7 +19,7 @@ from apr_core.attacks.sticker import (
     become_target,
     other_pictures,
 )
-from apr_core.base.hardware import BACKGROUND, give_way
+from apr_core.base.hardware import give_way
 from apr_core.data.dataset import DataSet
 from apr_core.evaluation.images import choose_images
 from apr_core.evaluation.metrics import Rate, rate_of
@@ -122,7 +122,7 @@ def _pictures(data: DataSet) -> tuple[Tensor, Tensor]:
 
 
 def _learn(learning: Learning, report: Report, cancelled: Callable[[], bool]) -> Learning:
-    give_way(BACKGROUND)  # a run that somebody watches goes first
+    give_way()  # the pages go first
     learner = learning.learner
     while learner.live:
         if cancelled():

@@ -34,7 +34,7 @@ from apr_ui.stickers.board import board
 from apr_ui.stickers.learning import Asked, Learning, job_of, learning_of
 from apr_ui.words import count_text, percent
 
-TARGETS = {PHOTOGRAPHS: "toaster", "gtsrb": "speed limit 120 km/h", DEFAULT: "cat"}
+TARGETS = {PHOTOGRAPHS: "toaster", "gtsrb": "speed limit 120 km/h", DEFAULT: "frog"}
 """The target at first; of other data, the first class."""
 SMALL = {"side": 16, "steps": 300, "batch": 64}
 """Settings for pictures whose pixels are few, of which many are looked at in a second."""
@@ -157,11 +157,10 @@ def _news(asked: Asked, learning: Learning, live: bool) -> None:
         st.image(_large(learner.sticker), "The sticker", width=SEEN_SIDE)
     with curve:
         _curve(learner.loss)
-    st.image(
-        [_large(image) for image in learning.seen[:SEEN]],
-        ["As it was seen in the last step"] + [""] * (min(SEEN, len(learning.seen)) - 1),
-        width=SEEN_SIDE // 2 if learning.seen.shape[3] <= 64 else SEEN_SIDE,
-    )
+    st.caption("As it was seen in the last step:")
+    with st.container(horizontal=True):
+        for image in learning.seen[:SEEN]:
+            st.image(_large(image), width=SEEN_SIDE // 2)
 
 
 def _stop(asked: Asked) -> None:
@@ -284,6 +283,7 @@ def _answer(clean: Tensor, now: Tensor, target: int, on: bool) -> None:
             "label": shown.index(target),
             "leading": shown.index(said),
             "left_out": len(values) - len(shown),
+            "words": ["the target", "the sticker"],
             "number": st.session_state.get(ANSWERED, 0),
             "said": f"The model says {class_name(said)}, {percent(values[said])}. "
             f"{class_name(target)}: {percent(values[target])}.",

@@ -17,14 +17,14 @@ def learn(server: Server, page: Page) -> Locator:
     steps.fill("3")
     steps.press("Enter")
     page.get_by_role("button", name="Learn the sticker").click()
-    expect(page.get_by_text(re.compile(r"pictures become cat; without it"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"pictures become frog; without it"))).to_be_visible()
     return page.get_by_role("application", name=re.compile("with the sticker"))
 
 
 def test_a_sticker_is_learned_dragged_and_printed(server: Server, page: Page) -> None:
     board = learn(server, page)
     expect(board).to_have_accessible_name(re.compile("70% across, 70% down"))
-    bars = page.get_by_test_id("stBidiComponentRegular").filter(has_text="cat").last
+    bars = page.get_by_test_id("stBidiComponentRegular").filter(has_text="frog").last
     before = bars.inner_text()
     box = board.bounding_box()
     assert box is not None
