@@ -40,8 +40,8 @@ OTHER_RANGES: dict[str, tuple[float, float]] = {
     "restarts": (1, 1000),
 }
 """What the other numbers of a `LadderConfig` may be, ends included."""
-PATCH_LADDER = ("patch", "sparse-rs-patch")
-"""For patches, of images of any size."""
+PATCH_LADDER = ("patch", "sparse-rs-patch-1000")
+"""For patches, of images of any size; the second name says the budget."""
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,10 @@ def sparse_rs(
     return StageResult(positions, colours, margin, state.flipped, state.queries)
 
 
+def _sparse_rs_patch(context: AttackContext, **budget: Any) -> StageResult:
+    return sparse_rs_patch(*context.where, context.side, context.seed, **budget)
+
+
 def _differential_evolution(context: AttackContext, **settings: Any) -> StageResult:
     """Su et al.'s attack with k pixels from the start.
 
@@ -278,10 +282,8 @@ STAGES.add(
         threat=Threat.PATCH,
     ),
 )
+STAGES.add("sparse-rs-patch", Stage(_sparse_rs_patch, threat=Threat.PATCH))
 STAGES.add(
-    "sparse-rs-patch",
-    Stage(
-        lambda context: sparse_rs_patch(*context.where, context.side, context.seed),
-        threat=Threat.PATCH,
-    ),
+    "sparse-rs-patch-1000",
+    Stage(partial(_sparse_rs_patch, queries=1000), threat=Threat.PATCH),
 )

@@ -81,7 +81,7 @@ def generalisation_table(
     title = "Success rates of attacks on few pixels, with patches, and on all pixels"
     notes = [
         "A patch is a square of any content, anywhere, found by the gradient and, for what that "
-        "leaves, by Sparse-RS in 10,000 queries. FGSM and PGD may change every pixel by so many "
+        "leaves, by Sparse-RS in 1,000 queries. FGSM and PGD may change every pixel by so many "
         "shades of 255; PGD makes 20 steps from a random start. No defence here was made for "
         "patches or for that.",
         *_worth(rows),

@@ -300,7 +300,7 @@ def test_other_attacks_stand_beside_each_other_and_what_apr_is_worth_against_the
         attack = {"attack": "pgd", "stages": ("pgd",), "epsilon": shades / 255}
         add_record(card, set(range(broken)), 40, **attack)
     for card, side, broken in ((vanilla, 5, 36), (apr, 5, 24), (apr, 2, 8)):
-        patch = {"stages": ("patch", "sparse-rs-patch"), "side": side}
+        patch = {"stages": ("patch", "sparse-rs-patch-1000"), "side": side}
         add_record(card, set(range(broken)), 40, **patch)
     (table,) = [table for table in make_tables() if table.number == 5]
     rates = {
