@@ -236,7 +236,7 @@ def _stuck(choice: Choice, model: str, learning: Learning) -> None:
         if on:
             _board(image, sticker, view)
         else:
-            st.image(_large(as_input(image)), "The picture as the model sees it")
+            st.image(_large(as_input(image[None])[0]), "The picture as the model sees it")
     with answer:
         _answer(clean, now, learning.learner.config.target, on)
 

@@ -76,8 +76,9 @@ def test_a_stopped_one_goes_on_where_it_was() -> None:
     app = open_page("stickers", state=STATE | {"stickers.steps-True": 3000})
     run(app.button(key="stickers.learn").click())
     asked = app.session_state[ASKED]
+    begun = job_of(asked)
     run(app.button(key="stickers.cancel").click())
-    assert job_of(asked).wait(PATIENCE)
+    assert begun.wait(PATIENCE)
     assert app.session_state[STOPPED]
     done = learning_of(asked).learner.step
     run(app.button(key="stickers.go-on").click())
