@@ -120,6 +120,7 @@ def test_images_may_have_masks_of_their_own() -> None:
 # The certificate
 
 
+@torch.enable_grad()
 def edited(image: Tensor, model: nn.Module, label: int, side: int) -> Tensor:
     """An image (C, H, W) with every patch filled in the ways that attack it: black, white, noise,
     and by the gradient of each other class against the label."""
@@ -131,7 +132,7 @@ def edited(image: Tensor, model: nn.Module, label: int, side: int) -> Tensor:
         (slope,) = torch.autograd.grad(logits[other] - logits[label], image, retain_graph=True)
         ways.append((slope > 0).float())
     where = patches(*image.shape[1:], side)[:, None]
-    return torch.cat([torch.where(where, way, image.detach()) for way in ways])
+    return torch.cat([torch.where(where, way, image) for way in ways]).detach()
 
 
 @pytest.mark.parametrize(
