@@ -40,13 +40,13 @@ def test_another_true_class_is_a_wrong_answer(tmp_path: Path, capsys) -> None:
 
 
 def test_one_picture_is_certified_against_patches(capsys) -> None:
-    words = ("--index", "9", "--patch", "2", "--masks", "3")
+    words = ("--index", "11", "--patch", "2")
     found = told(capsys, *words)
-    assert (found["patch"], found["masks"], found["spacing"]) == (2, 3, 0)
-    assert (found["verdict"], found["predictions"]) == ("certified", 9 + 36)
+    assert (found["patch"], found["masks"], found["spacing"]) == (2, 6, 0)
+    assert (found["verdict"], found["predictions"]) == ("certified", 36 + 630)
     assert main(["certify", "--model", MODEL, *words]) == 0
     said = capsys.readouterr().out
-    assert "Behind 3 × 3 square masks, the model is certified to answer automobile" in said
+    assert "Behind 6 × 6 square masks, the model is certified to answer truck" in said
     assert "no patch of 2 × 2 pixels, anywhere, of any content, can change the answer of" in said
 
 
