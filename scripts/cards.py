@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
+from apr_core.evaluation.certificates import CertSetting
 from apr_core.evaluation.model_summary import Records, is_of
 from apr_core.zoo.checkpoints import Card, is_own, list_cards, write_card
 
@@ -33,7 +34,7 @@ def with_records(card: Card, records: Records) -> Card:
         ],
         certificates=[
             {
-                "spacing": record.setting.spacing,
+                **_masks(record.setting),
                 "images": record.setting.images,
                 "clean": asdict(record.clean),
                 "certified": asdict(record.certified),
@@ -43,6 +44,13 @@ def with_records(card: Card, records: Records) -> Card:
             if is_of(record, card)
         ],
     )
+
+
+def _masks(setting: CertSetting) -> dict[str, int]:
+    """The lattice, or the side of the patches that are covered and the masks along each axis."""
+    if setting.patch:
+        return {"patch": setting.patch, "masks": setting.masks}
+    return {"spacing": setting.spacing}
 
 
 def stale() -> list[Card]:

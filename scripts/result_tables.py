@@ -40,7 +40,7 @@ def numbers(cards: Sequence[Card], records: Records) -> str:
     sections = [
         ("Models", _models(cards, called)),
         ("Attack success rates", _evaluations(_of_any(records.evaluations, cards), called)),
-        ("Certified accuracy", _certificates(_of_any(records.certificates, cards), called)),
+        *_certificates(_of_any(records.certificates, cards), called),
         *_claims(cards, records, called),
         ("Speed of the attack", _speed(read_speeds())),
         *(_overhead(_read(path)) for path in sorted(folder.glob("overhead-*.json"))),
@@ -149,18 +149,31 @@ def _evaluations(records: Sequence[Record], called: dict[str, str]) -> str:
     return "\n\n".join([table(head, rows), *([note] if old else []), *_noted(records)])
 
 
-def _certificates(records: Sequence[CertRecord], called: dict[str, str]) -> str:
-    rows = (
-        (
-            _subject(record, called),
-            record.setting.spacing,
-            f"{record.clean.rate:.1%}",
-            *rate_columns(record.certified),
+def _certificates(
+    records: Sequence[CertRecord], called: dict[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Certificates against one pixel, and those against patches where there are any."""
+    pixels = [record for record in records if not record.setting.patch]
+    patches = [record for record in records if record.setting.patch]
+    head = ("clean accuracy", "certified", *RATE_COLUMNS)
+    rows = ((_subject(one, called), one.setting.spacing, *_proven(one)) for one in pixels)
+    lattices = table(("model", "lattice", *head), rows)
+    yield "Certified accuracy", "\n\n".join([lattices, *_noted(pixels)])
+    if patches:
+        rows = (
+            (_subject(one, called), _side(one), one.setting.masks**2, *_proven(one))
+            for one in patches
         )
-        for record in records
-    )
-    head = ("model", "lattice", "clean accuracy", "certified", *RATE_COLUMNS)
-    return "\n\n".join([table(head, rows), *_noted(records)])
+        squares = table(("model", "patch", "masks", *head), rows)
+        yield "Certified accuracy against patches", "\n\n".join([squares, *_noted(patches)])
+
+
+def _proven(record: CertRecord) -> tuple[str, ...]:
+    return (f"{record.clean.rate:.1%}", *rate_columns(record.certified))
+
+
+def _side(record: CertRecord) -> str:
+    return f"{record.setting.patch} × {record.setting.patch}"
 
 
 def _claims(

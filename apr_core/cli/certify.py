@@ -1,4 +1,4 @@
-"""`certify`: certified accuracy against one-pixel edits."""
+"""`certify`: certified accuracy against edits of one pixel, or of one patch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,8 @@ import torch
 from tqdm import tqdm
 
 from apr_core.base.types import InputError
-from apr_core.certification.lattice_masking import (
-    SPACING,
-    Certificate,
-    Verdict,
-    behind_lattice,
-    certify,
-)
+from apr_core.certification.lattice_masking import SPACING, Certificate, Verdict, certify
+from apr_core.certification.patch_masking import PER_AXIS
 from apr_core.cli.common import (
     Subparsers,
     add_data,
@@ -33,6 +28,7 @@ from apr_core.cli.common import (
 from apr_core.data.dataset import DataSet
 from apr_core.evaluation.certificates import (
     CertRecord,
+    behind_masks,
     cert_setting,
     certify_model,
     save_certificates,
@@ -49,9 +45,9 @@ def add(subparsers: Subparsers) -> None:
     """Add the command's parser."""
     parser = subparsers.add_parser(
         "certify",
-        help="prove which images no single pixel can turn",
-        description="Certify the first test images of a fixed order by lattice double-masking, or "
-        "one image. "
+        help="prove which images no single pixel, or no patch, can turn",
+        description="Certify the first test images of a fixed order by double-masking, or one "
+        "image: against one pixel with lattices, or against a patch with square masks. "
         "What is interrupted goes on where it was when the same command is given again.",
     )
     add_model(parser)
@@ -59,7 +55,15 @@ def add(subparsers: Subparsers) -> None:
     add_picture(parser, required=False)
     add_label(parser)
     parser.add_argument("--images", type=int, default=200)
-    parser.add_argument("--spacing", type=int, default=SPACING, help="of the lattice")
+    parser.add_argument("--spacing", type=int, help=f"of the lattice; by default {SPACING}")
+    parser.add_argument(
+        "--patch", type=int, metavar="SIDE", help="certify against a patch of SIDE x SIDE pixels"
+    )
+    parser.add_argument(
+        "--masks",
+        type=int,
+        help=f"square masks along each axis, with --patch; by default {PER_AXIS}",
+    )
     add_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -72,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         return _run_one(args, target, notes)
     if args.label is not None:
         raise InputError("--label goes with --image; test images have their own labels.")
-    setting = cert_setting(target, args.images, args.spacing)
+    setting = cert_setting(target, args.images, *asked_masks(args))
     with tqdm(total=setting.images, unit="image", disable=args.json) as bar:
         record = certify_model(target, setting, lambda progress: _show(bar, progress))
     path = save_certificates(record)
@@ -84,37 +88,57 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def asked_masks(args: argparse.Namespace) -> tuple[int, int, int]:
+    """Spacing, patch and masks along each axis, 0 for what is not of the threat asked about.
+
+    Raises:
+        InputError: options that do not go together, or a patch of no pixel.
+    """
+    if args.patch is None:
+        if args.masks is not None:
+            raise InputError("--masks goes with --patch; a lattice has --spacing.")
+        return SPACING if args.spacing is None else args.spacing, 0, 0
+    if args.spacing is not None:
+        raise InputError("--spacing is of a lattice; leave it out, or leave out --patch.")
+    if args.patch < 1:
+        raise InputError(f"--patch is {args.patch}; give the side of a patch, from 1 pixel.")
+    return 0, args.patch, PER_AXIS if args.masks is None else args.masks
+
+
 def _run_one(args: argparse.Namespace, target: TargetModel, notes: tuple[str, ...]) -> int:
     """Certify one picture, and write no record."""
     data, device = target.data, device_of(target.model)
     image, label, index = chosen_picture(args, data)
-    wrapper = behind_lattice(target.model, args.spacing, data)
+    spacing, patch, masks = asked_masks(args)
+    wrapper = behind_masks(target, spacing, patch, masks)
     images = as_input(image[None].to(device))
     if label is None:
         with torch.no_grad():
             label = int(wrapper(images).argmax())
     (found,) = certify(wrapper, images, torch.tensor([label], device=device))
     if args.json:
-        entry = {"model": args.model, "spacing": args.spacing, "index": index, **asdict(found)}
+        entry = {"model": args.model, "spacing": spacing, "patch": patch, "masks": masks}
+        entry |= {"index": index, **asdict(found)}
         said = {"class": data.class_name(label), "class_answer": data.class_name(found.answer)}
         print_json({**entry, **said, "notes": notes})
     else:
-        print("\n".join([one_in_words(found, data, args.spacing), *notes]))
+        print("\n".join([one_in_words(found, data, spacing, patch, masks), *notes]))
     return 0
 
 
-def one_in_words(found: Certificate, data: DataSet, spacing: int) -> str:
-    """One picture's certificate in a sentence or two."""
+def one_in_words(found: Certificate, data: DataSet, spacing: int, patch: int, masks: int) -> str:
+    """One picture's certificate in a sentence or two, with the threat that it covers."""
     answer = data.class_name(found.answer)
-    behind = f"Behind a lattice of {spacing}"
+    behind = f"Behind {_masks(spacing, patch, masks)}"
     if found.verdict == Verdict.WRONG:
         this, other = data.this_one(found.label), data.one_of(found.answer)
         return f"{behind}, the model takes {this} for {other}."
     looked = f"{found.agreeing:,} of {found.predictions:,} masked predictions agree"
     if found.verdict == Verdict.CERTIFIED:
         return (
-            f"{behind}, the model is certified to answer {answer}: {looked}, and no change of one "
-            "pixel, to any colour, alters that. Without the lattice, it may still be fooled."
+            f"{behind}, the model is certified to answer {answer}: {looked}, and "
+            f"{_threat(patch)} can change the answer of the masked model. Without the masks, it "
+            "may still be fooled."
         )
     return f"Not certified: {behind.lower()} the model says {answer}, but only {looked}."
 
@@ -141,15 +165,27 @@ def in_words(record: CertRecord) -> str:
     setting = record.setting
     return "\n".join(
         [
-            f"{setting.model} behind a lattice of {setting.spacing}"
+            f"{setting.model} behind {_masks(setting.spacing, setting.patch, setting.masks)}"
             f"{on_data(setting.model, setting.data)}",
             f"right      {rate_words(record.clean)} images",
-            f"certified  {rate_words(record.certified)} images: no edit of one pixel, of any "
-            "colour, changes the answer",
+            f"certified  {rate_words(record.certified)} images: {_threat(setting.patch)} can "
+            "change the answer of the masked model",
             f"{record.forwards:.0f} predictions an image, {record.images_per_second:.1f} images/s",
             *notices([(setting.sha256, setting.data)]),
         ]
     )
+
+
+def _masks(spacing: int, patch: int, masks: int) -> str:
+    """What stands before the model."""
+    return f"{masks} × {masks} square masks" if patch else f"a lattice of {spacing}"
+
+
+def _threat(patch: int) -> str:
+    """The threat that a certificate covers, as the subject of what cannot be."""
+    if patch:
+        return f"no patch of {patch} × {patch} pixels, anywhere, of any content,"
+    return "no edit of one pixel, of any colour,"
 
 
 def _show(bar: tqdm, progress: EvalProgress) -> None:  # type: ignore[type-arg]

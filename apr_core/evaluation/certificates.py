@@ -1,4 +1,4 @@
-"""Certified accuracy: the share of images that no one-pixel edit can change."""
+"""Certified accuracy: the share of images that no edit of one pixel, or one patch, can change."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from apr_core.base import schema
 from apr_core.base.files import write_whole
 from apr_core.base.provenance import Provenance, provenance
 from apr_core.base.types import InputError
+from apr_core.certification.double_masking import DoubleMasking
 from apr_core.certification.lattice_masking import (
     SPACING,
     Certificate,
@@ -23,6 +24,12 @@ from apr_core.certification.lattice_masking import (
     Verdict,
     behind_lattice,
     certify,
+)
+from apr_core.certification.patch_masking import (
+    PER_AXIS,
+    PatchMasking,
+    behind_squares,
+    check_patch,
 )
 from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.images import choose_images, choose_indices, indices_sha256
@@ -43,7 +50,13 @@ from apr_core.zoo.target import TargetModel
 
 @dataclass(frozen=True)
 class CertSetting:
-    """What was certified and how: two with the same setting find the same."""
+    """What was certified and how: two with the same setting find the same.
+
+    Attributes:
+        spacing: of the lattice, where the threat is one pixel; 0 where it is a patch.
+        patch: side of the patches that the certificate covers, in pixels; 0 for one pixel.
+        masks: square masks along each axis, where the threat is a patch; 0 for one pixel.
+    """
 
     model: str
     sha256: str
@@ -53,11 +66,16 @@ class CertSetting:
     data: str = DEFAULT
     data_sha256: str = ""
     data_size: tuple[int, int] | None = None
+    patch: int = 0
+    masks: int = 0
 
     @property
     def name(self) -> str:
         """What the record's file is called."""
-        return f"{subject_name(self.model, self.data)}-lattice{self.spacing}-n{self.images}"
+        usual = self.masks == PER_AXIS
+        squares = f"patch{self.patch}{'' if usual else f'-masks{self.masks}'}"
+        masking = squares if self.patch else f"lattice{self.spacing}"
+        return f"{subject_name(self.model, self.data)}-{masking}-n{self.images}"
 
 
 @dataclass(frozen=True)
@@ -107,23 +125,46 @@ class CertRecord(Provenance):
             ) from None
 
 
-def cert_setting(target: TargetModel, images: int, spacing: int = SPACING) -> CertSetting:
-    """A checked setting.
+def cert_setting(
+    target: TargetModel,
+    images: int,
+    spacing: int = SPACING,
+    patch: int = 0,
+    masks: int = PER_AXIS,
+) -> CertSetting:
+    """A checked setting: of a lattice, or of square masks where a patch's side is given.
 
     Raises:
         InputError: numbers that cannot be.
     """
-    LatticeMasking(target.model, spacing, target.data)
+    if patch:
+        PatchMasking(target.model, patch, masks)
+        check_patch(*target.data.size, patch)
+    else:
+        LatticeMasking(target.model, spacing, target.data)
     return CertSetting(
         target.name,
         target.sha256,
-        spacing,
+        0 if patch else spacing,
         images,
         indices_sha256(choose_indices(target.data, images)),
         target.data.name,
         target.data_sha256,
         target.data_size,
+        patch,
+        masks if patch else 0,
     )
+
+
+def behind_masks(target: TargetModel, spacing: int, patch: int, masks: int) -> DoubleMasking:
+    """A model behind square masks where a patch's side is given, else behind a lattice.
+
+    Raises:
+        InputError: numbers that cannot be.
+    """
+    if patch:
+        return behind_squares(target.model, patch, masks)
+    return behind_lattice(target.model, spacing, target.data)
 
 
 def certify_model(
@@ -138,7 +179,7 @@ def certify_model(
     """
     images, labels, indices = choose_images(target.data, setting.images)
     device = device_of(target.model)
-    wrapper = behind_lattice(target.model, setting.spacing, target.data)
+    wrapper = behind_masks(target, setting.spacing, setting.patch, setting.masks)
     certificate_of = partial(schema.build, Certificate)
     journal = Journal(setting.name, asdict(setting), setting.sha256, check=certificate_of)
 
@@ -167,7 +208,12 @@ def _record(
     clean, certified = _rates(verdicts)
     words = ["python", "-m", "apr_core", "certify", "--model", setting.model]
     words += data_words(setting.model, setting.data)
-    words += ["--images", str(setting.images), "--spacing", str(setting.spacing)]
+    words += ["--images", str(setting.images)]
+    words += (
+        ["--patch", str(setting.patch), "--masks", str(setting.masks)]
+        if setting.patch
+        else ["--spacing", str(setting.spacing)]
+    )
     return CertRecord(
         setting=setting,
         clean=clean,

@@ -212,9 +212,12 @@ def is_past(record: Measurement, cards: Mapping[str, Card]) -> bool:
 def find_certificates(
     records: Sequence[CertRecord], card: Card, spacing: int = SPACING
 ) -> CertRecord | None:
-    """Those of a model's present weights behind one lattice, of the most images."""
+    """Those of a model's present weights against one pixel behind one lattice, of the most
+    images."""
     fitting = [
-        record for record in records if is_of(record, card) and record.setting.spacing == spacing
+        record
+        for record in records
+        if is_of(record, card) and not record.setting.patch and record.setting.spacing == spacing
     ]
     return max(fitting, key=lambda record: record.setting.images, default=None)
 
@@ -223,7 +226,7 @@ def lattices_of(records: Sequence[CertRecord], cards: Iterable[Card]) -> list[Ce
     """For each model and each lattice that its present weights were certified behind, the record
     of the most images; counted on the images that all of the model's have, so that what differs
     is the lattice."""
-    spacings = sorted({record.setting.spacing for record in records})
+    spacings = sorted({record.setting.spacing for record in records if not record.setting.patch})
     found = []
     for card in cards:
         mine = [find_certificates(records, card, spacing) for spacing in spacings]

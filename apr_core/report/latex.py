@@ -10,6 +10,7 @@ from apr_core.evaluation.metrics import Mean, Rate
 from apr_core.report.generalisation import GeneralisationTable
 from apr_core.report.imagenet import ImageNetTable
 from apr_core.report.lines import (
+    SIDE,
     Attack,
     CertifiedVersus,
     Line,
@@ -21,14 +22,19 @@ from apr_core.report.lines import (
     lines,
     said_of,
 )
+from apr_core.report.patches import PatchTable
 from apr_core.report.tables import OverheadTable, Table
 
 Parts = dict[str, str]
 """Texts of a value by the headers of their columns; "" for the column's own header."""
-LEADS = ("defence", "model", "form")
+LEADS = ("defence", "model", SIDE, "form")
 LONG, SHARE = 20, 0.22
 """Texts of more characters are broken into lines of that share of the page's width."""
-HEADS = {"certified with masking": "certified"}
+HEADS = {
+    "certified with masking": "certified",
+    "certified against patches": "certified",
+    "clean behind masks": "clean",
+}
 INTERVAL = "95% interval"
 GROUPS = (
     ("attack success rate", ("ASR, paper", "ASR, ours")),
@@ -46,6 +52,11 @@ OVERHEAD_GROUPS = (
     ("training", ("training, paper", "training, ours")),
     ("inference", ("inference, paper", "inference, ours")),
     ("hardware", ("measured on",)),
+)
+PATCH_GROUPS = (
+    ("clean accuracy", ("clean behind masks",)),
+    ("certified", ("certified against patches",)),
+    ("masks", ("masks", "caution")),
 )
 
 
@@ -82,6 +93,8 @@ def _groups(table: Table, said: Sequence[str]) -> list[tuple[str, list[str]]]:
     groups: Sequence[tuple[str, Sequence[str]]] = GROUPS
     if isinstance(table, OverheadTable):
         groups = OVERHEAD_GROUPS
+    if isinstance(table, PatchTable):
+        groups = PATCH_GROUPS
     if isinstance(table, ImageNetTable | GeneralisationTable):
         rates = [name for name in said if name.startswith("ASR")]
         groups = (*((f"success rate, {name}", [name]) for name in rates), *GROUPS[1:3], GROUPS[7])

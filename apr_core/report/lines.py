@@ -10,12 +10,15 @@ from apr_core.evaluation.model_summary import ModelSummary
 from apr_core.report.generalisation import GeneralisationRow, GeneralisationTable, attack_names
 from apr_core.report.imagenet import UNKNOWN, ImageNetRow, ImageNetTable
 from apr_core.report.overheads import OverheadRow, signed
+from apr_core.report.patches import PatchRow, PatchTable
 from apr_core.report.tables import OverheadTable, Row, Table
 from apr_core.zoo.checkpoints import CAUTION
 
 NOTHING = ModelSummary("", "", 0, 0, None)
 NAME, LATTICE = "name", "lattice"
 """Columns of the model's file name, and of the spacing of the lattice that it stands behind."""
+SIDE = "patch side"
+"""Column of the side of the patches that a certificate covers, in pixels."""
 UNPRINTED = (NAME, LATTICE)
 """For CSV and for pages."""
 LEAD = ("defence", "clean, paper", "ASR, paper")
@@ -78,6 +81,8 @@ def lines(table: Table) -> list[Line]:
         return [_overhead(row) for row in table.rows]
     if isinstance(table, GeneralisationTable):
         return [_generalisation(row) for row in table.rows]
+    if isinstance(table, PatchTable):
+        return [_patches(row) for row in table.rows]
     if isinstance(table, ImageNetTable):
         return [line for row in table.rows for line in _imagenet(row, table.pixels)]
     return [_lead(row) | _cell(cell, row) for row in table.rows for cell in row.cells or [NOTHING]]
@@ -172,6 +177,19 @@ def _generalisation(row: GeneralisationRow) -> Line:
         "model": row.architecture,
         "caution": CAUTION if row.caution else "",
         **{f"ASR, {attack}": _rate(row.success.get(attack)) for attack in attack_names()},
+    }
+
+
+def _patches(row: PatchRow) -> Line:
+    return {
+        LEAD[0]: row.label,
+        NAME: row.model,
+        "model": row.subject,
+        "caution": CAUTION if row.caution else "",
+        SIDE: row.patch,
+        "masks": row.masks,
+        "clean behind masks": _rate(row.clean),
+        "certified against patches": _rate(row.certified),
     }
 
 

@@ -1,4 +1,4 @@
-"""The paper's tables 1 to 4 beside ours, and table 5; every figure is of a card or a record."""
+"""The paper's tables 1 to 4 beside ours, and 5 and 6; every figure is of a card or a record."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from apr_core.report.generalisation import GeneralisationTable, generalisation_t
 from apr_core.report.imagenet import ImageNetTable, imagenet_table
 from apr_core.report.overheads import OverheadRow, overhead_claims, overhead_rows
 from apr_core.report.paper import PaperRow
+from apr_core.report.patches import PatchTable, patch_table
 from apr_core.report.targets import target_claims
 from apr_core.zoo.checkpoints import CAUTION, load_card, model_names
 
@@ -68,14 +69,14 @@ class OverheadTable:
     notes: tuple[str, ...] = ()
 
 
-Table = DefenceTable | ImageNetTable | OverheadTable | GeneralisationTable
+Table = DefenceTable | ImageNetTable | OverheadTable | GeneralisationTable | PatchTable
 Claims = Callable[[str, dict[str, ModelSummary], Compare], list[Claim]]
 """An architecture, its cells by defence, and what compares two -> what is said of them."""
 
 
 def make_tables(records: Records | None = None) -> list[Table]:
-    """All four, and the fifth where anything of it was measured, from what the zoo and the records
-    hold; by default those that lie there now."""
+    """All four, and the fifth and sixth where anything of them was measured, from what the zoo and
+    the records hold; by default those that lie there now."""
     records = records or Records.read()
     table1 = [*_theirs(paper.DEFENCES), *(Row(label, PLUS, BARE, masked) for label, masked in OURS)]
     table3 = [*_theirs(paper.ABLATION), Row("Full APR+", PLUS, PLUS)]
@@ -87,7 +88,10 @@ def make_tables(records: Records | None = None) -> list[Table]:
     third = replace(third, claims=(*third.claims, *_worths(third, records)))
     first, third = _judged(first, third)
     trained = [(row.label, row.defence) for row in table1 if not row.lattice]
-    others = generalisation_table(trained, ARCHITECTURES, records)
+    more = (
+        generalisation_table(trained, ARCHITECTURES, records),
+        patch_table(trained, records.certificates),
+    )
     return [
         first,
         imagenet_table(records),
@@ -95,7 +99,7 @@ def make_tables(records: Records | None = None) -> list[Table]:
         OverheadTable(
             4, "Computational overhead of APR", tuple(costs), tuple(overhead_claims(costs))
         ),
-        *([others] if others.rows else []),
+        *(table for table in more if table.rows),
     ]
 
 

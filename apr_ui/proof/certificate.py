@@ -76,7 +76,7 @@ def seal_words(found: Certificate) -> str:
         return (
             f"**Certified: {name}.** All {found.predictions} predictions for masked copies of the "
             "picture agree, so no single pixel of any colour changes the answer that they give "
-            "together."
+            "together. The certificate covers one pixel; it says nothing of patches."
         )
     if found.verdict is Verdict.WRONG:
         return (

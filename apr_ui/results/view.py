@@ -38,7 +38,8 @@ DEFINITIONS = f"""
   more.
 - **Certified**: share of all images that the model behind lattice masking gets right, and for which
   it is proven that no edit of one pixel, of any colour, changes that answer. For two models, the
-  shares of the images that were tested on both are shown beside it.
+  shares of the images that were tested on both are shown beside it. Table 6 has the same for
+  patches, behind square masks.
 - A **claim** about a defence is about these weights: each comes from one training run, and another
   run may give another result. A claim that chance could decide has a p-value: of McNemar's test, or
   of the test that our rate is the one named. All such claims of tables 1 and 3 are one family,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.oracle import FEW_CHUNK, ModelOracle
-from apr_core.certification import lattice_masking
+from apr_core.certification import double_masking
 from apr_core.certification.lattice_masking import behind_lattice, certify
 from apr_core.data.dataset import Split
 from apr_core.data.registry import find_dataset
@@ -66,7 +66,7 @@ def run_checks(device: torch.device, say: Callable[[str], None] = print) -> None
 def as_on_a_gpu() -> Iterator[None]:
     """Give a processor the chunks that a GPU is given."""
     tables: tuple[dict[str, int], ...]
-    tables = (FEW_CHUNK, lattice_masking.CHUNK)
+    tables = (FEW_CHUNK, double_masking.CHUNK)
     with ExitStack() as stack:
         for table in tables:
             stack.enter_context(patch.dict(table, cpu=table["cuda"]))

@@ -24,8 +24,9 @@ def learn(server: Server, page: Page) -> Locator:
 def test_a_sticker_is_learned_dragged_and_printed(server: Server, page: Page) -> None:
     board = learn(server, page)
     expect(board).to_have_accessible_name(re.compile("70% across, 70% down"))
-    bars = page.get_by_test_id("stBidiComponentRegular").filter(has_text="frog").last
+    bars = page.locator(".bars")
     before = bars.inner_text()
+    board.scroll_into_view_if_needed()
     box = board.bounding_box()
     assert box is not None
     x, y, side = box["x"], box["y"], box["width"]

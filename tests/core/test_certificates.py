@@ -12,6 +12,7 @@ import torch
 from apr_core.base.types import InputError
 from apr_core.certification import lattice_masking
 from apr_core.certification.lattice_masking import LatticeMasking, Verdict, certify
+from apr_core.certification.patch_masking import PatchMasking
 from apr_core.cli import certify as certify_command
 from apr_core.cli import main
 from apr_core.data.registry import find_dataset
@@ -141,6 +142,41 @@ def test_the_command_prints_fractions_and_writes_the_record(
     assert "certified  0.0%" in capsys.readouterr().out
 
 
+def test_a_record_of_patches_counts_them_and_names_their_side(target: TargetModel) -> None:
+    setting = cert_setting(target, 6, patch=2, masks=3)
+    assert setting.name == f"{NAME}-patch2-masks3-n6"
+    assert replace(setting, masks=6).name == f"{NAME}-patch2-n6"
+    record = certify_model(target, setting)
+    images, labels, _ = choose_images(find_dataset(), 6)
+    found = certify(PatchMasking(target.model, 2, 3).eval(), images.float() / 255, labels)
+    assert [verdict for _, verdict in record.verdicts] == [one.verdict for one in found]
+    assert record.command.endswith("--images 6 --patch 2 --masks 3")
+    assert CertRecord.from_json(record.to_json()) == record
+
+
+def test_a_record_from_before_there_were_patches_is_of_one_pixel(target: TargetModel) -> None:
+    record = certify_model(target, cert_setting(target, 4, spacing=2))
+    entry = json.loads(record.to_json())
+    for name in ("patch", "masks"):
+        assert entry["setting"].pop(name) == 0
+    assert CertRecord.from_json(json.dumps(entry)) == record
+    assert record.setting.name == f"{NAME}-lattice2-n4"
+
+
+def test_the_command_certifies_against_patches_and_says_so(
+    target: TargetModel, capsys, folders: Path
+) -> None:
+    command = ["certify", "--model", NAME, "--images", "3", "--patch", "2", "--masks", "3"]
+    assert main([*command, "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert f"{NAME} behind 3 × 3 square masks" in said
+    assert "no patch of 2 × 2 pixels, anywhere, of any content, can change the answer of" in said
+    assert (folders / "results" / "certificates" / f"{NAME}-patch2-masks3-n3.json").exists()
+    assert main([*command, "--json"]) == 0
+    setting = json.loads(capsys.readouterr().out)["setting"]
+    assert (setting["patch"], setting["masks"], setting["spacing"]) == (2, 3, 0)
+
+
 def test_the_command_tells_what_a_check_of_the_model_had_to_say(
     target: TargetModel, capsys, monkeypatch
 ) -> None:
@@ -156,7 +192,13 @@ def test_the_command_tells_what_a_check_of_the_model_had_to_say(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [(["--spacing", "1"], "spacing is 1"), (["--images", "0"], "images is 0"),
-     (["--model", "cifar10-no-such"], "no model")],
+     (["--model", "cifar10-no-such"], "no model"),
+     (["--patch", "0"], "--patch is 0; give the side of a patch"),
+     (["--patch", "33"], "A patch of 33x33 pixels would leave nothing to see of an image of 32x32"),
+     (["--patch", "33", "--index", "0"], "A patch of 33x33 pixels"),
+     (["--patch", "2", "--masks", "1"], "masks is 1"),
+     (["--patch", "2", "--spacing", "4"], "leave it out, or leave out --patch"),
+     (["--masks", "3"], "--masks goes with --patch")],
 )  # fmt: skip
 def test_bad_arguments_are_one_sentence(target: TargetModel, arguments, said: str, capsys) -> None:
     assert main(["certify", "--model", NAME, *arguments]) == 2

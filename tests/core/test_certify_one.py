@@ -39,6 +39,17 @@ def test_another_true_class_is_a_wrong_answer(tmp_path: Path, capsys) -> None:
     assert "takes this cat for an automobile" in capsys.readouterr().out
 
 
+def test_one_picture_is_certified_against_patches(capsys) -> None:
+    words = ("--index", "11", "--patch", "2")
+    found = told(capsys, *words)
+    assert (found["patch"], found["masks"], found["spacing"]) == (2, 6, 0)
+    assert (found["verdict"], found["predictions"]) == ("certified", 36 + 630)
+    assert main(["certify", "--model", MODEL, *words]) == 0
+    said = capsys.readouterr().out
+    assert "Behind 6 × 6 square masks, the model is certified to answer truck" in said
+    assert "no patch of 2 × 2 pixels, anywhere, of any content, can change the answer of" in said
+
+
 @pytest.mark.parametrize("words", [("--index", "9", "--label", "cat"), ("--label", "cat")])
 def test_a_label_goes_with_a_picture_of_ones_own(words: tuple[str, ...], capsys) -> None:
     assert main(["certify", "--model", MODEL, *words]) == 2

@@ -14,7 +14,7 @@ from apr_core.evaluation.model_summary import Records
 from apr_core.report.tables import BARE, PLUS
 from apr_core.zoo.checkpoints import OLD_PENALTY, Card
 from scripts import readme
-from scripts.cards import stale
+from scripts.cards import stale, with_records
 from scripts.readme import BEGIN, DOCUMENTS, END, headlines, rewritten, shipped_cards
 from scripts.result_tables import MARK, numbers
 
@@ -80,6 +80,19 @@ def test_a_record_that_changes_changes_the_document(path: Path, monkeypatch) -> 
     text = rewritten(path)
     assert text != path.read_text()
     assert f"{7 / 9:.1%}" in text
+
+
+def test_a_certificate_against_patches_is_in_a_table_of_its_own() -> None:
+    read, cards, card = Records.read(), shipped_cards(), a_card(BARE)
+    (proof, *_) = [one for one in read.certificates if one.setting.model == card.name]
+    setting = replace(proof.setting, spacing=0, patch=31, masks=7, images=10**6)
+    more = Records(read.evaluations, [*read.certificates, replace(proof, setting=setting)])
+    assert headlines(cards, more) == headlines(cards, read)
+    before, _, patches = numbers(cards, more).partition("## Certified accuracy against patches")
+    assert f"| `{card.name}` | 31 × 31 | 49 |" in patches
+    assert before == numbers(cards, read)[: len(before)]
+    (kept,) = [one for one in with_records(card, more).certificates if one.get("patch") == 31]
+    assert (kept["masks"], "spacing" in kept) == (7, False)
 
 
 def test_the_cards_have_the_rates_of_the_records() -> None:

@@ -14,6 +14,7 @@ from apr_core.base.provenance import provenance
 from apr_core.base.types import InputError
 from apr_core.certification.lattice_masking import SPACING
 from apr_core.cli import main
+from apr_core.data.registry import DEFAULT
 from apr_core.defences import DEFENCES
 from apr_core.defences.recipe import constants
 from apr_core.evaluation.certificates import (
@@ -109,10 +110,13 @@ def add_certificates(card: Card, right: int, certified: int, total: int, spacing
     certify_each(card, verdicts + ["wrong"] * (total - right), spacing)
 
 
-def certify_each(card: Card, verdicts: list[str], spacing: int = SPACING) -> None:
+def certify_each(
+    card: Card, verdicts: list[str], spacing: int = SPACING, patch: int = 0, data: str = DEFAULT
+) -> None:
     """A record of certificates with a verdict for each of the first images."""
     total = len(verdicts)
-    setting = CertSetting(card.name, card.sha256, spacing, total, f"{total:064}")
+    setting = CertSetting(card.name, card.sha256, spacing, total, f"{total:064}", data)
+    setting = replace(setting, patch=patch, masks=6 if patch else 0)
     right, certified = total - verdicts.count("wrong"), verdicts.count("certified")
     save_certificates(
         CertRecord(
@@ -520,6 +524,44 @@ def test_each_lattice_of_the_present_weights_is_listed_once() -> None:
     assert places == [(vanilla.name, 3), (vanilla.name, 4)]
     assert [record.certified for record in found] == [rate_of(81, 150), rate_of(120, 150)]
     assert [record.clean for record in found] == [rate_of(140, 150), rate_of(150, 150)]
+
+
+def test_certificates_against_patches_are_taken_for_no_others() -> None:
+    """Neither in a claim nor in a cell, whatever spacing stands in the record."""
+    vanilla, plus = add_model("vanilla", 9500), add_model("apr-plus", 9000)
+    add_certificates(vanilla, 190, 120, 200, SPACING)
+    before = make_tables()
+    for card in (vanilla, plus):
+        certify_each(card, ["certified"] * 300, SPACING, patch=2)
+    certify_each(replace(vanilla, name="torchvision:resnet50"), ["certified"], 4, 5, "nips2017")
+    assert lattices_of(load_certificates()[0], [vanilla, plus])[0].certified == rate_of(120, 200)
+    assert len(lattices_of(load_certificates()[0], [vanilla, plus])) == 1
+    *others, patches = make_tables()
+    assert others == before
+    assert patches.number == 6
+    found = {(row.label, row.subject): (row.patch, row.certified) for row in patches.rows}
+    assert found == {
+        ("No defence", "resnet18"): (2, rate_of(300, 300)),
+        ("APR+", "resnet18"): (2, rate_of(300, 300)),
+        ("No defence", "torchvision:resnet50 on nips2017"): (5, rate_of(1, 1)),
+    }
+
+
+def test_of_patches_the_present_weights_and_the_most_images_count() -> None:
+    vanilla = add_model("vanilla", 9500)
+    certify_each(vanilla, ["certified", "wrong"], 0, patch=2)
+    certify_each(vanilla, ["certified", "not certified", "wrong"], 0, patch=2)
+    certify_each(vanilla, ["not certified"], 0, patch=3)
+    certify_each(replace(vanilla, sha256="b" * 64), ["wrong"] * 9, 0, patch=2)
+    table = make_tables()[-1]
+    assert [(row.patch, row.masks, row.clean, row.certified) for row in table.rows] == [
+        (2, 36, rate_of(2, 3), rate_of(1, 3)),
+        (3, 36, rate_of(1, 1), rate_of(0, 1)),
+    ]
+    printed = in_print([table], "text")
+    assert printed.startswith("Table 6. Certificates against patches")
+    assert "33.3% [6.1%, 79.2%] of 3" in printed
+    assert all(in_print([table], style) for style in STYLES)
 
 
 def test_a_record_of_weights_that_a_model_had_before_is_told() -> None:

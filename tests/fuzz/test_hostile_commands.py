@@ -45,7 +45,7 @@ OPTIONS = {
     "--fitness --stop --l2-penalty --recombination --target --seed --out --device --json",
     "evaluate": "--model --images --attack --pixels --seed --all --draws --lattice --workers "
     "--json",
-    "certify": "--model --images --spacing --device --json",
+    "certify": "--model --images --spacing --patch --masks --device --json",
     "explain": "--model --index --image --method --target --seed --out",
     "tables": "--style --json",
     "train": "--architecture --defence --preset --epochs --batch-size --learning-rate --subset "
