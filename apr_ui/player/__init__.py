@@ -35,9 +35,10 @@ def player_data(view: RunView, first: int = 0, picture: bool = True) -> dict[str
 def player(data: Mapping[str, Any], key: str) -> None:
     """Show a run under a key that stays the same for as long as the player stands.
 
-    The browser keeps the picture and the frames of a run, and merges new ones by generation, so a poll
-    may send only the newest. A browser may skip a poll, and a reloaded page has none:
-    send some overlap while live, the picture and all frames at a session's first poll, and all at the end.
+    The browser keeps the picture and the frames of a run, and merges new ones by generation, so
+    a poll may send only the newest. A browser may skip a poll, and a reloaded page has none: send
+    some overlap while live, the picture and all frames at a session's first poll, and all at the
+    end.
 
     Args:
         data: of `player_data`, or the record of an ended run. `autoplay` makes an ended run play by
