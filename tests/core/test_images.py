@@ -173,7 +173,7 @@ def test_crops_the_central_square(width: int, height: int) -> None:
     left, top = (width - SIZE) // 2, (height - SIZE) // 2
     picture = read_picture(to_png(image))
     assert torch.equal(picture.image, image[:, top : top + SIZE, left : left + SIZE])
-    assert any("which leaves out about 67 %" in sentence for sentence in picture.warnings)
+    assert any("which leaves out about 67%" in sentence for sentence in picture.warnings)
     assert picture.original.size == (width, height)
 
 
