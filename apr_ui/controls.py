@@ -150,11 +150,11 @@ def choose_config() -> OnePixelConfig:
             **persistent("attack.target"),
             help=HELP["target"],
         )
+        method = choose_method()
+        limits = served(method, shown_data())
+        most = SPARSE_RANGES if method is Method.SPARSE_RS else RANGES
         left, right = st.columns(2)
         with left:
-            method = choose_method()
-            limits = served(method, shown_data())
-            most = SPARSE_RANGES if method is Method.SPARSE_RS else RANGES
             pixels = _number("Pixels", "pixels", 1, int(most["pixels"][1]))
             population = _number("Population", "population", *limits["population"])
             generations = _number("Generations", "generations", *limits["generations"])
