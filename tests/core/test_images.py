@@ -182,7 +182,7 @@ def test_never_says_that_nothing_or_everything_was_left_out(
     size: tuple[int, int], percent: int
 ) -> None:
     sentences = read_picture(encode(scene(*size), "PNG")).warnings
-    assert f"about {percent} % of it" in sentences[0]
+    assert f"about {percent}% of it" in sentences[0]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (31, 31)])
