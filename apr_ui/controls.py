@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -44,13 +44,23 @@ HELP = {
     "population": "Edits that the search keeps, and tries in each generation.",
     "generations": "Rounds of the search; in each, it mixes its edits into new ones.",
     "seed": "Start of the random numbers: the same seed gives the same search.",
-    "strategy": "How a new edit is mixed: from random ones (rand), or with the best one (best).",
+    "strategy": "How a new edit is mixed: from random edits, or with the best edit.",
     "fitness": "What the search lowers: the probability of the true class, or its lead over "
     "the next class (margin).",
     "stop": "When to end: at the first flip, once the model is confidently wrong, or after all "
     "generations.",
     "l2_penalty": "A penalty on strong changes of colour; 0 for none.",
 }
+OPTIONS: dict[str, dict[Any, str]] = {
+    "strategy": {Strategy.SU2019: "Random edits", Strategy.BEST1BIN: "Best edit"},
+    "fitness": {Fitness.PROBABILITY: "Probability", Fitness.MARGIN: "Margin"},
+    "stop": {
+        Stop.FIRST_FLIP: "First flip",
+        Stop.SU2019: "Confidently wrong",
+        Stop.BUDGET: "All generations",
+    },
+}
+"""What a person reads in place of the codes, by setting."""
 Kind = TypeVar("Kind", Strategy, Fitness, Stop)
 
 
@@ -140,11 +150,11 @@ def choose_config() -> OnePixelConfig:
             **persistent("attack.target"),
             help=HELP["target"],
         )
+        method = choose_method()
+        limits = served(method, shown_data())
+        most = SPARSE_RANGES if method is Method.SPARSE_RS else RANGES
         left, right = st.columns(2)
         with left:
-            method = choose_method()
-            limits = served(method, shown_data())
-            most = SPARSE_RANGES if method is Method.SPARSE_RS else RANGES
             pixels = _number("Pixels", "pixels", 1, int(most["pixels"][1]))
             population = _number("Population", "population", *limits["population"])
             generations = _number("Generations", "generations", *limits["generations"])
@@ -188,7 +198,13 @@ def _source(method: Method) -> str:
 
 
 def _option(label: str, options: list[Kind], name: str) -> Kind:
-    chosen: Kind = st.selectbox(label, options, help=HELP[name], **persistent(f"attack.{name}"))
+    chosen: Kind = st.selectbox(
+        label,
+        options,
+        format_func=OPTIONS[name].__getitem__,
+        help=HELP[name],
+        **persistent(f"attack.{name}"),
+    )
     return chosen
 
 

@@ -114,9 +114,13 @@ def show_before(image: Tensor, label: int | None, model: str, page: str) -> Tens
     return answer
 
 
-def show_result(view: RunView, page: str) -> None:
-    """A run's result as it stands, in the place of the picture before it."""
-    result_view(f"{page}.{KEY}", result_of(view, page))
+def show_result(view: RunView, page: str, picture: bool = True) -> None:
+    """A run's result as it stands, in the place of the picture before it.
+
+    Args:
+        picture: whether to send the picture, which the browser keeps.
+    """
+    result_view(f"{page}.{KEY}", result_of(view, page), picture=picture)
 
 
 def result_of(view: RunView, page: str) -> Result:

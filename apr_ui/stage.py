@@ -37,7 +37,10 @@ PREVIEW_WIDTH = 352
 """Screen pixels, which a phone of 390 has room for."""
 TONES = {"fooled": "warning", "held": "info", "plain": "info"}
 OVERLAP_SECONDS, LEAST_OVERLAP = 2.0, 3
-"""A browser may skip a poll, so each sends again what those of the last seconds sent."""
+"""A browser may skip a poll, so each sends again what those of the last seconds sent.
+
+The picture goes with the first frame.
+"""
 
 
 def preview(choice: Choice | None, model: str, page: str = "attack") -> None:
@@ -89,8 +92,8 @@ def _poll(run: CurrentRun, was_live: bool, page: str, pause: float, with_result:
     sent.append(len(view.snapshots))
     if with_result:
         with errors_on_page():
-            show_result(view, page)
-    data = player_data(view, first)
+            show_result(view, page, picture=first == 0)
+    data = player_data(view, first, picture=first == 0)
     player({**data, "autoplay": not view.live and take_replay(page)}, key=f"{page}.player")
     crowded = note_poll() >= 2 * pause  # since the page was drawn; a new timer needs a new page
     if was_live and (crowded or not view.live):

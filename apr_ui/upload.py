@@ -43,7 +43,8 @@ def choose_own(camera: bool = False) -> tuple[Picture, int | None] | None:
         st.error(plain(refusal), icon=":material/broken_image:")
     picture: Picture | None = st.session_state.get(_PICTURE)
     if picture is None:
-        st.info(f"Choose a picture of one of the things that the models know: {_known(data)}.")
+        act = "Take" if camera else "Choose"
+        st.info(f"{act} a picture of one of the things that the models know: {_known(data)}.")
         return None
     if picture.image.shape != (data.channels, *data.size):  # it was for other data
         picture = st.session_state[_PICTURE] = refit(picture, data)

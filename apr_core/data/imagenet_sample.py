@@ -55,7 +55,7 @@ def picked_sample() -> Sample:
                 one["original_url"],
                 one["licence"],
                 one["licence_url"],
-                f"cropped and scaled to {SIZE} x {SIZE} pixels",
+                f"cropped and scaled to {SIZE} × {SIZE} pixels",
             )
             for one in pictures
         )

@@ -172,7 +172,7 @@ def _reading_warnings(decoded: Decoded, wanted: DataSet) -> Iterator[str]:
     elif lost := 100 - 100 * min(size) / max(size):
         yield (
             f"The picture is {size[0]} × {size[1]} pixels and was cropped to its central square, "
-            f"which leaves out about {min(99, max(1, round(lost)))} % of it."
+            f"which leaves out about {min(99, max(1, round(lost)))}% of it."
         )
     if min(size) < min(wanted.size):
         yield (

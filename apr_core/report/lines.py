@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from apr_core.data.registry import find_dataset
 from apr_core.evaluation.metrics import Mean, Paired, Rate
 from apr_core.evaluation.model_summary import ModelSummary
 from apr_core.report.generalisation import GeneralisationRow, GeneralisationTable, attack_names
@@ -156,7 +157,7 @@ def _imagenet(row: ImageNetRow, pixels: Sequence[int]) -> list[Line]:
     found: list[Line] = [
         {
             NAME: cell.model,
-            "model": f"{cell.model} on {cell.data}",
+            "model": f"{cell.model} on {find_dataset(cell.data).title}",
             "clean, ours": _rate(cell.clean),
             **{name: _rate(dict(cell.success).get(k)) for k, name in columns.items()},
             "certified with masking": _rate(cell.certified),

@@ -17,7 +17,7 @@ from apr_core.data.images import to_png
 from apr_core.evaluation.attribution.cached_predictions import kept_glance, take_glance
 from apr_core.evaluation.classes import flip_matrix, rates_by_class
 from apr_core.evaluation.metrics import Rate, rate_of
-from apr_core.evaluation.model_summary import find_record
+from apr_core.evaluation.model_summary import LADDER, find_record
 from apr_core.evaluation.record import Record
 from apr_core.explain.attention import gate_of
 from apr_core.models.inputs import as_input
@@ -144,11 +144,12 @@ def show_rates(label: int, view: View, model: str, record: Record | None) -> Non
         words = f"not measured; `python -m apr_core evaluate --model {model}` measures it."
     else:
         rate, setting = rates_by_class(record, 1)[label], record.setting
+        how = "by several attacks" if setting.attack == LADDER else setting.attack
         words = (
             f"{_rate_text(rate)} that the model got right"
             if rate.total
             else "no picture of this class that the model got right was attacked"
-        ) + f" ({setting.attack}, {setting.images} images of all classes)."
+        ) + f" ({how}, {setting.images} images of all classes)."
     changing_markdown("classes.broken", f"**Fooled by one pixel**: {words}")
 
 

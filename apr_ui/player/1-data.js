@@ -19,7 +19,7 @@ const NO_WALK_FIRST = "The first generation is random: no candidate has parents 
 const NO_WALK = "No candidate was recorded step by step in this generation. Try the previous or the next one.";
 
 const PLAYERS = new WeakMap(); // root element -> player
-const RUNS = new Map(); // run id -> { frames: Map(generation -> frame), order: [generation] }
+const RUNS = new Map(); // run id -> { frames: Map(generation -> frame), order: [generation], picture: canvas }
 
 // ---------------------------------------------------------------- Data
 
@@ -49,7 +49,7 @@ function decodePicture(data) {
   return canvas;
 }
 
-// Frames live by run id, so that a page that remounts the player loses none of them.
+// Frames and the picture live by run id, so that a page that remounts the player loses none of them.
 function runStore(run) {
   const store = RUNS.get(run) ?? { frames: new Map(), order: [] };
   RUNS.delete(run);

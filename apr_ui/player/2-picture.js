@@ -164,11 +164,11 @@ function drawFrame(player, frame, now) {
 }
 
 function draw(player, now) {
-  const { context, cell, picture, data } = player;
+  const { context, cell, data } = player;
   if (!context) return;
   drawInView(player);
   context.imageSmoothingEnabled = false;
-  context.drawImage(picture, 0, 0, data.width * cell, data.height * cell);
+  if (player.store.picture) context.drawImage(player.store.picture, 0, 0, data.width * cell, data.height * cell);
   const frame = shownFrame(player);
   if (!frame) return;
   if (walkNow(player)) drawWalk(player, frame, walkNow(player), now);

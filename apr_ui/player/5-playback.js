@@ -207,7 +207,6 @@ function create(root) {
 
 function startRun(player, data) {
   Object.assign(player, { run: data.run, shown: null, glide: null, slow: null, playing: Boolean(data.live), following: Boolean(data.live), zoom: 1 });
-  player.picture = decodePicture(data);
 }
 
 // One of many, side by side: the picture and a line; nothing to press, nothing said aloud.
@@ -225,6 +224,7 @@ function update(player, data) {
   setUpZoom(player);
   player.store = runStore(data.run);
   merge(player.store, data.frames ?? []);
+  if (data.image && !player.store.picture) player.store.picture = decodePicture(data);
   // A run that had ended and goes on was started anew: it is followed from its beginning.
   const fresh = player.run !== data.run || again;
   if (fresh) startRun(player, data);

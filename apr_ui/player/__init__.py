@@ -14,13 +14,17 @@ from apr_ui.component.assets import ZOOM
 _mount = Component("apr_player", Path(__file__).parent, ZOOM)
 
 
-def player_data(view: RunView, first: int = 0) -> dict[str, Any]:
+def player_data(view: RunView, first: int = 0, picture: bool = True) -> dict[str, Any]:
     """A run as the player draws it: its record, and how far it is.
 
     Args:
         first: the first frame to send.
+        picture: whether to send the picture; a browser that was sent it keeps it.
     """
-    return record(view, first) | {
+    data = record(view, first)
+    if not picture:
+        del data["image"]
+    return data | {
         "live": view.live,
         "queue_place": view.queue_place,
         "wait": view.wait,
@@ -31,9 +35,10 @@ def player_data(view: RunView, first: int = 0) -> dict[str, Any]:
 def player(data: Mapping[str, Any], key: str) -> None:
     """Show a run under a key that stays the same for as long as the player stands.
 
-    The browser keeps the frames of a run and merges new ones by generation, so a poll
-    may send only the newest. A browser may skip a poll, and a reloaded page has none:
-    send some overlap while live, all frames at a session's first poll, and all at the end.
+    The browser keeps the picture and the frames of a run, and merges new ones by generation, so
+    a poll may send only the newest. A browser may skip a poll, and a reloaded page has none: send
+    some overlap while live, the picture and all frames at a session's first poll, and all at the
+    end.
 
     Args:
         data: of `player_data`, or the record of an ended run. `autoplay` makes an ended run play by

@@ -51,20 +51,22 @@ class Result(NamedTuple):
 _mount = Component("apr_result", Path(__file__).parent)
 
 
-def result_view(key: str, result: Result, marked: bool = True) -> None:
+def result_view(key: str, result: Result, marked: bool = True, picture: bool = True) -> None:
     """Draw a result, under a key that stays the same as long as it stands.
 
     Args:
         marked: with the tone's mark before the verdict; not where a mark stands beside it already.
+        picture: whether to send the picture; else the browser takes the last one under this key.
     """
     image, edits, captions, verdict, detail, bars, tone = result
     height, width = (0, 0) if image is None else image.shape[1:]
     _mount(
         key,
         {
+            "key": key,
             "width": width,
             "height": height,
-            "image": "" if image is None else packed(as_rgb(image.permute(1, 2, 0)), torch.uint8),
+            "image": _packed(image) if image is not None and picture else "",
             "edits": [{"x": edit.x, "y": edit.y, "rgb": edit.rgb} for edit in edits],
             "captions": captions,
             "verdict": verdict,
@@ -74,3 +76,7 @@ def result_view(key: str, result: Result, marked: bool = True) -> None:
             "marked": marked,
         },
     )
+
+
+def _packed(image: Tensor) -> str:
+    return packed(as_rgb(image.permute(1, 2, 0)), torch.uint8)

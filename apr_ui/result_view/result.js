@@ -98,6 +98,7 @@ function showBar(row, { name, value, before, rival }) {
   row.setAttribute("aria-label", `${name} ${finePercent(value)}${was}`);
 }
 
+const PICTURES = new Map(); // by key: the last picture that came; the polls of a run send it at first only
 let toneBefore; // the tone of the marked result that the page had last; its element may be another
 
 // A search that was begun far below, as on a phone, comes into sight; it may have ended already.
@@ -110,9 +111,11 @@ export default function mount({ parentElement, data }) {
   const root = parentElement.querySelector(".result");
   if (!root || !data) return;
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
-  root.toggleAttribute("data-words", !data.image);
-  if (data.image) draw(part("before"), data, []);
-  if (data.image) draw(part("after"), data, data.edits);
+  root.toggleAttribute("data-words", !data.width);
+  if (data.image) PICTURES.set(data.key, data.image);
+  const shown = { ...data, image: data.width ? PICTURES.get(data.key) : undefined };
+  if (shown.image) draw(part("before"), shown, []);
+  if (shown.image) draw(part("after"), shown, data.edits);
   part("before").setAttribute("aria-label", data.captions[0] || "The picture");
   part("after").setAttribute("aria-label", `The picture as it was changed, ${data.captions[1]}`);
   part("beforeWords").textContent = data.captions[0];

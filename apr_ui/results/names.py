@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from apr_core.data.registry import DATASETS
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.record import Record
 from apr_core.serving.requests import BEHIND_LATTICE
@@ -29,7 +30,10 @@ def subject_title(record: Record) -> str:
     title = model_title(setting.model + (BEHIND_LATTICE if setting.lattice else ""))
     card = all_cards()[0].get(setting.model)
     own = card is not None and card.dataset == setting.data
-    return title if own or setting.data in title else f"{title} on {setting.data}"
+    if own or setting.data in title:
+        return title
+    known = setting.data in DATASETS  # a person's own may be gone
+    return f"{title} on {DATASETS.get(setting.data).title if known else setting.data}"
 
 
 def record_titles(records: Iterable[Record]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -12,7 +13,8 @@ from apr_core.serving.requests import Phase
 from apr_core.serving.run_export import UNWATCHED, record, status_of
 from apr_ui.permalink import to_params
 from apr_ui.resources import service
-from tests.app.pages import VANILLA, open_page, results, run, wait_for
+from apr_ui.stage import LEAST_OVERLAP
+from tests.app.pages import VANILLA, given, open_page, results, run, wait_for
 from tests.app.test_links import request
 from tests.app.test_race import ended
 from tests.conftest import PATIENCE, figures
@@ -25,6 +27,37 @@ ENDINGS = {
         ended(VANILLA, Status.CANCELLED, 80), phase=Phase.FAILED, outcome=None, error="It broke."
     ),
 }
+
+
+def test_the_polls_of_a_live_run_send_its_picture_at_first_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A page that is drawn anew sends it again; a browser may skip the first polls."""
+    asked = request(seed=87)
+    open_page("attack", to_params(asked))
+    live = replace(wait_for(asked.run_id), phase=Phase.RUNNING, outcome=None)
+    monkeypatch.setattr("apr_ui.stage.service", lambda: SimpleNamespace(view=lambda *_: live))
+
+    def script(asked):
+        from apr_core.base.tickets import Ticket
+        from apr_ui.stage import LEAST_OVERLAP, _poll
+        from apr_ui.state import CurrentRun
+
+        run = CurrentRun(asked, Ticket(asked.run_id, ""))
+        _poll(run, True, "attack", float(LEAST_OVERLAP), True)
+
+    app = AppTest.from_function(script, kwargs={"asked": asked}, default_timeout=PATIENCE)
+    sent = []
+    for _ in range(LEAST_OVERLAP + 2):
+        run(app)
+        (player,), (result,) = given(app, "frames"), results(app)
+        sent.append((bool(player.get("image")), bool(result["image"])))
+        assert player["width"] == result["width"] == 32
+    assert sent == [(True, True)] * LEAST_OVERLAP + [(False, False)] * 2
+    app.session_state["attack.sent"] = []  # as `watch` begins
+    run(app)
+    assert given(app, "frames")[0]["image"]
+    assert results(app)[0]["image"]
 
 
 def told(name: str) -> str:

@@ -12,6 +12,7 @@ import torch
 
 from apr_core import OnePixelConfig, Stop
 from apr_core.attacks.result import PixelEdit
+from apr_core.base.types import Method
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.models.incremental.engine import DENSE
@@ -252,6 +253,18 @@ def test_an_attacks_address_opens_the_same_picture_on_another_page(page: str, da
     assert (drawn[0]["width"], drawn[0]["height"]) == data_behind(request.model).size[::-1]
     go(attack, page)
     assert attack.session_state[CHOSEN] == data
+
+
+def test_an_attacks_picture_and_settings_are_raced_on_the_compare_page() -> None:
+    config = {"pixels": 16, "method": Method.SPARSE_RS, "population": 4, "generations": 0}
+    request = asked(PHOTOGRAPHS, stop=Stop.BUDGET, **config)
+    attack = open_page("attack", to_params(request))
+    wait_for(request.run_id)
+    app = go(run(attack), "compare")
+    assert app.multiselect(key="compare.models").value == [LITE0]
+    run(app.button(key="compare.go").click())
+    race = app.session_state["compare.race"]
+    assert [one.run_id for one in race.requests] == [request.run_id]
 
 
 def test_a_linked_picture_that_no_chooser_lists_is_shown_as_ones_own(

@@ -173,7 +173,7 @@ def test_crops_the_central_square(width: int, height: int) -> None:
     left, top = (width - SIZE) // 2, (height - SIZE) // 2
     picture = read_picture(to_png(image))
     assert torch.equal(picture.image, image[:, top : top + SIZE, left : left + SIZE])
-    assert any("which leaves out about 67 %" in sentence for sentence in picture.warnings)
+    assert any("which leaves out about 67%" in sentence for sentence in picture.warnings)
     assert picture.original.size == (width, height)
 
 
@@ -182,7 +182,7 @@ def test_never_says_that_nothing_or_everything_was_left_out(
     size: tuple[int, int], percent: int
 ) -> None:
     sentences = read_picture(encode(scene(*size), "PNG")).warnings
-    assert f"about {percent} % of it" in sentences[0]
+    assert f"about {percent}% of it" in sentences[0]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (31, 31)])
