@@ -20,7 +20,7 @@ from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.attacks.stages import STAGES
 from apr_core.attacks.transfer import transfer_matrix
 from apr_core.attacks.truth_map import TruthMapSearch
-from apr_core.base.types import InputError, Status
+from apr_core.base.types import InputError, Status, Threat
 from apr_core.certification.lattice_masking import certify
 from apr_core.data.images import to_pil
 from apr_core.explain.attributions import attribute
@@ -461,7 +461,9 @@ def test_the_check_takes_them_as_well() -> None:
 def test_a_model_without_a_gradient_is_one_sentence(stage: str, images, labels) -> None:
     model = Around(lambda x: x.detach())
     with pytest.raises(InputError, match="gives no gradient"):
-        climb(LadderConfig((stage,)), ModelOracle(model), images, labels, torch.arange(3))
+        side = 2 if STAGES.get(stage).threat is Threat.PATCH else 0
+        config = LadderConfig((stage,), side=side)
+        climb(config, ModelOracle(model), images, labels, torch.arange(3))
 
 
 # Kind 5: explanations
