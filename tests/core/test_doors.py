@@ -460,9 +460,8 @@ def test_the_check_takes_them_as_well() -> None:
 @pytest.mark.parametrize("stage", [name for name in STAGES if STAGES.get(name).gradient])
 def test_a_model_without_a_gradient_is_one_sentence(stage: str, images, labels) -> None:
     model = Around(lambda x: x.detach())
+    config = LadderConfig((stage,), side=2 if STAGES.get(stage).threat is Threat.PATCH else 0)
     with pytest.raises(InputError, match="gives no gradient"):
-        side = 2 if STAGES.get(stage).threat is Threat.PATCH else 0
-        config = LadderConfig((stage,), side=side)
         climb(config, ModelOracle(model), images, labels, torch.arange(3))
 
 
