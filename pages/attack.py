@@ -133,13 +133,8 @@ with panel:
     model = choose_model()
     config = choose_config()
 with stage:
+    # Drawn before the result: a row that came later would push it down.
     buttons = st.container(horizontal=True, key=ACTIONS)
-    run = ATTACK.current(choice.key if choice else "")
-    st.caption(subject(run.request.model, run.request.config) if run else subject(model, config))
-    view = watch(run, with_result=True) if run else None
-    if run is None or view is None:
-        offer_hidden_run()
-        preview(choice, model)
     with buttons:
         hunt = st.button(
             "Hunt for the pixel",
@@ -148,6 +143,13 @@ with stage:
             icon=":material/target:",
             disabled=choice is None,
         )
+    run = ATTACK.current(choice.key if choice else "")
+    st.caption(subject(run.request.model, run.request.config) if run else subject(model, config))
+    view = watch(run, with_result=True) if run else None
+    if run is None or view is None:
+        offer_hidden_run()
+        preview(choice, model)
+    with buttons:
         if run and view and view.live and st.button("Cancel", key="attack.cancel"):
             cancel_runs(run.ticket)
     if hunt and choice is not None:
