@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from apr_core.attacks.sticker import StickerConfig
 from apr_core.base.types import InputError
@@ -43,12 +44,6 @@ def from_params(params: dict[str, str], usual_for: Callable[[DataSet], StickerCo
         raise InputError(
             "The link names no sizes or steps of a sticker; copy it again, whole."
         ) from None
-    config = StickerConfig(
-        data.class_number(params.get("target", "")),
-        usual.side,
-        smallest,
-        largest,
-        steps=steps,
-        batch=usual.batch,
-    )
+    target = data.class_number(params.get("target", ""))
+    config = replace(usual, target=target, smallest=smallest, largest=largest, steps=steps)
     return model, data, config

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -101,13 +102,12 @@ def choose_sticker(model: str, data: DataSet) -> Asked:
         help=f"Of learning; each looks at {usual.batch} pictures with the sticker, every time "
         "turned, placed and lit in another way.",
     )
-    config = StickerConfig(
-        data.classes.index(target),
-        usual.side,
-        smallest,
-        largest,
+    config = replace(
+        usual,
+        target=data.classes.index(target),
+        smallest=smallest,
+        largest=largest,
         steps=int(steps),
-        batch=usual.batch,
     )
     return model, data, config
 
@@ -187,9 +187,14 @@ def _share(rate: Rate) -> str:
 
 def _large(image: Tensor) -> Image.Image:
     """A picture (C, H, W) in [0, 1] for the screen, its pixels as squares."""
-    shown = to_pil((255 * image).round().to(torch.uint8).cpu())
+    shown = to_pil(_rounded(image))
     scale = max(1, SEEN_SIDE // max(shown.size))
     return shown.resize((shown.width * scale, shown.height * scale), Image.Resampling.NEAREST)
+
+
+def _rounded(image: Tensor) -> Tensor:
+    """A picture in [0, 1] as uint8, on the CPU."""
+    return (255 * image).round().to(torch.uint8).cpu()
 
 
 def _curve(loss: list[float]) -> None:
@@ -204,7 +209,7 @@ def offer_print(learning: Learning, model: str) -> None:
     width = st.number_input(
         "Width on paper, in cm", 1.0, float(MOST_CM), **persistent("stickers.width", PRINTED_CM)
     )
-    picture = (255 * learning.learner.sticker).round().to(torch.uint8).cpu()
+    picture = _rounded(learning.learner.sticker)
     title = f"Sticker: {name}, for {model_title(model)}"
     files = (
         ("PNG", lambda: to_png(picture), "The sticker in its own pixels"),
@@ -229,7 +234,7 @@ def _stuck(choice: Choice, model: str, learning: Learning) -> None:
     shown = image
     if on:
         seen = stick(as_input(image[None]), sticker, Views.one(**view))[0]
-        shown = (255 * seen).round().to(torch.uint8)
+        shown = _rounded(seen)
     clean, now = on_prediction_thread(probabilities, model, [image, shown])
     picture, answer = st.columns(2, gap="medium")
     with picture:
@@ -247,7 +252,7 @@ def _board(image: Tensor, sticker: Tensor, view: Mapping[str, float]) -> None:
     board(
         {
             "picture": base64.b64encode(to_png(image)).decode(),
-            "sticker": base64.b64encode(to_png((255 * sticker).round().to(torch.uint8))).decode(),
+            "sticker": base64.b64encode(to_png(_rounded(sticker))).decode(),
             "width": width,
             "height": height,
             "title": f"The picture, with the sticker {places}",
