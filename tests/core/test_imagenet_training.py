@@ -74,8 +74,8 @@ def test_a_defence_is_fine_tuned_on_a_folder(copy: Path, torchvisions, defence: 
 @pytest.mark.long
 def test_processes_train_a_folder_together(copy: Path) -> None:
     words = ["train", "--data", str(copy), "--architecture", "resnet50", "--epochs", "1"]
-    words += ["--batch-size", "4", "--name", "imagenet-together", "--defence", "apr"]
+    words += ["--batch-size", "4", "--name", "folder-together", "--defence", "apr"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run([*launch, "-m", "apr_core", *words], cwd=ROOT, check=False)
     assert done.returncode == 0
-    assert load_card("imagenet-together").tested == 2
+    assert load_card("folder-together").tested == 2
