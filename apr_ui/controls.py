@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from apr_core.attacks.config import RANGES, SPARSE_RANGES, OnePixelConfig
+from apr_core.attacks.config import METHOD_RANGES, RANGES, OnePixelConfig
+from apr_core.attacks.patch import SIDES
 from apr_core.base.types import Fitness, InputError, Method, Stop, Strategy
 from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.model_summary import find_record
@@ -41,6 +42,7 @@ FIRST_MODEL = "cifar10-resnet20-vanilla"
 HELP = {
     "target": "The class that the model should end up with. “Any other class” is easier to reach.",
     "pixels": "How many pixels an edit changes.",
+    "side": "The patch is a square of so many pixels a side.",
     "population": "Edits that the search keeps, and tries in each generation.",
     "generations": "Rounds of the search; in each, it mixes its edits into new ones.",
     "seed": "Start of the random numbers: the same seed gives the same search.",
@@ -152,10 +154,13 @@ def choose_config() -> OnePixelConfig:
         )
         method = choose_method()
         limits = served(method, shown_data())
-        most = SPARSE_RANGES if method is Method.SPARSE_RS else RANGES
+        most = RANGES | METHOD_RANGES[method]
         left, right = st.columns(2)
         with left:
-            pixels = _number("Pixels", "pixels", 1, int(most["pixels"][1]))
+            if method is Method.PATCH:
+                pixels = _number("Side of the patch", "side", 1, SIDES[1]) ** 2
+            else:
+                pixels = _number("Pixels", "pixels", 1, int(most["pixels"][1]))
             population = _number("Population", "population", *limits["population"])
             generations = _number("Generations", "generations", *limits["generations"])
             seed = _number("Seed", "seed", 0, 2**31 - 1)
@@ -189,7 +194,7 @@ def choose_config() -> OnePixelConfig:
 
 def _source(method: Method) -> str:
     """Where the defaults come from."""
-    if method is Method.SPARSE_RS:
+    if method is not Method.DE:
         return "Sparse-RS is by Croce et al. (2022), who allow 10,000."
     if default_search() == PAPERS:
         return "The defaults are those of Su, Vargas and Sakurai (2019)."
@@ -209,7 +214,7 @@ def _option(label: str, options: list[Kind], name: str) -> Kind:
 
 
 def _number(label: str, name: str, low: int, high: int) -> int:
-    usual = getattr(default_search(), name, OnePixelConfig().seed)
+    usual = getattr(default_search(), name, getattr(OnePixelConfig(), name))
     key = f"attack.{name}"
     if not low <= (now := st.session_state.get(key, usual)) <= high:
         st.session_state[key] = min(max(now, low), high)
@@ -241,6 +246,7 @@ def show_request(request: AttackRequest | Head) -> None:
         "model": request.model.removesuffix(BEHIND_LATTICE),
         "masked": request.model.endswith(BEHIND_LATTICE),
         "target": ANY if target is None else data.class_name(target),
+        "side": request.config.side,
     }
     values |= place_of(request)
     for name, value in values.items():

@@ -10,7 +10,16 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, edit_image, to_edits
+from apr_core.attacks.result import (
+    Outcome,
+    PixelEdit,
+    Snapshot,
+    Square,
+    edit_image,
+    edits_text,
+    square_of,
+    to_edits,
+)
 from apr_core.attacks.truth_map import TruthMap
 from apr_core.data.images import to_pil
 from apr_core.serving.requests import RunView
@@ -47,11 +56,19 @@ def enlarge(image: Tensor, scale: int = 0) -> Image.Image:
 
 
 def ringed(image: Tensor, edits: Iterable[PixelEdit], scale: int = 0) -> Image.Image:
-    """The picture enlarged, with a ring around each edited pixel, or many of them drawn larger."""
+    """The picture enlarged, with a ring around each edited pixel and around a patch; of many single
+    pixels, each is drawn larger."""
     scale = scale or scale_to(image)
     picture = enlarge(image, scale)
     draw = ImageDraw.Draw(picture)
     edits = tuple(edits)
+    if square := square_of(edits):
+        left, top = square["x"] * scale, square["y"] * scale
+        last = square["side"] * scale - 1
+        for margin, colour in ((5, RING[1]), (3, RING[0])):
+            box = (left - margin, top - margin, left + last + margin, top + last + margin)
+            draw.rectangle(box, outline=colour, width=2)
+        return picture
     if len(edits) > MANY:
         for edit in edits:
             left, top, right, bottom = _box(edit, scale)
@@ -76,6 +93,12 @@ def magnified(image: Tensor, edit: PixelEdit, reach: int = 3, side: int = 224) -
     padded = Image.new("RGB", (2 * reach + 1, 2 * reach + 1), (128, 128, 128))
     padded.paste(to_pil(image), (reach - edit.x, reach - edit.y))
     return padded.resize((side, side), Image.Resampling.NEAREST)
+
+
+def cut_out(image: Tensor, square: Square, side: int = 224) -> Image.Image:
+    """A square of the picture alone, about `side` wide."""
+    x, y, count = square["x"], square["y"], square["side"]
+    return enlarge(image[:, y : y + count, x : x + count], max(1, side // count))
 
 
 def animation(view: RunView, ending: str, milliseconds: int = 180) -> bytes:
@@ -109,7 +132,7 @@ def _candidates(image: Tensor, snapshot: Snapshot) -> Image.Image:
     best = to_edits(snapshot.positions[snapshot.best], snapshot.colours[snapshot.best])
     scale = scale_to(image, GIF_SIDE)
     picture = ringed(edit_image(image, best), best, scale)
-    if len(best) > MANY:
+    if len(best) > MANY or square_of(best):
         return picture  # dots on all pixels of all candidates would hide it
     draw = ImageDraw.Draw(picture)
     for places, true in zip(snapshot.positions.tolist(), snapshot.true.tolist(), strict=True):
@@ -197,7 +220,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def alt_text(outcome: Outcome, classes: tuple[str, ...]) -> str:
     """The picture after the attack in words, for people who cannot see it."""
-    if len(outcome.edits) > MANY:
-        return f"The {classes[outcome.label]} with {len(outcome.edits)} pixels changed."
+    if len(outcome.edits) > MANY or square_of(outcome.edits):
+        return f"The {classes[outcome.label]} with {edits_text(outcome.edits)} changed."
     places = ", ".join(f"x {edit.x}, y {edit.y}, rgb{edit.rgb}" for edit in outcome.edits)
     return f"The {classes[outcome.label]} with the pixel at {places} changed, ringed."

@@ -7,7 +7,14 @@ from typing import NamedTuple
 import streamlit as st
 from torch import Tensor
 
-from apr_core.attacks.result import Outcome, PixelEdit, Snapshot, to_edits
+from apr_core.attacks.result import (
+    Outcome,
+    PixelEdit,
+    Snapshot,
+    edits_text,
+    square_of,
+    to_edits,
+)
 from apr_core.base.types import Method, Status
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_ui.dataset import class_name, one_of, shown_data
@@ -39,9 +46,8 @@ def ending_of(view: RunView) -> Ending:
     true, after = class_name(outcome.label), class_name(outcome.label_after)
     spent = f"{outcome.queries:,} queries in {view.seconds:.1f} s"
     if outcome.status is Status.FLIPPED:
-        count = len(outcome.edits)
         detail = (
-            f"After {spent}, {'one pixel' if count == 1 else f'{count} pixels'} made the model "
+            f"After {spent}, {edits_text(outcome.edits)} made the model "
             f"{percent(outcome.confidence_after)} sure of {after}."
         )
         return Ending(f"Flipped: {true} → {after}", detail, "fooled", "bolt")
@@ -72,8 +78,10 @@ def _finding(view: RunView, outcome: Outcome) -> str:
     pixels, area = len(outcome.edits), view.request.image[0].numel()
     if view.request.config.method is Method.DE or pixels < 2:
         return ""
+    some = f"{edits_text(outcome.edits).removeprefix('a ')} that it tried"
+    tried = f"No {some}" if square_of(outcome.edits) else f"No set of {some}"
     return (
-        f" No set of {pixels} pixels that it tried, {percent(pixels / area)} of the picture, "
+        f" {tried}, {percent(pixels / area)} of the picture, "
         "changed the answer: that is a finding, not a failure."
     )
 
@@ -141,6 +149,8 @@ def _at_the_end(view: RunView, outcome: Outcome, before: Tensor) -> Result:
     end, label = ending_of(view), outcome.label
     first = _caption("The picture", outcome.label_before, outcome.confidence_before)
     changed = count_text(len(outcome.edits), "pixel changed", "pixels changed")
+    if square_of(outcome.edits):
+        changed = "With the patch"
     captions = (first, "Nothing is changed")
     bars = _clean_bars(before, label)
     if outcome.edits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import isqrt
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -15,6 +16,11 @@ from apr_ui.persistent_widget import persistent
 from apr_ui.words import count_text
 
 KEY = "attack.search"
+METHODS = {
+    Method.DE: "Differential evolution",
+    Method.SPARSE_RS: "Sparse-RS",
+    Method.PATCH: "Sparse-RS, patch",
+}
 
 
 class Offer(NamedTuple):
@@ -25,15 +31,30 @@ class Offer(NamedTuple):
     population: int = 400
     generations: int = 100
 
+    @property
+    def side(self) -> int:
+        """Of a patch."""
+        return isqrt(self.pixels)
+
+    @property
+    def words(self) -> str:
+        """What may change, on a button."""
+        if self.method is Method.PATCH:
+            return f"a patch, {self.side} × {self.side}"
+        return count_text(self.pixels, "pixel", "pixels")
+
 
 PAPERS = Offer()
 RANDOM = Offer(16, Method.SPARSE_RS, 8, 39)
+SMALL = (PAPERS, Offer(3), Offer(5), Offer(5**2, Method.PATCH, 8, 124))
+"""For pictures that are small."""
 OFFERS: dict[str, tuple[Offer, ...]] = {
     PHOTOGRAPHS: (
         Offer(1, Method.DE, 64, 14),
         RANDOM,
         RANDOM._replace(pixels=50),
         RANDOM._replace(pixels=150),
+        RANDOM._replace(pixels=22**2, method=Method.PATCH),
     ),
 }
 """By data set, where one pixel seldom suffices: each of about as many queries as two cores answer
@@ -42,26 +63,27 @@ in 20 s. The first is the default."""
 
 def default_search() -> Offer:
     """What the shown data set is searched with unless someone asks for more."""
-    return OFFERS.get(shown_data().name, (PAPERS,))[0]
+    return _offers()[0]
+
+
+def _offers() -> tuple[Offer, ...]:
+    return OFFERS.get(shown_data().name, SMALL)
 
 
 def choose_search() -> None:
-    """The choice between a data set's searches, where it has several; settings follow it."""
-    offers = OFFERS.get(shown_data().name)
-    if offers is None:
-        return
+    """The choice between a data set's searches; settings follow it."""
     now = tuple(_state(name) for name in ("pixels", "method"))
-    st.session_state[KEY] = next((each.pixels for each in offers if each[:2] == now), None)
+    offers = [each.words for each in _offers()]
+    st.session_state[KEY] = next((each.words for each in _offers() if each[:2] == now), None)
     st.pills(
-        "Pixels to change",
-        [each.pixels for each in offers],
-        format_func=lambda pixels: count_text(pixels, "pixel", "pixels"),
+        "What may change",
+        offers,
         key=KEY,
         wrap=True,
         on_change=_follow_search,
-        help="One pixel is searched for by differential evolution. Many pixels are searched for by "
-        "Sparse-RS (Croce et al., 2022): it exchanges some pixels of the best set so far for "
-        "others at random, and keeps what lowers the model's lead.",
+        help="A few pixels are searched for by differential evolution. Many pixels, or a patch, "
+        "are searched for by Sparse-RS (Croce et al., 2022): it changes a part of the best edit so "
+        "far at random, and keeps what lowers the model's lead.",
     )
 
 
@@ -70,40 +92,44 @@ def choose_method() -> Method:
     chosen: Method = st.selectbox(
         "Method",
         list(Method),
-        format_func=lambda method: method.words[0].upper() + method.words[1:],
+        format_func=METHODS.__getitem__,
         on_change=_follow_method,
         **persistent("attack.method", default_search().method),
-        help="Differential evolution is for a few pixels, Sparse-RS for many.",
+        help="Differential evolution is for a few pixels, Sparse-RS for many, or for a patch.",
     )
     return chosen
 
 
 def follow_data() -> None:
     """Set the search to the new data set's, unless someone has asked for another."""
-    known = {PAPERS, *(offer for offers in OFFERS.values() for offer in offers)}
-    if Offer(*(_state(name, PAPERS) for name in Offer._fields)) in known:
-        _set(OFFERS.get(st.session_state[CHOSEN], (PAPERS,))[0])
+    known = {*SMALL, *(offer for offers in OFFERS.values() for offer in offers)}
+    now = Offer(*(_state(name, PAPERS) for name in Offer._fields))
+    if now in known and now not in OFFERS.get(st.session_state[CHOSEN], SMALL):
+        _set(OFFERS.get(st.session_state[CHOSEN], SMALL)[0])
 
 
 def larger_searches(request: AttackRequest) -> list[OnePixelConfig]:
     """The same search with more pixels, to offer where one has failed."""
-    config, offers = request.config, OFFERS.get(request.data.name)
-    if offers is None:
-        return [replace(config, pixels=more) for more in (3, 5) if more > config.pixels]
-    return [replace(config, **o._asdict()) for o in offers if o.pixels > config.pixels]
+    config, offers = request.config, OFFERS.get(request.data.name, SMALL)
+    larger = [each for each in offers if each.pixels > config.pixels]
+    return [
+        replace(config, pixels=each.pixels)
+        if config.method is each.method is Method.DE
+        else replace(config, **each._asdict())
+        for each in larger
+    ]
 
 
 def _follow_search() -> None:
     chosen = st.session_state[KEY]
-    for each in OFFERS.get(shown_data().name, ()):
-        if each.pixels == chosen:
+    for each in _offers():
+        if each.words == chosen:
             _set(each)
 
 
 def _follow_method() -> None:
-    usual = RANDOM if st.session_state["attack.method"] is Method.SPARSE_RS else PAPERS
-    offers = (*OFFERS.get(shown_data().name, ()), usual)
-    _set(next(each for each in offers if each.method is usual.method))
+    method = st.session_state["attack.method"]
+    _set(next(each for each in (*_offers(), RANDOM) if each.method is method))
 
 
 def _state(name: str, default: Offer | None = None) -> Any:
@@ -111,5 +137,5 @@ def _state(name: str, default: Offer | None = None) -> Any:
 
 
 def _set(offer: Offer) -> None:
-    for name, value in offer._asdict().items():
+    for name, value in (offer._asdict() | {"side": offer.side}).items():
         st.session_state[f"attack.{name}"] = value

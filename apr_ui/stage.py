@@ -6,7 +6,7 @@ import streamlit as st
 from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.result import Outcome
+from apr_core.attacks.result import Outcome, square_of
 from apr_core.base.types import Method
 from apr_core.data.images import to_png
 from apr_core.serving.requests import AttackRequest, RunView
@@ -19,7 +19,7 @@ from apr_ui.dataset import class_name, shown_data
 from apr_ui.downloads import SHARED, offer_files
 from apr_ui.errors import errors_on_page
 from apr_ui.model_names import model_title
-from apr_ui.pictures import animation, contact_sheet, enlarge, magnified, ringed, scale_to
+from apr_ui.pictures import animation, contact_sheet, cut_out, enlarge, magnified, ringed, scale_to
 from apr_ui.player import player, player_data
 from apr_ui.player.standalone import standalone_page
 from apr_ui.poll_rate import note_poll
@@ -104,9 +104,8 @@ def subject(model: str, config: OnePixelConfig) -> str:
     """Which model is attacked, and with how much."""
     title = model_title(model)
     name = f"the {title[0].lower()}{title[1:]}" if title.startswith("Undefended") else title
-    count = "one pixel" if config.pixels == 1 else f"{config.pixels} pixels"
-    by = f" by {config.method.words}" if config.method is Method.SPARSE_RS else ""
-    return f"Attacking {name} with {count}{by}"
+    by = "" if config.method is Method.DE else f" by {config.method.words}"
+    return f"Attacking {name} with {config.words}{by}"
 
 
 def headline(view: RunView) -> None:
@@ -139,7 +138,7 @@ def show_end(view: RunView) -> None:
 def export_name(request: AttackRequest, outcome: Outcome) -> str:
     """What a run's files are called, as in "cat-to-dog-1px-cifar10-resnet20-vanilla"."""
     how = f"to-{class_name(outcome.label_after)}" if outcome.success else "not-fooled"
-    return f"{class_name(outcome.label)}-{how}-{request.config.pixels}px-{request.model}"
+    return f"{class_name(outcome.label)}-{how}-{request.config.code}-{request.model}"
 
 
 def share_picture(view: RunView) -> bytes:
@@ -168,7 +167,11 @@ def show_details(view: RunView) -> None:
     which = f"the {MOST_BARS} likeliest classes" if len(classes) > 10 else "all classes"
     count, shown = len(outcome.edits), outcome.edits[:MOST_MAGNIFIED]
     pixels = f"{len(shown)} of {count} changed" if count > len(shown) else "The changed"
-    with st.expander(f"{pixels} pixels, and {which}", icon=":material/zoom_in:"):
+    what = "The patch" if square_of(outcome.edits) else f"{pixels} pixels"
+    with st.expander(f"{what}, and {which}", icon=":material/zoom_in:"):
+        if square := square_of(outcome.edits):
+            st.image(cut_out(edited, square), width=150, alt="The patch magnified")
+            shown = ()
         with st.container(horizontal=True):
             for number, edit in enumerate(shown):
                 red, green, blue = edit.rgb

@@ -52,7 +52,7 @@ def plan(request: AttackRequest) -> None:
     st.session_state["attack.planned"] = request
     st.session_state["attack.model"] = request.model.removesuffix(BEHIND_LATTICE)
     st.session_state["attack.masked"] = request.model.endswith(BEHIND_LATTICE)
-    for name, value in asdict(request.config).items():
+    for name, value in (asdict(request.config) | {"side": request.config.side}).items():
         if name != "target":
             st.session_state[f"attack.{name}"] = value
 
@@ -71,7 +71,7 @@ def offers(view: RunView) -> None:
         survived = outcome.status is Status.SURVIVED
         for config in larger_searches(request) if survived else ():
             more = replace(request, config=config)
-            st.button(f"Try {config.pixels} pixels", on_click=plan, args=(more,))
+            st.button(f"Try {config.words}", on_click=plan, args=(more,))
         masked = BEHIND_LATTICE if request.model.endswith(BEHIND_LATTICE) else ""
         known = cards()[0]
         others = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isqrt
 
 from apr_core.base.types import Fitness, InputError, Method, Stop, Strategy, check_ranges, shown
 
@@ -19,6 +20,13 @@ RANGES: dict[str, tuple[float, float]] = {
 """What each numeric field may be, ends included."""
 SPARSE_RANGES: dict[str, tuple[float, float]] = {"pixels": (1, 250), "population": (1, 10_000)}
 """Where Sparse-RS has other limits: 250 pixels are 0.5 % of a picture of 224 x 224."""
+PATCH_RANGES: dict[str, tuple[float, float]] = SPARSE_RANGES | {"pixels": (1, 64**2)}
+"""Of a patch, which is a square."""
+METHOD_RANGES: dict[Method, dict[str, tuple[float, float]]] = {
+    Method.DE: {},
+    Method.SPARSE_RS: SPARSE_RANGES,
+    Method.PATCH: PATCH_RANGES,
+}
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,8 @@ class OnePixelConfig:
     """How to attack; the defaults are those of Su, Vargas and Sakurai (2019).
 
     Attributes:
-        pixels: k, how many pixels may change, 1 to 150; by Sparse-RS 1 to 250.
+        pixels: k, how many pixels may change, 1 to 150; by Sparse-RS 1 to 250; of a patch, all
+            that it has: the square of a side of 1 to 64.
         population: P, candidates in a generation: of Sparse-RS, proposals made together from the
             best set of pixels so far. With one, it is the authors' own algorithm.
         generations: most generations after the initial population.
@@ -68,10 +77,14 @@ class OnePixelConfig:
         }
         for name, choice in kinds.items():
             object.__setattr__(self, name, _member(choice, name, getattr(self, name)))
-        sparse = self.method is Method.SPARSE_RS
-        if sparse:
+        if self.method is not Method.DE:
             object.__setattr__(self, "fitness", Fitness.MARGIN)
-        check_ranges(self, RANGES | SPARSE_RANGES if sparse else RANGES)
+        check_ranges(self, RANGES | METHOD_RANGES[self.method])
+        if self.method is Method.PATCH and self.side**2 != self.pixels:
+            raise InputError(
+                f"pixels is {self.pixels}, but a patch is a square; give {self.side**2} for one of "
+                f"{self.side} × {self.side}."
+            )
         if self.target is not None and (
             isinstance(self.target, bool) or not isinstance(self.target, int) or self.target < 0
         ):
@@ -79,6 +92,23 @@ class OnePixelConfig:
                 f"target must be a class number from 0, not {self.target!r:.40}; leave it out for "
                 "an untargeted attack."
             )
+
+    @property
+    def side(self) -> int:
+        """Of a patch."""
+        return isqrt(self.pixels)
+
+    @property
+    def words(self) -> str:
+        """What may change, as it stands within a sentence."""
+        if self.method is Method.PATCH:
+            return f"a patch of {self.side} × {self.side}"
+        return "one pixel" if self.pixels == 1 else f"{self.pixels} pixels"
+
+    @property
+    def code(self) -> str:
+        """What may change, as it stands within a file's name."""
+        return f"patch{self.side}" if self.method is Method.PATCH else f"{self.pixels}px"
 
     @property
     def max_queries(self) -> int:

@@ -1,8 +1,8 @@
 """The one-pixel attack (Su, Vargas and Sakurai, 2019) as `init`, `ask` and `tell`.
 
-Each image is searched by its own differential evolution, or, for many pixels, by its own Sparse-RS,
-which proposes otherwise and is told alike; all searches of a batch live in one immutable state.
-`Search` runs them against an oracle.
+Each image is searched by its own differential evolution, or, for many pixels and for a
+patch, by its own Sparse-RS, which proposes otherwise and is told alike; all searches of a batch
+live in one immutable state. `Search` runs them against an oracle.
 Dimensions: B images, A of them still searched, P population, k pixels, C channels,
 D = (2 + C) k genome, K classes.
 """
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from apr_core.attacks import differential_evolution as de
-from apr_core.attacks import genomes, sparse_rs
+from apr_core.attacks import genomes, sparse_rs, sparse_rs_patch
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.confirmation import confirm_flips
 from apr_core.attacks.perturbation import apply_edits, edit_norms
@@ -25,6 +25,8 @@ from apr_core.base.batch import Batch
 from apr_core.base.types import Fitness, Method, Stop
 from apr_core.models.outputs import logit_margin
 
+PROPOSERS = {Method.SPARSE_RS: sparse_rs, Method.PATCH: sparse_rs_patch}
+"""What proposes in place of differential evolution."""
 Verify = Callable[[Tensor], Tensor]
 """The model's own logits in float32: uint8 images (n, C, H, W) -> (n, K)."""
 
@@ -178,13 +180,14 @@ def init(
         start: genomes (B, D) that every member begins with; by default random ones.
 
     Raises:
-        InputError: Sparse-RS is asked for more pixels than the images have.
+        InputError: Sparse-RS is asked for more pixels, or a larger patch, than the images have.
     """
     count, channels, height, width = images.shape
     keys = random.keys_for(config.seed, indices)
     if start is None:
-        initial = (sparse_rs if _is_sparse(config) else genomes).initial_genomes
-        first = initial(keys, config.population, config.pixels, height, width, channels)
+        proposer = PROPOSERS.get(config.method, genomes)
+        shape = (config.population, config.pixels, height, width, channels)
+        first = proposer.initial_genomes(keys, *shape)
     else:
         first = start[:, None].repeat(1, config.population, 1)
     infinite = torch.full((count,), float("inf"), device=images.device)
@@ -206,18 +209,14 @@ def ask(config: OnePixelConfig, state: AttackState) -> Candidates:
     rows = (~state.done).nonzero()[:, 0]
     _, channels, height, width = state.images.shape
     search = state.search.at(rows)
-    if _is_sparse(config):
+    if config.method in PROPOSERS:
         progress = search.generation / (config.generations + 1)
-        proposal = sparse_rs.ask(search, progress, height, width, channels)
+        proposal = PROPOSERS[config.method].ask(search, progress, height, width, channels)
     else:
         low, high = genomes.box(config.pixels, height, width, channels, state.images.device)
         evolution = de.DEConfig(config.strategy, config.weight, config.recombination, low, high)
         proposal = de.ask(evolution, search)
     return Candidates(rows, proposal, *genomes.decode(proposal.genomes, channels))
-
-
-def _is_sparse(config: OnePixelConfig) -> bool:
-    return config.method is Method.SPARSE_RS
 
 
 def tell(

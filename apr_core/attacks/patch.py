@@ -1,6 +1,6 @@
-"""Patches: squares of a picture replaced by any content, where they do the most.
+"""Patches: squares of a picture replaced by any content, where the gradient says they do the most.
 
-Two attacks find them: one by the gradient, and Sparse-RS in its form for patches, without one.
+Sparse-RS finds them without a gradient (`apr_core.attacks.sparse_rs_patch`).
 Dimensions: B images, C channels, N candidates, s the side of a patch.
 """
 
@@ -14,9 +14,7 @@ from torch import Tensor
 
 from apr_core.attacks.gradient import loss_gradient, margin_loss
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.attacks.perturbation import Perturbations
 from apr_core.attacks.stage_result import StageResult
-from apr_core.base import random
 from apr_core.base.types import InputError
 from apr_core.models.inference import evaluating, scale_chunk
 from apr_core.models.inputs import as_input
@@ -34,15 +32,6 @@ FIRST_STEP, LAST_STEP = 0.25, 1 / 255
 """Of the refinement, in units of the [0, 1] image; it shrinks evenly in between."""
 CHUNK = 32
 """Images of 32 x 32 whose gradients are taken together."""
-ALPHA = 0.4
-"""Share of a patch that Sparse-RS exchanges before the schedule lowers it."""
-SCHEDULE = ((10, 2), (50, 4), (200, 8), (500, 16), (1000, 32), (4000, 64), (8000, 128))
-"""Croce et al.'s for patches, as in their code (github.com/fra31/sparse-rs, rs_attacks.py,
-`p_selection`): beyond so many 10,000ths of the budget, the share is `ALPHA` over so much."""
-SHIFT = 0.75
-"""How far it moves a patch at first, in heights of the picture; the distance falls to 0."""
-_PLACE, _COLOUR, _SQUARE = 0, 1, 2
-_STREAMS = 3
 
 
 def check_side(side: int, height: int, width: int) -> None:
@@ -199,94 +188,6 @@ def _refined(
             slope = loss_gradient(logits, label, now, loss=margin_loss)
             now = (now.detach() + step * slope.sign()).clamp(0, 1)
     return (255 * best).round().to(torch.uint8).view_as(contents)
-
-
-def sparse_rs_patch(
-    oracle: ModelOracle,
-    images: Tensor,
-    labels: Tensor,
-    indices: Tensor,
-    side: int,
-    seed: int = 0,
-    queries: int = 10_000,
-) -> StageResult:
-    """Sparse-RS for patches (Croce et al., 2022): random search over place and content.
-
-    It begins with upright stripes at a random place. A proposal puts one colour into a square of
-    the patch; every fifth one, and later fewer, moves the patch instead. Colours are corner colours
-    throughout. What lowers the logit margin is kept.
-
-    Args:
-        images: uint8 (B, C, H, W).
-        labels, indices: (B,); with the seed, an index fixes an image's random numbers.
-        queries: candidates an image, at most.
-
-    Raises:
-        InputError: a picture is smaller than the patch.
-    """
-    channels, height, width = images.shape[1:]
-    check_side(side, height, width)
-    keys = random.keys_for(seed, indices)
-    room = torch.tensor([width - side, height - side], device=keys.device)
-    corners = (random.uniform(keys, _PLACE, (2,)) * (room + 1)).long().minimum(room)
-    stripes = 255 * random.integers(keys, _COLOUR, (channels, 1, side), 2)
-    contents = stripes.to(torch.uint8).repeat(1, 1, side, 1)
-    margin = torch.full((len(images),), torch.inf, device=oracle.device)
-    asked, left = torch.zeros_like(labels), torch.arange(len(images), device=oracle.device)
-    for step in range(queries):
-        place, square = corners[left], contents[left]
-        if step:
-            now = (step, step / queries, room, height)
-            place, square = _proposed(keys[left], place, square, *now)
-        found = Perturbations(images, left, *as_edits(place, square))
-        margins = logit_margin(oracle.query_small(found), labels[left])
-        asked[left] += 1
-        better = margins < margin[left]
-        rows = left[better]
-        corners[rows], contents[rows] = place[better], square[better]
-        margin[rows] = margins[better]
-        left = left[~_turned(oracle, found, margins, labels[left])]
-        if not len(left):
-            break
-    return _judged(oracle, images, labels, corners, contents, asked)
-
-
-def _proposed(
-    keys: Tensor,
-    corners: Tensor,
-    contents: Tensor,
-    step: int,
-    progress: float,
-    room: Tensor,
-    height: int,
-) -> tuple[Tensor, Tensor]:
-    """The patches (n, 2) and (n, C, s, s), each moved, or with a square in a new colour."""
-    stream, side = _STREAMS * step, contents.shape[2]
-    reach = int(SHIFT * (1 - progress) * height)
-    if reach and step % (5 * (1 + step // 1000)) == 0:
-        moved = random.integers(keys, stream + _PLACE, (2,), 2 * reach + 1) - reach
-        return (corners + moved).clamp(min=0).minimum(room), contents
-    small = max(1, int(_alpha(progress) ** 0.5 * side))
-    start = random.integers(keys, stream + _SQUARE, (2,), side - small + 1)
-    colour = 255 * random.integers(keys, stream + _COLOUR, (contents.shape[1],), 2)
-    square = colour.to(torch.uint8)[:, :, None, None].expand(-1, -1, small, small)
-    return corners, paste(contents, start, square)
-
-
-def _alpha(progress: float) -> float:
-    """The share of the patch to exchange at `progress` in [0, 1]."""
-    done = int(progress * 10_000)
-    return ALPHA / max((part for start, part in SCHEDULE if done > start), default=1)
-
-
-def _turned(oracle: ModelOracle, found: Perturbations, margins: Tensor, labels: Tensor) -> Tensor:
-    """Which proposals (n,) turn the model itself; it is asked where the search saw a flip."""
-    turned = margins < 0
-    seen = turned.nonzero()[:, 0]
-    if len(seen):
-        drawn = found.take(seen).draw(0, len(seen))
-        turned[seen] = oracle.verify_float32(drawn).argmax(1) != labels[seen]
-    return turned
 
 
 def _judged(

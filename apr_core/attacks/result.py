@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from math import isqrt
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -36,6 +38,35 @@ def to_edits(positions: Tensor, colours: Tensor) -> tuple[PixelEdit, ...]:
             positions.tolist(), as_rgb(colours).tolist(), strict=True
         )
     )
+
+
+class Square(TypedDict):
+    """A patch: its upper left pixel, and its side."""
+
+    x: int
+    y: int
+    side: int
+
+
+def square_of(edits: Sequence[PixelEdit]) -> Square | None:
+    """The square that edits fill, each of its pixels once; None if they fill none of two or more.
+
+    The edits of a patch do, and those of single pixels hardly ever.
+    """
+    places = {(edit.x, edit.y) for edit in edits}
+    side = isqrt(len(places))
+    if side < 2 or side**2 != len(edits):
+        return None
+    x, y = min(places)
+    whole = {(x + right, y + down) for right in range(side) for down in range(side)}
+    return {"x": x, "y": y, "side": side} if places == whole else None
+
+
+def edits_text(edits: Sequence[PixelEdit]) -> str:
+    """What an edit is, as it stands within a sentence: pixels, or a patch."""
+    if square := square_of(edits):
+        return f"a patch of {square['side']} × {square['side']}"
+    return "one pixel" if len(edits) == 1 else f"{len(edits)} pixels"
 
 
 def as_rgb(colours: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from apr_core.attacks.enumeration import (
 from apr_core.attacks.genomes import decode, encode
 from apr_core.attacks.gradient import EPSILON, cross_entropy, fgsm, margin_loss, pgd
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.attacks.patch import gradient_patch, sparse_rs_patch
+from apr_core.attacks.patch import check_side, gradient_patch
 from apr_core.attacks.search import Search
 from apr_core.attacks.stage_result import StageResult
 from apr_core.base import random
@@ -121,21 +121,23 @@ def sparse_rs(
     seed: int = 0,
     queries: int = QUERIES,
     start: StageResult | None = None,
+    method: Method = Method.SPARSE_RS,
 ) -> StageResult:
     """Sparse-RS as its authors run it, one proposal at a time.
 
     Args:
         images: uint8 (B, C, H, W).
         labels, indices: (B,); with the seed, an index fixes an image's random numbers.
-        pixels: k.
+        pixels: k; at most all of them.
         queries: candidates an image, at most.
         start: warm start: edits of at most k pixels to begin with; by default k at random.
+        method: of pixels, or of a patch.
     """
     _, channels, height, width = images.shape
-    pixels, one = min(pixels, height * width), Method.SPARSE_RS
+    pixels = min(pixels, height * width)
     first = start.padded(pixels) if start is not None and start.positions.shape[1] else None
     search = Search(
-        OnePixelConfig(pixels, population=1, generations=queries - 1, seed=seed, method=one),
+        OnePixelConfig(pixels, population=1, generations=queries - 1, seed=seed, method=method),
         oracle,
         images,
         labels,
@@ -151,7 +153,9 @@ def sparse_rs(
 
 
 def _sparse_rs_patch(context: AttackContext, **budget: Any) -> StageResult:
-    return sparse_rs_patch(*context.where, context.side, context.seed, **budget)
+    check_side(context.side, *context.images.shape[2:])
+    pixels = context.side**2
+    return sparse_rs(*context.where, pixels, context.seed, method=Method.PATCH, **budget)
 
 
 def _differential_evolution(context: AttackContext, **settings: Any) -> StageResult:

@@ -83,11 +83,13 @@ class Method(StrEnum):
     """Differential evolution (Su, Vargas and Sakurai, 2019): for a few pixels."""
     SPARSE_RS = "sparse-rs"
     """Random search in corner colours (Croce et al., 2022): for many pixels."""
+    PATCH = "sparse-rs-patch"
+    """The same for a patch: a square of s^2 pixels side by side."""
 
     @property
     def words(self) -> str:
         """As it stands within a sentence."""
-        return "Sparse-RS" if self is Method.SPARSE_RS else "differential evolution"
+        return "differential evolution" if self is Method.DE else "Sparse-RS"
 
 
 class Strategy(StrEnum):

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.oracle import ModelOracle
+from apr_core.attacks.patch import SIDES
 from apr_core.attacks.result import AttackResult, Outcome
 from apr_core.attacks.search import Search
 from apr_core.base.types import Fitness, InputError, Method, NotAttacked, Status, Stop, Strategy
@@ -38,7 +39,7 @@ from apr_core.data.images import to_png
 
 MOST_NAMED = 16
 """Pixels that a sentence names one by one."""
-BUDGETS = {Method.DE: (400, 100), Method.SPARSE_RS: (8, 249)}
+BUDGETS = {Method.DE: (400, 100), Method.SPARSE_RS: (8, 249), Method.PATCH: (8, 249)}
 """Population and generations of a method, where nobody asks for others."""
 
 
@@ -51,6 +52,9 @@ def add(subparsers: Subparsers) -> None:
     default = OnePixelConfig()
     add_label(parser)
     parser.add_argument("--pixels", type=int, default=default.pixels)
+    parser.add_argument(
+        "--side", type=int, help=f"attack with a patch of so many pixels a side: {Method.PATCH}"
+    )
     parser.add_argument("--method", default=default.method, help=", ".join(Method))
     for number, name in enumerate(("population", "generations")):
         usual = ", ".join(f"{budget[number]} for {method}" for method, budget in BUDGETS.items())
@@ -135,7 +139,7 @@ def in_words(result: AttackResult, data: DataSet, out: Path | None = None) -> st
         this, other = data.this_one(outcome.label), data.one_of(outcome.label_before)
         taken = f"The model takes {this} for {other} already"
         return f"{taken}, so it was not attacked."
-    edits = _edits(outcome)
+    edits = _edits(result.config, outcome)
     by = "" if result.config.method is Method.DE else f" of {result.config.method.words}"
     spent = f"{outcome.queries:,} queries{by}"
     if not outcome.success:
@@ -150,22 +154,32 @@ def in_words(result: AttackResult, data: DataSet, out: Path | None = None) -> st
     )
 
 
-def _edits(outcome: Outcome) -> str:
+def _edits(config: OnePixelConfig, outcome: Outcome) -> str:
     """Every pixel changed, or how many of them, where a sentence could not hold all."""
+    if config.method is Method.PATCH:
+        corner = outcome.edits[0]
+        return f"{config.words} at ({corner.x}, {corner.y}) (its pixels with --json)"
     if len(outcome.edits) > MOST_NAMED:
         return f"{len(outcome.edits)} pixels (all of them with --json)"
     return "; ".join(f"pixel ({e.x}, {e.y}) to rgb{e.rgb}" for e in outcome.edits)
 
 
 def _config(args: argparse.Namespace, data: DataSet | None) -> OnePixelConfig:
-    budget = BUDGETS.get(args.method, BUDGETS[Method.DE])
+    pixels, method = args.pixels, args.method
+    if args.side is not None:
+        if pixels != 1 or method not in (Method.DE, Method.PATCH):
+            raise InputError("--side is of a patch; leave out --pixels and --method.")
+        if not SIDES[0] <= args.side <= SIDES[1]:
+            raise InputError(f"side is {args.side}, but must lie between 1 and {SIDES[1]}.")
+        pixels, method = args.side**2, Method.PATCH
+    budget = BUDGETS.get(method, BUDGETS[Method.DE])
     asked = (args.population, args.generations)
     population, generations = (
         usual if given is None else given for given, usual in zip(asked, budget, strict=True)
     )
     return OnePixelConfig(
-        pixels=args.pixels,
-        method=args.method,
+        pixels=pixels,
+        method=method,
         population=population,
         generations=generations,
         strategy=args.strategy,

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cached_property
+from math import isqrt
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -39,6 +40,8 @@ SERVED: dict[str, tuple[int, int]] = {
 """What a caller over the network may ask, ends included: a generation holds up everyone's."""
 SPARSE_POPULATION = (1, 100)
 """Of Sparse-RS, whose frames hold up to 250 pixels a candidate."""
+MOST_SIDE = 32
+"""Of a patch; of a small picture, half of its side."""
 MOST_HISTORY = 32 * 2**20
 """Bytes that a run's snapshots may take: what two million one-pixel candidates do."""
 BEHIND_LATTICE = "+lattice"
@@ -162,18 +165,26 @@ def data_behind(model: str) -> DataSet:
 def served(method: Method, data: DataSet) -> dict[str, tuple[int, int]]:
     """What a caller may ask of a method on a data set's pictures: `SERVED`, and many pixels.
 
-    Sparse-RS may change 0.5 % of a picture's pixels, or sixteen of a small one.
+    Sparse-RS may change 0.5 % of a picture's pixels, or sixteen of a small one, or a patch.
     """
     if method is Method.DE:
         return SERVED
     low, few = SERVED["pixels"]
     most = max(few, data.size[0] * data.size[1] // 200)
+    if method is Method.PATCH:
+        most = min(MOST_SIDE, min(data.size) // 2) ** 2
     return SERVED | {"pixels": (low, most), "population": SPARSE_POPULATION}
 
 
 def check_served(config: OnePixelConfig, data: DataSet) -> None:
     """Raise InputError unless a caller may ask for this on a data set's pictures."""
     most = {method: served(method, data)["pixels"][1] for method in Method}
+    if config.method is Method.PATCH and config.pixels > most[Method.PATCH]:
+        side = isqrt(most[Method.PATCH])
+        raise InputError(
+            f"The patch is {config.side} × {config.side}, but here its side is at most {side}; ask "
+            "for a smaller one."
+        )
     sparse = most[Method.SPARSE_RS]
     if config.pixels > most[config.method] and sparse > most[Method.DE]:
         height, width = data.size

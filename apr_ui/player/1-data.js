@@ -27,12 +27,20 @@ function bytes(base64) {
   return Uint8Array.from(atob(base64 ?? ""), (letter) => letter.charCodeAt(0));
 }
 
-// A frame as apr_core/serving/frame.py makes it; `pixels` is how many each candidate has.
+// A frame as apr_core/serving/frame.py makes it; `pixels` is how many each candidate has, `side` that of a patch.
 function decodeFrame(raw) {
   const [xy, rgb, moved] = [new Int16Array(bytes(raw.xy).buffer), bytes(raw.rgb), bytes(raw.moved)];
   const p = new Float32Array(bytes(raw.true).buffer);
   const walks = [raw.walk, ...(raw.other_walks ?? [])].filter(Boolean);
-  return { ...raw, xy, rgb, p, moved, walks, pixels: xy.length / 2 / p.length };
+  const pixels = xy.length / 2 / p.length;
+  return { ...raw, xy, rgb, p, moved, walks, pixels, side: patchSide(xy, pixels) };
+}
+
+// The side of a patch, whose pixels stand row by row; 0 where the first candidate is none.
+function patchSide(xy, pixels) {
+  const side = Math.sqrt(pixels);
+  const inPlace = (j) => xy[2 * j] === xy[0] + (j % side) && xy[2 * j + 1] === xy[1] + Math.floor(j / side);
+  return side > 1 && Number.isInteger(side) && Array.from({ length: pixels }, (_, j) => j).every(inPlace) ? side : 0;
 }
 
 function decodePicture(data) {
@@ -79,7 +87,7 @@ function bestPixels(frame) {
   });
 }
 
-const isSparse = ({ data }) => data.config.method === "sparse-rs"; // runs from before it have no method
+const isSparse = ({ data }) => /^sparse-rs/.test(data.config.method ?? ""); // runs from before it have no method
 const isWinning = (player) =>
   player.data.status === "flipped" && !player.data.live && player.shown === lastGeneration(player);
 
@@ -113,7 +121,12 @@ const counted = new Intl.NumberFormat("en-US");
 const rgbText = (rgb) => `rgb(${rgb.join(", ")})`;
 const placeText = ({ x, y, rgb }) => `(${x}, ${y}) ${rgbText(rgb)}`;
 
-const pixelsText = (frame) => (frame.pixels > MANY ? `${frame.pixels} pixels` : bestPixels(frame).map(placeText).join("; "));
+const patchText = (frame) => `a patch of ${frame.side} × ${frame.side} at (${bestPixels(frame)[0].x}, ${bestPixels(frame)[0].y})`;
+
+function pixelsText(frame) {
+  if (frame.side) return patchText(frame);
+  return frame.pixels > MANY ? `${frame.pixels} pixels` : bestPixels(frame).map(placeText).join("; ");
+}
 
 function percent(p) {
   const value = 100 * p;

@@ -49,13 +49,18 @@ function fitCanvas(player) {
   player.ratio = ratio;
 }
 
+// How many dots a candidate has: one a pixel, and one in the middle of a patch.
+const dotsEach = (frame) => (frame.side ? 1 : frame.pixels);
+
 // x, y (in pixels of the picture) and p of every dot, slot by slot
 function dotsOf(frame) {
-  const dots = new Float32Array(3 * frame.p.length * frame.pixels);
+  const each = dotsEach(frame);
+  const dots = new Float32Array(3 * frame.p.length * each);
+  const [step, middle] = [frame.pixels / each, (frame.side || 1) / 2];
   for (let i = 0; i < dots.length / 3; i += 1) {
-    dots[3 * i] = frame.xy[2 * i] + 0.5 + jitter(2 * i);
-    dots[3 * i + 1] = frame.xy[2 * i + 1] + 0.5 + jitter(2 * i + 1);
-    dots[3 * i + 2] = frame.p[Math.floor(i / frame.pixels)];
+    dots[3 * i] = frame.xy[2 * i * step] + middle + jitter(2 * i);
+    dots[3 * i + 1] = frame.xy[2 * i * step + 1] + middle + jitter(2 * i + 1);
+    dots[3 * i + 2] = frame.p[Math.floor(i / each)];
   }
   return dots;
 }
@@ -95,7 +100,7 @@ function drawTrails(player, frame, dots, t) {
   context.strokeStyle = `rgba(255, 255, 255, ${0.7 * (1 - t)})`;
   context.beginPath();
   for (let i = 0; i < dots.length / 3; i += 1) {
-    if (!frame.moved[Math.floor(i / frame.pixels)]) continue;
+    if (!frame.moved[Math.floor(i / dotsEach(frame))]) continue;
     const [x, y] = dots.subarray(3 * i, 3 * i + 2);
     const tail = between([x, y], glide.from.subarray(3 * i, 3 * i + 2), TAIL);
     context.moveTo(tail[0] * cell, tail[1] * cell);
@@ -153,13 +158,24 @@ function drawMany({ context, cell }, pixels, margin) {
   }
 }
 
+// A patch as it is, framed.
+function drawPatch({ context, cell }, pixels, side, width) {
+  for (const { x, y, rgb } of pixels) {
+    context.fillStyle = rgbText(rgb);
+    context.fillRect(x * cell, y * cell, cell, cell);
+  }
+  const [{ x, y }] = pixels;
+  strokeTwice(context, width, () => context.rect(x * cell - 1, y * cell - 1, side * cell + 2, side * cell + 2));
+}
+
 function drawFrame(player, frame, now) {
   const winning = isWinning(player);
   player.context.globalAlpha = winning ? 0.4 : 1;
   drawDots(player, frame, now);
   player.context.globalAlpha = 1;
   const best = bestPixels(frame);
-  if (frame.pixels > MANY) drawMany(player, best, winning ? 2 : 1);
+  if (frame.side) drawPatch(player, best, frame.side, winning ? 3 : 2);
+  else if (frame.pixels > MANY) drawMany(player, best, winning ? 2 : 1);
   else for (const pixel of best) (winning ? drawWinner : drawBestRing)(player, pixel);
 }
 

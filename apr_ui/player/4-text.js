@@ -85,6 +85,7 @@ function renderText(player, frame) {
 }
 
 function swatches(frame) {
+  if (frame.side) return [element("span", `It is ${patchText(frame)}; each dot is the middle of one that was tried.`)];
   if (frame.pixels > MANY) return [element("span", `It changes ${frame.pixels} pixels, drawn larger than they are.`)];
   return bestPixels(frame).map((pixel) => swatch(pixel.rgb, placeText(pixel)));
 }

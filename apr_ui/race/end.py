@@ -50,7 +50,7 @@ def show_end(race: Race, runners: Sequence[Runner], link: str) -> None:
         ("HTML", lambda: report_page(runners, matrix, link), "All of it as one page"),
     )
     first = runners[0].view.request
-    name = f"race-{class_name(first.label)}-{first.config.pixels}px-{len(runners)}-models"
+    name = f"race-{class_name(first.label)}-{first.config.code}-{len(runners)}-models"
     offer_files("compare", name, files)
     if not finished:
         return

@@ -157,11 +157,10 @@ def about(request: AttackRequest) -> str:
     own = request.index == OWN_PICTURE
     what = "a picture of one's own" if own else request.data.picture_name(request.index)
     config = request.config
-    count = "1 pixel" if config.pixels == 1 else f"{config.pixels} pixels"
     target = "" if config.target is None else f", target {class_name(config.target)}"
     most = f"at most {config.max_queries:,} queries each{_MIXED[config.strategy]}"
     return (
-        f"{class_name(request.label).capitalize()}, {what}{target}; {count}, population "
+        f"{class_name(request.label).capitalize()}, {what}{target}; {config.words}, population "
         f"{config.population}, {most}, {_STOPS[config.stop]}, seed {config.seed}."
     )
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypedDict
 import torch
 from torch import Tensor
 
-from apr_core.attacks.result import PixelEdit, as_rgb
+from apr_core.attacks.result import PixelEdit, as_rgb, square_of
 from apr_core.serving.frame import packed
 from apr_ui.component import Component
 
@@ -67,6 +67,7 @@ def result_view(key: str, result: Result, marked: bool = True, picture: bool = T
             "width": width,
             "height": height,
             "image": _packed(image) if image is not None and picture else "",
+            "square": square_of(edits),
             "edits": [{"x": edit.x, "y": edit.y, "rgb": edit.rgb} for edit in edits],
             "captions": captions,
             "verdict": verdict,

@@ -4,13 +4,14 @@ const SIDE = 448; // canvas pixels: two for each of the screen's
 const SMALL = 64; // pixels of a side up to which one of them is seen without a lens
 const LENS = { reach: 7, share: 0.4, gap: 8 }; // pixels it shows each way; its share of the canvas
 const MANY = { pixels: 16, reach: 20, grow: 1 }; // beyond so many: no rings, a wider lens, larger pixels
+const SEEN = 24; // canvas pixels of a patch's side from which it needs no lens
 const MARKS = { fooled: "⚡", held: "✓", live: "…", plain: "" };
 
 function bytes(base64) {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
 
-function draw(canvas, { width, height, image, edits: all }, edits) {
+function draw(canvas, { width, height, image, edits: all, square }, edits) {
   const small = document.createElement("canvas");
   Object.assign(small, { width, height });
   const context = small.getContext("2d");
@@ -25,9 +26,11 @@ function draw(canvas, { width, height, image, edits: all }, edits) {
   large.imageSmoothingEnabled = false;
   large.drawImage(small, 0, 0, canvas.width, canvas.height);
   const many = all.length > MANY.pixels;
-  if (many) enlarge(large, edits, scale);
-  else for (const { x, y } of edits) ring(large, (x + 0.5) * scale, (y + 0.5) * scale, Math.max(scale, 12));
+  if (square && edits.length) frame(large, square, scale);
+  else if (many && !square) enlarge(large, edits, scale);
+  else if (!square) for (const { x, y } of edits) ring(large, (x + 0.5) * scale, (y + 0.5) * scale, Math.max(scale, 12));
   if (!all.length || Math.max(width, height) <= SMALL) return;
+  if (square && square.side * scale > SEEN) return;
   if (many) lens(large, small, densest(all, MANY.reach), MANY.reach, scale);
   else lens(large, small, all[0], LENS.reach);
 }
@@ -66,6 +69,14 @@ function lens(context, small, { x, y }, reach, scale) {
     context.strokeRect(left, top, side, side);
     if (scale) context.strokeRect(...from.map((at) => at * scale));
     else context.strokeRect(left + reach * cell - 2, top + reach * cell - 2, cell + 4, cell + 4);
+  }
+}
+
+// A patch, just outside of it.
+function frame(context, { x, y, side }, scale) {
+  for (const [colour, width] of [["#000", 7], ["#fff", 3]]) {
+    Object.assign(context, { strokeStyle: colour, lineWidth: width });
+    context.strokeRect(x * scale - 4, y * scale - 4, side * scale + 8, side * scale + 8);
   }
 }
 
