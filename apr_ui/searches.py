@@ -46,7 +46,7 @@ class Offer(NamedTuple):
 
 PAPERS = Offer()
 RANDOM = Offer(16, Method.SPARSE_RS, 8, 39)
-SMALL = (PAPERS, Offer(3), Offer(5), Offer(5**2, Method.PATCH, 8, 124))
+SMALL = (PAPERS, Offer(3), Offer(5), Offer(5**2, Method.PATCH, 16, 62))
 """For pictures that are small."""
 OFFERS: dict[str, tuple[Offer, ...]] = {
     PHOTOGRAPHS: (
