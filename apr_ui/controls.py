@@ -9,6 +9,8 @@ import streamlit as st
 
 from apr_core.attacks.config import METHOD_RANGES, RANGES, OnePixelConfig
 from apr_core.attacks.patch import SIDES
+from apr_core.attacks.shift import RANGES as SHIFT_RANGES
+from apr_core.attacks.shift import ShiftConfig
 from apr_core.base.types import Fitness, InputError, Method, Stop, Strategy
 from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.model_summary import find_record
@@ -42,6 +44,7 @@ FIRST_MODEL = "cifar10-resnet20-vanilla"
 HELP = {
     "target": "The class that the model should end up with. “Any other class” is easier to reach.",
     "pixels": "How many pixels an edit changes.",
+    "steps": "One step is FGSM, more are PGD.",
     "side": "The patch is a square of so many pixels a side.",
     "population": "Edits that the search keeps, and tries in each generation.",
     "generations": "Rounds of the search; in each, it mixes its edits into new ones.",
@@ -141,9 +144,39 @@ def _say_odds(model: str) -> None:
         )
 
 
+def choose_shift() -> ShiftConfig:
+    """How far every pixel may be moved, and in how many steps."""
+    usual = ShiftConfig()
+    with st.expander("Settings of the attack", icon=":material/tune:", expanded=True):
+        reach = st.slider(
+            "Reach ε, of 255",
+            0,
+            64,
+            **persistent("attack.reach", usual.reach),
+            help="No value of a pixel changes by more than this.",
+        )
+        most = int(SHIFT_RANGES["steps"][1])
+        steps = _number("Steps", "steps", 1, most, usual.steps)
+        seed = _number("Seed", "seed", 0, 2**31 - 1)
+        st.caption(
+            "One step is FGSM (Goodfellow et al., 2015); more are PGD (Madry et al., 2018), which "
+            "starts at random within the reach."
+        )
+    return ShiftConfig(reach, steps, seed)
+
+
 def choose_config() -> OnePixelConfig:
     """How many pixels, and, in an expander, every setting of the attack."""
     choose_search()
+    return _choose_search_config()
+
+
+def choose_attack() -> OnePixelConfig | ShiftConfig:
+    """`choose_config`, and the attacks that change every pixel."""
+    return choose_shift() if choose_search(every=True) else _choose_search_config()
+
+
+def _choose_search_config() -> OnePixelConfig:
     with st.expander("Settings of the search", icon=":material/tune:"):
         keep_among("attack.target", goals := [ANY, *shown_data().classes])
         goal = st.selectbox(
@@ -213,8 +246,9 @@ def _option(label: str, options: list[Kind], name: str) -> Kind:
     return chosen
 
 
-def _number(label: str, name: str, low: int, high: int) -> int:
-    usual = getattr(default_search(), name, getattr(OnePixelConfig(), name))
+def _number(label: str, name: str, low: int, high: int, usual: int | None = None) -> int:
+    if usual is None:
+        usual = int(getattr(default_search(), name, getattr(OnePixelConfig(), name)))
     key = f"attack.{name}"
     if not low <= (now := st.session_state.get(key, usual)) <= high:
         st.session_state[key] = min(max(now, low), high)
@@ -247,6 +281,7 @@ def show_request(request: AttackRequest | Head) -> None:
         "masked": request.model.endswith(BEHIND_LATTICE),
         "target": ANY if target is None else data.class_name(target),
         "side": request.config.side,
+        "every": False,
     }
     values |= place_of(request)
     for name, value in values.items():

@@ -1,6 +1,6 @@
 """Work in threads: with progress, cancelled by a button or when nobody waits.
 
-Attribution maps are made so, and stickers learned.
+Attribution maps are made so, stickers learned, and pictures shifted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from apr_core.base.types import InputError
 from apr_core.explain.attributions import Cancelled
@@ -21,7 +21,14 @@ GLANCE = 0.5
 """Seconds between two looks of one who waits."""
 
 T = TypeVar("T")
-Report = Callable[[int, int], None]
+
+
+class Report(Protocol):
+    """Told how much is done of how much, and, by work that may be watched, what there is so far."""
+
+    def __call__(self, done: int, total: int, seen: object = None, /) -> None: ...
+
+
 Make = Callable[[Report, Callable[[], bool]], T]
 """Does the work; told how to report, and when to end."""
 
@@ -32,11 +39,13 @@ class Job(Generic[T]):
 
     Attributes:
         done: the share of the work, in [0, 1].
+        seen: what there is so far, of work that may be watched.
         made: what came of it; None before the end, and where nothing did.
         error: why nothing did, "" while nothing went wrong.
     """
 
     done: float = 0.0
+    seen: object = None
     made: T | None = None
     error: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
@@ -72,8 +81,8 @@ class Job(Generic[T]):
         finally:
             self.ended.set()
 
-    def _report(self, done: int, total: int) -> None:
-        self.done = min(1.0, done / total)
+    def _report(self, done: int, total: int, seen: object = None, /) -> None:
+        self.done, self.seen = min(1.0, done / total), seen
 
 
 class Jobs(Generic[T]):
@@ -95,6 +104,15 @@ class Jobs(Generic[T]):
             while len(self._jobs) > self._most:
                 self._jobs.popitem(last=False)[1].cancel()
             return job
+
+    def get(self, key: Hashable) -> Job[T] | None:
+        """What was asked for under a key, if it is still kept."""
+        return self._jobs.get(key)
+
+    def drop(self, key: Hashable) -> None:
+        """Forget what was made for a key, so that it is made anew when it is asked for."""
+        with self._known:
+            self._jobs.pop(key, None)
 
     def _begin(self, make: Make[T]) -> Job[T]:
         job: Job[T] = Job()

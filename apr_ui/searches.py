@@ -16,6 +16,7 @@ from apr_ui.persistent_widget import persistent
 from apr_ui.words import count_text
 
 KEY = "attack.search"
+EVERY = "every pixel, a little"
 METHODS = {
     Method.DE: "Differential evolution",
     Method.SPARSE_RS: "Sparse-RS",
@@ -70,11 +71,22 @@ def _offers() -> tuple[Offer, ...]:
     return OFFERS.get(shown_data().name, SMALL)
 
 
-def choose_search() -> None:
-    """The choice between a data set's searches; settings follow it."""
+def choose_search(every: bool = False) -> bool:
+    """The choice between a data set's searches; settings follow it.
+
+    Args:
+        every: whether every pixel may be changed too.
+
+    Returns:
+        Whether that was chosen.
+    """
     now = tuple(_state(name) for name in ("pixels", "method"))
     offers = [each.words for each in _offers()]
     st.session_state[KEY] = next((each.words for each in _offers() if each[:2] == now), None)
+    if every:
+        offers.append(EVERY)
+        if st.session_state.get("attack.every"):
+            st.session_state[KEY] = EVERY
     st.pills(
         "What may change",
         offers,
@@ -83,8 +95,10 @@ def choose_search() -> None:
         on_change=_follow_search,
         help="A few pixels are searched for by differential evolution. Many pixels, or a patch, "
         "are searched for by Sparse-RS (Croce et al., 2022): it changes a part of the best edit so "
-        "far at random, and keeps what lowers the model's lead.",
+        "far at random, and keeps what lowers the model's lead."
+        + (" Every pixel is changed along the model's gradient (FGSM, PGD)." if every else ""),
     )
+    return bool(st.session_state[KEY] == EVERY)
 
 
 def choose_method() -> Method:
@@ -122,6 +136,7 @@ def larger_searches(request: AttackRequest) -> list[OnePixelConfig]:
 
 def _follow_search() -> None:
     chosen = st.session_state[KEY]
+    st.session_state["attack.every"] = chosen == EVERY
     for each in _offers():
         if each.words == chosen:
             _set(each)

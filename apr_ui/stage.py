@@ -7,6 +7,7 @@ from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome, square_of
+from apr_core.attacks.shift import ShiftConfig
 from apr_core.base.types import Method
 from apr_core.data.images import to_png
 from apr_core.serving.requests import AttackRequest, RunView
@@ -100,11 +101,13 @@ def _poll(run: CurrentRun, was_live: bool, page: str, pause: float, with_result:
         st.rerun()
 
 
-def subject(model: str, config: OnePixelConfig) -> str:
+def subject(model: str, config: OnePixelConfig | ShiftConfig) -> str:
     """Which model is attacked, and with how much."""
     title = model_title(model)
     name = f"the {title[0].lower()}{title[1:]}" if title.startswith("Undefended") else title
-    by = "" if config.method is Method.DE else f" by {config.method.words}"
+    by = ""
+    if isinstance(config, OnePixelConfig) and config.method is not Method.DE:
+        by = f" by {config.method.words}"
     return f"Attacking {name} with {config.words}{by}"
 
 

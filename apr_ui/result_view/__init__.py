@@ -37,6 +37,7 @@ class Result(NamedTuple):
         captions: below the picture before, and after.
         verdict, detail: a few words, and a sentence; plain text.
         bars: of two classes.
+        changed: the picture after, uint8 (C, H, W), where edits do not say it.
     """
 
     image: Tensor | None
@@ -46,6 +47,7 @@ class Result(NamedTuple):
     detail: str
     bars: Sequence[Bar]
     tone: Tone = "plain"
+    changed: Tensor | None = None
 
 
 _mount = Component("apr_result", Path(__file__).parent)
@@ -58,7 +60,7 @@ def result_view(key: str, result: Result, marked: bool = True, picture: bool = T
         marked: with the tone's mark before the verdict; not where a mark stands beside it already.
         picture: whether to send the picture; else the browser takes the last one under this key.
     """
-    image, edits, captions, verdict, detail, bars, tone = result
+    image, edits, captions, verdict, detail, bars, tone, changed = result
     height, width = (0, 0) if image is None else image.shape[1:]
     _mount(
         key,
@@ -67,6 +69,7 @@ def result_view(key: str, result: Result, marked: bool = True, picture: bool = T
             "width": width,
             "height": height,
             "image": _packed(image) if image is not None and picture else "",
+            "changed": "" if changed is None else _packed(changed),
             "square": square_of(edits),
             "edits": [{"x": edit.x, "y": edit.y, "rgb": edit.rgb} for edit in edits],
             "captions": captions,

@@ -126,7 +126,7 @@ export default function mount({ parentElement, data }) {
   if (data.image) PICTURES.set(data.key, data.image);
   const shown = { ...data, image: data.width ? PICTURES.get(data.key) : undefined };
   if (shown.image) draw(part("before"), shown, []);
-  if (shown.image) draw(part("after"), shown, data.edits);
+  if (shown.image) draw(part("after"), { ...shown, image: data.changed || shown.image }, data.edits);
   part("before").setAttribute("aria-label", data.captions[0] || "The picture");
   part("after").setAttribute("aria-label", `The picture as it was changed, ${data.captions[1]}`);
   part("beforeWords").textContent = data.captions[0];
