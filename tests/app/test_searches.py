@@ -20,7 +20,7 @@ from apr_core.zoo.library import LITE0
 from apr_ui.permalink import from_params, to_params
 from apr_ui.pictures import MANY, alt_text, animation
 from apr_ui.run_result import ending_of
-from apr_ui.searches import OFFERS, PAPERS, larger_searches
+from apr_ui.searches import OFFERS, PAPERS, SMALL, larger_searches
 from apr_ui.stage import share_picture
 from tests.app.pages import address_of, open_page, results, run, said, wait_for
 
@@ -40,7 +40,7 @@ def choose(data: str) -> AppTest:
 
 
 def pills(app: AppTest):
-    (found,) = [one for one in app.get("button_group") if one.label == "Pixels to change"]
+    (found,) = [one for one in app.get("button_group") if one.label == "What may change"]
     return found
 
 
@@ -51,18 +51,18 @@ def search_of(app: AppTest) -> tuple[int, Method, int, int]:
 
 def test_the_choices_on_photographs_are_one_control_that_the_settings_follow() -> None:
     app = choose(PHOTOGRAPHS)
-    assert [offer.pixels for offer in OFFERS[PHOTOGRAPHS]] == [1, 16, 50, 150]
-    assert pills(app).value == 1
+    assert [offer.pixels for offer in OFFERS[PHOTOGRAPHS]] == [1, 16, 50, 150, 22**2]
+    assert pills(app).value == "1 pixel"
     for offer in OFFERS[PHOTOGRAPHS]:
-        run(pills(app).set_value(offer.pixels))
+        run(pills(app).set_value(offer.words))
         assert search_of(app) == offer
-        assert pills(app).value == offer.pixels
+        assert pills(app).value == offer.words
     run(app.get("button_group")[0].set_value(DEFAULT))
     assert search_of(app) == PAPERS
 
 
 def test_every_choice_is_one_that_the_service_takes() -> None:
-    for data, offers in OFFERS.items():
+    for data, offers in {**OFFERS, DEFAULT: SMALL}.items():
         for offer in offers:
             check_served(OnePixelConfig(**offer._asdict()), find_dataset(data))
 
@@ -87,7 +87,7 @@ def test_pixels_that_do_not_fit_are_said_and_nothing_starts() -> None:
 
 def test_a_photograph_is_attacked_with_many_pixels_and_its_link_leads_back() -> None:
     app = choose(PHOTOGRAPHS)
-    run(pills(app).set_value(150))
+    run(pills(app).set_value("150 pixels"))
     run(app.number_input(key="attack.generations").set_value(1))
     run(app.button(key="attack.hunt").click())
     wait_for(app.session_state["attack.current-run"].ticket.run_id)
@@ -102,7 +102,7 @@ def test_a_photograph_is_attacked_with_many_pixels_and_its_link_leads_back() -> 
     assert "150 pixels by Sparse-RS" in said(app)
     again = open_page("attack", address_of(app))
     assert again.session_state["attack.current-run"].request.config == config
-    assert pills(again).value == 150
+    assert pills(again).value == "150 pixels"
 
 
 def test_a_link_without_a_method_is_of_differential_evolution() -> None:
@@ -120,9 +120,42 @@ def test_who_survives_is_offered_more_pixels() -> None:
     image, label = find_dataset(PHOTOGRAPHS).shipped_sample().images[0], 340
     config = OnePixelConfig(**OFFERS[PHOTOGRAPHS][1]._asdict())
     request = AttackRequest(LITE0, image, label, 0, config)
-    assert [more.pixels for more in larger_searches(request)] == [50, 150]
+    assert [more.pixels for more in larger_searches(request)] == [50, 150, 22**2]
     small = AttackRequest(MODEL, image, label, 0, OnePixelConfig(3))
-    assert [more.pixels for more in larger_searches(small)] == [5]
+    assert [more.words for more in larger_searches(small)] == ["5 pixels", "a patch of 5 × 5"]
+    assert larger_searches(replace(small, config=OnePixelConfig(25, method=Method.PATCH))) == []
+
+
+def test_what_was_chosen_stays_on_other_pictures_that_offer_it() -> None:
+    app = open_page("attack")
+    run(pills(app).set_value("5 pixels"))
+    run(app.get("button_group")[0].set_value("gtsrb"))
+    assert pills(app).value == "5 pixels"
+    run(app.get("button_group")[0].set_value(PHOTOGRAPHS))
+    assert pills(app).value == "1 pixel"
+
+
+def test_a_patch_is_hunted_and_its_link_leads_back() -> None:
+    app = open_page("attack", {"model": MODEL, "index": "3"})
+    run(pills(app).set_value("a patch, 5 × 5"))
+    assert app.button(key="attack.hunt").label == "Hunt for the patch"
+    run(app.number_input(key="attack.side").set_value(6))
+    run(app.button(key="attack.hunt").click())
+    wait_for(app.session_state["attack.current-run"].ticket.run_id)
+    run(app)
+    config = app.session_state["attack.current-run"].request.config
+    assert (config.side, config.method, config.fitness) == (6, Method.PATCH, Fitness.MARGIN)
+    (shown,) = results(app)
+    assert (len(shown["edits"]), shown["square"]["side"]) == (36, 6)
+    assert "a patch of 6 × 6 made the model" in shown["detail"]
+    assert "with a patch of 6 × 6 by Sparse-RS" in said(app)
+    again = open_page("attack", address_of(app))
+    assert again.session_state["attack.current-run"].request.config == config
+    assert again.number_input(key="attack.side").value == 6
+    with pytest.raises(InputError, match="The patch is 17 × 17, but here its side is at most 16"):
+        from_params(address_of(app) | {"pixels": "289"})
+    with pytest.raises(InputError, match="a patch is a square; give 36"):
+        from_params(address_of(app) | {"pixels": "40"})
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from torch import Tensor
 from apr_core.attacks.enumeration import CORNERS
 from apr_core.attacks.ladder import PATCH_LADDER, LadderConfig, Verdict, climb
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.attacks.patch import as_edits, gradient_patch, paste, sparse_rs_patch
+from apr_core.attacks.patch import as_edits, gradient_patch, paste
 from apr_core.attacks.perturbation import apply_edits
 from apr_core.attacks.result import edit_image
-from apr_core.attacks.stages import STAGES
-from apr_core.base.types import InputError, Threat
+from apr_core.attacks.stages import STAGES, sparse_rs
+from apr_core.base.types import InputError, Method, Threat
 from tests.conftest import LinearModel, answers
 from tests.core.test_ladder import margin_after, pictures_of
 
@@ -69,7 +69,7 @@ def test_without_a_gradient_it_comes_close_to_the_best(case) -> None:
     model, images, labels = case
     asked = (ModelOracle(model), images, labels)
     best = gradient_patch(*asked, 2)
-    found = sparse_rs_patch(*asked, torch.arange(len(images)), 2, queries=3000)
+    found = sparse_rs(*asked, torch.arange(len(images)), 4, queries=3000, method=Method.PATCH)
     assert bool((found.margin >= best.margin - 1e-4)[~found.flipped].all())
     assert bool(found.flipped[best.margin < -1].all())
     assert bool((found.queries[~found.flipped] == 3000).all())

@@ -18,6 +18,7 @@ from apr_core.data.registry import find_dataset
 from apr_ui.attention.link import view_from_params, view_to_params
 from apr_ui.permalink import from_params, to_params
 from apr_ui.race.link import race_from_params, race_to_params, split_names
+from apr_ui.shift_run import shift_from_params, shift_to_params
 from apr_ui.words import plain
 from tests.conftest import ConstantModel
 from tests.fuzz.conftest import Fuzz
@@ -41,6 +42,9 @@ RUN = {
     "weight": ("0.5",),
     "recombination": ("0", "1"),
     "run": ("0" * 16,),
+    "method": ("de", "sparse-rs", "sparse-rs-patch"),
+    "reach": ("0", "8", "256"),
+    "steps": ("1", "20", "0"),
 }
 VIEW = {
     "methods": ("gradcam", "gradcam,attention", "x,,gradcam"),
@@ -82,6 +86,10 @@ def test_links_to_runs_and_races(fuzz: Fuzz) -> None:
             assert from_params(to_params(request)).run_id == request.run_id
             assert tuple(request.image.shape) == (3, 32, 32)
             request.begin(scorer)
+        if shifted := shift_from_params(given):
+            again = shift_from_params(shift_to_params(shifted))
+            assert again is not None
+            assert again.run_id == shifted.run_id
 
     fuzz(links(), follow, TO_A_RUN)
 
