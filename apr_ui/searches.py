@@ -55,7 +55,7 @@ OFFERS: dict[str, tuple[Offer, ...]] = {
         RANDOM,
         RANDOM._replace(pixels=50),
         RANDOM._replace(pixels=150),
-        RANDOM._replace(pixels=22**2, method=Method.PATCH),
+        RANDOM._replace(pixels=32**2, method=Method.PATCH),
     ),
 }
 """By data set, where one pixel seldom suffices: each of about as many queries as two cores answer

@@ -51,7 +51,7 @@ def search_of(app: AppTest) -> tuple[int, Method, int, int]:
 
 def test_the_choices_on_photographs_are_one_control_that_the_settings_follow() -> None:
     app = choose(PHOTOGRAPHS)
-    assert [offer.pixels for offer in OFFERS[PHOTOGRAPHS]] == [1, 16, 50, 150, 22**2]
+    assert [offer.pixels for offer in OFFERS[PHOTOGRAPHS]] == [1, 16, 50, 150, 32**2]
     assert pills(app).value == "1 pixel"
     for offer in OFFERS[PHOTOGRAPHS]:
         run(pills(app).set_value(offer.words))
@@ -120,7 +120,7 @@ def test_who_survives_is_offered_more_pixels() -> None:
     image, label = find_dataset(PHOTOGRAPHS).shipped_sample().images[0], 340
     config = OnePixelConfig(**OFFERS[PHOTOGRAPHS][1]._asdict())
     request = AttackRequest(LITE0, image, label, 0, config)
-    assert [more.pixels for more in larger_searches(request)] == [50, 150, 22**2]
+    assert [more.pixels for more in larger_searches(request)] == [50, 150, 32**2]
     small = AttackRequest(MODEL, image, label, 0, OnePixelConfig(3))
     assert [more.words for more in larger_searches(small)] == ["5 pixels", "a patch of 5 × 5"]
     assert larger_searches(replace(small, config=OnePixelConfig(25, method=Method.PATCH))) == []
