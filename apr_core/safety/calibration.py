@@ -46,7 +46,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 @dataclass(frozen=True)
 class Bin:
-    """Images whose confidence lies in one interval: how many, their mean, and how many are right."""
+    """Images whose confidence lies in one interval: how many, its mean, and the share right."""
 
     count: int
     confidence: float

@@ -22,7 +22,8 @@ from apr_core.models.inputs import RGB
 
 CROPPED = 16
 """A crop leaves out the height over this on each side: 2 pixels of 32."""
-SMALLER = 0.75
+SMALLER = 0.875
+"""The height of a rescaled picture: 28 of 32."""
 QUALITY = 75
 Model = Callable[[Tensor], Tensor]
 """uint8 (B, C, H, W) -> logits (B, K)."""
@@ -61,7 +62,9 @@ def _cropped(images: Tensor, draw: int) -> Tensor:
 
 def _rescaled(images: Tensor, draw: int) -> Tensor:
     height, width = images.shape[2:]
-    small = _resized(images.float(), max(1, round(SMALLER * height)), max(1, round(SMALLER * width)))
+    small = _resized(
+        images.float(), max(1, round(SMALLER * height)), max(1, round(SMALLER * width))
+    )
     return _as_uint8(_resized(small, height, width))
 
 
@@ -75,7 +78,8 @@ def _around(images: Tensor) -> Tensor:
 
 
 def _blurred(images: Tensor, draw: int) -> Tensor:
-    weights = torch.tensor([1, 2, 1, 2, 4, 2, 1, 2, 1], device=images.device) / 16
+    weights = torch.tensor([1, 6, 1], device=images.device) / 8
+    weights = torch.outer(weights, weights).flatten()
     return _as_uint8(torch.einsum("n,nbchw->bchw", weights, _around(images)))
 
 
@@ -111,11 +115,13 @@ class Diversity:
 
     Attributes:
         differs: share of draws in which a view's label differs from the picture's, (B, V).
-        fall: by how much the picture's label loses probability in a view, on average, (B, V).
+        confidence: of the picture's label in the picture itself, (B,).
+        kept: its mean probability in each view, (B, V).
     """
 
     differs: Tensor
-    fall: Tensor
+    confidence: Tensor
+    kept: Tensor
 
     @property
     def disagreement(self) -> Tensor:
@@ -124,15 +130,22 @@ class Diversity:
 
     @property
     def shift(self) -> Tensor:
-        """The largest fall over the views, 0 at least, (B,)."""
-        return self.fall.amax(1).clamp(min=0)
+        """By how much the label loses probability in the view that lowers it most, (B,)."""
+        return (self.confidence - self.kept.amin(1)).clamp(min=0)
+
+    @property
+    def doubt(self) -> Tensor:
+        """One less the label's mean probability in the views, (B,)."""
+        return 1 - self.kept.mean(1)
 
 
 SCORES: dict[str, Callable[[Diversity], Tensor]] = {
-    "shift": lambda found: found.shift,
+    "doubt": lambda found: found.doubt,
     "disagreement": lambda found: found.disagreement,
+    "shift": lambda found: found.shift,
 }
-"""What of it a threshold is set on: the largest shift of confidence, or the share of views."""
+"""What of it a threshold is set on, from 0 to 1. An edit that turns the answer by a hair leaves
+little confidence to lose, so that the shift misses it; the doubt does not."""
 
 
 def look_again(
@@ -157,7 +170,7 @@ def look_again(
     """
     labels = logits.argmax(1, keepdim=True)
     before = (logits / temperature).softmax(1).gather(1, labels)[:, 0]
-    differs, falls = [], []
+    differs, kept = [], []
     for name in views:
         view = VIEWS.get(name)
         if view.coloured and images.shape[1] != RGB:
@@ -169,5 +182,5 @@ def look_again(
         answers = torch.stack(seen)  # dim -> (draws, B, K)
         differs.append((answers.argmax(2) != labels[:, 0]).float().mean(0))
         after = (answers / temperature).softmax(2).gather(2, labels.expand(len(seen), -1, 1))
-        falls.append(before - after[..., 0].mean(0))
-    return Diversity(torch.stack(differs, 1), torch.stack(falls, 1))
+        kept.append(after[..., 0].mean(0))
+    return Diversity(torch.stack(differs, 1), before, torch.stack(kept, 1))

@@ -13,6 +13,8 @@ from apr_core.safety.calibration import TEMPERATURES
 from apr_core.safety.checks import SCORES, USUAL, VIEWS
 
 MOST_DRAWS = 1000
+LAYERS = ("temperature", "checks", "confidence", "ensemble", "certificate")
+"""In the order in which a picture passes them."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Checks:
 
     threshold: float
     views: tuple[str, ...] = USUAL
-    score: str = "shift"
+    score: str = "doubt"
     draws: int = 8
 
     def __post_init__(self) -> None:
@@ -129,8 +131,7 @@ class PipelineConfig:
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers that there are, in order."""
-        names = ("temperature", "checks", "confidence", "ensemble", "certificate")
-        return tuple(name for name in names if getattr(self, name) is not None)
+        return tuple(name for name in LAYERS if getattr(self, name) is not None)
 
     @property
     def random(self) -> bool:
@@ -158,5 +159,5 @@ class PipelineConfig:
             raise
         except ValueError as error:
             raise InputError(
-                f"This is no pipeline ({error}); make one with `python -m apr_core guard --build`."
+                f"This is no pipeline ({error}); make one with `python -m apr_core guard build`."
             ) from None

@@ -19,18 +19,23 @@ FALSE_ALARMS = (0.01, 0.05)
 """The rates that records report."""
 
 
-def images_needed(false_alarms: float) -> int:
-    """How many clean images a threshold for a false-alarm rate takes at least.
+def check_enough(count: int, false_alarms: float) -> None:
+    """See that a threshold for a false-alarm rate can be set on so many clean images.
 
     Raises:
-        InputError: the rate is none that a threshold can be set for.
+        InputError: there are too few, or the rate is none that a threshold can be set for.
     """
     if not 0 < false_alarms < 1:
         raise InputError(
             f"The false-alarm rate is {false_alarms:g}, but must lie between 0 and 1, ends "
             "excluded; try 0.01 or 0.05."
         )
-    return math.ceil(1 / false_alarms)
+    needed = math.ceil(1 / false_alarms - 1e-9)
+    if count < needed:
+        raise InputError(
+            f"A false-alarm rate of {false_alarms:.3g} takes {needed:,} clean images at least, and "
+            f"there are {count:,}; give more images, or allow more false alarms."
+        )
 
 
 def threshold_for(scores: Tensor, false_alarms: float) -> float:
@@ -42,13 +47,8 @@ def threshold_for(scores: Tensor, false_alarms: float) -> float:
     Raises:
         InputError: there are too few images.
     """
-    needed, count = images_needed(false_alarms), len(scores)
-    if count < needed:
-        raise InputError(
-            f"A false-alarm rate of {false_alarms:.3g} takes {needed:,} clean images at least, and "
-            f"there are {count:,}; give more images, or allow more false alarms."
-        )
-    rank = min(count, math.ceil((1 - false_alarms) * (count + 1) - 1e-9))
+    check_enough(len(scores), false_alarms)
+    rank = math.ceil((1 - false_alarms) * (len(scores) + 1) - 1e-9)
     return float(scores.sort().values[rank - 1])
 
 

@@ -1,15 +1,12 @@
-"""The pipeline: a picture's answer, or "ask a person", with every layer's score and the reason.
+"""The pipeline: a model, the layers around it, and their decision to answer or to ask a person.
 
-Each layer gives a score and has a threshold. Its excess is how far the score lies on the wrong side
-of the threshold; above 0, the layer withholds the answer. The largest excess of all layers is the
-pipeline's own, and minus that is the trust in an answer. All of it is one function of the picture,
-which an attack can go by: see `apr_core.safety.attack`.
+All layers together are one function of a picture, which an attack can go by: see
+`apr_core.safety.attack`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 
 import torch
@@ -22,92 +19,16 @@ from apr_core.certification.lattice_masking import (
     behind_lattice,
     certify,
 )
-from apr_core.data.dataset import DataSet
 from apr_core.models import Classifier
 from apr_core.models.inputs import as_input, as_uint8
-from apr_core.safety.checks import SCORES, VIEWS, Diversity, look_again
+from apr_core.safety.checks import SCORES, Diversity, look_again
 from apr_core.safety.config import PipelineConfig
+from apr_core.safety.decision import Decision, Sight, decided
 from apr_core.safety.redundancy import agreement, check_classes_alike
 from apr_core.zoo.target import TargetModel, dataset_of, load_model, load_target
 
 ROUNDING = 1e-6
 """By which a share of models may fall short of its threshold."""
-
-
-@dataclass(frozen=True)
-class LayerVerdict:
-    """What one layer says of one picture.
-
-    Attributes:
-        score, threshold: None where the layer has none.
-        withholds: whether this layer alone would withhold the answer.
-        reason: a sentence.
-    """
-
-    layer: str
-    score: float | None
-    threshold: float | None
-    withholds: bool
-    reason: str
-
-
-@dataclass(frozen=True)
-class Decision:
-    """A label, or "ask a person".
-
-    Attributes:
-        answer: the label, None where it is withheld.
-        label: of the model, also where it is withheld.
-        confidence: its probability, calibrated where there is a temperature.
-        layer: the first that withholds, "" where none does.
-        reason: a sentence.
-        layers: every layer's verdict, in order; also of those after one that withholds.
-    """
-
-    answer: int | None
-    label: int
-    confidence: float
-    layer: str
-    reason: str
-    layers: tuple[LayerVerdict, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Sight:
-    """What the pipeline sees in pictures.
-
-    Attributes:
-        logits: of the model, (B, K).
-        confidence: of its label, calibrated, (B,).
-        scores: by layer that may withhold, (B,).
-        excess: by the same, (B,); above 0, the layer withholds.
-        votes: by other model of the ensemble, labels (B,).
-        diversity: what the views gave, where there are checks.
-    """
-
-    logits: Tensor
-    confidence: Tensor
-    scores: dict[str, Tensor]
-    excess: dict[str, Tensor]
-    votes: dict[str, Tensor]
-    diversity: Diversity | None
-
-    @property
-    def labels(self) -> Tensor:
-        """Of the model, (B,)."""
-        return self.logits.argmax(1)
-
-    @property
-    def worst(self) -> Tensor:
-        """The largest excess, (B,); without a layer that may withhold, minus the confidence."""
-        if not self.excess:
-            return -self.confidence
-        return torch.stack(list(self.excess.values())).amax(0)
-
-    @property
-    def withheld(self) -> Tensor:
-        """(B,) bool."""
-        return self.worst > 0
 
 
 class Pipeline:
@@ -182,8 +103,8 @@ class Pipeline:
 
     def decide(self, images: object) -> list[Decision]:
         """A label or "ask a person" for each picture, with the reason; see `see`."""
-        seen = self.see(images)
-        return [self._decided(seen, row) for row in range(len(seen.logits))]
+        config, seen = self.config, self.see(images)
+        return [decided(config, seen, row, self.data) for row in range(len(seen.logits))]
 
     def _look_again(self, pictures: Tensor, logits: Tensor, many: bool) -> Diversity | None:
         checks = self.config.checks
@@ -225,68 +146,6 @@ class Pipeline:
                 found = torch.cat([found, are_sure(second, labels[row : row + 1])[0]])
             shares[row] = found.float().mean()
         return shares
-
-    def _decided(self, seen: Sight, row: int) -> Decision:
-        label, confidence = int(seen.labels[row]), float(seen.confidence[row])
-        layers = tuple(self._verdicts(seen, row, self.data.class_name(label)))
-        first = next((one for one in layers if one.withholds), None)
-        if first is None:
-            reason = f"The answer is {self.data.class_name(label)}: no layer withholds it."
-            return Decision(label, label, confidence, "", reason, layers)
-        return Decision(None, label, confidence, first.layer, f"Ask a person: {first.reason}", layers)
-
-    def _verdicts(self, seen: Sight, row: int, name: str) -> Iterator[LayerVerdict]:
-        config = self.config
-        if config.temperature is not None:
-            words = f"probabilities are read at the temperature {config.temperature:.3g}."
-            yield LayerVerdict("temperature", config.temperature, None, False, words)
-        limits = {
-            "checks": config.checks.threshold if config.checks else 0.0,
-            "confidence": config.confidence.threshold if config.confidence else 0.0,
-            "ensemble": config.ensemble.threshold if config.ensemble else 0.0,
-            "certificate": 1.0,
-        }
-        for layer, scores in seen.scores.items():
-            score, withholds = float(scores[row]), bool(seen.excess[layer][row] > 0)
-            words = self._reason(layer, seen, row, name)
-            yield LayerVerdict(layer, score, limits[layer], withholds, words)
-
-    def _reason(self, layer: str, seen: Sight, row: int, name: str) -> str:
-        config, score = self.config, float(seen.scores[layer][row])
-        withholds = bool(seen.excess[layer][row] > 0)
-        if layer == "checks" and config.checks and seen.diversity:
-            limit = config.checks.threshold
-            said = "above" if withholds else "not above"
-            if config.checks.score == "disagreement":
-                return (
-                    f"{score:.0%} of the views say another class than {name}, {said} the threshold "
-                    f"{limit:.0%}."
-                )
-            view = VIEWS.get(config.checks.views[int(seen.diversity.fall[row].argmax())]).title
-            return (
-                f"the views lower the probability of {name} by up to {score:.2f} ({view}), {said} "
-                f"the threshold {limit:.2f}."
-            )
-        if layer == "confidence" and config.confidence:
-            said = "below" if withholds else "not below"
-            limit = config.confidence.threshold
-            return f"the probability of {name} is {score:.2f}, {said} the threshold {limit:.2f}."
-        if layer == "ensemble" and config.ensemble:
-            models = 1 + len(seen.votes)
-            limit = config.ensemble.threshold
-            return (
-                f"{round(score * models)} of {models} models say {name}, and {limit:.0%} are asked "
-                "for."
-            )
-        if withholds:
-            return (
-                f"{score:.1%} of the masked predictions say {name}, and a certificate takes all of "
-                "them."
-            )
-        return (
-            f"all masked predictions say {name}: whatever one pixel is changed to, no other class "
-            "can be answered."
-        )
 
 
 def _oracle(model: nn.Module) -> ModelOracle:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from apr_core.base.types import InputError
@@ -33,7 +32,9 @@ def check_classes_alike(data: Mapping[str, DataSet]) -> None:
             )
 
 
-def transfer_rates(labels: Tensor, clean: Mapping[str, Tensor], edited: Mapping[str, Tensor]) -> dict[str, Rate]:
+def transfer_rates(
+    labels: Tensor, clean: Mapping[str, Tensor], edited: Mapping[str, Tensor]
+) -> dict[str, Rate]:
     """What share of one model's adversarial images fools each other model.
 
     Args:
