@@ -108,13 +108,17 @@ def measure(
 def _known(
     pipeline: Pipeline, setting: GuardSetting, records: Sequence[Record]
 ) -> tuple[dict[int, Verdict], list[str]]:
-    """What records of the ladder at one pixel hold, in full or in half precision, by index, and
-    their names."""
+    """What records of the ladder at one pixel hold, by index, and their names.
+
+    In half precision or of an earlier version, too: a flip that was found is one however it was
+    found, and the pipeline is asked about it anew.
+    """
     wanted = setting_for(pipeline.target, LADDER, (1,), setting.images, setting.seed)
     found: dict[int, Verdict] = {}
     names = []
     for record in records if setting.sha256 else []:
         theirs = replace(record.setting, half=False, compiled=False, pixels=(1,))
+        theirs = replace(theirs, attack_version=wanted.attack_version)
         if theirs != wanted.on_images_of(theirs) or record.level(1) is None:
             continue
         found = {verdict.index: verdict for verdict in record.verdicts} | found
