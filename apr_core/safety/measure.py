@@ -66,7 +66,8 @@ def guard_setting(
     """
     target, config = pipeline.target, pipeline.config
     indices = choose_indices(target.data, images)
-    held_out(target.data, config.held_out or HELD_OUT, images)
+    if config.held_out:
+        held_out(target.data, config.held_out, images)
     return GuardSetting(
         config,
         target.name,
@@ -267,12 +268,13 @@ def _about(setting: GuardSetting, sources: Sequence[str]) -> str:
 def _detections(
     pipeline: Pipeline, right: Sequence[Outcome], turned: Sequence[Outcome], measured: int
 ) -> tuple[Detection, ...]:
-    """Detection rates of the scores that the pipeline has, thresholds set on held-out images."""
+    """Detection rates of the scores that the pipeline has, thresholds set on held-out images, at
+    the false-alarm rates that there are enough of them for."""
     names = [name for name in SUSPICION if name in pipeline.config.layers]
-    if not names:
+    count = pipeline.config.held_out or min(HELD_OUT, pipeline.data.tested - measured)
+    if not names or not count:
         return ()
     light = replace(pipeline.config, ensemble=None, certificate=None)
-    count = pipeline.config.held_out or HELD_OUT
     images, labels = held_out(pipeline.data, count, measured)
     seen = Pipeline(light, pipeline.target).see(images)
     kept = seen.labels == labels.to(pipeline.device)
@@ -286,6 +288,7 @@ def _detections(
         )
         for name in names
         for false_alarms in FALSE_ALARMS
+        if false_alarms * int(kept.sum()) >= 1
     )
 
 
