@@ -4,15 +4,17 @@ It succeeds where the pipeline gives a wrong answer and does not withhold it. It
 (`Budget` has the numbers):
 
 1. The edit that the attack ladder found on the bare model, shown to the pipeline.
-2. Of every pixel in every corner colour, those that raise the loss most to first order (`screened`)
-   are scored on the bare model; the pipeline is shown those that fool it most (`shown`).
+2. Of every pixel in every corner colour, those that raise the models' losses most to first order
+   (`screened`) are scored on the models, the ensemble's too; the pipeline is shown those that come
+   nearest to fooling all of them (`shown`).
 3. Differential evolution (best1bin), begun with the best so far: `population` edits of any place
-   and colour for `generations`. Its fitness is the logit margin where the model is not fooled, and
-   below that the pipeline's largest excess, which a success has at 0 or under.
+   and colour for `generations`. Its fitness is the sum of the logit margins by which models are
+   not fooled, while the model itself is not or the ensemble withholds the answer, and the
+   pipeline's largest excess besides, which a success has at 0 or under.
 
-An image is done with at its first success. The pipeline is asked about edits that fool the bare
-model alone, as no other can succeed. Random views are averaged over their draws in the search, and
-over ten times as many others before a success counts.
+An image is done with at its first success. The whole pipeline is asked about edits that fool the
+bare model alone, as no other can succeed. Random views are averaged over their draws in the search,
+and over ten times as many others before a success counts.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from torch import Tensor
 from apr_core.attacks import differential_evolution as de
 from apr_core.attacks.enumeration import corner_scores, corners_of, input_gradient
 from apr_core.attacks.genomes import box, decode, encode
+from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.perturbation import Perturbations
 from apr_core.base import random
 from apr_core.base.types import Strategy, check_ranges
@@ -35,7 +38,7 @@ from apr_core.safety.pipeline import Pipeline
 BLOCK = 50
 """Edits of an image that the pipeline is shown at once."""
 FAR = 2.0
-"""Fitness of an edit that leaves the model right, besides its margin: over any excess."""
+"""Fitness of an edit that leaves the model right, besides the margins: over any excess."""
 DOUBTFUL = 1e-3
 """Fitness of an edit that succeeded on the search's own draws alone."""
 CONFIRMED = 5
@@ -119,28 +122,36 @@ def attack_pipeline(
 
 
 def _screen(search: _Search, budget: Budget) -> tuple[Tensor, Tensor]:
-    """The `shown` edits that fool the bare model most: (B, n, 1, 2) and (B, n, 1, C).
-
-    Of a model without a gradient, those that are scored are drawn at random.
-    """
-    oracle, images, labels = search.pipeline.oracle, search.images, search.labels
+    """The `shown` edits that come nearest to fooling all models: (B, n, 1, 2), (B, n, 1, C)."""
+    images, labels = search.images, search.labels
     palette, width = corners_of(images.shape[1]).to(images.device), images.shape[3]
     everyone = torch.arange(len(images), device=images.device)
-    if getattr(oracle.model, "differentiable", True):
-        slope = input_gradient(oracle, images, labels)
-        promise = corner_scores(as_input(images), slope).flatten(1)
-    else:
-        keys = random.keys_for(0, everyone)
-        promise = random.uniform(keys, 0, (images[0, 0].numel() * len(palette),))
+    promise = _promise(search, search.pipeline.oracle)
+    for other in search.pipeline.others.values():
+        promise = promise + _promise(search, other)
     chosen = promise.topk(min(budget.screened, promise.shape[1])).indices  # (B, N)
     pixel = chosen // len(palette)
     positions = torch.stack([pixel % width, pixel // width], dim=-1)[:, :, None]
     colours = palette[chosen % len(palette)][:, :, None]
-    logits = oracle.query(Perturbations.of_each(images, positions, colours))
-    margins = logit_margin(logits.view(*chosen.shape, -1), labels[:, None])
+    edits = Perturbations.of_each(images, positions, colours)
+    own, held = search.margins(edits.draw(0, len(edits)), labels.repeat_interleave(chosen.shape[1]))
     search.queries += chosen.shape[1]
-    least = margins.topk(min(budget.shown, margins.shape[1]), largest=False).indices
-    return positions[everyone[:, None], least], colours[everyone[:, None], least]
+    margins = own.tanh() + held  # bounded: no flip makes up for a model that holds
+    least = margins.view(chosen.shape).topk(min(budget.shown, chosen.shape[1]), largest=False)
+    best = everyone[:, None], least.indices
+    return positions[best], colours[best]
+
+
+def _promise(search: _Search, oracle: ModelOracle) -> Tensor:
+    """First-order rise of a model's loss from each corner colour at each pixel, in units of its
+    spread, (B, H W 2^C); of a model without a gradient, numbers at random."""
+    images = search.images
+    if getattr(oracle.model, "differentiable", True):
+        slope = input_gradient(oracle, images, search.labels)
+        rise = corner_scores(as_input(images), slope).flatten(1)
+        return rise / rise.std(1, keepdim=True).clamp(min=1e-12)
+    keys = random.keys_for(0, torch.arange(len(images), device=images.device))
+    return random.uniform(keys, 0, (images[0, 0].numel() * 2 ** images.shape[1],))
 
 
 def _evolve(
@@ -202,10 +213,12 @@ class _Search:
         shape = positions.shape[:2]
         labels = self.labels[rows].repeat_interleave(shape[1])
         pictures = edits.draw(0, len(edits))
-        margin = logit_margin(self.pipeline.oracle.query_images(pictures), labels)
-        fitness, fooled = FAR + margin, margin < 0
+        margin, held = self.margins(pictures, labels)
+        fitness, fooled = FAR + margin + held, margin < 0
         if bool(fooled.any()):
-            fitness[fooled] = self.pipeline.see(pictures[fooled], lazy=True).worst
+            seen = self.pipeline.see(pictures[fooled], lazy=True)
+            split = seen.excess["ensemble"] > 0 if "ensemble" in seen.excess else False
+            fitness[fooled] = seen.worst + held[fooled] * split
         fitness = fitness.view(shape)
         self.queries[rows] += shape[1]
         self.shown[rows] += fooled.view(shape).sum(1)
@@ -219,6 +232,15 @@ class _Search:
         self.colours[kept] = colours[here, slot][better]
         self.success[rows] = least <= 0
         return fitness
+
+    def margins(self, pictures: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The model's logit margin on pictures (N, C, H, W), and the sum of those by which the
+        ensemble's others are not fooled: (N,) each."""
+        own = logit_margin(self.pipeline.oracle.query_images(pictures), labels)
+        held = torch.zeros_like(own)
+        for other in self.pipeline.others.values():
+            held += logit_margin(other.query_images(pictures), labels).clamp(min=0)
+        return own, held
 
     def _confirm(self, rows: Tensor, fitness: Tensor, pictures: Tensor) -> None:
         """Hold the fittest successes against the pipeline on one picture, and on other draws."""

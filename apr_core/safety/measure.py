@@ -258,10 +258,10 @@ def _about(setting: GuardSetting, sources: Sequence[str]) -> str:
     return (
         f"The unknowing attacker is the attack ladder at one pixel on the bare model{taken}. The "
         f"adaptive one tries the ladder's edit, scores the {budget.screened:,} corner colours that "
-        "raise the loss most to first order on the bare model, shows the pipeline up to "
-        f"{budget.shown:,} of these that fool it most, and goes on from the best with differential "
-        f"evolution on the combined margin, {budget.population} edits for {budget.generations} "
-        "generations; it ends at its first success."
+        "raise the models' losses most to first order on all models, shows the pipeline up to "
+        f"{budget.shown:,} of these that come nearest to fooling them, and goes on from the best "
+        f"with differential evolution on the combined margin, {budget.population} edits for "
+        f"{budget.generations} generations; it ends at its first success."
     )
 
 
