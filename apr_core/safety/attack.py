@@ -19,6 +19,7 @@ and over ten times as many others before a success counts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -95,6 +96,7 @@ def attack_pipeline(
     known: tuple[Tensor, Tensor],
     budget: Budget,
     seed: int = 0,
+    report: Callable[[Found], None] = lambda found: None,
 ) -> Found:
     """Attack pictures that the model labels rightly.
 
@@ -102,8 +104,9 @@ def attack_pipeline(
         images: uint8 (B, C, H, W).
         labels, indices: (B,); with the seed, an index fixes an image's random numbers.
         known: an edit of each that was found before: positions (B, 1, 2), colours (B, 1, C).
+        report: is told what is best so far, after each block of edits and each generation.
     """
-    search = _Search(pipeline, images, labels)
+    search = _Search(pipeline, images, labels, report)
     everyone = torch.arange(len(images), device=images.device)
     fitness = [search.attempt(everyone, known[0][:, None], known[1][:, None])]
     positions, colours = _screen(search, budget)
@@ -188,8 +191,14 @@ def _evolve(
 class _Search:
     """The best edit of each image so far."""
 
-    def __init__(self, pipeline: Pipeline, images: Tensor, labels: Tensor) -> None:
-        self.pipeline, self.images, self.labels = pipeline, images, labels
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        images: Tensor,
+        labels: Tensor,
+        report: Callable[[Found], None],
+    ) -> None:
+        self.pipeline, self.images, self.labels, self.report = pipeline, images, labels, report
         count, channels = images.shape[:2]
         self.positions = labels.new_zeros(count, 1, 2)
         self.colours = labels.new_zeros(count, 1, channels)
@@ -231,6 +240,7 @@ class _Search:
         self.positions[kept] = positions[here, slot][better]
         self.colours[kept] = colours[here, slot][better]
         self.success[rows] = least <= 0
+        self.report(self.found)
         return fitness
 
     def margins(self, pictures: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -203,9 +203,18 @@ def test_the_adaptive_attack_finds_what_trying_everything_finds(make: Make, targ
         seen = pipeline.see(edited)
         beaten.append(bool(((seen.labels != label) & ~seen.withheld).any()))
     nothing = torch.zeros(len(images), 1, 2, dtype=torch.int64), images[:, :, 0, 0].long()[:, None]
+    told: list[int] = []
     found = attack_pipeline(
-        pipeline, images, labels, torch.arange(len(images)), nothing, EVERYTHING
+        pipeline,
+        images,
+        labels,
+        torch.arange(len(images)),
+        nothing,
+        EVERYTHING,
+        report=lambda best: told.append(int(best.success.sum())),
     )
+    assert told == sorted(told)
+    assert told[-1] == int(found.success.sum())
     assert 0 < sum(beaten) < len(beaten)
     assert all(bool(found.success[row]) for row, one in enumerate(beaten) if one)
     edited = apply_edits(images, found.positions, found.colours)
