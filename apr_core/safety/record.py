@@ -177,14 +177,29 @@ class GuardRecord(Provenance):
         """
         try:
             record = schema.build(cls, schema.parse(text))
-            for rate in (record.adaptive, record.unknowing, record.right, record.withheld):
-                check_rate(rate)
+            _check(record)
             return record
         except ValueError as error:
             raise InputError(
                 f"This is no record of a pipeline ({error}); make one with `python -m apr_core "
                 "guard measure`."
             ) from None
+
+
+def _check(record: GuardRecord) -> None:
+    """Raise ValueError where a record says what cannot be."""
+    if not set(STATES) <= record.risks.keys() & record.areas.keys():
+        raise ValueError(f"it has no risk or area of one of {', '.join(STATES)}")
+    if missing := {f"{CLEAN}, before", f"{CLEAN}, after"} - record.calibration.keys():
+        raise ValueError(f"it has no calibration of {', '.join(sorted(missing))}")
+    rates = [record.adaptive, record.unknowing, record.bare, record.right, record.withheld]
+    rates += [rate for one in record.detections for rate in (one.false, one.detected)]
+    rates += [one.risk for risks in record.risks.values() for one in risks]
+    for rate in (*rates, *record.transfers.values()):
+        check_rate(rate)
+    for outcome in record.outcomes:
+        if not set(STATES) <= outcome.states.keys():
+            raise ValueError(f"image {outcome.index} has no state of one of {', '.join(STATES)}")
 
 
 def broken_rate(outcomes: Sequence[Outcome], state: str) -> Rate:
