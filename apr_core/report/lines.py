@@ -15,6 +15,7 @@ from apr_core.report.patches import PatchRow, PatchTable
 from apr_core.report.safety import RISKS, SCORES, SafetyRow, SafetyTable, risk_name
 from apr_core.report.tables import OverheadTable, Row, Table
 from apr_core.safety.detection import FALSE_ALARMS
+from apr_core.safety.fallback import COVERAGES
 from apr_core.zoo.checkpoints import CAUTION
 
 NOTHING = ModelSummary("", "", 0, 0, None)
@@ -131,8 +132,8 @@ def in_words(value: Value) -> str:
         case Attack(name, images):
             words = f"{name}, {images} images"
         case Figure(number, interval):
-            reach = "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
-            words = f"{number:.3f}{reach}"
+            reach = "" if interval is None else f" [{interval[0]:.3g}, {interval[1]:.3g}]"
+            words = f"{number:.3g}{reach}"
     return words
 
 
@@ -219,7 +220,7 @@ def _safety(row: SafetyRow) -> Line:
         NAME: row.model,
         "model": row.subject,
         "caution": CAUTION if row.caution else "",
-        "false alarms": PapersShare(row.false_alarms, 0) if row.false_alarms else "",
+        "false alarms": Figure(row.false_alarms) if row.false_alarms else "",
         "adaptive": _rate(row.adaptive),
         "unknowing": _rate(row.unknowing),
         "clean withheld": _rate(row.withheld),
@@ -229,9 +230,9 @@ def _safety(row: SafetyRow) -> Line:
             one = record.detected(score, false_alarms) if record else None
             name = f"{score} detects, {false_alarms:.0%} false alarms"
             found[name] = _rate(one.detected if one else None)
-    for state, coverages in RISKS.items():
+    for state in RISKS:
         risks = {one.coverage: one.risk for one in record.risks[state]} if record else {}
-        for coverage in coverages:
+        for coverage in COVERAGES:
             found[risk_name(state, coverage)] = _rate(risks.get(coverage))
         area = record.areas[state] if record else None
         found[f"AURC {state}"] = Figure(area.value, (area.low, area.high)) if area else UNKNOWN

@@ -17,6 +17,8 @@ BESIDE = ("vanilla", "apr", "apr-plus")
 """Bare models that stand beside the pipelines, of the same architecture."""
 SCORES = ("checks", "confidence")
 """Whose detection rates are shown."""
+RISKS = (ADAPTIVE, CLEAN)
+"""States whose risk at `COVERAGES`, and its area, is shown."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,3 @@ def _row(record: GuardRecord, labels: Mapping[str, str], cards: Mapping[str, Car
 def risk_name(state: str, coverage: float) -> str:
     """A column of the risk at a coverage."""
     return f"risk {state}, {coverage:.0%}"
-
-
-RISKS = {ADAPTIVE: (0.8, 0.9, 0.95), CLEAN: (0.8, 0.9, 0.95)}
-"""States and coverages that are shown."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -206,6 +206,28 @@ def broken_rate(outcomes: Sequence[Outcome], state: str) -> Rate:
     """Of the images that the pipeline answers rightly, those broken in a state."""
     answered = [one for one in outcomes if one.answered]
     return rate_of(sum(one.broken(state) for one in answered), len(answered))
+
+
+def rates_at(outcomes: Sequence[Outcome], limits: Mapping[str, float]) -> tuple[Rate, Rate]:
+    """What other thresholds would do: the share of right clean answers withheld, and of answered
+    ones that the unknowing attacker turns. The adaptive attack would have to be run anew.
+
+    Args:
+        limits: thresholds by layer; a layer that is not named withholds nothing.
+    """
+
+    def withheld(one: Outcome, state: str) -> bool:
+        scores = one.states[state].scores
+        return any(
+            scores[layer] > limit if layer == "checks" else scores[layer] < limit
+            for layer, limit in limits.items()
+        )
+
+    right = [one for one in outcomes if one.right]
+    answered = [one for one in right if not withheld(one, CLEAN)]
+    turned = [one for one in answered if one.fooled(UNKNOWING) and not withheld(one, UNKNOWING)]
+    kept = len(right) - len(answered)
+    return rate_of(kept, len(right)), rate_of(len(turned), len(answered))
 
 
 def risks_of(outcomes: Sequence[Outcome], state: str) -> tuple[RiskAt, ...]:

@@ -31,7 +31,15 @@ from apr_core.safety.config import (
 )
 from apr_core.safety.measure import command_of, guard_setting, measure
 from apr_core.safety.pipeline import Pipeline
-from apr_core.safety.record import ADAPTIVE, CLEAN, STATES, UNKNOWING, GuardRecord, save_guard
+from apr_core.safety.record import (
+    ADAPTIVE,
+    CLEAN,
+    STATES,
+    UNKNOWING,
+    GuardRecord,
+    rates_at,
+    save_guard,
+)
 from apr_core.zoo.target import TargetModel
 from tests.conftest import LinearModel, answers, noise
 
@@ -243,6 +251,11 @@ def test_who_knows_the_pipeline_gets_through_no_less_often(
     if not config.random:
         for one in answered:
             assert one.broken(ADAPTIVE) or not one.broken(UNKNOWING)
+    limits = {"checks": config.checks.threshold}
+    limits |= {"confidence": config.confidence.threshold} if config.confidence else {}
+    limits |= {"ensemble": config.ensemble.threshold} if config.ensemble else {}
+    assert rates_at(record.outcomes, limits) == (record.withheld, record.unknowing)
+    assert rates_at(record.outcomes, {})[1] == record.bare
     assert record.bare.count >= record.unknowing.count
     assert record.right.count == len(answered)
     assert set(record.risks) == set(record.areas) == set(STATES)

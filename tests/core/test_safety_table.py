@@ -87,7 +87,7 @@ def test_pipelines_stand_beside_bare_models_the_adaptive_rate_first() -> None:
     printed = in_print([table], "text")
     assert "No defence + confidence" in printed
     assert "75.0% [59.8%, 85.8%] of 40" in printed
-    assert "0.020 [0.010, 0.030]" in printed
+    assert "0.02 [0.01, 0.03]" in printed
     assert all(in_print([table], style) for style in STYLES)
     assert "aurc_adaptive_low" in as_csv(table)
 
