@@ -14,6 +14,8 @@ from apr_core.evaluation.model_summary import Measurement, Records, is_of
 from apr_core.evaluation.record import Record, is_own_data, results_folder
 from apr_core.report.imagenet import notices
 from apr_core.report.overheads import signed
+from apr_core.report.printing import columns
+from apr_core.report.safety import SafetyTable
 from apr_core.report.speeds import (
     SPEED_CAPTION,
     Speeds,
@@ -42,6 +44,7 @@ def numbers(cards: Sequence[Card], records: Records) -> str:
         ("Attack success rates", _evaluations(_of_any(records.evaluations, cards), called)),
         *_certificates(_of_any(records.certificates, cards), called),
         *_claims(cards, records, called),
+        *_pipelines(records),
         ("Speed of the attack", _speed(read_speeds())),
         *(_overhead(_read(path)) for path in sorted(folder.glob("overhead-*.json"))),
         *(
@@ -193,6 +196,13 @@ def _claims(
     )
     text = table(("model", "target", "holds", "found"), rows)
     yield "Targets of APR+", "\n\n".join([text, *summaries(tables[-1])])
+
+
+def _pipelines(records: Records) -> Iterator[tuple[str, str]]:
+    """Table 7, where anything of it was measured."""
+    for each in make_tables(records):
+        if isinstance(each, SafetyTable):
+            yield each.title, "\n\n".join([table(*columns(each)), *each.notes])
 
 
 def _speed(records: Sequence[Speeds]) -> str:

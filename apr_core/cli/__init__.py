@@ -19,6 +19,7 @@ from apr_core.cli import (
     evaluate,
     explain,
     gallery,
+    guard,
     models,
     sticker,
     tables,
@@ -39,6 +40,7 @@ COMMANDS = (
     explain,
     sticker,
     agreement,
+    guard,
     tables,
     gallery,
 )

@@ -10,6 +10,7 @@ from apr_core.cli.common import Subparsers, add_json, print_json
 from apr_core.evaluation.model_summary import Records
 from apr_core.report.printing import STYLES, in_print
 from apr_core.report.tables import make_tables
+from apr_core.safety.record import load_guards
 
 
 def add(subparsers: Subparsers) -> None:
@@ -23,9 +24,10 @@ def add(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print them, and on standard error what could not be read."""
     records = Records.read()
-    for sentence in records.damaged:
+    guards, torn = load_guards()
+    for sentence in (*records.damaged, *torn):
         print(sentence, file=sys.stderr)
-    tables = make_tables(records)
+    tables = make_tables(records, guards)
     if args.json:
         print_json([asdict(table) for table in tables])
     else:

@@ -11,8 +11,10 @@ from apr_core.report.generalisation import GeneralisationTable
 from apr_core.report.imagenet import ImageNetTable
 from apr_core.report.lines import (
     SIDE,
+    UNPRINTED,
     Attack,
     CertifiedVersus,
+    Figure,
     Line,
     Overhead,
     PapersShare,
@@ -23,6 +25,7 @@ from apr_core.report.lines import (
     said_of,
 )
 from apr_core.report.patches import PatchTable
+from apr_core.report.safety import SafetyTable
 from apr_core.report.tables import OverheadTable, Table
 
 Parts = dict[str, str]
@@ -95,6 +98,8 @@ def _groups(table: Table, said: Sequence[str]) -> list[tuple[str, list[str]]]:
         groups = OVERHEAD_GROUPS
     if isinstance(table, PatchTable):
         groups = PATCH_GROUPS
+    if isinstance(table, SafetyTable):
+        groups = [(name, [name]) for name in said if name not in (*LEADS, *UNPRINTED)]
     if isinstance(table, ImageNetTable | GeneralisationTable):
         rates = [name for name in said if name.startswith("ASR")]
         groups = (*((f"success rate, {name}", [name]) for name in rates), *GROUPS[1:3], GROUPS[7])
@@ -149,7 +154,7 @@ def _parts(value: Value) -> Parts:
             ours, theirs = (f"{share:.1%}" for share in value.shares)
             parts = {"ours": ours, "against": theirs, "of": reference}
             parts |= {"n": f"{found.images:,}", "p": f"{found.p_value:.2g}"}
-        case Overhead():
+        case Overhead() | Figure():
             parts = {"": in_words(value)}
         case Attack(attack, images):
             parts = {"": attack, "images": str(images)}

@@ -12,7 +12,10 @@ from apr_core.report.generalisation import GeneralisationRow, GeneralisationTabl
 from apr_core.report.imagenet import UNKNOWN, ImageNetRow, ImageNetTable
 from apr_core.report.overheads import OverheadRow, signed
 from apr_core.report.patches import PatchRow, PatchTable
+from apr_core.report.safety import RISKS, SCORES, SafetyRow, SafetyTable, risk_name
 from apr_core.report.tables import OverheadTable, Row, Table
+from apr_core.safety.detection import FALSE_ALARMS
+from apr_core.safety.fallback import COVERAGES
 from apr_core.zoo.checkpoints import CAUTION
 
 NOTHING = ModelSummary("", "", 0, 0, None)
@@ -72,7 +75,17 @@ class Attack:
     images: int
 
 
-Value = str | int | PapersShare | Rate | Mean | Versus | CertifiedVersus | Overhead | Attack
+@dataclass(frozen=True)
+class Figure:
+    """A number that is no share of images, with its interval where it has one."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+Value = (
+    str | int | PapersShare | Rate | Mean | Versus | CertifiedVersus | Overhead | Attack | Figure
+)
 Line = dict[str, Value]
 
 
@@ -84,6 +97,8 @@ def lines(table: Table) -> list[Line]:
         return [_generalisation(row) for row in table.rows]
     if isinstance(table, PatchTable):
         return [_patches(row) for row in table.rows]
+    if isinstance(table, SafetyTable):
+        return [_safety(row) for row in table.rows]
     if isinstance(table, ImageNetTable):
         return [line for row in table.rows for line in _imagenet(row, table.pixels)]
     return [_lead(row) | _cell(cell, row) for row in table.rows for cell in row.cells or [NOTHING]]
@@ -116,6 +131,9 @@ def in_words(value: Value) -> str:
             words = signed(share, interval)
         case Attack(name, images):
             words = f"{name}, {images} images"
+        case Figure(number, interval):
+            reach = "" if interval is None else f" [{interval[0]:.3g}, {interval[1]:.3g}]"
+            words = f"{number:.3g}{reach}"
     return words
 
 
@@ -192,6 +210,36 @@ def _patches(row: PatchRow) -> Line:
         "clean behind masks": _rate(row.clean),
         "certified against patches": _rate(row.certified),
     }
+
+
+def _safety(row: SafetyRow) -> Line:
+    """The adaptive rate first; a bare model has the first rates alone."""
+    record = row.record
+    found: Line = {
+        LEAD[0]: row.label,
+        NAME: row.model,
+        "model": row.subject,
+        "caution": CAUTION if row.caution else "",
+        "false alarms": Figure(row.false_alarms) if row.false_alarms else "",
+        "adaptive": _rate(row.adaptive),
+        "unknowing": _rate(row.unknowing),
+        "clean withheld": _rate(row.withheld),
+    }
+    for score in SCORES:
+        for false_alarms in FALSE_ALARMS:
+            one = record.detected(score, false_alarms) if record else None
+            name = f"{score} detects, {false_alarms:.0%} false alarms"
+            found[name] = _rate(one.detected if one else None)
+    for state in RISKS:
+        risks = {one.coverage: one.risk for one in record.risks[state]} if record else {}
+        for coverage in COVERAGES:
+            found[risk_name(state, coverage)] = _rate(risks.get(coverage))
+        area = record.areas[state] if record else None
+        found[f"AURC {state}"] = Figure(area.value, (area.low, area.high)) if area else UNKNOWN
+    for when in ("before", "after"):
+        error = record.calibration[f"clean, {when}"].ece if record else None
+        found[f"ECE {when}"] = UNKNOWN if error is None else Figure(error)
+    return found
 
 
 def _overhead(row: OverheadRow) -> Line:

@@ -11,6 +11,7 @@ from apr_core.report.imagenet import NOT_TRAINED, UNKNOWN
 from apr_core.report.lines import (
     Attack,
     CertifiedVersus,
+    Figure,
     Overhead,
     PapersShare,
     Value,
@@ -61,6 +62,9 @@ def _cells(column: str, value: Value) -> Cells:
             cells = {"": attack, "images": images}
         case PapersShare(share, _):
             cells = {"": share}
+        case Figure(number, interval):
+            cells = {"": number}
+            cells |= dict(zip(("low", "high"), interval, strict=True)) if interval else {}
         case _:
             cells = {} if value in ("", UNKNOWN, NOT_TRAINED) else {"": value}
     return {f"{name}_{part}" if part else name: cell for part, cell in cells.items()}

@@ -1,4 +1,4 @@
-"""The paper's tables 1 to 4 beside ours, and 5 and 6; every figure is of a card or a record."""
+"""The paper's tables 1 to 4 beside ours, and 5 to 7; every figure is of a card or a record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from apr_core.report.imagenet import ImageNetTable, imagenet_table
 from apr_core.report.overheads import OverheadRow, overhead_claims, overhead_rows
 from apr_core.report.paper import PaperRow
 from apr_core.report.patches import PatchTable, patch_table
+from apr_core.report.safety import SafetyTable, safety_table
 from apr_core.report.targets import target_claims
+from apr_core.safety.record import GuardRecord, load_guards
 from apr_core.zoo.checkpoints import CAUTION, load_card, model_names
 
 BARE, PLUS = "vanilla", "apr-plus"
@@ -69,15 +71,20 @@ class OverheadTable:
     notes: tuple[str, ...] = ()
 
 
-Table = DefenceTable | ImageNetTable | OverheadTable | GeneralisationTable | PatchTable
+Table = (
+    DefenceTable | ImageNetTable | OverheadTable | GeneralisationTable | PatchTable | SafetyTable
+)
 Claims = Callable[[str, dict[str, ModelSummary], Compare], list[Claim]]
 """An architecture, its cells by defence, and what compares two -> what is said of them."""
 
 
-def make_tables(records: Records | None = None) -> list[Table]:
-    """All four, and the fifth and sixth where anything of them was measured, from what the zoo and
+def make_tables(
+    records: Records | None = None, guards: Sequence[GuardRecord] | None = None
+) -> list[Table]:
+    """All four, and the fifth to seventh where anything of them was measured, from what the zoo and
     the records hold; by default those that lie there now."""
     records = records or Records.read()
+    guards = load_guards()[0] if guards is None else guards
     table1 = [*_theirs(paper.DEFENCES), *(Row(label, PLUS, BARE, masked) for label, masked in OURS)]
     table3 = [*_theirs(paper.ABLATION), Row("Full APR+", PLUS, PLUS)]
     table3 += [Row(part.label, part.defence, PLUS) for part in COMPONENTS]
@@ -91,6 +98,7 @@ def make_tables(records: Records | None = None) -> list[Table]:
     more = (
         generalisation_table(trained, ARCHITECTURES, records),
         patch_table(trained, records.certificates),
+        safety_table(trained, guards, records),
     )
     return [
         first,

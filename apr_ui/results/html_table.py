@@ -11,7 +11,7 @@ import streamlit as st
 
 from apr_core.evaluation.metrics import Rate
 from apr_core.report.imagenet import NOT_TRAINED, UNKNOWN
-from apr_core.report.lines import CertifiedVersus, Overhead, Value, Versus, in_words
+from apr_core.report.lines import CertifiedVersus, Figure, Overhead, Value, Versus, in_words
 from apr_ui.words import defence_title
 
 
@@ -57,7 +57,7 @@ def cell(value: Value) -> str:
         case Rate():
             rate, interval, count = re.split(r" (?=\[|of )", words)
             return f"{two_lines(rate)}<small>{short(interval)} {short(count)}</small>"
-        case Overhead():
+        case Overhead() | Figure():
             share, _, interval = words.partition(" ")
             return two_lines(share) + (f"<small>{short(interval)}</small>" if interval else "")
         case Versus(reference, found):

@@ -23,7 +23,10 @@ from apr_ui.words import defence_title
 
 LED = (NAME, LATTICE, "defence", "model", "caution", "form")
 """Columns that the first one on the page says in words."""
-FIRST = ("ASR, paper", "ASR, ours", "clean, paper", "clean, ours", "certified with masking")
+FIRST = (
+    *("ASR, paper", "ASR, ours", "clean, paper", "clean, ours", "certified with masking"),
+    *("adaptive", "unknowing", "clean withheld"),
+)
 """Columns that are always shown; the others, where a person asks for them."""
 HEADS = {"ASR": "Attack success rate", "clean": "Clean accuracy", "McNemar": "McNemar's test"}
 

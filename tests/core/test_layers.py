@@ -22,6 +22,7 @@ TIERS = (
     "training",
     "explain",
     "evaluation",
+    "safety",
     "report",
     "serving",
     "by_hand",

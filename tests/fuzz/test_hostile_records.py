@@ -34,6 +34,7 @@ from apr_core.evaluation.record import Record, results_folder
 from apr_core.models import Classifier
 from apr_core.report.printing import in_print
 from apr_core.report.tables import make_tables
+from apr_core.safety.record import GuardRecord
 from apr_core.serving.archive.store import Archive, runs_folder
 from apr_core.serving.gallery import load_gallery, request_of
 from apr_core.serving.requests import AttackRequest
@@ -92,7 +93,7 @@ def results(folder: Path) -> Path:
     """The folder of results, and the model that the records are of in the zoo."""
     for suffix in (".json", ".safetensors"):
         shutil.copy(ROOT / "checkpoints" / f"{MODEL}{suffix}", checkpoint_folder())
-    for name in ("evaluations", "certificates"):
+    for name in ("evaluations", "certificates", "safety"):
         (results_folder() / name).mkdir()
     return results_folder()
 
@@ -123,6 +124,16 @@ def test_certificates(documents: Documents, results: Path) -> None:
         lattice_costs([found])
 
     documents(read, *records("results/certificates/*vanilla-lattice4*.json"))
+
+
+def test_pipelines(documents: Documents, results: Path) -> None:
+    def read(text: str) -> None:
+        (results / "safety" / "one.json").write_bytes(text.encode())
+        in_print(make_tables(), "latex")
+        found = GuardRecord.from_json(text)
+        GuardRecord.from_json(found.to_json())
+
+    documents(read, *records("results/safety/*vanilla*.json"))
 
 
 def test_overheads(documents: Documents, results: Path) -> None:

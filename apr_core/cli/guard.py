@@ -1,0 +1,208 @@
+"""`guard`: build a pipeline of defences, ask it about a picture, measure and attack it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from apr_core.base import schema
+from apr_core.base.types import InputError, shown
+from apr_core.certification.lattice_masking import SPACING
+from apr_core.cli.common import (
+    Subparsers,
+    add_data,
+    add_device,
+    add_json,
+    add_model,
+    add_picture,
+    check_out,
+    chosen_device,
+    chosen_picture,
+    print_json,
+    rate_words,
+    write_out,
+)
+from apr_core.evaluation.protocol import EvalProgress
+from apr_core.safety.attack import Budget
+from apr_core.safety.build import HELD_OUT, USUAL_LAYERS, Plan, build
+from apr_core.safety.checks import SCORES, USUAL, VIEWS
+from apr_core.safety.config import LAYERS, PipelineConfig
+from apr_core.safety.measure import guard_setting, measure
+from apr_core.safety.pipeline import Pipeline
+from apr_core.safety.record import ADAPTIVE, CLEAN, UNKNOWING, GuardRecord, save_guard
+
+
+def add(subparsers: Subparsers) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser(
+        "guard",
+        help="build, measure and attack a pipeline of defences that may withhold an answer",
+        description="A pipeline answers a picture or withholds the answer. Its temperature and "
+        "thresholds are set on held-out clean images, the last of the fixed order.",
+    )
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    made = actions.add_parser("build", help="set the thresholds of chosen layers; prints JSON")
+    _add_plan(made, required=True)
+    made.add_argument("--out", type=Path, help="write the pipeline to a file instead")
+    add_device(made)
+    made.set_defaults(run=run_build)
+    asked = actions.add_parser("decide", help="answer a picture, or say why not; prints JSON")
+    _add_plan(asked)
+    add_picture(asked)
+    add_device(asked)
+    asked.set_defaults(run=run_decide)
+    measured = actions.add_parser(
+        "measure",
+        help="attack it with one pixel, as one who knows it and as one who does not",
+        description="Measure the first test images of the fixed order, clean and attacked. What "
+        "is interrupted goes on where it was when the same command is given again.",
+    )
+    _add_plan(measured)
+    measured.add_argument("--images", type=int, default=200)
+    measured.add_argument("--seed", type=int, default=0)
+    for name, value in asdict(Budget()).items():
+        words = "of the adaptive attack, an image"
+        measured.add_argument(f"--{name}", type=int, default=value, help=words)
+    add_device(measured)
+    add_json(measured)
+    measured.set_defaults(run=run_measure)
+
+
+def _add_plan(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """What is to be built or, unless it is required, a file of what was built."""
+    if not required:
+        parser.add_argument("--pipeline", type=Path, help="a file that `guard build --out` wrote")
+    add_model(parser, required=required)
+    add_data(parser)
+    parser.add_argument("--layers", default=",".join(USUAL_LAYERS), help=f"of {', '.join(LAYERS)}")
+    parser.add_argument("--views", default=",".join(USUAL), help=f"of checks: {', '.join(VIEWS)}")
+    parser.add_argument("--score", default=Plan.score, help=f"of checks: {', '.join(SCORES)}")
+    parser.add_argument("--draws", type=int, default=Plan.draws, help="of a random view, averaged")
+    parser.add_argument("--others", default="", help="other models of an ensemble, as in A,B")
+    parser.add_argument("--agreement", type=float, default=1.0, help="share of models that agree")
+    parser.add_argument("--spacing", type=int, default=SPACING, help="of the certificate's lattice")
+    parser.add_argument(
+        "--false-alarms",
+        type=float,
+        default=Plan.false_alarms,
+        help="share of clean images that the checks, and the confidence, may each withhold",
+    )
+    parser.add_argument(
+        "--held-out", type=int, default=HELD_OUT, help="images that thresholds are set on"
+    )
+
+
+def run_build(args: argparse.Namespace) -> int:
+    """Build a pipeline and write it down."""
+    check_out(args.out)
+    config = build(_plan(args), chosen_device(args))
+    if args.out is None:
+        print(config.to_json(), end="")
+    else:
+        write_out(args.out, config.to_json().encode())
+        print(f"The pipeline is {args.out}.")
+    return 0
+
+
+def run_decide(args: argparse.Namespace) -> int:
+    """Print a picture's decision, with every layer's verdict."""
+    pipeline = Pipeline.load(_chosen(args), chosen_device(args))
+    image, label, index = chosen_picture(args, pipeline.data)
+    (decision,) = pipeline.decide(image[None])
+    name = pipeline.data.class_name(decision.label)
+    entry = {"pipeline": pipeline.config.sha256, "index": index, "true_label": label}
+    print_json({**entry, "class": name, **asdict(decision)})
+    return 0
+
+
+def run_measure(args: argparse.Namespace) -> int:
+    """Measure a pipeline and write the record."""
+    device = chosen_device(args)
+    budget = Budget(args.screened, args.shown, args.population, args.generations)
+    pipeline = Pipeline.load(_chosen(args), device)
+    setting = guard_setting(pipeline, args.images, args.seed, budget)
+    with tqdm(total=setting.images, unit="image", disable=args.json) as bar:
+        record = measure(pipeline, setting, lambda progress: _show(bar, progress))
+    path = save_guard(record)
+    if args.json:
+        print_json(summary(record))
+    else:
+        print(in_words(record))
+        print(f"The record is {path}.")
+    return 0
+
+
+def _chosen(args: argparse.Namespace) -> PipelineConfig:
+    """The pipeline in a file, or a new one."""
+    if args.pipeline is not None:
+        if args.model is not None:
+            raise InputError("--pipeline names its own model; leave --model out.")
+        try:
+            return PipelineConfig.from_json(schema.text(args.pipeline))
+        except (OSError, UnicodeDecodeError) as error:
+            name = shown(str(args.pipeline), 200)
+            raise InputError(f"{name} cannot be read ({error}); give --pipeline a file.") from None
+    if args.model is None:
+        raise InputError("No pipeline is given; give --pipeline a file, or --model a name.")
+    return build(_plan(args), chosen_device(args))
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    return Plan(
+        args.model,
+        args.data,
+        _names(args.layers),
+        _names(args.views),
+        args.score,
+        args.draws,
+        _names(args.others),
+        args.agreement,
+        args.spacing,
+        args.false_alarms,
+        args.held_out,
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
+
+
+def summary(record: GuardRecord) -> dict[str, object]:
+    """What `guard measure --json` prints: the record without its images."""
+    entry: dict[str, object] = json.loads(record.to_json())
+    del entry["outcomes"]
+    return entry
+
+
+def in_words(record: GuardRecord) -> str:
+    """The record as a few lines, the adaptive rate first."""
+    words = {CLEAN: "clean", UNKNOWING: "attacked unknowingly", ADAPTIVE: "attacked adaptively"}
+    lines = [
+        f"{record.setting.model} behind {', '.join(record.setting.pipeline.layers)}",
+        f"adaptive   {rate_words(record.adaptive)} images turned, of those answered rightly",
+        f"unknowing  {rate_words(record.unknowing)} images turned",
+        f"bare       {rate_words(record.bare)} images turned, of those that the model gets right",
+        f"withheld   {rate_words(record.withheld)} clean images that the model gets right",
+    ]
+    lines += [
+        f"{one.score} at {one.false_alarms:.0%} false alarms detects {rate_words(one.detected)} "
+        "images that the ladder turned"
+        for one in record.detections
+    ]
+    for state, told in words.items():
+        risks = ", ".join(
+            f"{one.risk.share:.1%} at {one.coverage:.0%}" for one in record.risks[state]
+        )
+        area = record.areas[state]
+        lines.append(f"risk, {told}: {risks} coverage; AURC {area.value:.4f}")
+    return "\n".join([*lines, record.about])
+
+
+def _show(bar: tqdm, progress: EvalProgress) -> None:  # type: ignore[type-arg]
+    bar.n = progress.done
+    bar.set_postfix(broken=progress.broken, refresh=False)
+    bar.refresh()

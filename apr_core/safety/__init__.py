@@ -1,0 +1,1 @@
+"""Defence in depth: checks, calibration, redundancy and abstention around a model."""

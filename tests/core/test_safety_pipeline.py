@@ -1,0 +1,310 @@
+"""Pipelines: what they decide and why, and what an attack on all of their layers gets through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from apr_core.attacks.enumeration import CORNERS
+from apr_core.attacks.perturbation import apply_edits
+from apr_core.base.types import InputError
+from apr_core.certification.lattice_masking import LatticeMasking, Verdict, certify
+from apr_core.cli import main
+from apr_core.data.dataset import Split
+from apr_core.data.registry import find_dataset
+from apr_core.evaluation import protocol
+from apr_core.safety import build as building
+from apr_core.safety.attack import Budget, attack_pipeline
+from apr_core.safety.build import Plan, build, held_out
+from apr_core.safety.config import (
+    CertificateLayer,
+    Checks,
+    Confidence,
+    Ensemble,
+    PipelineConfig,
+)
+from apr_core.safety.measure import command_of, guard_setting, measure
+from apr_core.safety.pipeline import Pipeline
+from apr_core.safety.record import (
+    ADAPTIVE,
+    CLEAN,
+    STATES,
+    UNKNOWING,
+    GuardRecord,
+    rates_at,
+    save_guard,
+)
+from apr_core.zoo.target import TargetModel
+from tests.conftest import LinearModel, answers, noise
+
+SIZE, COUNT, MEASURED = 8, 150, 24
+GREY = 0.5
+EVERYTHING = Budget(screened=8 * SIZE**2, shown=8 * SIZE**2, population=8, generations=4)
+FULL = PipelineConfig(
+    "tiny",
+    temperature=2.0,
+    checks=Checks(0.5),
+    confidence=Confidence(0.4),
+    ensemble=Ensemble(("other",), 0.5),
+    certificate=CertificateLayer(2),
+    false_alarms=0.05,
+    held_out=100,
+)
+
+
+class Tiny(LinearModel):
+    """A linear model of quarters of small pictures, so that what is masked hardly matters.
+
+    Its weights have a name, so that its work is kept.
+    """
+
+    sha256 = "a" * 64
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(SIZE, 10, seed)
+        self.weight.data = quarters(self.weight.data[:, :12]).flatten(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images - GREY)
+
+
+def quarters(values: Tensor) -> Tensor:
+    """Pictures (N, 3, SIZE, SIZE) of four flat quarters, of (N, 12) values."""
+    return values.view(-1, 3, 2, 2).repeat_interleave(SIZE // 2, 2).repeat_interleave(SIZE // 2, 3)
+
+
+@pytest.fixture
+def target(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TargetModel:
+    """A tiny model, on pictures of which it gets about nine in ten right."""
+    monkeypatch.setenv("APR_RESULTS", str(tmp_path))
+    monkeypatch.setattr(protocol, "LADDER", ("corners",))
+    model = Tiny()
+    images = (255 * GREY + 100 * (quarters(noise(COUNT, 12)) - 0.5)).to(torch.uint8)
+    labels = answers(model, images)
+    labels[::9] = (labels[::9] + 1) % 10
+    split = Split.in_memory(images, labels)
+    changed = {"size": (SIZE, SIZE), "tested": COUNT, "sample": None, "hashes": {}}
+    data = replace(find_dataset(), **changed, load=lambda name: split, here=lambda: True)
+    return TargetModel("tiny", model.eval(), data)
+
+
+Make = Callable[[PipelineConfig], Pipeline]
+
+
+@pytest.fixture
+def make(target: TargetModel, monkeypatch: pytest.MonkeyPatch) -> Make:
+    def pipeline(config: PipelineConfig, device: object = None) -> Pipeline:
+        return Pipeline(config, target, {"other": Tiny(1)} if config.ensemble else {})
+
+    monkeypatch.setattr(building.Pipeline, "load", pipeline)
+    return pipeline
+
+
+def first(target: TargetModel, count: int) -> tuple[Tensor, Tensor]:
+    split = target.data.load("test")
+    return split.images[:count], split.labels[:count]
+
+
+def test_a_config_survives_json_and_has_one_hash() -> None:
+    again = PipelineConfig.from_json(FULL.to_json())
+    assert again == FULL
+    shuffled = json.dumps(dict(reversed(json.loads(FULL.to_json()).items())))
+    assert PipelineConfig.from_json(shuffled).sha256 == FULL.sha256
+    assert replace(FULL, confidence=Confidence(0.41)).sha256 != FULL.sha256
+    assert FULL.layers == ("temperature", "checks", "confidence", "ensemble", "certificate")
+
+
+@pytest.mark.parametrize(
+    ("make_it", "said"),
+    [
+        (lambda: PipelineConfig("m"), "A pipeline of 0 layers"),
+        (lambda: Confidence(1.5), r"threshold is 1.5, but must lie between 0.0 and 1.0"),
+        (lambda: Checks(-0.1), r"threshold is -0.1, but"),
+        (lambda: Checks(0.5, ()), "The views are none"),
+        (lambda: Checks(0.5, ("jpg",)), "no view 'jpg' .did you mean 'jpeg'"),
+        (lambda: Checks(0.5, score="gap"), "no score 'gap'"),
+        (lambda: Ensemble(()), "other models are none"),
+        (lambda: CertificateLayer(1), "spacing is 1"),
+        (lambda: replace(FULL, temperature=0.0), r"temperature is 0.0"),
+        (lambda: replace(FULL, ensemble=Ensemble(("tiny",))), "tiny is the pipeline's own model"),
+        (lambda: Plan("m", layers=("chekcs",)), "no layer 'chekcs'"),
+        (lambda: PipelineConfig.from_json("{}"), "lacks the field 'model'"),
+        (lambda: Budget(screened=0), "screened is 0"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(make_it: Callable[[], object], said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        make_it()
+    assert str(caught.value).endswith(".")
+
+
+def test_models_of_other_classes_make_no_ensemble() -> None:
+    names = ("gtsrb-resnet20-vanilla",)
+    config = PipelineConfig("cifar10-resnet20-vanilla", ensemble=Ensemble(names))
+    with pytest.raises(InputError, match="tells 43 classes"):
+        Pipeline.load(config, torch.device("cpu"))
+
+
+def test_an_answer_is_withheld_by_the_first_layer_that_doubts_it(make: Make, target) -> None:
+    images, _ = first(target, 12)
+    seen = make(FULL).see(images)
+    for row, decision in enumerate(make(FULL).decide(images)):
+        assert [one.layer for one in decision.layers] == list(FULL.layers)
+        doubting = [one.layer for one in decision.layers if one.withholds]
+        assert decision.layer == (doubting[0] if doubting else "")
+        assert (decision.answer is None) == bool(doubting) == bool(seen.withheld[row])
+        assert decision.answer in (None, decision.label)
+        told = [one for one in decision.layers if one.layer == decision.layer]
+        assert all(one.reason[1:] in decision.reason for one in told)
+        name = target.data.class_name(decision.label)
+        assert all(name in one.reason for one in decision.layers[1:])
+
+
+def test_the_certificate_layer_is_the_certificate(make: Make, target: TargetModel) -> None:
+    images, _ = first(target, 12)
+    seen = make(PipelineConfig("tiny", certificate=CertificateLayer(2))).see(images)
+    wrapper = LatticeMasking(target.model, 2, target.data).eval()
+    proofs = certify(wrapper, images, seen.labels)
+    certified = [proof.verdict == Verdict.CERTIFIED for proof in proofs]
+    assert (~seen.withheld).tolist() == certified
+    assert 0 < sum(certified) < 12
+    lazy = make(FULL).see(images, lazy=True)
+    assert torch.equal(lazy.withheld, make(FULL).see(images).withheld)
+
+
+def test_thresholds_keep_their_false_alarms_on_held_out_images(make: Make, target) -> None:
+    config = build(Plan("tiny", false_alarms=0.1, held_out=100), torch.device("cpu"))
+    assert config.layers == ("temperature", "checks", "confidence")
+    images, labels = held_out(target.data, 100)
+    seen = make(config).see(images)
+    right = seen.labels == labels
+    for layer in ("checks", "confidence"):
+        assert (seen.excess[layer][right] > 0).float().mean() <= 0.1
+        assert (seen.excess[layer][right] > -1e-6).any()
+
+
+def test_too_few_images_to_hold_out_are_refused(make: Make, target: TargetModel) -> None:
+    with pytest.raises(InputError, match=r"0.01 takes 100 clean images at least, and there are 60"):
+        build(Plan("tiny", false_alarms=0.01, held_out=60), torch.device("cpu"))
+    with pytest.raises(InputError, match="150 images are to be held out and 24 to be measured"):
+        guard_setting(make(replace(FULL, held_out=150)), MEASURED)
+
+
+def test_the_adaptive_attack_finds_what_trying_everything_finds(make: Make, target) -> None:
+    """Every corner colour at every pixel, shown to all layers."""
+    pipeline = make(PipelineConfig("tiny", confidence=Confidence(0.5)))
+    images, labels = first(target, 12)
+    right = pipeline.see(images).labels == labels
+    images, labels = images[right], labels[right]
+    pixel = torch.arange(SIZE**2).repeat_interleave(8)
+    places = torch.stack([pixel % SIZE, pixel // SIZE], 1)[:, None]
+    colours = CORNERS.repeat(SIZE**2, 1)[:, None]
+    beaten = []
+    for image, label in zip(images, labels, strict=True):
+        edited = apply_edits(image.expand(len(pixel), -1, -1, -1), places, colours)
+        seen = pipeline.see(edited)
+        beaten.append(bool(((seen.labels != label) & ~seen.withheld).any()))
+    nothing = torch.zeros(len(images), 1, 2, dtype=torch.int64), images[:, :, 0, 0].long()[:, None]
+    told: list[int] = []
+    found = attack_pipeline(
+        pipeline,
+        images,
+        labels,
+        torch.arange(len(images)),
+        nothing,
+        EVERYTHING,
+        report=lambda best: told.append(int(best.success.sum())),
+    )
+    assert told == sorted(told)
+    assert told[-1] == int(found.success.sum())
+    assert 0 < sum(beaten) < len(beaten)
+    assert all(bool(found.success[row]) for row, one in enumerate(beaten) if one)
+    edited = apply_edits(images, found.positions, found.colours)
+    seen = pipeline.see(edited)
+    assert torch.equal(found.success, (seen.labels != labels) & ~seen.withheld)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PipelineConfig("tiny", temperature=2.0, checks=Checks(0.6), confidence=Confidence(0.3)),
+        PipelineConfig("tiny", checks=Checks(0.6, ("shift", "blur"), draws=3)),
+        replace(FULL, certificate=None),
+    ],
+    ids=["checks", "random", "ensemble"],
+)
+def test_who_knows_the_pipeline_gets_through_no_less_often(
+    make: Make, target: TargetModel, config: PipelineConfig
+) -> None:
+    pipeline = make(replace(config, held_out=100))
+    setting = guard_setting(pipeline, MEASURED, budget=Budget(64, 32, 8, 2))
+    record = measure(pipeline, setting)
+    answered = [one for one in record.outcomes if one.answered]
+    assert record.adaptive.total == record.unknowing.total == len(answered)
+    assert record.adaptive.count >= record.unknowing.count
+    if not config.random:
+        for one in answered:
+            assert one.broken(ADAPTIVE) or not one.broken(UNKNOWING)
+    limits = {"checks": config.checks.threshold}
+    limits |= {"confidence": config.confidence.threshold} if config.confidence else {}
+    limits |= {"ensemble": config.ensemble.threshold} if config.ensemble else {}
+    assert rates_at(record.outcomes, limits) == (record.withheld, record.unknowing)
+    assert rates_at(record.outcomes, {})[1] == record.bare
+    assert record.bare.count >= record.unknowing.count
+    assert record.right.count == len(answered)
+    assert set(record.risks) == set(record.areas) == set(STATES)
+    assert record.areas[ADAPTIVE].value >= record.areas[CLEAN].value
+    assert GuardRecord.from_json(record.to_json()) == record
+    assert save_guard(record).name == f"{setting.name}.json"
+    assert all(rate.total <= record.bare.count for rate in record.transfers.values())
+
+
+def test_nothing_gets_through_a_certificate(make: Make, target: TargetModel) -> None:
+    pipeline = make(PipelineConfig("tiny", certificate=CertificateLayer(2)))
+    record = measure(pipeline, guard_setting(pipeline, MEASURED, budget=EVERYTHING))
+    assert record.bare.count > 0 < record.adaptive.total
+    assert record.adaptive.count == record.unknowing.count == 0
+
+
+def test_what_is_interrupted_goes_on_and_finds_the_same(make: Make, target: TargetModel) -> None:
+    pipeline = make(replace(FULL, certificate=None))
+    setting = guard_setting(pipeline, MEASURED, budget=Budget(16, 8, 8, 1))
+    whole = measure(pipeline, setting)
+
+    def stop(progress: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(pipeline, setting, stop)
+    assert measure(pipeline, setting).outcomes == whole.outcomes
+
+
+def test_the_command_of_a_record_builds_its_pipeline(make: Make, target: TargetModel) -> None:
+    config = replace(FULL, false_alarms=0.1)
+    words = command_of(guard_setting(make(config), MEASURED)).split()
+    made = "--layers temperature,checks,confidence,ensemble,certificate --others other"
+    held = "--agreement 0.5 --spacing 2 --false-alarms 0.1 --held-out 100 --images 24 --seed 0"
+    assert " ".join(words[4:]) == f"measure --model tiny {made} {held}"
+
+
+def test_the_command_line_decides_on_a_picture(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "pipeline.json"
+    config = PipelineConfig("cifar10-resnet20-vanilla", confidence=Confidence(1.0))
+    path.write_text(config.to_json())
+    index = int(find_dataset().shipped_sample().indices[0])
+    asked = ["guard", "decide", "--pipeline", str(path), "--index", str(index), "--device", "cpu"]
+    assert main(asked) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["answer"] is None
+    assert told["layer"] == "confidence"
+    assert told["reason"].startswith("Ask a person: the probability of")
+    assert main(["guard", "build", "--model", "cifar10-resnet20-vanilla", "--layers", ""]) == 2
+    assert "A pipeline of 0 layers" in capsys.readouterr().err
+    assert main(["guard", "decide", "--index", "0"]) == 2
+    assert "give --pipeline a file" in capsys.readouterr().err
