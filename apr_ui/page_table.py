@@ -86,6 +86,17 @@ PAGES = (
         ("query", "APR", "certificate"),
     ),
     PageEntry(
+        "safety",
+        "Safety net",
+        "Answer, or ask a person",
+        "Checks around a model withhold an answer that they doubt. See a picture pass them, move "
+        "their thresholds, and attack all of them together.",
+        ":material/health_and_safety:",
+        "Catch it in a safety net",
+        "Defend",
+        ("certificate", "query"),
+    ),
+    PageEntry(
         "train",
         "Train",
         "Train a model with a defence",

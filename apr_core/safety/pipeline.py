@@ -6,6 +6,7 @@ All layers together are one function of a picture, which an attack can go by: se
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -62,6 +63,12 @@ class Pipeline:
             check_classes_alike({name: dataset_of(name) for name in (config.model, *names)})
         target, _ = load_target(config.model, device, data=config.data)
         return cls(config, target, {name: load_model(name, device) for name in names})
+
+    def under(self, config: PipelineConfig) -> Pipeline:
+        """The same models with other thresholds or another temperature."""
+        other = copy.copy(self)
+        other.config = config
+        return other
 
     @torch.no_grad()
     def see(self, images: object, lazy: bool = False, many: bool = False) -> Sight:

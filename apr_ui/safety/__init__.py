@@ -1,0 +1,1 @@
+"""The Safety net page's parts."""
