@@ -202,7 +202,16 @@ def _pipelines(records: Records) -> Iterator[tuple[str, str]]:
     """Table 7, where anything of it was measured."""
     for each in make_tables(records):
         if isinstance(each, SafetyTable):
-            yield each.title, "\n\n".join([table(*columns(each)), *each.notes])
+            head, rows = columns(each)
+            cautions = [row.caution for row in each.rows]
+            marked = [
+                [f"{cells[0]} {MARK}" if caution else cells[0], *cells[1:]]
+                for cells, caution in zip(rows, cautions, strict=True)
+            ]
+            said = [
+                f"{MARK} {caution.capitalize()}." for caution in dict.fromkeys(cautions) if caution
+            ]
+            yield each.title, "\n\n".join([table(head, marked), *said, *each.notes])
 
 
 def _speed(records: Sequence[Speeds]) -> str:
