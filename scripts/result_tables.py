@@ -44,7 +44,7 @@ def numbers(cards: Sequence[Card], records: Records) -> str:
         ("Attack success rates", _evaluations(_of_any(records.evaluations, cards), called)),
         *_certificates(_of_any(records.certificates, cards), called),
         *_claims(cards, records, called),
-        *_pipelines(records),
+        *_pipelines(records, called),
         ("Speed of the attack", _speed(read_speeds())),
         *(_overhead(_read(path)) for path in sorted(folder.glob("overhead-*.json"))),
         *(
@@ -198,11 +198,16 @@ def _claims(
     yield "Targets of APR+", "\n\n".join([text, *summaries(tables[-1])])
 
 
-def _pipelines(records: Records) -> Iterator[tuple[str, str]]:
+def _pipelines(records: Records, called: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Table 7, where anything of it was measured."""
     for each in make_tables(records):
         if isinstance(each, SafetyTable):
-            yield each.title, "\n\n".join([table(*columns(each)), *each.notes])
+            head, rows = columns(each)
+            kept = [place for place, name in enumerate(head) if name != "caution"]
+            for row, cells in zip(each.rows, rows, strict=True):
+                cells[head.index("model")] = called.get(row.model, f"`{row.model}`")
+            cut = [[cells[place] for place in kept] for cells in (head, *rows)]
+            yield each.title, "\n\n".join([table(cut[0], cut[1:]), *each.notes])
 
 
 def _speed(records: Sequence[Speeds]) -> str:

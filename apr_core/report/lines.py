@@ -12,7 +12,7 @@ from apr_core.report.generalisation import GeneralisationRow, GeneralisationTabl
 from apr_core.report.imagenet import UNKNOWN, ImageNetRow, ImageNetTable
 from apr_core.report.overheads import OverheadRow, signed
 from apr_core.report.patches import PatchRow, PatchTable
-from apr_core.report.safety import RISKS, SCORES, SafetyRow, SafetyTable, risk_name
+from apr_core.report.safety import RISKS, SCORES, SafetyRow, SafetyTable
 from apr_core.report.tables import OverheadTable, Row, Table
 from apr_core.safety.detection import FALSE_ALARMS
 from apr_core.safety.fallback import COVERAGES
@@ -223,22 +223,23 @@ def _safety(row: SafetyRow) -> Line:
         "false alarms": Figure(row.false_alarms) if row.false_alarms else "",
         "adaptive": _rate(row.adaptive),
         "unknowing": _rate(row.unknowing),
-        "clean withheld": _rate(row.withheld),
+        "clean withheld": _rate(row.withheld) if row.withheld else "",
     }
+    detected = {(one.score, one.false_alarms): one for one in record.detections} if record else {}
     for score in SCORES:
         for false_alarms in FALSE_ALARMS:
-            one = record.detected(score, false_alarms) if record else None
+            one = detected.get((score, false_alarms))
             name = f"{score} detects, {false_alarms:.0%} false alarms"
-            found[name] = _rate(one.detected if one else None)
+            found[name] = _rate(one.detected) if one else ""
     for state in RISKS:
         risks = {one.coverage: one.risk for one in record.risks[state]} if record else {}
         for coverage in COVERAGES:
-            found[risk_name(state, coverage)] = _rate(risks.get(coverage))
+            risk = risks.get(coverage)
+            found[f"risk {state}, {coverage:.0%}"] = _rate(risk) if risk else ""
         area = record.areas[state] if record else None
-        found[f"AURC {state}"] = Figure(area.value, (area.low, area.high)) if area else UNKNOWN
+        found[f"AURC {state}"] = Figure(area.value, (area.low, area.high)) if area else ""
     for when in ("before", "after"):
-        error = record.calibration[f"clean, {when}"].ece if record else None
-        found[f"ECE {when}"] = UNKNOWN if error is None else Figure(error)
+        found[f"ECE {when}"] = Figure(record.calibration[f"clean, {when}"].ece) if record else ""
     return found
 
 

@@ -10,14 +10,14 @@ from apr_core.evaluation.model_summary import LADDER, Records, find_record, is_o
 from apr_core.evaluation.record import on_data
 from apr_core.evaluation.verdicts import Claim
 from apr_core.report.imagenet import MEASURED_ON, notices
-from apr_core.safety.record import ADAPTIVE, CLEAN, GuardRecord
+from apr_core.safety.record import ADAPTIVE, CLEAN, UNKNOWING, GuardRecord
 from apr_core.zoo.checkpoints import Card, caution_of, load_card, model_names
 
 BESIDE = ("vanilla", "apr", "apr-plus")
 """Bare models that stand beside the pipelines, of the same architecture."""
 SCORES = ("checks", "confidence")
 """Whose detection rates are shown."""
-RISKS = (ADAPTIVE, CLEAN)
+RISKS = (ADAPTIVE, UNKNOWING, CLEAN)
 """States whose risk at `COVERAGES`, and its area, is shown."""
 
 
@@ -128,8 +128,3 @@ def _row(record: GuardRecord, labels: Mapping[str, str], cards: Mapping[str, Car
         record=record,
         caution=caution_of(load_card(card.base) if card.base else card) if card else "",
     )
-
-
-def risk_name(state: str, coverage: float) -> str:
-    """A column of the risk at a coverage."""
-    return f"risk {state}, {coverage:.0%}"

@@ -126,7 +126,7 @@ def attack_pipeline(
 
 def _screen(search: _Search, budget: Budget) -> tuple[Tensor, Tensor]:
     """The `shown` edits that come nearest to fooling all models: (B, n, 1, 2), (B, n, 1, C)."""
-    images, labels = search.images, search.labels
+    images = search.images
     palette, width = corners_of(images.shape[1]).to(images.device), images.shape[3]
     everyone = torch.arange(len(images), device=images.device)
     promise = _promise(search, search.pipeline.oracle)
@@ -136,13 +136,21 @@ def _screen(search: _Search, budget: Budget) -> tuple[Tensor, Tensor]:
     pixel = chosen // len(palette)
     positions = torch.stack([pixel % width, pixel // width], dim=-1)[:, :, None]
     colours = palette[chosen % len(palette)][:, :, None]
-    edits = Perturbations.of_each(images, positions, colours)
-    own, held = search.margins(edits.draw(0, len(edits)), labels.repeat_interleave(chosen.shape[1]))
     search.queries += chosen.shape[1]
-    margins = own.tanh() + held  # bounded: no flip makes up for a model that holds
-    least = margins.view(chosen.shape).topk(min(budget.shown, chosen.shape[1]), largest=False)
-    best = everyone[:, None], least.indices
+    blocks = zip(*(torch.split(part, BLOCK, 1) for part in (positions, colours)), strict=True)
+    nearness = torch.cat([_nearness(search, *block) for block in blocks], 1)
+    least = nearness.topk(min(budget.shown, chosen.shape[1]), largest=False).indices
+    best = everyone[:, None], least
     return positions[best], colours[best]
+
+
+def _nearness(search: _Search, positions: Tensor, colours: Tensor) -> Tensor:
+    """How far edits (B, n, 1, 2) and (B, n, 1, C) are from fooling all models, (B, n)."""
+    edits = Perturbations.of_each(search.images, positions, colours)
+    labels = search.labels.repeat_interleave(positions.shape[1])
+    own, held = search.margins(edits.draw(0, len(edits)), labels)
+    # bounded: no flip of the model makes up for another that holds
+    return (own.tanh() + held).view(positions.shape[:2])
 
 
 def _promise(search: _Search, oracle: ModelOracle) -> Tensor:

@@ -160,11 +160,6 @@ class GuardRecord(Provenance):
     shown: float
     outcomes: tuple[Outcome, ...]
 
-    def detected(self, score: str, false_alarms: float) -> Detection | None:
-        """What a score detects at a false-alarm rate."""
-        found = (one for one in self.detections if one.score == score)
-        return next((one for one in found if one.false_alarms == false_alarms), None)
-
     def to_json(self) -> str:
         return json.dumps(asdict(self)) + "\n"
 
