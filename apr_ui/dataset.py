@@ -18,7 +18,9 @@ CHOICES = {
     "breastmnist": "Ultrasound",
 }
 """Data sets to choose from, as people call them."""
-PAGES = dict.fromkeys(("attack", "attention", "classes", "compare", "hand", "stickers"), CHOSEN)
+PAGES = dict.fromkeys(
+    ("attack", "attention", "classes", "compare", "hand", "safety", "stickers"), CHOSEN
+)
 PAGES["classroom"] = LESSON_DATA
 """Pages with other data sets than CIFAR-10, and where each keeps which."""
 SMALL = 64

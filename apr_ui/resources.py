@@ -25,6 +25,7 @@ from apr_core.evaluation.certificates import CertRecord, load_certificates
 from apr_core.evaluation.model_summary import Records
 from apr_core.evaluation.record import Record, load_records, records_fingerprint
 from apr_core.report.tables import Table, make_tables
+from apr_core.safety.record import GuardRecord, load_guards
 from apr_core.serving.archive.store import Archive
 from apr_core.serving.gallery import GalleryEntry, gallery_file, load_gallery
 from apr_core.serving.model_loader import load_oracle
@@ -206,6 +207,12 @@ def certificates() -> tuple[list[CertRecord], list[str]]:
 def agreements() -> tuple[list[AgreementRecord], list[str]]:
     """Every record of agreement, and a sentence for each that is damaged."""
     return load_agreements()
+
+
+@until_changed(records_fingerprint)
+def guards() -> tuple[list[GuardRecord], list[str]]:
+    """Every record of a pipeline, and a sentence for each that is damaged."""
+    return load_guards()
 
 
 @until_changed(records_fingerprint, zoo_fingerprint)

@@ -9,11 +9,12 @@ import streamlit as st
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.base.types import InputError, shown
 from apr_core.data.images import OWN_PICTURE
+from apr_core.data.registry import find_dataset
 from apr_core.safety.config import PipelineConfig
-from apr_core.safety.record import load_guards
-from apr_core.serving.requests import AttackRequest, data_behind
+from apr_core.serving.requests import AttackRequest
 from apr_ui.choose_picture import Choice, place_of
 from apr_ui.dataset import CHOSEN
+from apr_ui.resources import guards
 from apr_ui.safety.nets import SLIDERS
 
 SHORT = 8
@@ -43,13 +44,13 @@ def open_link(params: Mapping[str, str]) -> None:
     if "net" not in params:
         return
     name = params["net"]
-    configs = (record.setting.pipeline for record in load_guards()[0])
-    found = next((one for one in configs if one.sha256[:SHORT] == name), None)
-    if found is None:
+    settings = (record.setting for record in guards()[0])
+    setting = next((one for one in settings if one.pipeline.sha256[:SHORT] == name), None)
+    if setting is None:
         raise InputError(
             f"There is no measured safety net '{shown(name)}'; choose one of those on the page."
         )
-    data = data_behind(found.model)
+    found, data = setting.pipeline, find_dataset(setting.data)
     state: dict[str, object] = {CHOSEN: data.name, "safety.net": found.sha256}
     if text := params.get("index"):
         if not text.isdecimal():

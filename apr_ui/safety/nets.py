@@ -13,12 +13,13 @@ from torch import Tensor
 
 from apr_core.attacks.result import PixelEdit, to_edits
 from apr_core.base.hardware import default_device, give_way
+from apr_core.evaluation.model_summary import is_of
 from apr_core.explain.attributions import Cancelled
 from apr_core.safety.attack import Budget, Found, attack_pipeline
 from apr_core.safety.config import PipelineConfig
 from apr_core.safety.pipeline import Pipeline
-from apr_core.safety.record import ADAPTIVE, UNKNOWING, GuardRecord, Outcome, load_guards
-from apr_core.serving.requests import data_behind
+from apr_core.safety.record import ADAPTIVE, UNKNOWING, GuardRecord, Outcome
+from apr_core.serving.requests import PHOTOGRAPHS
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.choose_picture import Choice
 from apr_ui.dataset import shown_data
@@ -26,7 +27,7 @@ from apr_ui.jobs import Job, Jobs, Report
 from apr_ui.model_names import model_title
 from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.prediction_thread import on_prediction_thread
-from apr_ui.resources import all_cards
+from apr_ui.resources import all_cards, guards
 
 MOST_KEPT = 32
 TITLES = {
@@ -57,12 +58,14 @@ class NetAttack:
 
 
 def measured_nets() -> dict[str, GuardRecord]:
-    """Records of the shown data set's pipelines, by hash; of one with several, the largest."""
+    """Records of the shown data set's pipelines, of the models' present weights, by hash; of one
+    with several, the largest."""
     known = all_cards()[0]
     found: dict[str, GuardRecord] = {}
-    for record in sorted(load_guards()[0], key=lambda one: one.setting.images):
-        model = record.setting.pipeline.model
-        if model in known and data_behind(model).name == shown_data().name:
+    for record in sorted(guards()[0], key=lambda one: one.setting.images):
+        card = known.get(record.setting.model)
+        present = is_of(record, card) if card else record.setting.data == PHOTOGRAPHS
+        if present and record.setting.data == shown_data().name:
             found[record.setting.pipeline.sha256] = record
     return dict(sorted(found.items(), key=lambda one: len(one[1].setting.pipeline.layers)))
 

@@ -43,8 +43,8 @@ def record() -> GuardRecord:
 def shown(record: GuardRecord, monkeypatch: pytest.MonkeyPatch) -> GuardRecord:
     """As the only one."""
     pipeline = record.setting.pipeline
-    monkeypatch.setattr(nets, "load_guards", lambda: ([record], []))
-    monkeypatch.setattr("apr_ui.safety.link.load_guards", lambda: ([record], []))
+    monkeypatch.setattr(nets, "guards", lambda: ([record], []))
+    monkeypatch.setattr("apr_ui.safety.link.guards", lambda: ([record], []))
     return replace(record, setting=replace(record.setting, pipeline=pipeline))
 
 
@@ -61,8 +61,12 @@ def at(record: GuardRecord, index: int, **more: str) -> AppTest:
 
 
 def put_in(app: AppTest, state: str) -> AppTest:
-    (found,) = [one for one in app.get("button_group") if one.label == "What goes in"]
-    return run(found.set_value(state))
+    return run(choice_of(app, "What goes in").set_value(state))
+
+
+def choice_of(app: AppTest, label: str):
+    (found,) = [one for one in app.get("button_group") if one.label == label]
+    return found
 
 
 def test_a_clean_and_an_attacked_picture_go_through_the_net(shown: GuardRecord) -> None:
@@ -136,7 +140,9 @@ def test_curves_are_of_the_record_and_marks_of_the_thresholds(record: GuardRecor
     assert marks[0].x[0] == pytest.approx(answered)
     assert "answered" in told
     figure, told = roc_curves(record, config, ("checks", "confidence"))
-    found = record.detected("confidence", 0.05)
+    (found,) = [
+        one for one in record.detections if (one.score, one.false_alarms) == ("confidence", 0.05)
+    ]
     mark = [one for one in figure.data if one.mode == "markers"][1]
     assert (mark.x[0], mark.y[0]) == pytest.approx((found.false.share, found.detected.share))
     for line in (one for one in figure.data if one.mode == "lines"):
@@ -172,11 +178,19 @@ def test_a_link_that_cannot_be_is_refused(shown: GuardRecord, wrong: dict, words
 
 
 def test_without_a_measured_net_it_says_how_to_measure_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nets, "load_guards", lambda: ([], []))
+    monkeypatch.setattr(nets, "guards", lambda: ([], []))
     app = open_page("safety")
     assert "No safety net was measured for CIFAR-10; `python -m apr_core guard measure`" in said(
         app
     )
+
+
+def test_each_kind_of_picture_has_its_own_nets(shown: GuardRecord) -> None:
+    app = at(shown, small_index(shown))
+    run(choice_of(app, "Kind of picture").set_value("gtsrb"))
+    assert "No safety net was measured for GTSRB" in said(app)
+    run(choice_of(app, "Kind of picture").set_value("cifar10"))
+    assert "**The net answers:" in said(app)
 
 
 def test_a_picture_of_ones_own_is_not_in_the_link(record: GuardRecord) -> None:
