@@ -25,7 +25,7 @@ from apr_core.report.speeds import (
 )
 from apr_core.report.tables import BARE, PLUS, DefenceTable, make_tables, summaries
 from apr_core.report.targets import is_target
-from apr_core.zoo.checkpoints import Card, caution_of
+from apr_core.zoo.checkpoints import Card, caution_of, load_card
 from apr_core.zoo.fronts import split_front
 from apr_core.zoo.library import is_library
 
@@ -44,7 +44,7 @@ def numbers(cards: Sequence[Card], records: Records) -> str:
         ("Attack success rates", _evaluations(_of_any(records.evaluations, cards), called)),
         *_certificates(_of_any(records.certificates, cards), called),
         *_claims(cards, records, called),
-        *_pipelines(records, called),
+        *_pipelines(cards, records, called),
         ("Speed of the attack", _speed(read_speeds())),
         *(_overhead(_read(path)) for path in sorted(folder.glob("overhead-*.json"))),
         *(
@@ -198,14 +198,20 @@ def _claims(
     yield "Targets of APR+", "\n\n".join([text, *summaries(tables[-1])])
 
 
-def _pipelines(records: Records, called: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Table 7, where anything of it was measured."""
+def _pipelines(
+    cards: Sequence[Card], records: Records, called: dict[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Table 7, where anything of it was measured; without models of other weights than present."""
+    past = {card.name for card in cards if card.sha256 != load_card(card.name).sha256}
     for each in make_tables(records):
         if isinstance(each, SafetyTable):
             head, rows = columns(each)
             kept = [place for place, name in enumerate(head) if name != "caution"]
             for row, cells in zip(each.rows, rows, strict=True):
                 cells[head.index("model")] = called.get(row.model, f"`{row.model}`")
+            rows = [
+                cells for row, cells in zip(each.rows, rows, strict=True) if row.model not in past
+            ]
             cut = [[cells[place] for place in kept] for cells in (head, *rows)]
             yield each.title, "\n\n".join([table(cut[0], cut[1:]), *each.notes])
 
