@@ -199,7 +199,10 @@ function create(root) {
   parts.back.addEventListener("click", () => turn(bar, -1), { signal });
   parts.next.addEventListener("click", () => turn(bar, 1), { signal });
   parts.clock.addEventListener("click", () => toggleClock(bar), { signal });
-  bar.ticking = setInterval(() => drawClock(bar), 1000);
+  bar.ticking = setInterval(() => {
+    drawClock(bar);
+    watchSize(bar); // the page may have been built anew after the bar was drawn
+  }, 1000);
   return bar;
 }
 

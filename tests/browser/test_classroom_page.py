@@ -95,6 +95,33 @@ def expect_to_fit(page: Page) -> None:
     )
 
 
+def test_a_slide_that_is_built_anew_is_fitted_again(
+    server: Server, visitor: Callable[..., Page]
+) -> None:
+    """Its content comes into another element, as when the page is built anew under load."""
+    projector = visitor(1280, 720)
+    address = open_class(projector, server)
+    tab_to(projector, projector.get_by_role("button", name="Present", exact=True))
+    projector.keyboard.press("Enter")
+    expect_to_invite(projector, address.partition("class=")[2])
+    projector.evaluate(
+        """() => {
+          const block = document.querySelector(".stMainBlockContainer > *");
+          const other = document.createElement("div");
+          block.replaceWith(other);
+          other.append(block);
+          other.style.height = "1200px";
+        }"""
+    )
+    projector.wait_for_function(
+        """() => {
+          const main = document.querySelector("[data-testid=stMain]");
+          const zoom = document.documentElement.style.getPropertyValue("--projector");
+          return main.scrollHeight <= main.clientHeight && parseFloat(zoom) < 0.7;
+        }"""
+    )
+
+
 def expect_slide(page: Page, number: int) -> None:
     """The first slide of a step."""
     expect(page.get_by_test_id("presenter-where")).to_contain_text(f"Step {number + 1} of")
