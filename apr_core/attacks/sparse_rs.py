@@ -7,6 +7,8 @@ Dimensions: B independent searches, P proposals, k pixels, C channels, D = (2 + 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -93,7 +95,7 @@ def replaced(
         Places (B, P, k) and colours (B, P, k, C).
     """
     count, pixels = places.shape
-    changed = max(1, int(_alpha(progress) * pixels))
+    changed = max(1, int(scheduled(ALPHA, SCHEDULE, progress) * pixels))
     stream = step * _STREAMS
     order = random.uniform(keys, stream + _LEAVE, (proposals, pixels)).argsort(dim=2, stable=True)
     coming = random.integers(keys, stream + _PLACE, (proposals, changed), area)
@@ -110,10 +112,10 @@ def replaced(
     return places, colours
 
 
-def _alpha(progress: float) -> float:
-    """The share to replace at `progress` in [0, 1]."""
+def scheduled(share: float, schedule: Sequence[tuple[int, int]], progress: float) -> float:
+    """A share at `progress` in [0, 1], lowered as a schedule says."""
     done = int(progress * 10_000)
-    return ALPHA / max((part for start, part in SCHEDULE if done > start), default=1)
+    return share / max((part for start, part in schedule if done > start), default=1)
 
 
 def _coordinates(places: Tensor, width: int) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from apr_core.attacks import differential_evolution as de
 from apr_core.attacks.genomes import decode, encode
 from apr_core.attacks.patch import as_edits, check_side, paste
+from apr_core.attacks.sparse_rs import scheduled
 from apr_core.base import random
 
 ALPHA = 0.4
@@ -63,7 +64,7 @@ def ask(state: de.DEState, progress: float, height: int, width: int, channels: i
     corners = positions[:, :1].repeat(1, proposals, 1)
     contents = best[:, None].repeat(1, proposals, 1, 1, 1)
 
-    small = max(1, int(_alpha(progress) ** 0.5 * side))
+    small = max(1, int(scheduled(ALPHA, SCHEDULE, progress) ** 0.5 * side))
     start = random.integers(state.keys, stream + _SQUARE, (proposals, 2), side - small + 1)
     palette = random.integers(state.keys, stream + _COLOUR, (proposals, channels), 2)
     squares = 255 * palette[..., None, None].expand(-1, -1, -1, small, small)
@@ -89,9 +90,3 @@ def _genomes(corners: Tensor, contents: Tensor) -> Tensor:
 def _room(side: int, height: int, width: int, keys: Tensor) -> Tensor:
     """The last place that a patch's upper left corner may have, x and y."""
     return torch.tensor([width - side, height - side], device=keys.device)
-
-
-def _alpha(progress: float) -> float:
-    """The share of the patch to exchange at `progress` in [0, 1]."""
-    done = int(progress * 10_000)
-    return ALPHA / max((part for start, part in SCHEDULE if done > start), default=1)

@@ -38,6 +38,7 @@ from apr_core.safety.record import (
     ADAPTIVE,
     CLEAN,
     STATES,
+    SUSPICION,
     UNKNOWING,
     GuardRecord,
     GuardSetting,
@@ -47,12 +48,11 @@ from apr_core.safety.record import (
     broken_rate,
     calibration_of,
     risks_of,
+    suspicion,
 )
 from apr_core.safety.redundancy import transfer_rates
 
 LADDER = "ladder"
-SUSPICION = {"checks": 1, "confidence": -1}
-"""Layers whose scores are detectors, and the sign that makes a high one suspicious."""
 Report = Callable[[EvalProgress], None]
 
 
@@ -282,18 +282,14 @@ def _detections(
         detect(
             name,
             SUSPICION[name] * seen.scores[name][kept].cpu(),
-            _suspicion(right, name, CLEAN),
-            _suspicion(turned, name, UNKNOWING),
+            suspicion(right, name, CLEAN),
+            suspicion(turned, name, UNKNOWING),
             false_alarms,
         )
         for name in names
         for false_alarms in FALSE_ALARMS
         if false_alarms * int(kept.sum()) >= 1
     )
-
-
-def _suspicion(outcomes: Sequence[Outcome], name: str, state: str) -> Tensor:
-    return torch.tensor([SUSPICION[name] * one.states[state].scores[name] for one in outcomes])
 
 
 def _transfers(pipeline: Pipeline, turned: Sequence[Outcome]) -> dict[str, Rate]:

@@ -28,6 +28,9 @@ CLEAN, UNKNOWING, ADAPTIVE = "clean", "unknowing", "adaptive"
 STATES = (CLEAN, UNKNOWING, ADAPTIVE)
 """Of an image: as it is; edited by one who knows the bare model alone; by one who knows it all."""
 
+SUSPICION = {"checks": 1, "confidence": -1}
+"""Layers whose scores are detectors, and the sign that makes a high one suspicious."""
+
 
 @dataclass(frozen=True)
 class GuardSetting:
@@ -223,6 +226,11 @@ def rates_at(outcomes: Sequence[Outcome], limits: Mapping[str, float]) -> tuple[
     turned = [one for one in answered if one.fooled(UNKNOWING) and not withheld(one, UNKNOWING)]
     kept = len(right) - len(answered)
     return rate_of(kept, len(right)), rate_of(len(turned), len(answered))
+
+
+def suspicion(outcomes: Sequence[Outcome], name: str, state: str) -> Tensor:
+    """A layer's scores of images in a state, (N,): a high one is suspicious."""
+    return torch.tensor([SUSPICION[name] * one.states[state].scores[name] for one in outcomes])
 
 
 def risks_of(outcomes: Sequence[Outcome], state: str) -> tuple[RiskAt, ...]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 import streamlit as st
 import torch
-from torch import Tensor
 
 from apr_core.evaluation.metrics import Rate
 from apr_core.report.safety import SafetyRow, SafetyTable
@@ -15,7 +14,15 @@ from apr_core.safety.config import PipelineConfig
 from apr_core.safety.detection import area_under_roc, roc
 from apr_core.safety.fallback import risk_coverage
 from apr_core.safety.pipeline import ROUNDING
-from apr_core.safety.record import ADAPTIVE, CLEAN, UNKNOWING, GuardRecord, Outcome, rates_at
+from apr_core.safety.record import (
+    ADAPTIVE,
+    CLEAN,
+    SUSPICION,
+    UNKNOWING,
+    GuardRecord,
+    rates_at,
+    suspicion,
+)
 from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import SHARE_TO_ONE, lay_out, line_style
@@ -93,10 +100,10 @@ def roc_curves(
     turned = [one for one in right if one.fooled(UNKNOWING)]
     for number, layer in enumerate(layers):
         clean, attacked = (
-            _suspicion(part, layer, state) for part, state in ((right, CLEAN), (turned, UNKNOWING))
+            suspicion(part, layer, state) for part, state in ((right, CLEAN), (turned, UNKNOWING))
         )
         steps = roc(clean, attacked)
-        limit = getattr(config, layer).threshold * _sign(layer)
+        limit = getattr(config, layer).threshold * SUSPICION[layer]
         at = tuple(float((scores > limit).float().mean()) for scores in (clean, attacked))
         name, style = TITLES[layer], line_style(number)
         figure.add_scatter(
@@ -117,14 +124,6 @@ def roc_curves(
         "yaxis": {**SHARE_TO_ONE, "title": "attacked images detected"},
     }
     return lay_out(figure, HEIGHT, "above", **axes), "; ".join(told)
-
-
-def _sign(layer: str) -> int:
-    return 1 if layer == "checks" else -1
-
-
-def _suspicion(outcomes: Sequence[Outcome], layer: str, state: str) -> Tensor:
-    return torch.tensor([_sign(layer) * one.states[state].scores[layer] for one in outcomes])
 
 
 def risk_curves(record: GuardRecord, config: PipelineConfig) -> tuple[go.Figure, str]:
