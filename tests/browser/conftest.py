@@ -207,13 +207,15 @@ def download(page: Page, kind: str) -> bytes:
 def expect_to_fit_a_phone(page: Page, parts: str = "*") -> None:
     """Nothing of the page is wider than a phone, in the light and in the dark theme.
 
+    Tables scroll in themselves and may be. Wait for the end of the page before this is asked.
+
     Args:
         parts: a selector of what is measured, beside the page itself.
     """
     app = page.get_by_test_id("stApp")
     right = (
         f"Math.max(...[...document.querySelectorAll('[data-testid=stMain] {parts}')]"
-        ".filter(e => !e.closest('[data-testid=stDataFrame]'))"
+        ".filter(e => !e.closest('[data-testid=stDataFrame], .results-table table'))"
         ".map(e => e.getBoundingClientRect().right))"
     )
     page.set_viewport_size(PHONE)

@@ -36,6 +36,7 @@ def test_pictures_walk_through_the_net(server: Server, page: Page, size: dict) -
     page.set_viewport_size(size)
     page.goto(f"{server.url}/safety?net={net}&index={index}")
     expect(page.get_by_text("The net answers:")).to_be_visible()
+    expect(page.get_by_role("region", name="Side by side")).to_be_visible()
     if size == PHONE:
         expect_to_fit_a_phone(page)
     page.get_by_text("Attacked, not knowing the net", exact=True).click()
