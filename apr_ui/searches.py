@@ -51,7 +51,7 @@ SMALL = (PAPERS, Offer(3), Offer(5), Offer(5**2, Method.PATCH, 16, 62))
 """For pictures that are small."""
 OFFERS: dict[str, tuple[Offer, ...]] = {
     PHOTOGRAPHS: (
-        Offer(1, Method.DE, 48, 19),
+        Offer(1, Method.DE, 32, 29),
         RANDOM,
         RANDOM._replace(pixels=50),
         RANDOM._replace(pixels=150),

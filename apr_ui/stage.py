@@ -29,7 +29,7 @@ from apr_ui.run_result import ending_of, show_before, show_result
 from apr_ui.state import CurrentRun, take_replay
 from apr_ui.words import percent, plain, size_text
 
-FIRST_FRAME_SECONDS = 0.4
+FIRST_FRAME_SECONDS = 0.9
 """How long the page waits for a first frame, rather than for the next poll."""
 SHARE_SIDE = 512
 MOST_BARS = 5

@@ -28,11 +28,11 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-BACKGROUND = 10
-"""Niceness of what nobody waits for: below a run, which has given way to the pages."""
+BACKGROUND = 15
+"""Niceness of what nobody waits for, such as a training: below a run, which gives way to pages."""
 
 
-def give_way(steps: int = 5, process: int = 0) -> None:
+def give_way(steps: int = 10, process: int = 0) -> None:
     """Lower a priority, under Linux.
 
     Args:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from apr_core.base import schema
 from apr_core.base.files import write_whole
-from apr_core.base.hardware import give_way
+from apr_core.base.hardware import BACKGROUND, give_way
 from apr_core.base.paths import python_path
 from apr_core.base.tickets import (
     Ticket,
@@ -42,8 +42,6 @@ MAX_QUEUED = 20
 CLAIM_SECONDS = 3.0
 """A claim whose holder did not look for this long no longer keeps a run from being cancelled."""
 POLL_SECONDS = 0.2
-NICENESS = 10
-"""Training gives way to whoever is clicking."""
 
 
 class TrainingService:
@@ -246,7 +244,7 @@ class TrainingService:
                     stderr=errors,
                     env=_environment(threads),
                 )
-            give_way(NICENESS, run.process.pid)
+            give_way(BACKGROUND, run.process.pid)
         except OSError as error:
             run.phase, run.error = TrainPhase.FAILED, f"The training could not start ({error})."
             return
