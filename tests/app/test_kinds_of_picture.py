@@ -336,7 +336,7 @@ def test_a_librarys_model_is_offered_on_photographs_alone(monkeypatch: pytest.Mo
     assert name not in cards()[0]
 
 
-@pytest.mark.parametrize(("set_to", "kept"), [(None, 19), (300, 300)])
+@pytest.mark.parametrize(("set_to", "kept"), [(None, 29), (300, 300)])
 def test_fewer_generations_are_usual_on_photographs(set_to: int | None, kept: int) -> None:
     app = open_page("attack")
     if set_to:
