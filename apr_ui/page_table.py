@@ -140,8 +140,8 @@ PAGES = (
     PageEntry(
         "classroom",
         "Classroom",
-        "Ten minutes on one pixel",
-        "A lesson in nine steps, alone or with a class on their phones: bet, try, watch, and see a "
+        "Eleven minutes on one pixel",
+        "A lesson in ten steps, alone or with a class on their phones: bet, try, watch, and see a "
         "defence fail.",
         ":material/school:",
         "Teach a class",

@@ -48,7 +48,7 @@ def show_net(net: Pipeline, choice: Choice, outcome: Outcome | None) -> None:
 begin_page("safety")
 follow_address("safety", open_link)
 stage, panel = st.columns([3, 2], gap="large")
-nets = measured_nets()
+nets = measured_nets(shown_data().name)
 with panel:
     choose_data()
     choice = choose_picture()

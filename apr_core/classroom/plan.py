@@ -21,6 +21,7 @@ STEPS: tuple[str, ...] = (
     "attention",
     "defences",
     "failure",
+    "threshold",
     "quiz",
 )
 """The steps of the lesson, in the order that it suggests."""

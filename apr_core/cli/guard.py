@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from apr_core.base import schema
 from apr_core.base.types import InputError, shown
-from apr_core.certification.lattice_masking import SPACING
 from apr_core.cli.common import (
     Subparsers,
     add_data,
@@ -28,8 +29,8 @@ from apr_core.cli.common import (
 )
 from apr_core.evaluation.protocol import EvalProgress
 from apr_core.safety.attack import Budget
-from apr_core.safety.build import HELD_OUT, USUAL_LAYERS, Plan, build
-from apr_core.safety.checks import SCORES, USUAL, VIEWS
+from apr_core.safety.build import Plan, build
+from apr_core.safety.checks import SCORES, VIEWS
 from apr_core.safety.config import LAYERS, PipelineConfig
 from apr_core.safety.measure import guard_setting, measure
 from apr_core.safety.pipeline import Pipeline
@@ -78,22 +79,21 @@ def _add_plan(parser: argparse.ArgumentParser, required: bool = False) -> None:
         parser.add_argument("--pipeline", type=Path, help="a file that `guard build --out` wrote")
     add_model(parser, required=required)
     add_data(parser)
-    parser.add_argument("--layers", default=",".join(USUAL_LAYERS), help=f"of {', '.join(LAYERS)}")
-    parser.add_argument("--views", default=",".join(USUAL), help=f"of checks: {', '.join(VIEWS)}")
-    parser.add_argument("--score", default=Plan.score, help=f"of checks: {', '.join(SCORES)}")
-    parser.add_argument("--draws", type=int, default=Plan.draws, help="of a random view, averaged")
-    parser.add_argument("--others", default="", help="other models of an ensemble, as in A,B")
-    parser.add_argument("--agreement", type=float, default=1.0, help="share of models that agree")
-    parser.add_argument("--spacing", type=int, default=SPACING, help="of the certificate's lattice")
-    parser.add_argument(
-        "--false-alarms",
-        type=float,
-        default=Plan.false_alarms,
-        help="share of clean images that the checks, and the confidence, may each withhold",
-    )
-    parser.add_argument(
-        "--held-out", type=int, default=HELD_OUT, help="images that thresholds are set on"
-    )
+
+    def add_option(name: str, words: str, kind: Callable[[str], object] = str) -> None:
+        # what is not given is left out, so that a file of a pipeline can refuse what is
+        parser.add_argument(name, type=kind, default=argparse.SUPPRESS, help=words)
+
+    add_option("--layers", f"of {', '.join(LAYERS)}", _names)
+    add_option("--views", f"of checks: {', '.join(VIEWS)}", _names)
+    add_option("--score", f"of checks: {', '.join(SCORES)}")
+    add_option("--draws", "of a random view, averaged", int)
+    add_option("--others", "other models of an ensemble, as in A,B", _names)
+    add_option("--agreement", "share of models that agree", float)
+    add_option("--spacing", "of the certificate's lattice", int)
+    words = "share of clean images that the checks, and the confidence, may each withhold"
+    add_option("--false-alarms", words, float)
+    add_option("--held-out", "images that thresholds are set on", int)
 
 
 def run_build(args: argparse.Namespace) -> int:
@@ -139,8 +139,13 @@ def run_measure(args: argparse.Namespace) -> int:
 def _chosen(args: argparse.Namespace) -> PipelineConfig:
     """The pipeline in a file, or a new one."""
     if args.pipeline is not None:
-        if args.model is not None:
-            raise InputError("--pipeline names its own model; leave --model out.")
+        given = [name for name in ("model", "data") if getattr(args, name)]
+        for name in (*given, *_options(args)):
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"--pipeline names a net that is built, which {option} would not change; leave "
+                f"{option} out, or build another net with `guard build`."
+            )
         try:
             return PipelineConfig.from_json(schema.text(args.pipeline))
         except (OSError, UnicodeDecodeError) as error:
@@ -152,19 +157,13 @@ def _chosen(args: argparse.Namespace) -> PipelineConfig:
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    return Plan(
-        args.model,
-        args.data,
-        _names(args.layers),
-        _names(args.views),
-        args.score,
-        args.draws,
-        _names(args.others),
-        args.agreement,
-        args.spacing,
-        args.false_alarms,
-        args.held_out,
-    )
+    return Plan(args.model, args.data, **_options(args))
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """Those of a plan, besides model and data, that were given."""
+    names = [field.name for field in fields(Plan)[2:]]
+    return {name: getattr(args, name) for name in names if name in args}
 
 
 def _names(text: str) -> tuple[str, ...]:

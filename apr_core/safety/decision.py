@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,10 @@ from torch import Tensor
 from apr_core.data.dataset import DataSet
 from apr_core.safety.checks import VIEWS, Diversity
 from apr_core.safety.config import PipelineConfig
+
+ROUNDING = 1e-6
+"""By which a share of models may fall short of its threshold."""
+Score = TypeVar("Score", float, Tensor)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,16 @@ class Sight:
     def withheld(self) -> Tensor:
         """(B,) bool."""
         return self.worst > 0
+
+
+def excess_of(config: PipelineConfig, layer: str, score: Score) -> Score:
+    """How far a layer's score, or scores (B,), lie on the wrong side of its threshold."""
+    if layer == "certificate":
+        return 1 - score
+    limit: float = getattr(config, layer).threshold
+    if layer == "checks":
+        return score - limit
+    return limit - (ROUNDING if layer == "ensemble" else 0) - score
 
 
 def decided(config: PipelineConfig, seen: Sight, row: int, data: DataSet) -> Decision:

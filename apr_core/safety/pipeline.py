@@ -24,12 +24,9 @@ from apr_core.models import Classifier
 from apr_core.models.inputs import as_input, as_uint8
 from apr_core.safety.checks import SCORES, Diversity, look_again
 from apr_core.safety.config import PipelineConfig
-from apr_core.safety.decision import Decision, Sight, decided
+from apr_core.safety.decision import Decision, Sight, decided, excess_of
 from apr_core.safety.redundancy import agreement, check_classes_alike
 from apr_core.zoo.target import TargetModel, dataset_of, load_model, load_target
-
-ROUNDING = 1e-6
-"""By which a share of models may fall short of its threshold."""
 
 
 class Pipeline:
@@ -86,18 +83,15 @@ class Pipeline:
         logits = self.oracle.query_images(pictures)
         confidence = (logits / (config.temperature or 1.0)).softmax(1).amax(1)
         scores: dict[str, Tensor] = {}
-        excess: dict[str, Tensor] = {}
         diversity = self._look_again(pictures, logits, many)
         if config.checks and diversity:
             scores["checks"] = SCORES[config.checks.score](diversity)
-            excess["checks"] = scores["checks"] - config.checks.threshold
         if config.confidence:
             scores["confidence"] = confidence
-            excess["confidence"] = config.confidence.threshold - confidence
         votes = {name: one.query_images(pictures).argmax(1) for name, one in self.others.items()}
         if config.ensemble:
             scores["ensemble"] = agreement(torch.stack([logits.argmax(1), *votes.values()]))
-            excess["ensemble"] = config.ensemble.threshold - ROUNDING - scores["ensemble"]
+        excess = {layer: excess_of(config, layer, score) for layer, score in scores.items()}
         if config.certificate:
             scores["certificate"] = torch.ones_like(confidence)
             passing = torch.ones_like(confidence, dtype=torch.bool)
@@ -105,7 +99,7 @@ class Pipeline:
                 passing = torch.stack(list(excess.values())).amax(0) <= 0
             shares = self._agreeing(pictures[passing], logits.argmax(1)[passing])
             scores["certificate"][passing] = shares
-            excess["certificate"] = 1 - scores["certificate"]
+            excess["certificate"] = excess_of(config, "certificate", scores["certificate"])
         return Sight(logits, confidence, scores, excess, votes, diversity)
 
     def decide(self, images: object) -> list[Decision]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -213,19 +213,45 @@ def rates_at(outcomes: Sequence[Outcome], limits: Mapping[str, float]) -> tuple[
     Args:
         limits: thresholds by layer; a layer that is not named withholds nothing.
     """
-
-    def withheld(one: Outcome, state: str) -> bool:
-        scores = one.states[state].scores
-        return any(
-            scores[layer] > limit if layer == "checks" else scores[layer] < limit
-            for layer, limit in limits.items()
-        )
-
     right = [one for one in outcomes if one.right]
-    answered = [one for one in right if not withheld(one, CLEAN)]
-    turned = [one for one in answered if one.fooled(UNKNOWING) and not withheld(one, UNKNOWING)]
-    kept = len(right) - len(answered)
-    return rate_of(kept, len(right)), rate_of(len(turned), len(answered))
+    answered = [one for one in right if not _withholds(limits, one.states[CLEAN])]
+    turned = _passing(answered, limits, {UNKNOWING})
+    return rate_of(len(right) - len(answered), len(right)), rate_of(turned, len(answered))
+
+
+def passing_at(
+    outcomes: Sequence[Outcome], limits: Mapping[str, float], attacks: Collection[str]
+) -> Rate:
+    """Of the images that the model gets right until one of the recorded edits turns it, those where
+    a wrong answer passes other thresholds.
+
+    Of both attacks, it is what one who knows these thresholds achieves at least: the recorded edits
+    were sought against others.
+
+    Args:
+        limits: as in `rates_at`.
+        attacks: states of `STATES`, whose edits the attacker has.
+    """
+    right = [one for one in outcomes if one.right]
+    turned = sum(any(one.fooled(state) for state in attacks) for one in right)
+    return rate_of(_passing(right, limits, attacks), turned)
+
+
+def _passing(
+    outcomes: Sequence[Outcome], limits: Mapping[str, float], attacks: Collection[str]
+) -> int:
+    """Images with a wrong answer, in one of some states, that is not withheld."""
+    return sum(
+        any(one.fooled(at) and not _withholds(limits, one.states[at]) for at in attacks)
+        for one in outcomes
+    )
+
+
+def _withholds(limits: Mapping[str, float], seen: Seen) -> bool:
+    return any(
+        seen.scores[layer] > limit if layer == "checks" else seen.scores[layer] < limit
+        for layer, limit in limits.items()
+    )
 
 
 def suspicion(outcomes: Sequence[Outcome], name: str, state: str) -> Tensor:

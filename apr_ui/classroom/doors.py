@@ -43,14 +43,14 @@ def doors() -> None:
                     _go_to_class(classrooms().room(code).code)
     with alone, st.container(border=True):
         st.header("Take it alone", anchor=False)
-        st.markdown(f"Nine steps, about {minutes_of(STEPS):.0f} minutes, at your own pace.")
+        st.markdown(f"Ten steps, about {minutes_of(STEPS):.0f} minutes, at your own pace.")
         if st.button("Begin the lesson", key="classroom.alone"):
             st.query_params.from_dict({ALONE: "1"})
             st.rerun()
     with lead, st.container(border=True):
         st.header("Teach a class", anchor=False)
         st.markdown(
-            "Open a class, show its code on the projector, and lead the nine steps; the students' "
+            "Open a class, show its code on the projector, and lead the ten steps; the students' "
             "phones follow. No accounts: a nickname is enough."
         )
         _plan_form()

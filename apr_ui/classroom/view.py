@@ -23,6 +23,7 @@ LEARNT = (
     "A search finds that pixel with queries alone. It does not look inside the network.",
     "Being sure is not being right.",
     "A defence that resists one search is not proven safe.",
+    "No threshold for asking a person is free.",
 )
 
 

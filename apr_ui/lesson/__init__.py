@@ -1,1 +1,1 @@
-"""The lesson: ten minutes on one pixel, as steps; what each says, and what it shows."""
+"""The lesson: eleven minutes on one pixel, as steps; what each says, and what it shows."""

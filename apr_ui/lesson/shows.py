@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import streamlit as st
@@ -21,6 +22,7 @@ from apr_ui.lesson.defences import show_defences
 from apr_ui.lesson.quiz_view import count_slides, show_quiz
 from apr_ui.lesson.runs import make_ready, show_run
 from apr_ui.lesson.steps import LESSON
+from apr_ui.lesson.threshold import show_threshold
 from apr_ui.pictures import enlarge, ringed
 from apr_ui.resources import gallery, probabilities, show_caution
 
@@ -46,6 +48,8 @@ WIDTHS = {
     "failure": (2, 1),
 }
 """Of a slide's two columns, the second with the text; other steps have the text on top."""
+WITHOUT_TEXT = {"threshold": 2, "quiz": 1}
+"""The first slide of a step that has no room for the text."""
 
 _STYLE = """
 @media (max-width: 640px) { .stMain h1 { font-size: 1.6rem; padding: 0.25rem 0; } }
@@ -85,13 +89,13 @@ def _text(attendance: Attendance) -> None:
     step = LESSON[attendance.step]
     with changing_container("classroom.step", step.title):
         st.title(step.title, anchor=False)
-        if attendance.step != "quiz" or not attendance.slide:
+        if attendance.slide < WITHOUT_TEXT.get(attendance.step, math.inf):
             st.markdown(step.text)
 
 
 def slides_of(attendance: Attendance) -> dict[str, int]:
     """How many slides each step of the plan has on a projector."""
-    many = {"find-the-pixel": 2, "quiz": count_slides(attendance)}
+    many = {"find-the-pixel": 2, "threshold": 2, "quiz": count_slides(attendance)}
     return {step: many.get(step, 1) for step in attendance.plan.steps}
 
 
@@ -216,6 +220,11 @@ def _breaking() -> GalleryEntry:
     return next(entry for entry in gallery(shown_data().name) if entry.kind == "breaks")
 
 
+def _threshold(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator) -> None:
+    with main:
+        show_threshold(attendance)
+
+
 def _quiz(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator) -> None:
     with main:
         show_quiz(attendance)
@@ -230,5 +239,6 @@ _SHOWS: dict[str, Show] = {
     "attention": _attention,
     "defences": _defences,
     "failure": _failure,
+    "threshold": _threshold,
     "quiz": _quiz,
 }

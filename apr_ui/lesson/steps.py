@@ -141,6 +141,25 @@ _STEPS = (
         "besides a better network, could prevent harm from that mistake.",
     ),
     LessonStep(
+        "threshold",
+        "When to ask a person",
+        1,
+        "A network that is not sure can **withhold** its answer and ask a person. You choose the "
+        "**threshold**: below which confidence does it ask? A right answer that is withheld costs "
+        "a person's time. A wrong answer that passes can hurt somebody.",
+        "Withholding some answers is called *selective classification*, or classification with a "
+        "*reject option* (Chow, 1970; Geifman and El-Yaniv, 2017). The confidence is *calibrated* "
+        "first (Guo et al., 2017): a temperature, set on pictures held out for that, makes it "
+        "agree better with how often the network is right. The Safety net page has the other "
+        "layers that can withhold an answer, and an attack on all of them.",
+        "Ask first what a wrong answer costs: in a photo album, in a clinic, in a car. The "
+        "threshold depends on that. The screen counts the choices, and their median is the class's "
+        "threshold. Ask two students who chose far apart to give their reasons, and let everybody "
+        "choose again. The next slide, or the switch on your own page, compares all thresholds. "
+        "Ask: what does it cost to let no wrong answer pass? “At least 0” is no proof: nobody "
+        "searched against that threshold.",
+    ),
+    LessonStep(
         "quiz",
         "Quiz",
         1,

@@ -22,7 +22,6 @@ from apr_core.safety.record import ADAPTIVE, UNKNOWING, GuardRecord, Outcome
 from apr_core.serving.requests import PHOTOGRAPHS
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.choose_picture import Choice
-from apr_ui.dataset import shown_data
 from apr_ui.jobs import Job, Jobs, Report
 from apr_ui.model_names import model_title
 from apr_ui.persistent_widget import keep_among, persistent
@@ -57,15 +56,15 @@ class NetAttack:
     ended: bool = False
 
 
-def measured_nets() -> dict[str, GuardRecord]:
-    """Records of the shown data set's pipelines, of the models' present weights, by hash; of one
-    with several, the largest."""
+def measured_nets(data: str) -> dict[str, GuardRecord]:
+    """Records of a data set's pipelines, of the models' present weights, by hash; of one with
+    several, the largest."""
     known = all_cards()[0]
     found: dict[str, GuardRecord] = {}
     for record in sorted(guards()[0], key=lambda one: one.setting.images):
         card = known.get(record.setting.model)
         present = is_of(record, card) if card else record.setting.data == PHOTOGRAPHS
-        if present and record.setting.data == shown_data().name:
+        if present and record.setting.data == data:
             found[record.setting.pipeline.sha256] = record
     return dict(sorted(found.items(), key=lambda one: len(one[1].setting.pipeline.layers)))
 

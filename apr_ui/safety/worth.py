@@ -11,9 +11,9 @@ import torch
 from apr_core.evaluation.metrics import Rate
 from apr_core.report.safety import SafetyRow, SafetyTable
 from apr_core.safety.config import PipelineConfig
+from apr_core.safety.decision import excess_of
 from apr_core.safety.detection import area_under_roc, roc
 from apr_core.safety.fallback import risk_coverage
-from apr_core.safety.pipeline import ROUNDING
 from apr_core.safety.record import (
     ADAPTIVE,
     CLEAN,
@@ -156,15 +156,7 @@ def risk_curves(record: GuardRecord, config: PipelineConfig) -> tuple[go.Figure,
 
 def worst(config: PipelineConfig, scores: Mapping[str, float], confidence: float) -> float:
     """The largest excess of the layers under a config's thresholds; see `Sight.worst`."""
-    excess = []
-    if config.checks:
-        excess.append(scores["checks"] - config.checks.threshold)
-    if config.confidence:
-        excess.append(config.confidence.threshold - scores["confidence"])
-    if config.ensemble:
-        excess.append(config.ensemble.threshold - ROUNDING - scores["ensemble"])
-    if config.certificate:
-        excess.append(1 - scores["certificate"])
+    excess = (excess_of(config, layer, score) for layer, score in scores.items())
     return max(excess, default=-confidence)
 
 

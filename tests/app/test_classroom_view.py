@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,9 @@ from streamlit.testing.v1 import AppTest
 from apr_core.attacks.result import Outcome
 from apr_core.base.types import InputError, Status
 from apr_core.classroom.board import Classrooms, Entry, NoClassError, Room
-from apr_core.classroom.plan import STEPS
+from apr_core.classroom.plan import STEPS, Plan
 from apr_core.data.registry import DEFAULT
+from apr_core.safety.record import ADAPTIVE, CLEAN, UNKNOWING, GuardRecord
 from apr_core.serving.gallery import gallery_file, load_gallery
 from apr_ui.classroom.board import ON_SLIDE, as_html
 from apr_ui.classroom.doors import HIDDEN_WORDS
@@ -26,10 +28,12 @@ from apr_ui.lesson.quiz import QUIZ, questions_for
 from apr_ui.lesson.responsible import SECTIONS
 from apr_ui.lesson.shows import BETS, prepare, settled_bet
 from apr_ui.lesson.steps import LESSON, minutes_of
+from apr_ui.lesson.threshold import CHOICES, CONCLUSION, about, counted, measured
 from apr_ui.model_names import model_title
+from apr_ui.page_table import page_entry
 from apr_ui.resources import classrooms
 from tests.app.pages import open_page, run, said
-from tests.conftest import figures
+from tests.conftest import ROOT, figures
 
 PLAN = first_plan()
 SIGNS = load_gallery(gallery_file("gtsrb"))[0]
@@ -52,10 +56,17 @@ def rooms() -> Classrooms:
     return classrooms()
 
 
-def test_every_step_is_told_and_shown_and_the_lesson_takes_ten_minutes() -> None:
+def test_every_step_is_told_and_shown_and_the_lesson_takes_what_is_said() -> None:
     assert tuple(LESSON) == STEPS
     assert set(shows._SHOWS) == set(STEPS)
-    assert minutes_of(STEPS) == 10
+    assert (len(STEPS), minutes_of(STEPS)) == (10, 11)
+    readme = (ROOT / "README.md").read_text()
+    assert "The lesson has ten steps" in readme
+    assert "a lesson of eleven minutes" in readme
+    page = page_entry("classroom")
+    assert page.heading == "Eleven minutes on one pixel"
+    assert "in ten steps" in page.summary
+    assert "Ten steps, about 11 minutes" in said(open_page("classroom"))
     assert all(step.text and step.more and step.notes for step in LESSON.values())
 
 
@@ -93,7 +104,9 @@ def test_each_step_is_shown_with_traffic_signs(rooms: Classrooms, step: str) -> 
     assert not app.exception
     drawn = " ".join(row.proto.json for row in app.get("bidi_component"))
     shown = said(app) + drawn
-    assert ("speed limit" in shown or "stop" in shown) == (step not in ("attention", "quiz"))
+    assert ("speed limit" in shown or "stop" in shown) == (
+        step not in ("attention", "threshold", "quiz")
+    )
     assert "airplane" not in shown
 
 
@@ -106,6 +119,115 @@ def test_the_race_is_shown_from_its_recording_at_once(rooms: Classrooms) -> None
     assert not app.toggle
     app = visit(opened.code, teacher=opened.token)
     assert app.toggle(key="classroom.race-live").value is False
+
+
+@pytest.fixture(scope="module")
+def record() -> GuardRecord:
+    found = measured()
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("percent", [50, 82.5, 99])
+def test_a_threshold_is_counted_on_the_measured_pictures(
+    record: GuardRecord, percent: float
+) -> None:
+    right = [one for one in record.outcomes if one.states[CLEAN].label == one.label]
+    withheld = [one for one in right if one.states[CLEAN].confidence < percent / 100]
+    needless, unknowing, knowing = counted(record, percent).splitlines()
+    assert f"**{len(withheld)} of {len(right)}** right answers" in needless
+    for line, attacks in ((unknowing, [UNKNOWING]), (knowing, [UNKNOWING, ADAPTIVE])):
+        turned, passing = set(), set()
+        for one in right:
+            for seen in (one.states[attack] for attack in attacks):
+                if seen.label != one.label:
+                    turned.add(one.index)
+                    passing |= {one.index} if seen.confidence >= percent / 100 else set()
+        assert f"{len(passing)} of {len(turned)}** wrong answers pass" in line
+    assert "at least" in knowing
+    assert "at least" not in unknowing
+
+
+def test_the_thresholds_of_a_class_are_counted_together(
+    rooms: Classrooms, record: GuardRecord
+) -> None:
+    opened = rooms.open(replace(PLAN, steps=("threshold",)))
+    seats = [rooms.join(opened.code, name).token for name in ("Ada", "Bo", "Cy")]
+    app = visit(opened.code, teacher=opened.token)
+    assert "Nobody has chosen yet." in said(app)
+    for seat, choice in zip(seats, ("50", "95", "99"), strict=True):
+        app = visit(opened.code, seat=seat)
+        assert "at least" not in said(app)  # no figures before a choice
+        run(app.radio[0].set_value(choice))
+        assert counted(record, int(choice)) in said(app)
+        assert CONCLUSION in said(app)
+        assert "median" not in said(app)
+    assert rooms.tally(opened.code, "threshold") == {"50": 1, "95": 1, "99": 1}
+    app = visit(opened.code, teacher=opened.token)
+    assert "The class's threshold, **95%** (the median of 3 choices)" in said(app)
+    assert counted(record, 95) in said(app)
+    assert not tables_of(app)
+    run(app.toggle(key="classroom.thresholds").set_value(True))
+    (table,) = tables_of(app)
+    assert all(words in table for words in CHOICES.values())
+
+
+def test_the_second_slide_compares_all_thresholds(rooms: Classrooms) -> None:
+    opened = rooms.open(replace(PLAN, steps=("threshold",)))
+    rooms.answer(opened.code, rooms.join(opened.code, "Ada").token, "threshold", "70")
+    kept = {f"classroom.kept-{opened.code}": {"teacher": opened.token}}
+    where = {"class": opened.code, "present": "threshold.2"}
+    app = open_page("classroom", where, kept)
+    (table,) = tables_of(app)
+    chosen = [row.split("</td>")[0] for row in table.split("<td>")[1:]][::4]
+    assert chosen == ["0", "1", "0", "0", "0"]
+    assert CONCLUSION in said(app)
+    assert "median" not in said(app)
+
+
+def tables_of(app: AppTest) -> list[str]:
+    return [one.proto.body for one in app.get("html") if "<table" in one.proto.body]
+
+
+def test_traffic_signs_say_that_the_thresholds_were_measured_on_other_pictures(
+    rooms: Classrooms, record: GuardRecord
+) -> None:
+    told = "No safety net was measured for GTSRB, so other pictures stand in. CIFAR-10: of 200"
+    plan = replace(PLAN, index=SIGNS.index, model=SIGNS.model, steps=("threshold",))
+    for lesson, other in ((plan, True), (replace(PLAN, steps=("threshold",)), False)):
+        opened = rooms.open(lesson)
+        app = visit(opened.code, teacher=opened.token)
+        assert (told in said(app)) is other
+        assert about(record) in said(app)
+
+
+def test_without_a_measured_net_no_threshold_is_asked_for(
+    rooms: Classrooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apr_ui.safety.nets.guards", lambda: ([], []))
+    opened = rooms.open(replace(PLAN, steps=("threshold",)))
+    app = visit(opened.code, seat=rooms.join(opened.code, "Ada").token)
+    assert "`python -m apr_core guard measure`" in said(app)
+    assert not app.radio
+
+
+def test_a_class_that_was_opened_before_there_was_a_step_goes_on_without_it(
+    rooms: Classrooms,
+) -> None:
+    old = json.dumps(
+        {
+            "index": PLAN.index,
+            "model": PLAN.model,
+            "seed": PLAN.seed,
+            "steps": [step for step in STEPS if step != "threshold"],
+            "hidden": [],
+        }
+    )
+    opened = rooms.open(Plan.from_json(old))
+    rooms.go_to(opened.code, opened.token, "quiz")
+    seat = rooms.join(opened.code, "Ada")
+    assert "Step 9 of 9" in said(visit(opened.code, seat=seat.token))
+    assert LESSON["quiz"].notes in said(visit(opened.code, teacher=opened.token))
 
 
 def test_an_ended_class_has_a_last_page_for_those_who_were_in_it(rooms: Classrooms) -> None:

@@ -11,10 +11,12 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from apr_core.attacks.result import PixelEdit
 from apr_core.by_hand.game import begin, try_edit
 from apr_core.data.registry import find_dataset
+from apr_core.safety.record import GuardRecord
 from apr_ui.lesson.attendance import first_plan
 from apr_ui.lesson.quiz import QUIZ
 from apr_ui.lesson.shows import BETS
 from apr_ui.lesson.steps import LESSON
+from apr_ui.lesson.threshold import counted, measured
 from apr_ui.resources import scorer
 from tests.browser.conftest import PATIENT, Server
 
@@ -205,6 +207,34 @@ def watch_the_searches(projector: Page, student: Page) -> None:
     show_next(projector, 7)
 
 
+def set_thresholds(projector: Page, ada: Page, bo: Page) -> None:
+    """Two phones choose far apart; the projector counts them, and then compares all thresholds."""
+    record = measured()
+    assert record is not None
+    median = projector.get_by_text("The class's threshold")
+    for page, percent, middle in ((ada, 50, 50), (bo, 99, 74.5)):
+        page.get_by_text(f"Below {percent}%", exact=True).click()
+        expect(page.get_by_text("Your threshold is in.")).to_be_visible()
+        expect(page.get_by_text(f"Your threshold, {percent}%")).to_be_visible()
+        expect_counts(page, record, percent)
+        expect(projector.get_by_text(f"Below {percent}%: 1")).to_be_visible()
+        expect(median).to_contain_text(f"{middle:g}%")
+        expect_counts(projector, record, middle)
+    expect(median).to_contain_text("the median of 2 choices")
+    expect_to_fit(projector)
+    projector.keyboard.press("ArrowRight")
+    table = projector.get_by_role("region", name="All thresholds")
+    expect(table.get_by_role("row", name="Below 99%").get_by_role("cell").first).to_have_text("1")
+    expect_to_fit(projector)
+
+
+def expect_counts(page: Page, record: GuardRecord, percent: float) -> None:
+    """The three counts of a threshold, as they follow from the record."""
+    for line in counted(record, percent).splitlines():
+        told = line.removeprefix("- ").replace("**", "")
+        expect(page.get_by_role("listitem").filter(has_text=told)).to_be_visible()
+
+
 def play_the_quiz(projector: Page, ada: Page, bo: Page) -> None:
     """One answers right and the other wrong; the projector shows the answer on the next slide."""
     question = QUIZ[0]
@@ -259,6 +289,8 @@ def test_two_phones_and_a_projector_play_the_lesson_from_join_to_quiz(
 
     watch_the_searches(projector, ada)
     show_next(projector, 8)
+    set_thresholds(projector, ada, bo)
+    show_next(projector, 9)
     for page in (ada, bo):
         expect(page.get_by_text(f"Step {len(STEPS)} of {len(STEPS)}")).to_be_visible()
     play_the_quiz(projector, ada, bo)
@@ -349,10 +381,10 @@ def test_the_lesson_alone_is_walked_by_keys_and_found_again(server: Server, page
 def test_the_clock_runs_and_outlives_a_reload(server: Server, page: Page) -> None:
     page.goto(f"{server.url}/classroom?alone=1")
     clock = page.get_by_test_id("presenter-clock")
-    expect(clock).to_have_text("Start 10:00")
+    expect(clock).to_have_text("Start 11:00")
     clock.press("Enter")
-    expect(clock).to_contain_text("of 10:00")
+    expect(clock).to_contain_text("of 11:00")
     expect(clock).not_to_have_text(re.compile(r"\b0:0[01] "))
     page.reload()
-    expect(clock).to_contain_text("of 10:00")
+    expect(clock).to_contain_text("of 11:00")
     assert clock.inner_text() > "0:02"

@@ -37,6 +37,9 @@ from apr_core.safety.record import (
     STATES,
     UNKNOWING,
     GuardRecord,
+    Outcome,
+    Seen,
+    passing_at,
     rates_at,
     save_guard,
 )
@@ -308,3 +311,83 @@ def test_the_command_line_decides_on_a_picture(tmp_path: Path, capsys) -> None:
     assert "A pipeline of 0 layers" in capsys.readouterr().err
     assert main(["guard", "decide", "--index", "0"]) == 2
     assert "give --pipeline a file" in capsys.readouterr().err
+
+
+def outcome(index: int, certain: float, **attacked: tuple[int, float]) -> Outcome:
+    """Of class 0, by the confidence in it, and by attack the label and its confidence."""
+    seen = {**dict.fromkeys(STATES, (0, certain)), **attacked}
+    states = {
+        state: Seen(label, "", sure, sure, 0.0, 0.0, 0.0, {"confidence": sure}, {})
+        for state, (label, sure) in seen.items()
+    }
+    return Outcome(index, 0, states, {})
+
+
+def test_what_passes_another_threshold_is_counted_for_the_best_edit_that_is_known() -> None:
+    outcomes = [
+        outcome(0, 0.9, unknowing=(1, 0.8)),  # an edit that the other attack lost
+        outcome(1, 0.6, unknowing=(1, 0.4), adaptive=(2, 0.75)),
+        outcome(2, 0.95, adaptive=(1, 0.5)),
+        outcome(3, 0.99),  # never turned
+        outcome(4, 0.9, clean=(1, 0.9), unknowing=(1, 0.9), adaptive=(1, 0.9)),  # wrong anyway
+    ]
+
+    def counts(limit: float, *attacks: str) -> tuple[int, int]:
+        found = passing_at(outcomes, {"confidence": limit}, attacks)
+        return found.count, found.total
+
+    assert counts(0.0, UNKNOWING) == (2, 2)
+    assert counts(0.0, UNKNOWING, ADAPTIVE) == (3, 3)
+    assert counts(0.5, UNKNOWING) == (1, 2)  # at the threshold, an answer passes
+    assert counts(0.5, UNKNOWING, ADAPTIVE) == (3, 3)
+    assert counts(0.75, UNKNOWING, ADAPTIVE) == (2, 3)
+    assert counts(0.85, UNKNOWING, ADAPTIVE) == (0, 3)
+    withheld, turned = rates_at(outcomes, {"confidence": 0.7})
+    assert (withheld.count, withheld.total) == (1, 4)
+    assert (turned.count, turned.total) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--model", "cifar10-resnet20-apr"),
+        ("--data", "cifar10"),
+        ("--layers", "confidence"),
+        ("--views", "crop"),
+        ("--score", "doubt"),
+        ("--draws", "8"),
+        ("--others", "cifar10-resnet20-at"),
+        ("--agreement", "1.0"),
+        ("--spacing", "4"),
+        ("--false-alarms", "0.05"),
+        ("--held-out", "1000"),
+    ],
+)
+@pytest.mark.parametrize("action", [["decide", "--index", "0"], ["measure"]])
+def test_what_a_built_pipeline_would_ignore_is_refused(
+    action: list[str], option: str, value: str, tmp_path: Path, capsys
+) -> None:
+    path = tmp_path / "pipeline.json"
+    path.write_text(PipelineConfig("m", confidence=Confidence(1.0)).to_json())
+    assert main(["guard", *action, "--pipeline", str(path), option, value]) == 2
+    assert f"leave {option} out, or build another" in capsys.readouterr().err
+
+
+def test_options_of_the_command_line_make_the_plan(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    plans: list[building.Plan] = []
+
+    def build(plan: building.Plan, device: object) -> PipelineConfig:
+        plans.append(plan)
+        return plan.config()
+
+    monkeypatch.setattr("apr_core.cli.guard.build", build)
+    words = "--layers checks,ensemble --views crop,jpeg --score shift --draws 3 --others a,b"
+    words += " --agreement 0.5 --false-alarms 0.1 --held-out 200"
+    assert main(["guard", "build", "--model", "m"]) == 0
+    assert main(["guard", "build", "--model", "m", *words.split()]) == 0
+    given = {"layers": ("checks", "ensemble"), "views": ("crop", "jpeg"), "score": "shift"}
+    given |= {"draws": 3, "others": ("a", "b"), "agreement": 0.5}
+    assert plans == [
+        building.Plan("m"),
+        building.Plan("m", **given, false_alarms=0.1, held_out=200),
+    ]
