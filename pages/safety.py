@@ -68,5 +68,5 @@ with stage, errors_on_page():
         show_net(net, choice, outcome_on(record, choice))
 if record is not None and config is not None and measured is not None:
     show_worth(record, config)
-    show_side_by_side(measured.model)
+    show_side_by_side(record.setting.model)
     share_link("A link to this net", to_params(measured, config, choice))

@@ -9,9 +9,10 @@ from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.model_summary import LADDER, Records, find_record, is_of
 from apr_core.evaluation.record import on_data
 from apr_core.evaluation.verdicts import Claim
-from apr_core.report.imagenet import MEASURED_ON, notices
+from apr_core.report.imagenet import FRONTS, MEASURED_ON, notices
 from apr_core.safety.record import ADAPTIVE, CLEAN, UNKNOWING, GuardRecord
 from apr_core.zoo.checkpoints import Card, caution_of, load_card, model_names
+from apr_core.zoo.fronts import split_front
 
 BESIDE = ("vanilla", "apr", "apr-plus")
 """Bare models that stand beside the pipelines, of the same architecture."""
@@ -75,7 +76,11 @@ def safety_table(
             best[key] = record
     kept = sorted(best.values(), key=lambda one: one.setting.name)
     guarded = [cards[one.setting.model] for one in kept if one.setting.model in cards]
-    rows = [*_bare(guarded, labels, cards, records), *(_row(one, labels, cards) for one in kept)]
+    rows = [
+        *_bare(guarded, labels, cards, records),
+        *_bare_library(kept, labels, cards),
+        *(_row(one, labels, cards) for one in kept),
+    ]
     shown = [(one.setting.sha256, one.setting.data) for one in kept]
     abouts = dict.fromkeys(one.about for one in kept)
     return SafetyTable(
@@ -111,16 +116,40 @@ def _bare(
                 yield SafetyRow(label, card.name, architecture, 0.0, rate, rate, caution=caution)
 
 
+def _bare_library(
+    kept: Sequence[GuardRecord], labels: Mapping[str, str], cards: Mapping[str, Card]
+) -> Iterator[SafetyRow]:
+    """Libraries' models themselves, each on the most images that a record has."""
+    most: dict[str, GuardRecord] = {}
+    for record in sorted(kept, key=lambda one: one.setting.images):
+        if record.setting.model not in cards:
+            most[_subject(record, None)] = record
+    for subject, record in most.items():
+        model, rate = record.setting.model, record.bare
+        yield SafetyRow(_defence(record, None, labels), model, subject, 0.0, rate, rate)
+
+
+def _defence(record: GuardRecord, card: Card | None, labels: Mapping[str, str]) -> str:
+    """As the other tables call it; of a library's model, what stands before the network."""
+    key = card.defence if card else FRONTS[split_front(record.setting.model)[1]]
+    return labels.get(key, key)
+
+
+def _subject(record: GuardRecord, card: Card | None) -> str:
+    """The network and its data set."""
+    setting = record.setting
+    named = card.architecture if card else setting.model
+    return named + on_data(setting.model, setting.data)
+
+
 def _row(record: GuardRecord, labels: Mapping[str, str], cards: Mapping[str, Card]) -> SafetyRow:
     setting = record.setting
     card = cards.get(setting.model)
     around = ", ".join(setting.pipeline.layers)
-    defence = labels.get(card.defence, card.defence) if card else ""
-    subject = card.architecture if card else setting.model
     return SafetyRow(
-        label=f"{defence} + {around}" if defence else around,
+        label=f"{_defence(record, card, labels)} + {around}",
         model=setting.model,
-        subject=subject + on_data(setting.model, setting.data),
+        subject=_subject(record, card),
         false_alarms=setting.pipeline.false_alarms,
         adaptive=record.adaptive,
         unknowing=record.unknowing,

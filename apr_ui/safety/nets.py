@@ -18,7 +18,7 @@ from apr_core.explain.attributions import Cancelled
 from apr_core.safety.attack import Budget, Found, attack_pipeline
 from apr_core.safety.config import PipelineConfig
 from apr_core.safety.pipeline import Pipeline
-from apr_core.safety.record import ADAPTIVE, UNKNOWING, GuardRecord, Outcome
+from apr_core.safety.record import ADAPTIVE, UNKNOWING, GuardRecord, GuardSetting, Outcome
 from apr_core.serving.requests import PHOTOGRAPHS
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.choose_picture import Choice
@@ -69,11 +69,12 @@ def measured_nets(data: str) -> dict[str, GuardRecord]:
     return dict(sorted(found.items(), key=lambda one: len(one[1].setting.pipeline.layers)))
 
 
-def net_title(config: PipelineConfig) -> str:
+def net_title(setting: GuardSetting) -> str:
     """A model and the layers around it."""
+    config = setting.pipeline
     layers = ", ".join(TITLES[name].lower() for name in config.layers)
     rate = f", {config.false_alarms:.0%} false alarms" if config.false_alarms else ""
-    return f"{model_title(config.model)}: {layers}{rate}"
+    return f"{model_title(setting.model)}: {layers}{rate}"
 
 
 def choose_net(nets: dict[str, GuardRecord]) -> GuardRecord:
@@ -83,7 +84,7 @@ def choose_net(nets: dict[str, GuardRecord]) -> GuardRecord:
     chosen: str = st.selectbox(
         "Safety net",
         names,
-        format_func=lambda name: net_title(nets[name].setting.pipeline),
+        format_func=lambda name: net_title(nets[name].setting),
         **persistent("safety.net", names[0]),
         help="Each was measured; its thresholds were set on images held out for that.",
     )

@@ -197,3 +197,14 @@ def test_a_picture_of_ones_own_is_not_in_the_link(record: GuardRecord) -> None:
     config = record.setting.pipeline
     own = Choice(torch.zeros(3, 32, 32, dtype=torch.uint8), None, -1, "")
     assert to_params(config, config, own) == {"net": config.sha256[:8]}
+
+
+def test_a_librarys_network_stands_beside_its_net(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APR_DENSE", "1")
+    app = open_page("safety")
+    run(choice_of(app, "Kind of picture").set_value("nips2017"))
+    title = "Undefended EfficientNet-Lite0: calibration, input checks, confidence, 5% false alarms"
+    assert title in app.selectbox(key="safety.net").options
+    (table,) = [one.proto.body for one in app.get("html") if "results-table" in one.proto.body]
+    assert table.count("<b>No defence</b>") == 1
+    assert table.count("<b>No defence + temperature, checks, confidence</b>") == 1

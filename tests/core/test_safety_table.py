@@ -92,6 +92,18 @@ def test_pipelines_stand_beside_bare_models_the_adaptive_rate_first() -> None:
     assert "aurc_adaptive_low" in as_csv(table)
 
 
+def test_a_librarys_model_stands_bare_beside_its_pipeline() -> None:
+    record = a_record(add_model("vanilla", 9500), 9)
+    pipeline = replace(record.setting.pipeline, model="imagenet-efficientnet-lite0")
+    named = {"model": "imagenet-efficientnet-lite0", "data": "nips2017", "sha256": "c" * 64}
+    save_guard(replace(record, setting=replace(record.setting, pipeline=pipeline, **named)))
+    subject = "imagenet-efficientnet-lite0 on nips2017"
+    assert [(row.label, row.subject, row.adaptive) for row in make_tables()[-1].rows] == [
+        ("No defence", subject, rate_of(40, 100)),
+        ("No defence + confidence", subject, rate_of(9, 90)),
+    ]
+
+
 def test_a_damaged_record_of_a_pipeline_is_told(tmp_path: Path) -> None:
     card = add_model("vanilla", 9500)
     path = save_guard(a_record(card, 9))
