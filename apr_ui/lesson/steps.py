@@ -145,8 +145,8 @@ _STEPS = (
         "When to ask a person",
         1,
         "A network that is not sure can **withhold** its answer and ask a person. You choose the "
-        "**threshold**: below which confidence does it ask? A right answer that is withheld costs "
-        "a person's time. A wrong answer that passes can hurt somebody.",
+        "**threshold**: below which confidence does it ask? A right answer withheld costs "
+        "time. A wrong answer that passes can hurt somebody.",
         "Withholding some answers is called *selective classification*, or classification with a "
         "*reject option* (Chow, 1970; Geifman and El-Yaniv, 2017). The confidence is *calibrated* "
         "first (Guo et al., 2017): a temperature, set on pictures held out for that, makes it "

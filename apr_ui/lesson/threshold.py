@@ -56,7 +56,7 @@ def _choose(attendance: Attendance, record: GuardRecord) -> bool:
     """The question, and the counts of the visitor's threshold or of the class's; returns whether
     there are counts."""
     teacher = attendance.role is Role.TEACHER
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns(2, gap="medium")
     with left:
         words = "Below which confidence should a person be asked?"
         chosen = ask(attendance, QUESTION, words, CHOICES, "Your threshold is in.")
