@@ -134,6 +134,12 @@ def _gallery_title(entry: GalleryEntry) -> str:
     return f"{entry.title}, {model_title(entry.model)}" if entry.kind == "breaks" else entry.title
 
 
+def begin_gallery() -> None:
+    """Choose the first entry of newly chosen data, where the gallery is shown."""
+    if st.session_state.get("attack.source", GALLERY) == GALLERY and gallery(shown_data().name):
+        _choose_entry(0)
+
+
 def _choose_entry(number: int) -> None:
     st.session_state["attack.entry"] = number
     st.session_state["attack.model"] = gallery(shown_data().name)[number].model

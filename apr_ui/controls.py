@@ -23,7 +23,7 @@ from apr_core.serving.requests import (
     data_behind,
     served,
 )
-from apr_ui.choose_picture import Choice, place_of
+from apr_ui.choose_picture import Choice, begin_gallery, place_of
 from apr_ui.dataset import CHOICES, CHOSEN, is_small, shown_data
 from apr_ui.errors import errors_on_page
 from apr_ui.model_names import main_first, model_labels, model_line
@@ -82,9 +82,14 @@ def choose_data() -> None:
         format_func=CHOICES.__getitem__,
         required=True,
         wrap=True,
-        on_change=follow_data,
+        on_change=_follow_data,
         **persistent(CHOSEN, DEFAULT),
     )
+
+
+def _follow_data() -> None:
+    follow_data()
+    begin_gallery()
 
 
 def choose_model() -> str:

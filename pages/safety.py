@@ -31,15 +31,17 @@ def show_net(net: Pipeline, choice: Choice, outcome: Outcome | None) -> None:
     """The picture on its way through the net, and the attack on both."""
     job = found_attack(net.config, choice)
     with buttons:
-        if st.button(
+        asked = st.button(
             "Attack the net", type="primary", key="safety.attack", icon=":material/target:"
-        ):
-            begin_attack(net, choice, outcome)
-            st.rerun()
+        )
         if job is not None and not job.ended.is_set():
             st.button("Cancel", key="safety.cancel", on_click=job.cancel)
+    if asked:
+        with errors_on_page():
+            begin_attack(net, choice, outcome)
+            st.rerun()
     if job is not None:
-        follow_attack(job)
+        follow_attack(job, net.config.certificate is not None)
     else:
         st.markdown("The search changes one pixel, knows every layer, and wants a wrong answer.")
     show_flow(net, choice, choose_state(outcome, job.made if job else None))

@@ -147,10 +147,11 @@ def _chosen(args: argparse.Namespace) -> PipelineConfig:
                 f"{option} out, or build another net with `guard build`."
             )
         try:
-            return PipelineConfig.from_json(schema.text(args.pipeline))
-        except (OSError, UnicodeDecodeError) as error:
+            written = schema.text(args.pipeline)
+        except (OSError, ValueError) as error:
             name = shown(str(args.pipeline), 200)
             raise InputError(f"{name} cannot be read ({error}); give --pipeline a file.") from None
+        return PipelineConfig.from_json(written)
     if args.model is None:
         raise InputError("No pipeline is given; give --pipeline a file, or --model a name.")
     return build(_plan(args), chosen_device(args))

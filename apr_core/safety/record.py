@@ -206,17 +206,22 @@ def broken_rate(outcomes: Sequence[Outcome], state: str) -> Rate:
     return rate_of(sum(one.broken(state) for one in answered), len(answered))
 
 
-def rates_at(outcomes: Sequence[Outcome], limits: Mapping[str, float]) -> tuple[Rate, Rate]:
+def rates_at(outcomes: Sequence[Outcome], limits: Mapping[str, float]) -> tuple[Rate, Rate, Rate]:
     """What other thresholds would do: the share of right clean answers withheld, and of answered
-    ones that the unknowing attacker turns. The adaptive attack would have to be run anew.
+    ones that the unknowing attacker turns; and, at least, one who knows these thresholds: the
+    adaptive attack would have to be run anew, see `passing_at`.
 
     Args:
         limits: thresholds by layer; a layer that is not named withholds nothing.
     """
     right = [one for one in outcomes if one.right]
     answered = [one for one in right if not _withholds(limits, one.states[CLEAN])]
-    turned = _passing(answered, limits, {UNKNOWING})
-    return rate_of(len(right) - len(answered), len(right)), rate_of(turned, len(answered))
+    withheld = rate_of(len(right) - len(answered), len(right))
+    unknowing, knowing = (
+        rate_of(_passing(answered, limits, states), len(answered))
+        for states in ({UNKNOWING}, {UNKNOWING, ADAPTIVE})
+    )
+    return withheld, unknowing, knowing
 
 
 def passing_at(

@@ -14,13 +14,17 @@ from apr_ui.words import count_text, edit_text, plain
 POLL_SECONDS = 0.5
 
 
-def follow_attack(job: Job[NetAttack]) -> None:
-    """A line on it; a fragment redraws it while it goes on."""
+def follow_attack(job: Job[NetAttack], proof: bool) -> None:
+    """A line on it; a fragment redraws it while it goes on.
+
+    Args:
+        proof: whether the net answers only what is certified.
+    """
     live = not job.ended.is_set()
-    st.fragment(_progress, run_every=POLL_SECONDS if live else None)(job, live)
+    st.fragment(_progress, run_every=POLL_SECONDS if live else None)(job, live, proof)
 
 
-def _progress(job: Job[NetAttack], was_live: bool) -> None:
+def _progress(job: Job[NetAttack], was_live: bool, proof: bool) -> None:
     over = job.wait(0)
     if was_live and over:
         if job.made:
@@ -35,11 +39,11 @@ def _progress(job: Job[NetAttack], was_live: bool) -> None:
         most = most_queries(Budget())
         st.progress(job.done, f"{found.queries:,} of at most {most:,} edits tried")
         return
-    changing_markdown("safety.attack", ending_words(job.made))
+    changing_markdown("safety.attack", ending_words(job.made, proof))
 
 
-def ending_words(made: NetAttack | None) -> str:
-    """How it ended, in a sentence or two."""
+def ending_words(made: NetAttack | None, proof: bool = False) -> str:
+    """How it ended, in a sentence or two; see `follow_attack`."""
     if made is None:
         return "**Cancelled.** Press the button again to begin anew."
     tried = (
@@ -48,4 +52,10 @@ def ending_words(made: NetAttack | None) -> str:
     )
     if made.success and made.edit:
         return f"**The net was turned** by {edit_text(made.edit)}, after {tried}."
-    return f"**The net held** against {tried}. Another search may find more."
+    more = "Another search may find more."
+    if proof:
+        more = (
+            "Its certificate is a proof: where the net answers the picture, no change of one pixel "
+            "makes it answer with another class."
+        )
+    return f"**The net held** against {tried}. {more}"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from apr_core.attacks.result import PixelEdit, to_edits
 from apr_core.base.hardware import default_device, give_way
+from apr_core.base.types import InputError
 from apr_core.evaluation.model_summary import is_of
 from apr_core.explain.attributions import Cancelled
 from apr_core.safety.attack import Budget, Found, attack_pipeline
@@ -22,6 +23,7 @@ from apr_core.safety.record import ADAPTIVE, UNKNOWING, GuardRecord, GuardSettin
 from apr_core.serving.requests import PHOTOGRAPHS
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.choose_picture import Choice
+from apr_ui.dataset import class_name
 from apr_ui.jobs import Job, Jobs, Report
 from apr_ui.model_names import model_title
 from apr_ui.persistent_widget import keep_among, persistent
@@ -79,7 +81,7 @@ def net_title(setting: GuardSetting) -> str:
 
 def choose_net(nets: dict[str, GuardRecord]) -> GuardRecord:
     """The pipeline picker; at first the one with the most layers that thresholds move."""
-    names = list(nets)
+    names = sorted(nets, key=lambda name: -_movable(nets[name].setting.pipeline))
     keep_among("safety.net", names)
     chosen: str = st.selectbox(
         "Safety net",
@@ -89,6 +91,10 @@ def choose_net(nets: dict[str, GuardRecord]) -> GuardRecord:
         help="Each was measured; its thresholds were set on images held out for that.",
     )
     return nets[chosen]
+
+
+def _movable(config: PipelineConfig) -> int:
+    return sum(getattr(config, layer) is not None for layer in SLIDERS)
 
 
 def set_thresholds(measured: PipelineConfig) -> PipelineConfig:
@@ -151,10 +157,18 @@ def found_attack(config: PipelineConfig, choice: Choice) -> Job[NetAttack] | Non
 
 
 def begin_attack(net: Pipeline, choice: Choice, known: Outcome | None) -> None:
-    """Begin it, or join it; a picture without a true class is of the model's."""
-    label = choice.label
-    if label is None:
-        label = on_prediction_thread(_label, net, choice.image)
+    """Begin it, or join it; a picture without a true class is of the model's.
+
+    Raises:
+        InputError: the model is wrong already.
+    """
+    answer = on_prediction_thread(_label, net, choice.image)
+    label = answer if choice.label is None else choice.label
+    if answer != label:
+        raise InputError(
+            f"The model takes this picture for {class_name(answer)} without any attack, so there "
+            "is nothing to turn; choose another picture."
+        )
     edit = (known.edits.get(ADAPTIVE) or known.edits.get(UNKNOWING)) if known else None
     work = partial(_attack, net, choice.image, label, choice.index, edit)
     _jobs().ask(attack_key(net.config, choice), work)

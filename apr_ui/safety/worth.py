@@ -67,20 +67,22 @@ def worth_words(record: GuardRecord, config: PipelineConfig) -> str:
     same = config == record.setting.pipeline
     words = []
     if not (config.ensemble or config.certificate):
-        withheld, turned = rates_at(record.outcomes, limits)
+        withheld, turned, known = rates_at(record.outcomes, limits)
+        knowing = f"turns {'' if same else 'at least '}{_share(known)}"
         words += [
-            f"Of {withheld.total} test images that the model gets right, these thresholds withhold "
+            "Of the test images that the model gets right, these thresholds withhold "
             f"{_share(withheld)}.",
-            f"One pixel, chosen without knowing the net, turns {_share(turned)} of the rest.",
+            f"Of the rest, one pixel, chosen without knowing the net, turns {_share(turned)}.",
         ]
     else:
         words += [
-            f"The net withholds {_share(record.withheld)} of {record.withheld.total} test images "
-            "that the model gets right, as it was measured."
+            "As it was measured, the net withholds "
+            f"{_share(record.withheld)} of the test images that the model gets right."
         ]
+        knowing = f"{'' if same else 'as it was measured '}turns {_share(record.adaptive)}"
     words += [
-        f"**An attacker who knows the net{'' if same else ' as it was measured'} turns "
-        f"{_share(record.adaptive)}**, where the model alone loses {_share(record.bare)}."
+        f"**An attacker who knows the net {knowing}**, where the model alone loses "
+        f"{_share(record.bare)}."
     ]
     return " ".join(words)
 
@@ -88,7 +90,8 @@ def worth_words(record: GuardRecord, config: PipelineConfig) -> str:
 def _share(rate: Rate) -> str:
     if not rate.total:
         return "none"
-    return f"{rate.count} ({rate.share:.1%}, {rate.low:.1%} to {rate.high:.1%})"
+    interval = f"{rate.low:.1%} to {rate.high:.1%}"
+    return f"{rate.count} of {rate.total} ({rate.share:.1%}, {interval})"
 
 
 def roc_curves(

@@ -123,6 +123,17 @@ def test_a_run_of_the_gallery_goes_as_recorded_and_its_address_leads_back(no_dat
     assert again.session_state["attack.entry"] == number
 
 
+def test_another_kinds_gallery_begins_with_its_first_entry_and_model(no_data: None) -> None:
+    app = choose("gtsrb", GALLERY)
+    app.session_state["attack.entry"] = 3
+    run(app)
+    run(app.get("button_group")[0].set_value("breastmnist"))
+    first = gallery("breastmnist")[0]
+    assert app.session_state["attack.entry"] == 0
+    assert app.selectbox(key="attack.model").value == first.model
+    assert first.story in said(app)
+
+
 @pytest.mark.parametrize("data", [PHOTOGRAPHS, "breastmnist", "gtsrb"])
 def test_pictures_are_searched_by_class(data: str, no_data: None) -> None:
     app = choose(data)

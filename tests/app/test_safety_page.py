@@ -120,10 +120,16 @@ def _key_of(index: int) -> str:
 def test_what_is_said_of_the_measured_thresholds_is_what_was_measured(record: GuardRecord) -> None:
     words = worth_words(record, record.setting.pipeline)
     for rate in (record.withheld, record.unknowing, record.adaptive, record.bare):
-        assert f"{rate.count} ({rate.share:.1%}" in words
-    loose = replace(record.setting.pipeline, confidence=Confidence(0.0))
-    assert "as it was measured turns" in worth_words(record, loose)
-    assert f"withhold {record.withheld.count} (" not in worth_words(record, loose)
+        assert f"{rate.count} of {rate.total} ({rate.share:.1%}" in words
+    assert "at least" not in words
+    config = record.setting.pipeline
+    assert config.checks is not None
+    open_to_all = replace(
+        config, confidence=Confidence(0.0), checks=replace(config.checks, threshold=1.0)
+    )
+    loose, bare = worth_words(record, open_to_all), record.bare
+    assert "withhold 0 of " in loose
+    assert f"knows the net turns at least {bare.count} of {bare.total} (" in loose
 
 
 def test_curves_are_of_the_record_and_marks_of_the_thresholds(record: GuardRecord) -> None:
@@ -161,6 +167,23 @@ def test_endings_are_told() -> None:
     assert ending_words(None).startswith("**Cancelled.**")
     held = nets.NetAttack(None, False, 900, 12, True)
     assert "**The net held** against 900 edits of one pixel, of which 12" in ending_words(held)
+    assert ending_words(held).endswith("Another search may find more.")
+    assert "is a proof" in ending_words(held, proof=True)
+
+
+def test_there_is_nothing_to_turn_where_the_model_is_wrong(shown: GuardRecord) -> None:
+    known = set(find_dataset().shipped_sample().indices.tolist())
+    wrong = next(one.index for one in shown.outcomes if not one.right and one.index in known)
+    app = at(shown, wrong)
+    run(app.button(key="safety.attack").click())
+    assert "without any attack, so there is nothing to turn" in said(app)
+
+
+def test_the_page_begins_with_a_net_whose_thresholds_move() -> None:
+    net = open_page("safety").selectbox(key="safety.net").value
+    (found,) = [one for one in load_guards()[0] if one.setting.pipeline.sha256 == net]
+    assert found.setting.pipeline.confidence
+    assert found.setting.pipeline.checks
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,11 @@ def test_who_knows_the_pipeline_gets_through_no_less_often(
     limits = {"checks": config.checks.threshold}
     limits |= {"confidence": config.confidence.threshold} if config.confidence else {}
     limits |= {"ensemble": config.ensemble.threshold} if config.ensemble else {}
-    assert rates_at(record.outcomes, limits) == (record.withheld, record.unknowing)
+    assert rates_at(record.outcomes, limits) == (
+        record.withheld,
+        record.unknowing,
+        record.adaptive,
+    )
     assert rates_at(record.outcomes, {})[1] == record.bare
     assert record.bare.count >= record.unknowing.count
     assert record.right.count == len(answered)
@@ -342,7 +346,7 @@ def test_what_passes_another_threshold_is_counted_for_the_best_edit_that_is_know
     assert counts(0.5, UNKNOWING, ADAPTIVE) == (3, 3)
     assert counts(0.75, UNKNOWING, ADAPTIVE) == (2, 3)
     assert counts(0.85, UNKNOWING, ADAPTIVE) == (0, 3)
-    withheld, turned = rates_at(outcomes, {"confidence": 0.7})
+    withheld, turned, _ = rates_at(outcomes, {"confidence": 0.7})
     assert (withheld.count, withheld.total) == (1, 4)
     assert (turned.count, turned.total) == (1, 3)
 
@@ -371,6 +375,15 @@ def test_what_a_built_pipeline_would_ignore_is_refused(
     path.write_text(PipelineConfig("m", confidence=Confidence(1.0)).to_json())
     assert main(["guard", *action, "--pipeline", str(path), option, value]) == 2
     assert f"leave {option} out, or build another" in capsys.readouterr().err
+
+
+def test_a_pipeline_that_is_no_text_is_refused_in_a_sentence(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "pipeline.json"
+    path.write_bytes(bytes(range(256)))
+    assert main(["guard", "decide", "--pipeline", str(path), "--index", "0"]) == 2
+    assert (
+        "cannot be read (it is no UTF-8 text); give --pipeline a file." in capsys.readouterr().err
+    )
 
 
 def test_options_of_the_command_line_make_the_plan(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
