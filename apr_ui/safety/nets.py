@@ -159,16 +159,21 @@ def found_attack(config: PipelineConfig, choice: Choice) -> Job[NetAttack] | Non
 def begin_attack(net: Pipeline, choice: Choice, known: Outcome | None) -> None:
     """Begin it, or join it; a picture without a true class is of the model's.
 
+    Args:
+        known: what the record holds of it, where the model gets it right.
+
     Raises:
         InputError: the model is wrong already.
     """
-    answer = on_prediction_thread(_label, net, choice.image)
-    label = answer if choice.label is None else choice.label
-    if answer != label:
-        raise InputError(
-            f"The model takes this picture for {class_name(answer)} without any attack, so there "
-            "is nothing to turn; choose another picture."
-        )
+    label = choice.label
+    if known is None or label is None:
+        answer = on_prediction_thread(_label, net, choice.image)
+        if label not in (None, answer):
+            raise InputError(
+                f"The model takes this picture for {class_name(answer)} without any attack, so "
+                "there is nothing to turn; choose another picture."
+            )
+        label = answer
     edit = (known.edits.get(ADAPTIVE) or known.edits.get(UNKNOWING)) if known else None
     work = partial(_attack, net, choice.image, label, choice.index, edit)
     _jobs().ask(attack_key(net.config, choice), work)

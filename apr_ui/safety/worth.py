@@ -68,7 +68,7 @@ def worth_words(record: GuardRecord, config: PipelineConfig) -> str:
     words = []
     if not (config.ensemble or config.certificate):
         withheld, turned, known = rates_at(record.outcomes, limits)
-        knowing = f"turns {'' if same else 'at least '}{_share(known)}"
+        knowing = f"turns {'at least ' if known.total and not same else ''}{_share(known)}"
         words += [
             "Of the test images that the model gets right, these thresholds withhold "
             f"{_share(withheld)}.",
