@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from apr_core.data.dataset import DataSet
-from apr_core.data.registry import DEFAULT, find_dataset
+from apr_core.data.registry import DATASETS, DEFAULT, find_dataset
 from apr_core.serving.requests import PHOTOGRAPHS
 from apr_ui.persistent_widget import page_now
 
@@ -32,6 +32,13 @@ def shown_data() -> DataSet:
     if get_script_run_ctx() is None or page_now() not in PAGES:
         return find_dataset()
     return find_dataset(st.session_state.get(PAGES[page_now()], DEFAULT))
+
+
+def data_words(name: str) -> str:
+    """A data set within a sentence, such as "CIFAR-10" or "traffic signs"."""
+    if name in CHOICES:
+        return CHOICES[name] if name == DEFAULT else CHOICES[name].lower()
+    return DATASETS.get(name).title if name in DATASETS else name  # a person's own may be gone
 
 
 def is_small(data: DataSet) -> bool:

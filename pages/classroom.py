@@ -15,7 +15,7 @@ from apr_ui.classroom.projector import invite, present, project, stops_of
 from apr_ui.classroom.seating import browser_said, remembered
 from apr_ui.classroom.view import attend, count_seats, farewell, follow
 from apr_ui.frame import PRESENT, begin_page
-from apr_ui.lesson.attendance import Attendance, Role, first_plan, show_plans_data
+from apr_ui.lesson.attendance import Attendance, Role, first_plan, lesson_data, show_plans_data
 from apr_ui.lesson.shows import prepare, show_step
 from apr_ui.lesson.steps import LESSON
 from apr_ui.presenter import presenter
@@ -32,7 +32,8 @@ def step_of(attendance: Attendance) -> None:
 
 def take_alone() -> None:
     """The lesson at one's own pace."""
-    plan = first_plan()
+    known, asked = lesson_data(), st.query_params[ALONE]
+    plan = first_plan(asked if asked in known else known[0])
     show_plans_data(plan)
     step = st.query_params.get(STEP, "")
     attendance = Attendance(Role.ALONE, plan, step if step in plan.steps else plan.steps[0])
@@ -41,7 +42,7 @@ def take_alone() -> None:
 
 
 def _go_alone(step: str, _: int) -> None:
-    st.query_params.from_dict({ALONE: "1", STEP: step})
+    st.query_params.from_dict({ALONE: st.query_params[ALONE], STEP: step})
 
 
 def lead(attendance: Attendance, room: Room) -> None:

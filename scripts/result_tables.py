@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -195,7 +196,7 @@ def _claims(
         if is_target(claim) and claim.architecture in plus
     )
     text = table(("model", "target", "holds", "found"), rows)
-    yield "Targets of APR+", "\n\n".join([text, *summaries(tables[-1])])
+    yield "Targets of APR+", "\n\n".join([text, *chain.from_iterable(map(summaries, tables))])
 
 
 def _pipelines(

@@ -1,4 +1,4 @@
-"""The paper's tables 1 to 4 beside ours, and 5 to 7; every figure is of a card or a record."""
+"""The paper's tables 1 to 4 beside ours, and 5 to 8; every figure is of a card or a record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from apr_core.data.registry import DEFAULT
+from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.evaluation.certificate_check import check_certificates
 from apr_core.evaluation.model_summary import ModelSummary, Records, compare, summarize_model
 from apr_core.evaluation.verdicts import Claim, Compare, judge
@@ -29,6 +29,7 @@ OURS = (("APR+", False), ("APR+ with masking", True))
 """Rows that the paper's table 1 does not have."""
 ARCHITECTURES = ("resnet18", "vgg16", "resnet20")
 """In the paper's order, and then the small one that it does not have."""
+OTHER_DATA = ("gtsrb", "breastmnist", "retinamnist")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Row:
 
     Attributes:
         reference: the defence that this one is compared with.
+        data: the data set.
         lattice: whether it stands behind lattice masking.
         paper: the paper's figures; None for a row that is ours alone.
     """
@@ -44,6 +46,7 @@ class Row:
     label: str
     defence: str
     reference: str
+    data: str = DEFAULT
     lattice: bool = False
     paper: PaperRow | None = None
     cells: tuple[ModelSummary, ...] = ()
@@ -51,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class DefenceTable:
-    """The paper's table 1 or 3."""
+    """The paper's table 1 or 3, or such a table of other data."""
 
     number: int
     title: str
@@ -81,11 +84,14 @@ Claims = Callable[[str, dict[str, ModelSummary], Compare], list[Claim]]
 def make_tables(
     records: Records | None = None, guards: Sequence[GuardRecord] | None = None
 ) -> list[Table]:
-    """All four, and the fifth to seventh where anything of them was measured, from what the zoo and
+    """All four, and the fifth to eighth where anything of them was measured, from what the zoo and
     the records hold; by default those that lie there now."""
     records = records or Records.read()
     guards = load_guards()[0] if guards is None else guards
-    table1 = [*_theirs(paper.DEFENCES), *(Row(label, PLUS, BARE, masked) for label, masked in OURS)]
+    table1 = [
+        *_theirs(paper.DEFENCES),
+        *(Row(label, PLUS, BARE, lattice=masked) for label, masked in OURS),
+    ]
     table3 = [*_theirs(paper.ABLATION), Row("Full APR+", PLUS, PLUS)]
     table3 += [Row(part.label, part.defence, PLUS) for part in COMPONENTS]
     costs = [row for name in ARCHITECTURES for row in overhead_rows(name)]
@@ -99,6 +105,7 @@ def make_tables(
         generalisation_table(trained, ARCHITECTURES, records),
         patch_table(trained, records.certificates),
         safety_table(trained, guards, records),
+        _others(trained, records),
     )
     return [
         first,
@@ -109,6 +116,17 @@ def make_tables(
         ),
         *(table for table in more if table.rows),
     ]
+
+
+def _others(trained: Sequence[tuple[str, str]], records: Records) -> DefenceTable:
+    """Models of data sets that the paper does not have; nothing is claimed of them."""
+    rows = [Row(label, defence, BARE, data) for data in OTHER_DATA for label, defence in trained]
+    title = "Defences on traffic signs and on medical pictures"
+    found = _defences(8, title, rows, records, lambda *_: [])
+    kept = tuple(row for row in found.rows if row.cells)
+    shown = dict.fromkeys(row.data for row in kept)
+    cautions = (find_dataset(data).caution for data in shown)
+    return replace(found, rows=kept, notes=tuple(filter(None, cautions)))
 
 
 def _judged(*tables: DefenceTable) -> list[DefenceTable]:
@@ -183,10 +201,11 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
 
 def _cells(row: Row, records: Records) -> Iterator[ModelSummary]:
     for architecture in ARCHITECTURES:
-        name = f"cifar10-{architecture}-{row.defence}"
-        if name in model_names() and load_card(name).dataset == DEFAULT:
-            reference = f"cifar10-{architecture}-{row.reference}"
-            yield summarize_model(name, architecture, reference, records, row.lattice)
+        name = f"{row.data}-{architecture}-{row.defence}"
+        if name in model_names() and load_card(name).dataset == row.data:
+            reference = f"{row.data}-{architecture}-{row.reference}"
+            on = "" if row.data == DEFAULT else f" on {find_dataset(row.data).title}"
+            yield summarize_model(name, architecture + on, reference, records, row.lattice)
 
 
 def _bare(rows: Sequence[Row], architecture: str) -> dict[str, ModelSummary]:

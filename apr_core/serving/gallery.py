@@ -140,7 +140,7 @@ PLANS = {
     "breastmnist": Plan(
         "breastmnist-resnet20-vanilla",
         "breastmnist-resnet20-apr",
-        flips=2,
+        flips=4,
         fewest_generations=0,
         fast_generations=6,
         images=60,
@@ -174,9 +174,10 @@ def make_gallery(plan: Plan, say: Callable[[str], None] = print) -> list[Gallery
     }
     all_right = set.intersection(*right.values())
     of_vanilla, of_defended = flipped[plan.vanilla], flipped.get(plan.defended, {})
+    watched = _spread(_worth_watching(of_vanilla, plan))
     found: list[GalleryEntry] = []
     for kind, count, model, indices in (
-        ("flips", plan.flips, plan.vanilla, _spread(_worth_watching(of_vanilla, plan))),
+        ("flips", plan.flips, plan.vanilla, _shared_first(watched, all_right)),
         ("breaks", plan.breaks, plan.defended, _spread(of_defended)),
         (
             "holds",
@@ -230,6 +231,11 @@ def _spread(outcomes: dict[int, Outcome], among: set[int] | None = None) -> list
             turn = turns[outcome.label] = turns.get(outcome.label, 0) + 1
             order.append((turn, index))
     return [index for _, index in sorted(order)]
+
+
+def _shared_first(indices: list[int], right: set[int]) -> list[int]:
+    """Pictures that every model gets right before the others: the first is raced on them all."""
+    return sorted(indices, key=lambda index: index not in right)
 
 
 def _worth_watching(outcomes: dict[int, Outcome], plan: Plan) -> dict[int, Outcome]:

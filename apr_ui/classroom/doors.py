@@ -10,11 +10,10 @@ import streamlit as st
 from apr_core.base.types import InputError
 from apr_core.classroom.names import LONGEST_TITLE
 from apr_core.classroom.plan import HIDEABLE, STEPS, Plan
-from apr_core.serving.gallery import race_file
 from apr_ui.classroom.seating import remember
 from apr_ui.dataset import CHOICES, LESSON_DATA, class_name, one_of, shown_data
 from apr_ui.errors import errors_on_page
-from apr_ui.lesson.attendance import first_plan
+from apr_ui.lesson.attendance import first_plan, lesson_data
 from apr_ui.lesson.steps import LESSON, minutes_of
 from apr_ui.model_names import main_first, model_title
 from apr_ui.persistent_widget import keep_among, persistent
@@ -22,13 +21,14 @@ from apr_ui.pictures import enlarge
 from apr_ui.resources import cards, classrooms, gallery, probabilities
 
 CLASS, ALONE, STEP = "class", "alone", "step"
-"""Query parameters of the page."""
+"""Query parameters of the page; of a lesson taken alone, the kind of picture."""
 HIDDEN_WORDS = {
     "hints": "hot-or-cold hints",
     "board": "the challenge board",
     "answers": "the quiz's answers",
 }
 _OTHER = "another test image"
+WHY_NOT = "the lesson shows recorded runs on several defences, and there are none of these."
 
 
 def doors() -> None:
@@ -44,8 +44,9 @@ def doors() -> None:
     with alone, st.container(border=True):
         st.header("Take it alone", anchor=False)
         st.markdown(f"Ten steps, about {minutes_of(STEPS):.0f} minutes, at your own pace.")
+        kind = _choose_kind("classroom.alone-data")
         if st.button("Begin the lesson", key="classroom.alone"):
-            st.query_params.from_dict({ALONE: "1"})
+            st.query_params.from_dict({ALONE: kind})
             st.rerun()
     with lead, st.container(border=True):
         st.header("Teach a class", anchor=False)
@@ -58,9 +59,8 @@ def doors() -> None:
 
 def _plan_form() -> None:
     """The settings of a class, and the button that opens it."""
-    first = first_plan()
     with st.expander("Settings of the lesson", icon=":material/tune:"):
-        _choose_kind()
+        first = first_plan(_choose_kind(LESSON_DATA))
         pictures: dict[str, int] = {}
         for entry in gallery(shown_data().name):
             what = shown_data().picture_name(entry.index)
@@ -97,18 +97,20 @@ def _plan_form() -> None:
         _open(partial(Plan, index, model, seed, tuple(steps), tuple(hidden)), title)
 
 
-def _choose_kind() -> None:
+def _choose_kind(key: str) -> str:
     """The kind of picture, where the lesson's steps have recorded runs."""
-    kinds = [data for data in CHOICES if race_file(data).exists()]
-    keep_among(LESSON_DATA, kinds)
-    st.pills(
+    kinds = lesson_data()
+    keep_among(key, kinds)
+    chosen: str = st.pills(
         "Kind of picture",
         kinds,
         format_func=CHOICES.__getitem__,
         required=True,
-        **persistent(LESSON_DATA, kinds[0]),
-        help="The lesson needs recorded runs on several defences, which the other kinds lack.",
+        **persistent(key, kinds[0]),
     )
+    if left_out := [words.lower() for data, words in CHOICES.items() if data not in kinds]:
+        st.caption(f"Not on {' or '.join(left_out)}: {WHY_NOT}")
+    return chosen
 
 
 def _go_to_class(code: str) -> None:

@@ -12,6 +12,7 @@ from apr_core.classroom.names import LONGEST_NICKNAME
 from apr_ui.changing_text import changing_markdown
 from apr_ui.classroom.doors import ALONE
 from apr_ui.classroom.seating import browser_said, remember, remembered
+from apr_ui.dataset import shown_data
 from apr_ui.errors import errors_on_page
 from apr_ui.lesson.attendance import Attendance, Role
 from apr_ui.resources import classrooms
@@ -113,5 +114,5 @@ def farewell() -> None:
     with st.container(horizontal=True):
         st.page_link("pages/attack.py", label="Try a picture of your own")
         if st.button("Take the lesson again, alone", key="classroom.again"):
-            st.query_params.from_dict({ALONE: "1"})
+            st.query_params.from_dict({ALONE: shown_data().name})
             st.rerun()

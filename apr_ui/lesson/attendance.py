@@ -11,12 +11,14 @@ from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.classroom.plan import Plan
+from apr_core.data.registry import DEFAULT
+from apr_core.serving.gallery import race_file
 from apr_core.serving.requests import AttackRequest, data_behind
-from apr_core.serving.run_export import START_RUN, load_recording
-from apr_ui.dataset import LESSON_DATA
-from apr_ui.resources import classrooms
+from apr_ui.dataset import CHOICES, LESSON_DATA
+from apr_ui.resources import classrooms, gallery
 
-_ALONE = "classroom.alone-answers"
+_ANSWERS = "classroom.answers-{}"
+"""Of a lesson taken alone; filled with its place."""
 
 
 class Role(StrEnum):
@@ -52,7 +54,7 @@ class Attendance:
     @property
     def place(self) -> str:
         """Identifies the class and its round, for the games and questions of this lesson."""
-        return f"{self.code}-{self.round}" if self.code else "alone"
+        return f"{self.code}-{self.round}" if self.code else f"alone-{self.plan.model}"
 
     @property
     def picture(self) -> tuple[Tensor, int]:
@@ -79,13 +81,13 @@ class Attendance:
         if self.role is Role.STUDENT:
             classrooms().answer(self.code, self.token, question, choice)
         elif self.role is Role.ALONE:
-            st.session_state.setdefault(_ALONE, {})[question] = choice
+            st.session_state.setdefault(_ANSWERS.format(self.place), {})[question] = choice
 
     def answered(self) -> dict[str, str]:
         """The visitor's answers by question; a teacher has none."""
         if self.role is Role.STUDENT:
             return classrooms().answers_of(self.code, self.token)
-        alone: dict[str, str] = st.session_state.get(_ALONE, {})
+        alone: dict[str, str] = st.session_state.get(_ANSWERS.format(self.place), {})
         return alone if self.role is Role.ALONE else {}
 
     def tally(self, question: str) -> dict[str, int]:
@@ -96,10 +98,15 @@ class Attendance:
         return Counter([mine[question]] if question in mine else [])
 
 
-def first_plan() -> Plan:
-    """The default lesson: the run that the Start page shows."""
-    run = load_recording(START_RUN)
-    return Plan(index=run["index"], model=run["model"], seed=run["config"]["seed"])
+def first_plan(data: str = DEFAULT) -> Plan:
+    """The lesson as it is where nobody changes it: on the first run of the data set's gallery."""
+    first = gallery(data)[0]
+    return Plan(index=first.index, model=first.model, seed=first.config.seed)
+
+
+def lesson_data() -> list[str]:
+    """The data sets whose recorded runs, on several defences, the lesson's steps can show."""
+    return [data for data in CHOICES if race_file(data).exists()]
 
 
 def show_plans_data(plan: Plan) -> None:

@@ -6,10 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from apr_core.data.registry import DATASETS
+from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.record import Record
 from apr_core.serving.requests import BEHIND_LATTICE
+from apr_ui.dataset import data_words
 from apr_ui.model_names import main_first, model_title
 from apr_ui.resources import all_cards
 
@@ -25,29 +26,28 @@ def _title(found: re.Match[str]) -> str:
 
 
 def subject_title(record: Record) -> str:
-    """The model of a record, masked or not, and its data where these are not its own."""
+    """The model of a record, masked or not, and its data where they are not CIFAR-10, its own."""
     setting = record.setting
     title = model_title(setting.model + (BEHIND_LATTICE if setting.lattice else ""))
     card = all_cards()[0].get(setting.model)
-    own = card is not None and card.dataset == setting.data
-    if own or setting.data in title:
-        return title
-    known = setting.data in DATASETS  # a person's own may be gone
-    return f"{title} on {DATASETS.get(setting.data).title if known else setting.data}"
+    own = card is not None and card.dataset == setting.data == DEFAULT
+    return title if own or setting.data in title else f"{title} on {data_words(setting.data)}"
 
 
 def record_titles(records: Iterable[Record]) -> dict[str, str]:
-    """How a list names each record, by the name of its file, the main models first.
+    """How a list names each record, by the name of its file, CIFAR-10's main models first.
 
     Records that differ in something else have that name behind their title.
     """
     known = {record.setting.name: record for record in records}
     main, others = main_first([record.setting.model for record in known.values()])
     order = list(dict.fromkeys([*main, *others]))
-    titles = {
-        name: _record_title(known[name])
-        for name in sorted(known, key=lambda name: order.index(known[name].setting.model))
-    }
+
+    def place(name: str) -> tuple[bool, int]:
+        setting = known[name].setting
+        return setting.data != DEFAULT, order.index(setting.model)
+
+    titles = {name: _record_title(known[name]) for name in sorted(known, key=place)}
     times = Counter(titles.values())
     return {
         name: title if times[title] == 1 else f"{title} ({name})" for name, title in titles.items()

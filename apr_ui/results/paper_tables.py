@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from apr_core.data.registry import DEFAULT
 from apr_core.report.lines import LATTICE, NAME, Line, lines, said_of
 from apr_core.report.numbers import as_csv
 from apr_core.report.printing import in_print
 from apr_core.report.tables import OverheadTable, Table
 from apr_core.serving.requests import BEHIND_LATTICE
+from apr_ui.dataset import data_words
 from apr_ui.downloads import offer_files
 from apr_ui.model_names import model_title
 from apr_ui.persistent_widget import persistent
@@ -24,8 +26,8 @@ from apr_ui.words import defence_title
 LED = (NAME, LATTICE, "defence", "model", "caution", "form")
 """Columns that the first one on the page says in words."""
 FIRST = (
-    *("ASR, paper", "ASR, ours", "clean, paper", "clean, ours", "certified with masking"),
-    *("adaptive", "unknowing", "clean withheld"),
+    *("ASR, paper", "ASR, ours", "ASR, 1 pixel", "clean, paper", "clean, ours"),
+    *("certified with masking", "adaptive", "unknowing", "clean withheld"),
 )
 """Columns that are always shown; the others, where a person asks for them."""
 HEADS = {"ASR": "Attack success rate", "clean": "Clean accuracy", "McNemar": "McNemar's test"}
@@ -66,6 +68,8 @@ def _row_head(line: Line) -> str:
     if name not in all_cards()[0]:
         return two_lines(label, _library_title(str(line["model"])))
     title = model_title(name + (BEHIND_LATTICE if line.get(LATTICE) else ""))
+    if (data := all_cards()[0][name].dataset) != DEFAULT:
+        title = f"{title}, {data_words(data)}"
     return two_lines(title, ", ".join(filter(None, [label, notes])))
 
 

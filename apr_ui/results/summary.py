@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import streamlit as st
 
+from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.metrics import Rate
 from apr_core.evaluation.model_summary import ModelSummary
 from apr_core.report.tables import DefenceTable, Table
@@ -59,14 +60,14 @@ def show_summary(tables: Iterable[Table]) -> None:
 
 
 def measured_cells(tables: Iterable[Table]) -> dict[str, ModelSummary]:
-    """The models of tables 1 and 3 by name, without masking."""
+    """The models of CIFAR-10 by name, without masking."""
     return {
         cell.model: cell
         for table in tables
         if isinstance(table, DefenceTable)
         for row in table.rows
         for cell in row.cells
-        if not row.lattice
+        if not row.lattice and row.data == DEFAULT
     }
 
 

@@ -19,9 +19,10 @@ from apr_ui.classroom.board import ON_SLIDE, as_html
 from apr_ui.classroom.doors import HIDDEN_WORDS
 from apr_ui.classroom.projector import JOIN
 from apr_ui.classroom.view import LEARNT
+from apr_ui.dataset import CHOICES as KINDS
 from apr_ui.dataset import LESSON_DATA
 from apr_ui.lesson import shows
-from apr_ui.lesson.attendance import Attendance, Role, first_plan
+from apr_ui.lesson.attendance import Attendance, Role, first_plan, lesson_data
 from apr_ui.lesson.by_hand import best_html
 from apr_ui.lesson.defences import recorded_race
 from apr_ui.lesson.quiz import QUIZ, questions_for
@@ -369,11 +370,30 @@ def test_the_form_opens_a_class_and_shows_the_teacher_in(rooms: Classrooms) -> N
 
 def test_the_form_opens_a_class_on_a_traffic_sign(rooms: Classrooms) -> None:
     app = open_page("classroom")
-    kinds = next(each for each in app.get("button_group") if each.key == LESSON_DATA)
+    (kinds,) = [each for each in app.get("button_group") if each.key == LESSON_DATA]
     run(kinds.set_value("gtsrb"))
     run(app.button(key="classroom.open").click())
     plan = rooms.room(str(app.query_params["class"])).plan
     assert (plan.index, plan.model) == (SIGNS.index, SIGNS.model)
+
+
+def test_the_lesson_alone_is_taken_on_a_traffic_sign() -> None:
+    app = open_page("classroom")
+    kinds = next(each for each in app.get("button_group") if each.key == "classroom.alone-data")
+    run(kinds.set_value("gtsrb"))
+    run(app.button(key="classroom.alone").click())
+    assert app.query_params["alone"] == "gtsrb"
+    assert app.session_state[LESSON_DATA] == "gtsrb"
+    answered = next(each for each in app.radio if "answer-bet" in str(each.key))
+    assert answered.key.endswith(SIGNS.model)
+    unknown = open_page("classroom", {"alone": "no-such-data"})
+    assert unknown.session_state[LESSON_DATA] == DEFAULT
+
+
+def test_the_doors_say_which_pictures_the_lesson_does_not_have() -> None:
+    left_out = [words.lower() for data, words in KINDS.items() if data not in lesson_data()]
+    assert left_out
+    assert said(open_page("classroom")).count(f"Not on {' or '.join(left_out)}: ") == 2
 
 
 def test_an_empty_lesson_is_refused_in_a_sentence() -> None:

@@ -27,7 +27,7 @@ from apr_ui.dataset import CHOSEN
 from apr_ui.jobs import Jobs
 from apr_ui.permalink import to_params
 from apr_ui.resources import gallery, probabilities
-from apr_ui.searches import OFFERS, PAPERS
+from apr_ui.searches import offers_on
 from tests.app.pages import address_of, given, go, open_page, run, said, wait_for
 from tests.app.test_hand_view import game_of, try_by_hand
 from tests.conftest import PATIENCE, wait_until
@@ -94,7 +94,7 @@ def test_a_game_is_played_on_each_kind(data: str) -> None:
     assert game.queries == 1
     (drawn,) = given(app, "left_out")
     assert drawn["values"][drawn["leading"]] == max(game.answer.probabilities)
-    usual = OFFERS.get(data, (PAPERS,))[0]
+    usual = offers_on(data)[0]
     full = (usual.generations + 1) * usual.population
     assert any(f"{full:,}" in button.label for button in app.button)
 

@@ -20,7 +20,7 @@ from apr_core.zoo.library import LITE0
 from apr_ui.permalink import from_params, to_params
 from apr_ui.pictures import MANY, alt_text, animation
 from apr_ui.run_result import ending_of
-from apr_ui.searches import OFFERS, PAPERS, SMALL, larger_searches
+from apr_ui.searches import OFFERS, PAPERS, QUICK, larger_searches, offers_on
 from apr_ui.stage import share_picture
 from tests.app.pages import address_of, open_page, results, run, said, wait_for
 
@@ -61,8 +61,16 @@ def test_the_choices_on_photographs_are_one_control_that_the_settings_follow() -
     assert search_of(app) == PAPERS
 
 
+def test_signs_are_searched_with_fewer_queries_than_published() -> None:
+    app = choose("gtsrb")
+    assert search_of(app) == offers_on("gtsrb")[0] == (1, Method.DE, 400, 49)
+    assert "allow 40,400; here fewer give a quick answer" in said(app)
+    run(app.get("button_group")[0].set_value(DEFAULT))
+    assert search_of(app) == PAPERS
+
+
 def test_every_choice_is_one_that_the_service_takes() -> None:
-    for data, offers in {**OFFERS, DEFAULT: SMALL}.items():
+    for data, offers in {**OFFERS, "gtsrb": QUICK}.items():
         for offer in offers:
             check_served(OnePixelConfig(**offer._asdict()), find_dataset(data))
 
@@ -131,6 +139,7 @@ def test_what_was_chosen_stays_on_other_pictures_that_offer_it() -> None:
     run(pills(app).set_value("5 pixels"))
     run(app.get("button_group")[0].set_value("gtsrb"))
     assert pills(app).value == "5 pixels"
+    assert search_of(app) == (5, Method.DE, 400, 49)
     run(app.get("button_group")[0].set_value(PHOTOGRAPHS))
     assert pills(app).value == "1 pixel"
 

@@ -214,6 +214,22 @@ def test_a_model_of_the_old_penalty_is_marked_and_settles_nothing() -> None:
     assert all(OLD_PENALTY in in_print(tables[:1], style) for style in STYLES)
 
 
+def test_models_of_other_data_have_a_table_and_no_claims() -> None:
+    add_model("vanilla", 9500)
+    assert all(table.number < 5 for table in make_tables())
+    for defence, correct in (("vanilla", 98), ("apr", 99)):
+        name = f"gtsrb-resnet20-{defence}"
+        card = replace(add_model(defence, 9400, "resnet20"), name=name, dataset="gtsrb")
+        write_card(replace(card, tested=100, correct=correct))
+    *_, table = make_tables()
+    assert (table.number, [row.label for row in table.rows]) == (8, ["No defence", "APR"])
+    headers, rows = columns(table)
+    assert [row[headers.index("model")] for row in rows] == ["resnet20 on GTSRB"] * 2
+    assert [row.cells[0].clean.count for row in table.rows] == [98, 99]
+    assert table.claims == ()
+    assert table.notes == ()
+
+
 def test_the_claims_of_both_tables_are_one_family() -> None:
     add_model("vanilla", 9500)
     apr = add_model("apr", 9340)
