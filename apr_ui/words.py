@@ -9,7 +9,7 @@ from torch import Tensor
 from apr_core.attacks.result import PixelEdit
 
 DEFENCE_WORDS = {
-    "vanilla": ("No defence", "Trained on clean images only. Every defence is compared with it."),
+    "vanilla": ("No defence", "Trained on clean images only."),
     "at": (
         "Adversarial training",
         "In training, half of the images have one pixel changed, chosen by the gradient.",

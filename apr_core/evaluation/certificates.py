@@ -75,7 +75,7 @@ class CertSetting:
         usual = self.masks == PER_AXIS
         squares = f"patch{self.patch}{'' if usual else f'-masks{self.masks}'}"
         masking = squares if self.patch else f"lattice{self.spacing}"
-        return f"{subject_name(self.model, self.data)}-{masking}-n{self.images}"
+        return f"{subject_name(self.model, self.data, self.data_sha256)}-{masking}-n{self.images}"
 
 
 @dataclass(frozen=True)

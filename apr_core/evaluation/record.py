@@ -63,9 +63,16 @@ def on_data(model: str, data: str) -> str:
     return "" if is_own_data(model, data) else f" on {data}"
 
 
-def subject_name(model: str, data: str) -> str:
-    """A model on a data set as part of a file's name; its own goes without saying."""
-    return file_name(model) if is_own_data(model, data) else f"{file_name(model)}-{file_name(data)}"
+def subject_name(model: str, data: str, pictures: str) -> str:
+    """A model on a data set as part of a file's name; its own goes without saying.
+
+    Args:
+        pictures: their SHA-256, part of the name where they are a person's own and may change.
+    """
+    if is_own_data(model, data):
+        return file_name(model)
+    version = f"-{pictures[:8]}" if pictures and data not in DATASETS else ""
+    return f"{file_name(model)}-{file_name(data)}{version}"
 
 
 def epsilon_words(epsilon: float) -> str:
@@ -138,7 +145,7 @@ class Setting:
     @property
     def name(self) -> str:
         """What the record's file is called."""
-        model = subject_name(self.model, self.data)
+        model = subject_name(self.model, self.data, self.data_sha256)
         model += f"-lattice{self.lattice}" if self.lattice else ""
         pixels = "-".join(map(str, self.pixels))
         tail = "" if self.leave else "-all"

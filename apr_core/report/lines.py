@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from apr_core.certification.lattice_masking import SPACING
 from apr_core.data.registry import find_dataset
 from apr_core.evaluation.metrics import Mean, Paired, Rate
 from apr_core.evaluation.model_summary import ModelSummary
@@ -175,6 +176,7 @@ def _imagenet(row: ImageNetRow, pixels: Sequence[int]) -> list[Line]:
     found: list[Line] = [
         {
             NAME: cell.model,
+            LATTICE: SPACING if cell.certified else "",
             "model": f"{cell.model} on {find_dataset(cell.data).title}",
             "clean, ours": _rate(cell.clean),
             **{name: _rate(dict(cell.success).get(k)) for k, name in columns.items()},
@@ -183,7 +185,7 @@ def _imagenet(row: ImageNetRow, pixels: Sequence[int]) -> list[Line]:
         }
         for cell in row.cells
     ]
-    empty: Line = {NAME: "", "model": "", "clean, ours": row.missing}
+    empty: Line = {NAME: "", LATTICE: "", "model": "", "clean, ours": row.missing}
     empty |= dict.fromkeys(columns.values(), row.missing)
     empty |= {"certified with masking": row.missing, "attack": ""}
     return [_lead(row) | line for line in found or [empty]]

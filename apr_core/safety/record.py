@@ -55,7 +55,7 @@ class GuardSetting:
     @property
     def name(self) -> str:
         """What the record's file is called."""
-        subject = subject_name(self.model, self.data)
+        subject = subject_name(self.model, self.data, self.data_sha256)
         layers = "-".join(self.pipeline.layers)
         return f"{subject}-{layers}-{self.pipeline.sha256[:8]}-n{self.images}-seed{self.seed}"
 

@@ -30,7 +30,6 @@ Show = Callable[[Attendance, DeltaGenerator, DeltaGenerator], None]
 SCALE, LARGE_SCALE = 11, 18
 """Screen pixels for one of the picture's: 352 in all, which a phone of 390 has room for; on a
 slide 576, its height."""
-SIDE = 32
 BETS = {
     "100": "Yes, within 100 queries",
     "2000": "Yes, within 2,000 queries",
@@ -195,8 +194,8 @@ def _quarters() -> Sequence[str]:
 
 
 def _quarter_of(outcome: Outcome) -> int:
-    edit = outcome.edits[0]
-    return 2 * (edit.y >= SIDE // 2) + (edit.x >= SIDE // 2)
+    edit, (height, width) = outcome.edits[0], shown_data().size
+    return 2 * (edit.y >= height // 2) + (edit.x >= width // 2)
 
 
 def _attention(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator) -> None:

@@ -75,11 +75,10 @@ def _row_head(line: Line) -> str:
 
 def _library_title(model: str) -> str:
     """A library's model without the name of the file that its weights are in."""
-    return re.sub(
-        r"(?:torchvision|timm):([\w.]+):\S+\.safetensors",
-        lambda found: f"{network_title(found[1])} with weights from a file,",
-        model,
-    )
+    name, on, data = model.partition(" on ")
+    found = re.fullmatch(r"(?:torchvision|timm):([\w.]+):\S+\.safetensors", name)
+    title = f"{network_title(found[1])} with weights from a file," if found else network_title(name)
+    return f"{title}{on}{data}"
 
 
 def _head(column: str) -> str:

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from apr_core.attacks.result import Outcome
+from apr_core.attacks.result import Outcome, PixelEdit
 from apr_core.base.types import InputError, Status
 from apr_core.classroom.board import Classrooms, Entry, NoClassError, Room
 from apr_core.classroom.plan import STEPS, Plan
-from apr_core.data.registry import DEFAULT
+from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.safety.record import ADAPTIVE, CLEAN, UNKNOWING, GuardRecord
 from apr_core.serving.gallery import gallery_file, load_gallery
 from apr_ui.classroom.board import ON_SLIDE, as_html
@@ -89,6 +89,13 @@ def test_the_quiz_asks_what_the_steps_before_it_teach() -> None:
     assert questions_for(("quiz",)) == QUIZ  # taught elsewhere, so all is asked
 
 
+def test_a_pixels_quarter_is_of_the_lessons_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shows, "shown_data", lambda: find_dataset("breastmnist"))
+    edits = [PixelEdit(13, 14, (0, 0, 0)), PixelEdit(14, 13, (0, 0, 0))]
+    found = [shows._quarter_of(replace(FLIPPED, edits=(edit,))) for edit in edits]
+    assert [shows._quarters()[quarter] for quarter in found] == ["Bottom left", "Top right"]
+
+
 @pytest.mark.parametrize("index", [entry.index for entry in load_gallery()])
 def test_no_step_shows_the_pixel_that_a_later_one_asks_for(index: int) -> None:
     lesson = Attendance(Role.ALONE, replace(PLAN, index=index), "find-the-pixel")
@@ -96,18 +103,22 @@ def test_no_step_shows_the_pixel_that_a_later_one_asks_for(index: int) -> None:
     assert len({index, slow, asked}) == 3
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [("gtsrb", ("speed limit", "stop")), ("breastmnist", ("benign", "malignant"))],
+)
 @pytest.mark.parametrize("step", STEPS)
-def test_each_step_is_shown_with_traffic_signs(rooms: Classrooms, step: str) -> None:
-    plan = replace(PLAN, index=SIGNS.index, model=SIGNS.model, steps=(step,))
+def test_each_step_is_shown_with_other_pictures(
+    rooms: Classrooms, step: str, data: str, words: tuple[str, ...]
+) -> None:
+    plan = replace(first_plan(data), steps=(step,))
     opened = rooms.open(plan)
     app = visit(opened.code, seat=rooms.join(opened.code, "Ada").token)
     assert not app.error
     assert not app.exception
     drawn = " ".join(row.proto.json for row in app.get("bidi_component"))
     shown = said(app) + drawn
-    assert ("speed limit" in shown or "stop" in shown) == (
-        step not in ("attention", "threshold", "quiz")
-    )
+    assert any(map(shown.__contains__, words)) == (step not in ("attention", "threshold", "quiz"))
     assert "airplane" not in shown
 
 

@@ -156,6 +156,8 @@ def test_traffic_signs_and_ultrasound_have_a_table() -> None:
 def test_table_2_shows_the_measured_success_rates_at_first() -> None:
     (table,) = [html for html in tables_of(open_page("results")) if 'aria-label="Table 2"' in html]
     assert re.search(r"<th[^>]*>1 pixel</th>", table)
+    assert "Undefended EfficientNet-Lite0, masked, photographs" in table
+    assert "efficientnet-lite0 on" not in table
 
 
 def test_a_record_of_which_nothing_was_attacked_has_no_rate() -> None:

@@ -74,7 +74,7 @@ def test_a_stop_sign_is_turned_by_one_pixel() -> None:
     assert find_dataset("gtsrb").shipped_sample().drawn
 
 
-@pytest.mark.parametrize(("data", "models"), [(DEFAULT, 6), ("gtsrb", 3)])
+@pytest.mark.parametrize(("data", "models"), [(DEFAULT, 6), ("gtsrb", 3), ("breastmnist", 3)])
 def test_the_recorded_race_is_of_one_attack_on_several_models(data: str, models: int) -> None:
     first, race = GALLERIES[data][0], RACES[data]
     assert len({entry.model for entry in race}) == len(race) >= models

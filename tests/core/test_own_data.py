@@ -103,6 +103,17 @@ def test_a_grey_model_of_two_classes_is_trained_and_measured(folders: Path, caps
     assert len(list((folders / "results" / "evaluations").iterdir())) == 1
 
 
+def test_a_record_of_changed_pictures_leaves_the_one_before(folders: Path, capsys) -> None:
+    place = a_folder(folders / "pictures")
+    words = ("evaluate", "--model", trained(place, capsys), "--images", "4", "--attack", "corners")
+    before = told(capsys, *words)
+    again = told(capsys, *words)
+    Image.fromarray(picture(True)).save(place / "test" / "bright" / "4.png")
+    after = told(capsys, *words)
+    assert before["setting"] == again["setting"] != after["setting"]
+    assert len(list((folders / "results" / "evaluations").iterdir())) == 2
+
+
 def test_a_model_works_when_its_pictures_are_gone(folders: Path, capsys) -> None:
     place = a_folder(folders / "pictures")
     name = trained(place, capsys)

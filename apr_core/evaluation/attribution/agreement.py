@@ -122,7 +122,7 @@ class AgreementSetting:
     @property
     def name(self) -> str:
         """What the record's file is called."""
-        return f"{subject_name(self.model, self.data)}-n{self.images}"
+        return f"{subject_name(self.model, self.data, self.data_sha256)}-n{self.images}"
 
 
 @dataclass(frozen=True)
