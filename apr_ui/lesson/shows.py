@@ -89,7 +89,8 @@ def _text(attendance: Attendance) -> None:
     with changing_container("classroom.step", step.title):
         st.title(step.title, anchor=False)
         if attendance.slide < WITHOUT_TEXT.get(attendance.step, math.inf):
-            st.markdown(step.text)
+            rows, columns = shown_data().size
+            st.markdown(step.text.format(rows=rows, columns=columns, pixels=rows * columns))
 
 
 def slides_of(attendance: Attendance) -> dict[str, int]:

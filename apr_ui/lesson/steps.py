@@ -31,8 +31,9 @@ _STEPS = (
         "bet",
         "Place your bet",
         1,
-        "A neural network sees this picture as 32 rows of 32 pixels, and names it correctly. You "
-        "may change **one** of the 1,024 pixels to any colour. Will the network change its answer?",
+        "A neural network sees this picture as {rows} rows of {columns} pixels, and names it "
+        "correctly. You may change **one** of the {pixels:,} pixels to any colour. Will the network "
+        "change its answer?",
         "An *adversarial example* is an image that was changed a little so that a classifier gets "
         "it wrong (Szegedy et al., 2014). Most attacks change every pixel by an amount too small "
         "to see. Su, Vargas and Sakurai (2019) did the opposite: one pixel, changed by any amount.",

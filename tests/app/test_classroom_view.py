@@ -120,6 +120,8 @@ def test_each_step_is_shown_with_other_pictures(
     shown = said(app) + drawn
     assert any(map(shown.__contains__, words)) == (step not in ("attention", "threshold", "quiz"))
     assert "airplane" not in shown
+    rows, columns = find_dataset(data).size
+    assert (f"{rows * columns:,} pixels" in shown) == (step == "bet")
 
 
 def test_the_race_is_shown_from_its_recording_at_once(rooms: Classrooms) -> None:
