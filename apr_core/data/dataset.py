@@ -65,6 +65,11 @@ class Split:
         return self.take(torch.arange(len(self)))
 
 
+def unnamed(label: int) -> str:
+    """What a class is called that has no name."""
+    return f"class {label}"
+
+
 @dataclass(frozen=True)
 class Credit:
     """Whose a picture is.
@@ -188,7 +193,7 @@ class DataSet:
 
     def class_name(self, label: int) -> str:
         """A class in words; a person's own model may have more than the data set."""
-        return self.classes[label] if 0 <= label < len(self.classes) else f"class {label}"
+        return self.classes[label] if 0 <= label < len(self.classes) else unnamed(label)
 
     def one_of(self, label: int) -> str:
         """One of a class in a sentence: "an airplane", or "“malignant”"."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from apr_core.base import schema
 from apr_core.base.types import InputError, shown
-from apr_core.data.dataset import DataSet, Say, Split
+from apr_core.data.dataset import DataSet, Say, Split, unnamed
 from apr_core.data.own import is_path, own_data
 
 
@@ -36,15 +36,22 @@ def fit_to(data: DataSet, made_for: DataSet) -> DataSet:
     labels = [known.get(_plain(name)) for name in data.classes]
     if all(label is None for label in labels):
         return data
-    for name, label in zip(data.classes, labels, strict=True):
-        if label is None:
+    strange = [place for place, label in enumerate(labels) if label is None]
+
+    def refuse(among: Iterable[int]) -> None:
+        for place in among:
             raise InputError(
-                f"{data.title} has a class {shown(name, 60)}, which is none of {made_for.title}'s; "
-                "leave it out, or call it as the model does."
+                f"{data.title} has a class {shown(data.classes[place], 60)}, which is none of "
+                f"{made_for.title}'s; leave it out, or call it as the model does."
             )
-    mapping = torch.tensor(labels)
-    data = _changed(data, lambda split: replace(split, labels=mapping[split.labels]))
-    return replace(data, classes=made_for.classes)
+
+    def relabelled(split: Split) -> Split:
+        refuse(set(strange) & set(split.labels.tolist()))
+        return replace(split, labels=mapping[split.labels])
+
+    refuse(place for place in strange if data.classes[place] != unnamed(place))
+    mapping = torch.tensor([-1 if label is None else label for label in labels])
+    return replace(_changed(data, relabelled), classes=made_for.classes)
 
 
 def describe(data: DataSet) -> dict[str, Any]:

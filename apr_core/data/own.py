@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from apr_core.base.types import InputError, shown
-from apr_core.data.dataset import DataSet, Say, Split
+from apr_core.data.dataset import DataSet, Say, Split, unnamed
 from apr_core.data.folder import (
     TABLE,
     Listing,
@@ -239,7 +239,7 @@ def _tables(folder: Path, inner: dict[str, Path]) -> tuple[dict[str, Listing], t
         classes = classes[:-1] if classes[-1] == "" else classes
         check_labels(str(folder / TABLE), most, len(classes))
         return listings, classes
-    return listings, tuple(shown(names.get(label, f"class {label}"), 80) for label in range(most))
+    return listings, tuple(shown(names.get(label, unnamed(label)), 80) for label in range(most))
 
 
 def _size(sizes: list[tuple[int, int]], wanted: tuple[int, int] | None) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from apr_core.base.types import InputError, shown
 from apr_core.data.arrays import as_images, read_npz
+from apr_core.data.dataset import unnamed
 from apr_core.data.folder import MAX_LABEL, check_labels
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -88,7 +89,7 @@ def _pixels(name: str, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
 
 def _class_names(name: str, named: NDArray[np.generic] | None, count: int) -> tuple[str, ...]:
     if named is None:
-        return tuple(f"class {label}" for label in range(count))
+        return tuple(map(unnamed, range(count)))
     if named.ndim != 1 or named.dtype.kind != "U":
         raise InputError(
             f"The classes of {name} are {named.dtype} of shape {named.shape}; save "

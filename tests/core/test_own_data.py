@@ -183,6 +183,20 @@ def test_imagenets_classes_are_found_by_their_ids(folders: Path) -> None:
     assert fit_to(data, find_dataset("imagenet")).load("test").labels.tolist() == [0] * 4 + [1] * 4
 
 
+def test_a_table_of_some_of_imagenets_labels_is_found_by_its_classes_names(folders: Path) -> None:
+    (folders / "few").mkdir()
+    rows = ["file,label,class_name", "0.png,874,trolleybus", "1.png,309,bee"]
+    for index in range(3):
+        Image.fromarray(picture(True, 3)).save(folders / "few" / f"{index}.png")
+    (folders / "few" / "images.csv").write_text("\n".join(rows))
+    data = fit_to(find_dataset(str(folders / "few")), find_dataset("imagenet"))
+    assert data.load("test").labels.tolist() == [874, 309]
+    (folders / "few" / "images.csv").write_text("\n".join([*rows, "2.png,5,"]))
+    data = fit_to(find_dataset(str(folders / "few")), find_dataset("imagenet"))
+    with pytest.raises(InputError, match="has a class class 5, which is none of ImageNet's"):
+        data.load("test")
+
+
 def test_grey_pictures_are_shown_to_a_model_of_colours(folders: Path) -> None:
     data = find_dataset(str(a_folder(folders / "pictures", ("cat", "dog"))))
     fitted = fit_to(data, find_dataset())
