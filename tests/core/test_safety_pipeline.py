@@ -20,7 +20,7 @@ from apr_core.data.dataset import Split
 from apr_core.data.registry import find_dataset
 from apr_core.evaluation import protocol
 from apr_core.safety import build as building
-from apr_core.safety.attack import Budget, attack_pipeline
+from apr_core.safety.attack import BLOCK, Budget, Found, attack_pipeline
 from apr_core.safety.build import Plan, build, held_out
 from apr_core.safety.config import (
     CertificateLayer,
@@ -215,6 +215,12 @@ def test_the_adaptive_attack_finds_what_trying_everything_finds(make: Make, targ
         beaten.append(bool(((seen.labels != label) & ~seen.withheld).any()))
     nothing = torch.zeros(len(images), 1, 2, dtype=torch.int64), images[:, :, 0, 0].long()[:, None]
     told: list[int] = []
+    asked: list[int] = []
+
+    def report(best: Found) -> None:
+        told.append(int(best.success.sum()))
+        asked.append(int(best.queries[0]))
+
     found = attack_pipeline(
         pipeline,
         images,
@@ -222,10 +228,12 @@ def test_the_adaptive_attack_finds_what_trying_everything_finds(make: Make, targ
         torch.arange(len(images)),
         nothing,
         EVERYTHING,
-        report=lambda best: told.append(int(best.success.sum())),
+        report=report,
     )
     assert told == sorted(told)
     assert told[-1] == int(found.success.sum())
+    assert max(asked[n + 1] - asked[n] for n in range(len(asked) - 1)) <= BLOCK
+    assert asked[-1] == int(found.queries[0])
     assert 0 < sum(beaten) < len(beaten)
     assert all(bool(found.success[row]) for row, one in enumerate(beaten) if one)
     edited = apply_edits(images, found.positions, found.colours)
@@ -270,6 +278,22 @@ def test_who_knows_the_pipeline_gets_through_no_less_often(
     assert GuardRecord.from_json(record.to_json()) == record
     assert save_guard(record).name == f"{setting.name}.json"
     assert all(rate.total <= record.bare.count for rate in record.transfers.values())
+
+
+def test_whoever_is_told_ends_the_attack_while_it_looks_for_edits(make: Make, target) -> None:
+    pipeline = make(PipelineConfig("tiny", confidence=Confidence(0.0)))
+    images, labels = first(target, 1)
+    asked: list[int] = []
+
+    def cancel(best: Found) -> None:
+        asked.append(int(best.queries[0]))
+        if len(asked) == 3:  # the known edit is told of twice
+            raise KeyboardInterrupt
+
+    same = torch.zeros(1, 1, 2, dtype=torch.int64), images[:, :, 0, 0].long()[:, None]
+    with pytest.raises(KeyboardInterrupt):
+        attack_pipeline(pipeline, images, labels, torch.tensor([0]), same, EVERYTHING, 0, cancel)
+    assert asked == [1, 1, 1 + BLOCK]
 
 
 def test_nothing_gets_through_a_certificate(make: Make, target: TargetModel) -> None:
