@@ -127,16 +127,20 @@ def test_a_config_survives_json_and_has_one_hash() -> None:
     ("make_it", "said"),
     [
         (lambda: PipelineConfig("m"), "A pipeline of 0 layers"),
-        (lambda: Confidence(1.5), r"threshold is 1.5, but must lie between 0.0 and 1.0"),
-        (lambda: Checks(-0.1), r"threshold is -0.1, but"),
-        (lambda: Checks(0.5, ()), "The views are none"),
+        (lambda: Confidence(1.5), "layer 'confidence' is 1.5, but must lie between 0.0 and 1.0"),
+        (lambda: Checks(-0.1), "threshold of the layer 'checks' is -0.1, but"),
+        (lambda: Checks(0.5, draws=0), r"layer 'checks' \(--draws\) is 0, but must lie between 1"),
+        (lambda: Ensemble(("a",), 7.0), r"layer 'ensemble' \(--agreement\) is 7.0, but must"),
+        (lambda: Checks(0.5, ()), r"\(--views\) are none"),
         (lambda: Checks(0.5, ("jpg",)), "no view 'jpg' .did you mean 'jpeg'"),
         (lambda: Checks(0.5, score="gap"), "no score 'gap'"),
-        (lambda: Ensemble(()), "other models are none"),
-        (lambda: CertificateLayer(1), "spacing is 1"),
+        (lambda: Ensemble(()), r"layer 'ensemble' \(--others\) are none"),
+        (lambda: CertificateLayer(1), r"layer 'certificate' \(--spacing\) is 1, but must"),
         (lambda: replace(FULL, temperature=0.0), r"temperature is 0.0"),
         (lambda: replace(FULL, ensemble=Ensemble(("tiny",))), "tiny is the pipeline's own model"),
         (lambda: Plan("m", layers=("chekcs",)), "no layer 'chekcs'"),
+        (lambda: Plan("m", held_out=0), r"\(--held-out\) is 0, but must lie between 1"),
+        (lambda: Plan("m", draws=3), "none of crop, rescale, blur, jpeg, median is random"),
         (lambda: PipelineConfig.from_json("{}"), "lacks the field 'model'"),
         (lambda: Budget(screened=0), "screened is 0"),
     ],
@@ -193,9 +197,19 @@ def test_thresholds_keep_their_false_alarms_on_held_out_images(make: Make, targe
 
 
 def test_too_few_images_to_hold_out_are_refused(make: Make, target: TargetModel) -> None:
-    with pytest.raises(InputError, match=r"0.01 takes 100 clean images at least, and there are 60"):
-        build(Plan("tiny", false_alarms=0.01, held_out=60), torch.device("cpu"))
-    with pytest.raises(InputError, match="150 images are to be held out and 24 to be measured"):
+    def refused(words: str, **options: object) -> None:
+        with pytest.raises(InputError, match=words):
+            build(Plan("tiny", **options), torch.device("cpu"))
+
+    needs = "takes at least 100 held-out images that the model gets right, but has"
+    refused(f"0.01 {needs} 60; hold out more", false_alarms=0.01, held_out=60)
+    images, labels = held_out(target.data, 100)
+    right = int((answers(target.model, images) == labels).sum())
+    assert right < 100
+    refused(f"{needs} {right} of the 100 held out", false_alarms=0.01, held_out=100)
+    refused("at least 50 held-out images, but has 40; hold", held_out=40)
+    refused("151 images are to be held out .--held-out., and CIFAR-10 has 150", held_out=151)
+    with pytest.raises(InputError, match=r"150 images are .* and 24 to be measured on .--images."):
         guard_setting(make(replace(FULL, held_out=150)), MEASURED)
 
 
@@ -401,6 +415,44 @@ def test_what_a_built_pipeline_would_ignore_is_refused(
     assert f"leave {option} out, or build another" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("layers", "option", "value", "missing"),
+    [
+        ("confidence", "--views", "crop", "checks"),
+        ("confidence", "--score", "doubt", "checks"),
+        ("confidence", "--draws", "8", "checks"),
+        ("confidence", "--agreement", "1.0", "ensemble"),
+        ("confidence", "--spacing", "4", "certificate"),
+        ("temperature,certificate", "--false-alarms", "0.05", "checks or confidence"),
+        ("certificate", "--held-out", "1000", "temperature or checks or confidence"),
+    ],
+)
+@pytest.mark.parametrize("action", [["build"], ["decide", "--index", "0"], ["measure"]])
+def test_what_no_layer_goes_by_is_refused(
+    action: list[str], layers: str, option: str, value: str, missing: str, capsys
+) -> None:
+    assert main(["guard", *action, "--model", "m", "--layers", layers, option, value]) == 2
+    said = f"{option} belongs to the layer {missing}, and the layers are "
+    said += f"{layers.replace(',', ', ')}; add {missing} to --layers, or leave {option} out."
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "layers", [("temperature",), ("ensemble",), ("temperature", "certificate")]
+)
+def test_a_net_without_thresholds_is_built_by_its_command(
+    make: Make, target: TargetModel, layers: tuple[str, ...]
+) -> None:
+    others = ("other",) if "ensemble" in layers else ()
+    count = 100 if "temperature" in layers else None
+    config = build(Plan("tiny", layers=layers, others=others, held_out=count), torch.device("cpu"))
+    assert config.false_alarms == 0
+    words = command_of(guard_setting(make(config), MEASURED))
+    assert f"--layers {','.join(layers)}" in words
+    assert "--false-alarms" not in words
+    assert ("--held-out 100" in words) is bool(count)
+
+
 def test_a_pipeline_that_is_no_text_is_refused_in_a_sentence(tmp_path: Path, capsys) -> None:
     path = tmp_path / "pipeline.json"
     path.write_bytes(bytes(range(256)))
@@ -418,11 +470,11 @@ def test_options_of_the_command_line_make_the_plan(monkeypatch: pytest.MonkeyPat
         return plan.config()
 
     monkeypatch.setattr("apr_core.cli.guard.build", build)
-    words = "--layers checks,ensemble --views crop,jpeg --score shift --draws 3 --others a,b"
+    words = "--layers checks,ensemble --views crop,shift --score shift --draws 3 --others a,b"
     words += " --agreement 0.5 --false-alarms 0.1 --held-out 200"
     assert main(["guard", "build", "--model", "m"]) == 0
     assert main(["guard", "build", "--model", "m", *words.split()]) == 0
-    given = {"layers": ("checks", "ensemble"), "views": ("crop", "jpeg"), "score": "shift"}
+    given = {"layers": ("checks", "ensemble"), "views": ("crop", "shift"), "score": "shift"}
     given |= {"draws": 3, "others": ("a", "b"), "agreement": 0.5}
     assert plans == [
         building.Plan("m"),
