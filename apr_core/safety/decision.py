@@ -39,6 +39,13 @@ class LayerVerdict:
     withholds: bool
     reason: str
 
+    @property
+    def ending(self) -> str:
+        """What it does to the answer, after the layer's name."""
+        if self.threshold is None:
+            return "withholds nothing"
+        return "withholds the answer" if self.withholds else "lets it pass"
+
 
 @dataclass(frozen=True)
 class Decision:

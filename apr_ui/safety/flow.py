@@ -105,11 +105,10 @@ def _show_layer(
 ) -> None:
     with st.container(border=True):
         mark = ":red[:material/pan_tool:]" if verdict.withholds else ":green[:material/check:]"
-        ending = "withholds" if verdict.withholds else "lets it pass"
         if verdict.threshold is None:
-            mark, ending = ":material/tune:", "withholds nothing"
+            mark = ":material/tune:"
         changing = changing_container(f"safety.{verdict.layer}", verdict.reason)
-        changing.markdown(f"{mark} **{TITLES[verdict.layer]}** {ending}. {verdict.reason}")
+        changing.markdown(f"{mark} **{TITLES[verdict.layer]}** {verdict.ending}. {verdict.reason}")
         if verdict.layer == "checks" and config.checks:
             _show_views(image, config.checks.views, kept)
 

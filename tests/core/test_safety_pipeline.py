@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -344,11 +345,18 @@ def test_the_command_line_decides_on_a_picture(tmp_path: Path, capsys) -> None:
     path.write_text(config.to_json())
     index = int(find_dataset().shipped_sample().indices[0])
     asked = ["guard", "decide", "--pipeline", str(path), "--index", str(index), "--device", "cpu"]
-    assert main(asked) == 0
+    assert main([*asked, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["answer"] is None
     assert told["layer"] == "confidence"
     assert told["reason"].startswith("Ask a person: the probability of")
+    assert main(asked) == 0
+    first, *verdicts, last = capsys.readouterr().out.splitlines()
+    true = find_dataset().class_name(told["true_label"])
+    assert first.startswith(f"cifar10-resnet20-vanilla says {told['class']}, ")
+    assert first.endswith(f"; the true class is {true}.")
+    assert verdicts == [f"confidence withholds the answer. {told['layers'][0]['reason']}"]
+    assert last == told["reason"]
     assert main(["guard", "build", "--model", "cifar10-resnet20-vanilla", "--layers", ""]) == 2
     assert "A pipeline of 0 layers" in capsys.readouterr().err
     assert main(["guard", "decide", "--index", "0"]) == 2
@@ -480,3 +488,25 @@ def test_options_of_the_command_line_make_the_plan(monkeypatch: pytest.MonkeyPat
         building.Plan("m"),
         building.Plan("m", **given, false_alarms=0.1, held_out=200),
     ]
+
+
+@pytest.mark.parametrize("action", ["build", "decide", "measure"])
+def test_help_says_what_each_option_is_and_its_default(action: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["guard", action, "--help"])
+    told = " ".join(capsys.readouterr().out.split("options:")[1].split())
+    plan = [
+        "layers",
+        "views",
+        "score",
+        "draws",
+        "others",
+        "agreement",
+        "spacing",
+        "false-alarms",
+        "held-out",
+    ]
+    budget = [*asdict(Budget()), "images", "seed"] if action == "measure" else []
+    for option in (*plan, *budget):
+        words = told.split(f"--{option} {option.upper().replace('-', '_')} ")[1].split(" --")[0]
+        assert re.search(r"\w.*; by default \S+", words), option

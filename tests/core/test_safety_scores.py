@@ -92,7 +92,7 @@ def test_a_threshold_keeps_its_false_alarm_rate_on_new_images() -> None:
 
 
 def test_a_threshold_says_how_many_images_it_needs() -> None:
-    with pytest.raises(InputError, match="0.01 takes at least 100 .* right, but has 99; hold"):
+    with pytest.raises(InputError, match=r"0.01 takes at least 100 .* right, but has 99"):
         threshold_for(noise(99), 0.01)
     with pytest.raises(InputError, match=r"The false-alarm rate \(--false-alarms\) is 1.5"):
         threshold_for(noise(99), 1.5)
