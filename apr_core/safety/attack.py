@@ -110,6 +110,8 @@ def attack_pipeline(
     search = _Search(pipeline, images, labels, report)
     everyone = torch.arange(len(images), device=images.device)
     fitness = [search.attempt(everyone, known[0][:, None], known[1][:, None])]
+    if bool(search.success.all()):
+        return search.found
     positions, colours = _screen(search, budget)
     for first in range(0, positions.shape[1], BLOCK):
         rows = (~search.success).nonzero()[:, 0]
@@ -149,7 +151,7 @@ def _nearness(search: _Search, positions: Tensor, colours: Tensor) -> Tensor:
     edits = Perturbations.of_each(search.images, positions, colours)
     labels = search.labels.repeat_interleave(positions.shape[1])
     own, held = search.margins(edits.draw(0, len(edits)), labels)
-    search.queries += positions.shape[1]
+    search.queries[~search.success] += positions.shape[1]
     search.report(search.found)
     # bounded: no flip of the model makes up for another that holds
     return (own.tanh() + held).view(positions.shape[:2])

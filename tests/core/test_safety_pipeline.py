@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
@@ -295,9 +295,29 @@ def test_who_knows_the_pipeline_gets_through_no_less_often(
     assert all(rate.total <= record.bare.count for rate in record.transfers.values())
 
 
+def test_an_image_that_the_known_edit_turns_is_done_with_at_once(make: Make, target) -> None:
+    pipeline = make(PipelineConfig("tiny", confidence=Confidence(0.0)))
+    images, labels = first(target, 12)
+    right = pipeline.see(images).labels == labels
+    asked = images[right], labels[right], torch.arange(int(right.sum()))
+    nothing = (
+        torch.zeros(len(asked[0]), 1, 2, dtype=torch.int64),
+        asked[0][:, :, 0, 0].long()[:, None],
+    )
+    found = attack_pipeline(pipeline, *asked, nothing, EVERYTHING)
+    edits = found.positions, found.colours
+    again = attack_pipeline(pipeline, *asked, edits, EVERYTHING)
+    assert 0 < int(found.success.sum()) < len(found.success)
+    assert again.queries[found.success].tolist() == [1] * int(found.success.sum())
+    turned = [part[found.success] for part in (*asked, *edits)]
+    told: list[Found] = []
+    attack_pipeline(pipeline, *turned[:3], (turned[3], turned[4]), EVERYTHING, report=told.append)
+    assert len(told) == 2  # nothing is looked for any more
+
+
 def test_whoever_is_told_ends_the_attack_while_it_looks_for_edits(make: Make, target) -> None:
     pipeline = make(PipelineConfig("tiny", confidence=Confidence(0.0)))
-    images, labels = first(target, 1)
+    images, labels = (part[1:] for part in first(target, 2))
     asked: list[int] = []
 
     def cancel(best: Found) -> None:
@@ -355,7 +375,7 @@ def test_the_command_line_decides_on_a_picture(tmp_path: Path, capsys) -> None:
     true = find_dataset().class_name(told["true_label"])
     assert first.startswith(f"cifar10-resnet20-vanilla says {told['class']}, ")
     assert first.endswith(f"; the true class is {true}.")
-    assert verdicts == [f"confidence withholds the answer. {told['layers'][0]['reason']}"]
+    assert verdicts == [f"confidence: answer withheld. {told['layers'][0]['reason']}"]
     assert last == told["reason"]
     assert main(["guard", "build", "--model", "cifar10-resnet20-vanilla", "--layers", ""]) == 2
     assert "A pipeline of 0 layers" in capsys.readouterr().err
@@ -495,17 +515,7 @@ def test_help_says_what_each_option_is_and_its_default(action: str, capsys) -> N
     with pytest.raises(SystemExit):
         main(["guard", action, "--help"])
     told = " ".join(capsys.readouterr().out.split("options:")[1].split())
-    plan = [
-        "layers",
-        "views",
-        "score",
-        "draws",
-        "others",
-        "agreement",
-        "spacing",
-        "false-alarms",
-        "held-out",
-    ]
+    plan = [field.name.replace("_", "-") for field in fields(Plan)[2:]]
     budget = [*asdict(Budget()), "images", "seed"] if action == "measure" else []
     for option in (*plan, *budget):
         words = told.split(f"--{option} {option.upper().replace('-', '_')} ")[1].split(" --")[0]
