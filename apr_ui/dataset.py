@@ -34,6 +34,11 @@ def shown_data() -> DataSet:
     return find_dataset(st.session_state.get(PAGES[page_now()], DEFAULT))
 
 
+def kind_title(data: DataSet) -> str:
+    """What the choice of data sets calls it, quoted; the name of one that is not among them."""
+    return f"“{CHOICES[data.name]}”" if data.name in CHOICES else data.title
+
+
 def is_small(data: DataSet) -> bool:
     """Whether each pixel of its pictures is seen without a lens."""
     return max(data.size) <= SMALL

@@ -202,7 +202,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 def decision_words(decision: Decision) -> list[str]:
     """Every layer's verdict in a line, and the answer in the last."""
-    lines = [f"{one.layer} {one.ending}. {one.reason}" for one in decision.layers]
+    lines = [f"{one.layer}: {one.ending}. {one.reason}" for one in decision.layers]
     return [*lines, decision.reason]
 
 
