@@ -205,6 +205,14 @@ def test_a_cancelled_map_is_made_anew_for_who_asks_again() -> None:
     jobs.close()
 
 
+def test_without_a_model_the_kind_is_called_as_in_its_choice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("apr_ui.attention.choose.cards", lambda: ({}, []))
+    app = open_page("attention", state={CHOSEN: "gtsrb"})
+    assert "There is no model for “Traffic signs” here" in said(app)
+
+
 def test_what_waits_for_its_turn_is_cancelled_at_once() -> None:
     jobs, go_on = Jobs(most=2), threading.Event()
     first = jobs.ask("a", lambda report, over: go_on.wait())
