@@ -52,11 +52,11 @@ def none_measured(data: DataSet) -> str:
     main, more = main_first(
         [name for name, card in all_cards()[0].items() if card.dataset == data.name]
     )
-    model = next(iter(main + more), "MODEL")
-    given = "" if dataset_of(model).name == data.name else f" --data {data.name}"
+    model = next(iter(main + more), "")
+    given = f" --data {data.name}" if model and dataset_of(model).name != data.name else ""
     return (
         f"No safety net was measured for {kind_title(data)}; choose another kind of picture, or "
-        f"measure one with `python -m apr_core guard measure --model {model}{given}`."
+        f"measure one with `python -m apr_core guard measure --model {model or 'NAME'}{given}`."
     )
 
 

@@ -346,6 +346,13 @@ def test_without_a_measured_net_it_says_how_to_measure_one(monkeypatch: pytest.M
     assert command in said(app)
 
 
+def test_without_a_model_the_command_has_a_place_for_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nets, "all_cards", lambda: ({}, []))
+    assert "guard measure --model NAME`." in nets.none_measured(find_dataset("gtsrb"))
+
+
 def test_a_photographs_net_is_measured_on_photographs() -> None:
     words = nets.none_measured(find_dataset("nips2017"))
     assert "for “Photographs”;" in words
