@@ -41,6 +41,11 @@ def data_words(name: str) -> str:
     return DATASETS.get(name).title if name in DATASETS else name  # a person's own may be gone
 
 
+def kind_title(data: DataSet) -> str:
+    """What the choice of data sets calls it, quoted; the name of one that is not among them."""
+    return f"“{CHOICES[data.name]}”" if data.name in CHOICES else data.title
+
+
 def is_small(data: DataSet) -> bool:
     """Whether each pixel of its pictures is seen without a lens."""
     return max(data.size) <= SMALL

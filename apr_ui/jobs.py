@@ -49,6 +49,7 @@ class Job(Generic[T]):
     made: T | None = None
     error: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
+    _begun: bool = False
     _stopped: threading.Event = field(default_factory=threading.Event)
     _seen: float = field(default_factory=time.monotonic)
 
@@ -62,8 +63,10 @@ class Job(Generic[T]):
         return self.ended.is_set()
 
     def cancel(self) -> None:
-        """End it after the pass that it is in."""
+        """End it: after the pass that it is in, or at once where it waits for its turn."""
         self._stopped.set()
+        if not self._begun:
+            self.ended.set()
 
     def is_over(self) -> bool:
         """Whether it was cancelled, or nobody waits any more."""
@@ -71,6 +74,7 @@ class Job(Generic[T]):
 
     def run(self, make: Make[T]) -> None:
         """Do the work, in the calling thread."""
+        self._begun = True  # before the look at `is_over`, or `cancel` could miss it
         try:
             if not self.is_over():
                 self.made = make(self._report, self.is_over)

@@ -94,7 +94,7 @@ PAGES = (
         ":material/health_and_safety:",
         "Catch it in a safety net",
         "Defend",
-        ("certificate", "query"),
+        ("calibration", "false alarm", "certificate"),
     ),
     PageEntry(
         "train",

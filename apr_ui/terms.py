@@ -27,18 +27,30 @@ TERMS = {
     "certificate": "**Certificate**: a proof for any single pixel, for the masked model only. "
     "Whichever pixel is changed, to whatever colour, the masked model's answer stays the same. "
     "The model without masking can still be fooled.",
+    "calibration": "**Calibration**: making a probability mean what it says. Of the answers that a "
+    "calibrated model gives with 80%, about 80% are right. All probabilities are adjusted by one "
+    "number, the temperature; no answer changes.",
+    "false alarm": "**False alarm**: a right answer for a picture that nobody attacked, withheld "
+    "all the same. A stricter threshold catches more attacks, and gives more false alarms.",
+    "ROC": "**ROC** (receiver operating characteristic): a curve with a point for each threshold. "
+    "It shows how many attacked pictures a check catches, and how many false alarms that costs. "
+    "The nearer to the upper left corner, the better.",
+    "coverage": "**Coverage**: the share of pictures that are answered. The others go to a person.",
+    "risk": "**Risk**: the share of wrong answers among those that are given. If fewer pictures "
+    "are answered, those with the most trusted answers, the risk should fall.",
 }
 """What is said of each term, in Markdown."""
 
 
-def explain(page: str, terms: Iterable[str]) -> None:
+def explain(page: str, terms: Iterable[str], part: str = "") -> None:
     """A row of terms; each opens its explanation, by click, touch or key.
 
     Args:
         page: what the keys begin with.
         terms: keys of `TERMS`.
+        part: of the page, where it is not the beginning.
     """
-    with st.container(key=ROW, horizontal=True, vertical_alignment="center", gap="xsmall"):
+    with st.container(key=ROW + part, horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.caption("What is:", width="content")
         for term in terms:
             with st.popover(term, type="tertiary", key=f"{page}.term-{term}"):

@@ -12,29 +12,34 @@ from apr_ui.controls import choose_data
 from apr_ui.dataset import shown_data
 from apr_ui.errors import errors_on_page
 from apr_ui.frame import ACTIONS, begin_page
-from apr_ui.safety.attack_view import follow_attack
+from apr_ui.safety.attack_view import follow_attack, plan_words
 from apr_ui.safety.flow import choose_state, show_flow
 from apr_ui.safety.link import open_link, to_params
 from apr_ui.safety.nets import (
-    begin_attack,
     choose_net,
-    found_attack,
     measured_nets,
     net_of,
+    none_measured,
     outcome_on,
     set_thresholds,
 )
+from apr_ui.safety.search import begin_attack, found_attack, recorded_edit
 from apr_ui.safety.worth import show_side_by_side, show_worth
 
 
 def show_net(net: Pipeline, choice: Choice, outcome: Outcome | None) -> None:
     """The picture on its way through the net, and the attack on both."""
     job = found_attack(net.config, choice)
+    live = job is not None and not job.ended.is_set()
     with buttons:
         asked = st.button(
-            "Attack the net", type="primary", key="safety.attack", icon=":material/target:"
+            "Attack the net",
+            type="primary",
+            key="safety.attack",
+            icon=":material/target:",
+            disabled=live,
         )
-        if job is not None and not job.ended.is_set():
+        if job is not None and live:
             st.button("Cancel", key="safety.cancel", on_click=job.cancel)
     if asked:
         with errors_on_page():
@@ -43,7 +48,7 @@ def show_net(net: Pipeline, choice: Choice, outcome: Outcome | None) -> None:
     if job is not None:
         follow_attack(job, net.config.certificate is not None)
     else:
-        st.markdown("The search changes one pixel, knows every layer, and wants a wrong answer.")
+        st.markdown(plan_words(recorded_edit(outcome) is not None))
     show_flow(net, choice, choose_state(outcome, job.made if job else None))
 
 
@@ -59,10 +64,8 @@ with panel:
     config = set_thresholds(measured) if measured else None
 with stage, errors_on_page():
     if record is None or measured is None or config is None:
-        raise InputError(
-            f"No safety net was measured for {shown_data().title}; `python -m apr_core guard "
-            "measure` measures one."
-        )
+        keep_address("safety", {})  # it may name a net of other data
+        raise InputError(none_measured(shown_data()))
     net = net_of(config, measured)
     buttons = st.container(horizontal=True, key=ACTIONS)
     keep_address("safety", to_params(measured, config, choice))

@@ -34,23 +34,28 @@ def shown(text: str, most: int = 60) -> str:
     return line if most < 0 else line[:most]
 
 
-def check_ranges(config: object, ranges: Mapping[str, tuple[float, float]]) -> None:
+def check_ranges(
+    config: object,
+    ranges: Mapping[str, tuple[float, float]],
+    titles: Mapping[str, str] | None = None,
+) -> None:
     """Hold a configuration's numbers against what each may be, ends included.
 
     Args:
         ranges: by field; one that begins with an int asks for a whole number.
+        titles: by field, what a sentence calls it where its name alone says too little.
 
     Raises:
         InputError: the first field that is out of its range, or no such number.
     """
     for name, (low, high) in ranges.items():
-        value = getattr(config, name)
+        value, title = getattr(config, name), (titles or {}).get(name, name)
         whole = isinstance(low, int)
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             kind = "a whole number" if whole else "a number"
-            raise InputError(f"{name} must be {kind}, not {value!r:.40}; try {low} to {high}.")
+            raise InputError(f"{title} must be {kind}, not {value!r:.40}; try {low} to {high}.")
         if not low <= value <= high:
-            raise InputError(f"{name} is {value!s:.40}, but must lie between {low} and {high}.")
+            raise InputError(f"{title} is {value!s:.40}, but must lie between {low} and {high}.")
 
 
 def check_class(name: str, value: int, classes: int) -> None:

@@ -29,12 +29,21 @@ from apr_core.cli.common import (
 )
 from apr_core.evaluation.protocol import EvalProgress
 from apr_core.safety.attack import Budget
-from apr_core.safety.build import Plan, build
-from apr_core.safety.checks import SCORES, VIEWS
-from apr_core.safety.config import LAYERS, PipelineConfig
+from apr_core.safety.build import FALSE_ALARMS, HELD_OUT, USUAL_LAYERS, Plan, build
+from apr_core.safety.checks import USUAL, VIEWS
+from apr_core.safety.config import CertificateLayer, Checks, Ensemble, PipelineConfig
+from apr_core.safety.decision import Decision
 from apr_core.safety.measure import guard_setting, measure
 from apr_core.safety.pipeline import Pipeline
 from apr_core.safety.record import ADAPTIVE, CLEAN, UNKNOWING, GuardRecord, save_guard
+
+BUDGET_HELP = {
+    "screened": "edits of an image that its models are asked about first, those that raise their "
+    "losses most to first order",
+    "shown": "of these, the most that the pipeline is shown: those nearest to fooling its models",
+    "population": "edits that differential evolution then keeps",
+    "generations": "rounds of differential evolution",
+}
 
 
 def add(subparsers: Subparsers) -> None:
@@ -51,10 +60,11 @@ def add(subparsers: Subparsers) -> None:
     made.add_argument("--out", type=Path, help="write the pipeline to a file instead")
     add_device(made)
     made.set_defaults(run=run_build)
-    asked = actions.add_parser("decide", help="answer a picture, or say why not; prints JSON")
+    asked = actions.add_parser("decide", help="answer a picture, or say why not")
     _add_plan(asked)
     add_picture(asked)
     add_device(asked)
+    add_json(asked)
     asked.set_defaults(run=run_decide)
     measured = actions.add_parser(
         "measure",
@@ -63,10 +73,12 @@ def add(subparsers: Subparsers) -> None:
         "is interrupted goes on where it was when the same command is given again.",
     )
     _add_plan(measured)
-    measured.add_argument("--images", type=int, default=200)
-    measured.add_argument("--seed", type=int, default=0)
+    words = "test images to measure, the first of the fixed order; by default 200"
+    measured.add_argument("--images", type=int, default=200, help=words)
+    words = "of the attacks' random numbers; by default 0"
+    measured.add_argument("--seed", type=int, default=0, help=words)
     for name, value in asdict(Budget()).items():
-        words = "of the adaptive attack, an image"
+        words = f"{BUDGET_HELP[name]}; by default {value}"
         measured.add_argument(f"--{name}", type=int, default=value, help=words)
     add_device(measured)
     add_json(measured)
@@ -80,20 +92,32 @@ def _add_plan(parser: argparse.ArgumentParser, required: bool = False) -> None:
     add_model(parser, required=required)
     add_data(parser)
 
-    def add_option(name: str, words: str, kind: Callable[[str], object] = str) -> None:
+    def add_option(
+        name: str, words: str, usual: object, kind: Callable[[str], object] = str
+    ) -> None:
         # what is not given is left out, so that a file of a pipeline can refuse what is
+        words += f"; by default {usual}"
         parser.add_argument(name, type=kind, default=argparse.SUPPRESS, help=words)
 
-    add_option("--layers", f"of {', '.join(LAYERS)}", _names)
-    add_option("--views", f"of checks: {', '.join(VIEWS)}", _names)
-    add_option("--score", f"of checks: {', '.join(SCORES)}")
-    add_option("--draws", "of a random view, averaged", int)
-    add_option("--others", "other models of an ensemble, as in A,B", _names)
-    add_option("--agreement", "share of models that agree", float)
-    add_option("--spacing", "of the certificate's lattice", int)
-    words = "share of clean images that the checks, and the confidence, may each withhold"
-    add_option("--false-alarms", words, float)
-    add_option("--held-out", "images that thresholds are set on", int)
+    words = "layers around the model, of temperature (calibrates the probabilities), checks (views "
+    words += "of the picture are to agree), confidence (the answer is to be probable enough), "
+    words += "ensemble (other models are to agree) and certificate (no single pixel turns the "
+    add_option("--layers", f"{words}answer)", ",".join(USUAL_LAYERS), _names)
+    words = f"views of the picture that the checks compare, of {', '.join(VIEWS)}"
+    add_option("--views", words, ",".join(USUAL), _names)
+    words = "what the checks go by: doubt (one less the mean probability that the views leave the "
+    words += "answer), disagreement (share of views with another answer) or shift (the largest "
+    add_option("--score", f"{words}fall of the answer's probability)", Checks.score)
+    add_option("--draws", "how often the random view, shift, is drawn", Checks.draws, int)
+    add_option("--others", "other models of the ensemble, as in A,B", "none", _names)
+    words = "share of the ensemble's models that must give the answer, 0 to 1"
+    add_option("--agreement", words, Ensemble.threshold, float)
+    words = "of the certificate's lattice: with 4, each mask hides one pixel of every 4 x 4"
+    add_option("--spacing", words, CertificateLayer.spacing, int)
+    words = "share of clean images that the checks may withhold, and the confidence as many, "
+    add_option("--false-alarms", f"{words}between 0 and 1", FALSE_ALARMS, float)
+    words = "images that temperature and thresholds are set on, the last of the fixed order"
+    add_option("--held-out", words, HELD_OUT, int)
 
 
 def run_build(args: argparse.Namespace) -> int:
@@ -114,8 +138,13 @@ def run_decide(args: argparse.Namespace) -> int:
     image, label, index = chosen_picture(args, pipeline.data)
     (decision,) = pipeline.decide(image[None])
     name = pipeline.data.class_name(decision.label)
-    entry = {"pipeline": pipeline.config.sha256, "index": index, "true_label": label}
-    print_json({**entry, "class": name, **asdict(decision)})
+    if args.json:
+        entry = {"pipeline": pipeline.config.sha256, "index": index, "true_label": label}
+        print_json({**entry, "class": name, **asdict(decision)})
+    else:
+        true = "" if label is None else f"; the true class is {pipeline.data.class_name(label)}"
+        print(f"{pipeline.config.model} says {name}, {decision.confidence:.1%}{true}.")
+        print("\n".join(decision_words(decision)))
     return 0
 
 
@@ -169,6 +198,12 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (name.strip() for name in text.split(","))))
+
+
+def decision_words(decision: Decision) -> list[str]:
+    """Every layer's verdict in a line, and the answer in the last."""
+    lines = [f"{one.layer}: {one.ending}. {one.reason}" for one in decision.layers]
+    return [*lines, decision.reason]
 
 
 def summary(record: GuardRecord) -> dict[str, object]:

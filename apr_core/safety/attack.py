@@ -104,11 +104,14 @@ def attack_pipeline(
         images: uint8 (B, C, H, W).
         labels, indices: (B,); with the seed, an index fixes an image's random numbers.
         known: an edit of each that was found before: positions (B, 1, 2), colours (B, 1, C).
-        report: is told what is best so far, after each block of edits and each generation.
+        report: is told what is best so far, before and after the pipeline is shown the edits of a
+            block or a generation; what it raises ends the attack.
     """
     search = _Search(pipeline, images, labels, report)
     everyone = torch.arange(len(images), device=images.device)
     fitness = [search.attempt(everyone, known[0][:, None], known[1][:, None])]
+    if bool(search.success.all()):
+        return search.found
     positions, colours = _screen(search, budget)
     for first in range(0, positions.shape[1], BLOCK):
         rows = (~search.success).nonzero()[:, 0]
@@ -136,7 +139,6 @@ def _screen(search: _Search, budget: Budget) -> tuple[Tensor, Tensor]:
     pixel = chosen // len(palette)
     positions = torch.stack([pixel % width, pixel // width], dim=-1)[:, :, None]
     colours = palette[chosen % len(palette)][:, :, None]
-    search.queries += chosen.shape[1]
     blocks = zip(*(torch.split(part, BLOCK, 1) for part in (positions, colours)), strict=True)
     nearness = torch.cat([_nearness(search, *block) for block in blocks], 1)
     least = nearness.topk(min(budget.shown, chosen.shape[1]), largest=False).indices
@@ -149,6 +151,8 @@ def _nearness(search: _Search, positions: Tensor, colours: Tensor) -> Tensor:
     edits = Perturbations.of_each(search.images, positions, colours)
     labels = search.labels.repeat_interleave(positions.shape[1])
     own, held = search.margins(edits.draw(0, len(edits)), labels)
+    search.queries[~search.success] += positions.shape[1]
+    search.report(search.found)
     # bounded: no flip of the model makes up for another that holds
     return (own.tanh() + held).view(positions.shape[:2])
 
@@ -231,13 +235,14 @@ class _Search:
         labels = self.labels[rows].repeat_interleave(shape[1])
         pictures = edits.draw(0, len(edits))
         margin, held = self.margins(pictures, labels)
+        self.queries[rows] += shape[1]
+        self.report(self.found)
         fitness, fooled = FAR + margin + held, margin < 0
         if bool(fooled.any()):
             seen = self.pipeline.see(pictures[fooled], lazy=True)
             split = seen.excess["ensemble"] > 0 if "ensemble" in seen.excess else False
             fitness[fooled] = seen.worst + held[fooled] * split
         fitness = fitness.view(shape)
-        self.queries[rows] += shape[1]
         self.shown[rows] += fooled.view(shape).sum(1)
         self._confirm(rows, fitness, pictures.view(*shape, *pictures.shape[1:]))
         least, slot = fitness.min(1)

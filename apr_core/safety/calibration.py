@@ -31,8 +31,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
     if len(labels) < LEAST_IMAGES:
         raise InputError(
-            f"A temperature takes {LEAST_IMAGES} images at least, and there are {len(labels)}; "
-            "give more images."
+            f"The layer 'temperature' takes at least {LEAST_IMAGES} held-out images, but has "
+            f"{len(labels)}; hold out more (--held-out)."
         )
     exact, low, high = logits.double(), *TEMPERATURES
 

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 
 from apr_core.base import schema
 from apr_core.base.types import InputError, check_ranges
-from apr_core.certification.lattice_masking import SPACINGS
+from apr_core.certification.lattice_masking import SPACING, SPACINGS
 from apr_core.safety.calibration import TEMPERATURES
 from apr_core.safety.checks import SCORES, USUAL, VIEWS
 
-MOST_DRAWS = 1000
+MOST_DRAWS, MOST_HELD_OUT = 1000, 10**7
 LAYERS = ("temperature", "checks", "confidence", "ensemble", "certificate")
 """In the order in which a picture passes them."""
 
@@ -32,18 +32,22 @@ class Checks:
     draws: int = 8
 
     def __post_init__(self) -> None:
-        check_ranges(self, {"threshold": (0.0, 1.0), "draws": (1, MOST_DRAWS)})
+        titles = {
+            "threshold": "The threshold of the layer 'checks'",
+            "draws": "The draws of the layer 'checks' (--draws)",
+        }
+        check_ranges(self, {"threshold": (0.0, 1.0), "draws": (1, MOST_DRAWS)}, titles)
         if not self.views or len(set(self.views)) < len(self.views):
             raise InputError(
-                f"The views are {', '.join(self.views) or 'none'}; give one at least, each once: "
-                f"{', '.join(VIEWS)}."
+                f"The views of the layer 'checks' (--views) are {', '.join(self.views) or 'none'}; "
+                f"give one at least, each once: {', '.join(VIEWS)}."
             )
         for name in self.views:
             VIEWS.get(name)
         if self.score not in SCORES:
             raise InputError(
-                f"There is no score '{self.score:.40}' of checks; the known ones are: "
-                f"{', '.join(SCORES)}."
+                f"There is no score '{self.score:.40}' of the layer 'checks' (--score); the known "
+                f"ones are: {', '.join(SCORES)}."
             )
 
     @property
@@ -59,7 +63,8 @@ class Confidence:
     threshold: float
 
     def __post_init__(self) -> None:
-        check_ranges(self, {"threshold": (0.0, 1.0)})
+        title = "The threshold of the layer 'confidence'"
+        check_ranges(self, {"threshold": (0.0, 1.0)}, {"threshold": title})
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,12 @@ class Ensemble:
     threshold: float = 1.0
 
     def __post_init__(self) -> None:
-        check_ranges(self, {"threshold": (0.0, 1.0)})
+        title = "The threshold of the layer 'ensemble' (--agreement)"
+        check_ranges(self, {"threshold": (0.0, 1.0)}, {"threshold": title})
         if not self.models or len(set(self.models)) < len(self.models):
             raise InputError(
-                f"The ensemble's other models are {', '.join(self.models) or 'none'}; name one at "
-                "least, each once."
+                f"The other models of the layer 'ensemble' (--others) are "
+                f"{', '.join(self.models) or 'none'}; name one at least, each once."
             )
 
 
@@ -86,10 +92,11 @@ class Ensemble:
 class CertificateLayer:
     """Withhold where no certificate holds that an edit of one pixel leaves the answer as it is."""
 
-    spacing: int = 4
+    spacing: int = SPACING
 
     def __post_init__(self) -> None:
-        check_ranges(self, {"spacing": SPACINGS})
+        title = "The spacing of the layer 'certificate' (--spacing)"
+        check_ranges(self, {"spacing": SPACINGS}, {"spacing": title})
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ class PipelineConfig:
             )
         if self.temperature is not None:
             check_ranges(self, {"temperature": TEMPERATURES})
-        check_ranges(self, {"false_alarms": (0.0, 1.0), "held_out": (0, 10**7)})
+        check_ranges(self, {"false_alarms": (0.0, 1.0), "held_out": (0, MOST_HELD_OUT)})
         if self.ensemble is not None and self.model in self.ensemble.models:
             raise InputError(
                 f"{self.model} is the pipeline's own model and in its ensemble besides; name other "

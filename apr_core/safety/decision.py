@@ -39,6 +39,13 @@ class LayerVerdict:
     withholds: bool
     reason: str
 
+    @property
+    def ending(self) -> str:
+        """What becomes of the answer there, in a word or two."""
+        if self.threshold is None:
+            return "nothing to withhold"
+        return "answer withheld" if self.withholds else "passed"
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -173,7 +180,8 @@ def _of_confidence(case: _Case) -> str:
 def _of_ensemble(case: _Case) -> str:
     models = 1 + len(case.seen.votes)
     agreeing = round(float(case.seen.scores["ensemble"][case.row]) * models)
-    return f"{agreeing} of {models} models say {case.name}, and {case.limit:.0%} are asked for."
+    say = "says" if agreeing == 1 else "say"
+    return f"{agreeing} of {models} models {say} {case.name}, and {case.limit:.0%} are asked for."
 
 
 def _of_certificate(case: _Case) -> str:

@@ -19,22 +19,27 @@ FALSE_ALARMS = (0.01, 0.05)
 """The rates that records report."""
 
 
-def check_enough(count: int, false_alarms: float) -> None:
+def check_enough(count: int, false_alarms: float, held_out: int = 0) -> None:
     """See that a threshold for a false-alarm rate can be set on so many clean images.
+
+    Args:
+        held_out: images of which the model gets `count` right, where that was found out.
 
     Raises:
         InputError: there are too few, or the rate is none that a threshold can be set for.
     """
     if not 0 < false_alarms < 1:
         raise InputError(
-            f"The false-alarm rate is {false_alarms:g}, but must lie between 0 and 1, ends "
-            "excluded; try 0.01 or 0.05."
+            f"The false-alarm rate (--false-alarms) is {false_alarms:g}, but must lie between 0 "
+            "and 1, ends excluded; try 0.01 or 0.05."
         )
     needed = math.ceil(1 / false_alarms - 1e-9)
     if count < needed:
+        have = f"{count:,}" + (f" of the {held_out:,} held out" if held_out else "")
         raise InputError(
-            f"A false-alarm rate of {false_alarms:.3g} takes {needed:,} clean images at least, and "
-            f"there are {count:,}; give more images, or allow more false alarms."
+            f"A false-alarm rate of {false_alarms:.3g} takes at least {needed:,} held-out images "
+            f"that the model gets right, but has {have}; hold out more (--held-out), or allow more "
+            "false alarms (--false-alarms)."
         )
 
 

@@ -29,7 +29,7 @@ from apr_core.evaluation.protocol import EvalProgress, setting_for
 from apr_core.evaluation.record import Record, load_records
 from apr_core.models import Classifier
 from apr_core.safety.attack import Budget, attack_pipeline
-from apr_core.safety.build import HELD_OUT, build_words, held_out
+from apr_core.safety.build import HELD_OUT, SET, build_words, held_out
 from apr_core.safety.calibration import brier
 from apr_core.safety.decision import Sight
 from apr_core.safety.detection import FALSE_ALARMS, Detection, detect
@@ -309,7 +309,7 @@ def command_of(setting: GuardSetting) -> str:
     """The command line that makes a setting's record."""
     config, budget = setting.pipeline, setting.budget
     words = ["python", "-m", "apr_core", "guard", "measure"]
-    if config.false_alarms or config.layers == ("certificate",):
+    if config.held_out or not SET & set(config.layers):
         words += build_words(config)
     else:  # thresholds that were chosen by hand stand in a file alone
         words += ["--pipeline", "pipeline.json"]

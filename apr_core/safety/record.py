@@ -242,6 +242,13 @@ def passing_at(
     return rate_of(_passing(right, limits, attacks), turned)
 
 
+def mistakes_at(outcomes: Sequence[Outcome], limits: Mapping[str, float]) -> Rate:
+    """Of the images that the model gets wrong without any attack, those whose wrong answer passes
+    other thresholds; see `rates_at`."""
+    wrong = [one for one in outcomes if not one.right]
+    return rate_of(_passing(wrong, limits, {CLEAN}), len(wrong))
+
+
 def _passing(
     outcomes: Sequence[Outcome], limits: Mapping[str, float], attacks: Collection[str]
 ) -> int:

@@ -8,7 +8,7 @@ import streamlit as st
 from torch import Tensor
 
 from apr_core.base.types import InputError
-from apr_ui.dataset import class_name, shown_data
+from apr_ui.dataset import class_name, kind_title, shown_data
 from apr_ui.model_names import main_first, model_line, model_title
 from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.resources import cards, show_caution
@@ -27,8 +27,8 @@ def choose_explained_model(first_defence: str = "apr") -> str:
     names = [*main, *more]
     if not names:
         raise InputError(
-            f"There is no model for {shown_data().title} here; restore checkpoints/, or make one "
-            "with `python -m apr_core train`."
+            f"There is no model for {kind_title(shown_data())} here; restore checkpoints/, or make "
+            "one with `python -m apr_core train`."
         )
     first = next((name for name in names if name.endswith(f"-{first_defence}")), names[0])
     keep_among("attention.model", [first, *names])  # the one chosen may be of other data

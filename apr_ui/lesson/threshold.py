@@ -10,14 +10,21 @@ import streamlit as st
 from apr_core.base.types import InputError
 from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.evaluation.metrics import Rate
-from apr_core.safety.record import ADAPTIVE, UNKNOWING, GuardRecord, passing_at, rates_at
+from apr_core.safety.record import (
+    ADAPTIVE,
+    UNKNOWING,
+    GuardRecord,
+    mistakes_at,
+    passing_at,
+    rates_at,
+)
 from apr_ui.changing_text import changing_container, changing_markdown
-from apr_ui.dataset import shown_data
+from apr_ui.dataset import kind_title, shown_data
 from apr_ui.lesson.asking import TALLY_SECONDS, ask, tally
 from apr_ui.lesson.attendance import Attendance, Role
 from apr_ui.model_names import model_title
 from apr_ui.results.html_table import show_html_table, two_lines
-from apr_ui.safety.nets import TITLES, measured_nets
+from apr_ui.safety.nets import TITLES, measured_nets, none_measured
 from apr_ui.words import count_text
 
 QUESTION = "threshold"
@@ -35,8 +42,7 @@ def show_threshold(attendance: Attendance) -> None:
     """The question, what the class chose, and what a threshold does to the measured pictures."""
     record = measured()
     if record is None:
-        st.info("No safety net with a threshold was measured; `python -m apr_core guard measure` "
-                "measures one.", icon=":material/rule:")  # fmt: skip
+        st.info(none_measured(shown_data()), icon=":material/rule:")
         return
     if attendance.slide == 2:
         _follow_all(attendance, record)
@@ -98,10 +104,12 @@ def choices_of(attendance: Attendance) -> list[int]:
 
 def counted(record: GuardRecord, percent: float) -> str:
     """What a threshold withholds and lets pass, as a Markdown list."""
-    needless, unknowing, knowing = rates_below(record, percent)
+    needless, mistakes, unknowing, knowing = rates_below(record, percent)
     return "\n".join(
         [
             f"- No attack: **{needless.count} of {needless.total}** right answers are withheld.",
+            "- No attack, but the network is wrong by itself: "
+            f"**{mistakes.count} of {mistakes.total}** wrong answers pass.",
             "- An attacker who does not know the threshold: "
             f"**{unknowing.count} of {unknowing.total}** wrong answers pass.",
             "- An attacker who knows it: **at least "
@@ -110,12 +118,13 @@ def counted(record: GuardRecord, percent: float) -> str:
     )
 
 
-def rates_below(record: GuardRecord, percent: float) -> tuple[Rate, Rate, Rate]:
-    """Right answers that a threshold alone withholds; and wrong ones that pass it: of an attacker
-    who does not know it, and, at least, of one who does."""
+def rates_below(record: GuardRecord, percent: float) -> tuple[Rate, Rate, Rate, Rate]:
+    """Right answers that a threshold alone withholds; and wrong ones that pass it: without an
+    attack, of an attacker who does not know it, and, at least, of one who does."""
     limits, outcomes = {"confidence": percent / 100}, record.outcomes
     return (
         rates_at(outcomes, limits)[0],
+        mistakes_at(outcomes, limits),
         passing_at(outcomes, limits, {UNKNOWING}),
         passing_at(outcomes, limits, {UNKNOWING, ADAPTIVE}),
     )
@@ -136,6 +145,7 @@ def _draw_all(attendance: Attendance, record: GuardRecord) -> None:
 def _compare(record: GuardRecord, votes: dict[str, str]) -> None:
     """All thresholds in a table; with how many chose each, where it is a class."""
     heads = ["Threshold", *(["Chosen by"] if votes else []), "Right answers withheld"]
+    heads += [f"{PASSING}, no attack"]
     heads += [f"{PASSING}, attacker does not know it", f"{PASSING}, attacker knows it"]
     show_html_table("All thresholds", heads, _rows(record, votes))
 
@@ -162,11 +172,12 @@ def about(record: GuardRecord) -> str:
     assert config.confidence is not None
     others = [TITLES[layer].lower() for layer in ("checks", "ensemble") if getattr(config, layer)]
     sought = " and ".join([f"a threshold of {config.confidence.threshold:.0%}", *others])
-    _, _, knowing = rates_below(record, 0)
-    right, title = sum(one.right for one in record.outcomes), shown_data().title
-    fallen = data.name != shown_data().name
+    *_, knowing = rates_below(record, 0)
+    right = sum(one.right for one in record.outcomes)
     other = (
-        f"No safety net was measured for {title}, so other pictures stand in. " if fallen else ""
+        f"No safety net was measured for {kind_title(shown_data())}, so other pictures stand in. "
+        if data.name != shown_data().name
+        else ""
     )
     return (
         f"{other}{data.title}: of {len(record.outcomes)} test pictures, "

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import streamlit as st
 
-from apr_core.safety.attack import Budget
 from apr_ui.changing_text import changing_markdown
 from apr_ui.jobs import Job
 from apr_ui.safety.flow import LIVE
-from apr_ui.safety.nets import NetAttack, most_queries
+from apr_ui.safety.search import MOST_QUERIES, UNSEEDED, NetAttack
 from apr_ui.words import count_text, edit_text, plain
 
 POLL_SECONDS = 0.5
+
+
+def plan_words(recorded: bool) -> str:
+    """What a first search will do.
+
+    Args:
+        recorded: whether the record has a pixel for the picture.
+    """
+    words = "The search changes one pixel, knows every layer, and wants a wrong answer."
+    if recorded:
+        words += " It first tries the pixel that was recorded for this picture."
+    return words
 
 
 def follow_attack(job: Job[NetAttack], proof: bool) -> None:
@@ -33,29 +44,52 @@ def _progress(job: Job[NetAttack], was_live: bool, proof: bool) -> None:
     if job.error:
         st.error(plain(job.error), icon=":material/error:")
         return
-    so_far = job.made or job.seen
-    found = so_far if isinstance(so_far, NetAttack) else NetAttack()
     if not over:
-        most = most_queries(Budget())
-        st.progress(job.done, f"{found.queries:,} of at most {most:,} edits tried")
+        words = "One search goes on at a time. This one begins when it is its turn."
+        if isinstance(found := job.seen, NetAttack):
+            words = f"{found.queries:,} of at most {MOST_QUERIES:,} edits tried, seed {found.seed}"
+        st.progress(job.done, words)
         return
     changing_markdown("safety.attack", ending_words(job.made, proof))
 
 
 def ending_words(made: NetAttack | None, proof: bool = False) -> str:
-    """How it ended, in a sentence or two; see `follow_attack`."""
+    """How it ended, in some sentences; see `follow_attack`."""
     if made is None:
         return "**Cancelled.** Press the button again to begin anew."
-    tried = (
-        f"{count_text(made.queries, 'edit', 'edits')} of one pixel, of which "
-        f"{made.shown:,} fooled the model itself and were shown to the net"
-    )
-    if made.success and made.edit:
-        return f"**The net was turned** by {edit_text(made.edit)}, after {tried}."
-    more = "Another search may find more."
-    if proof:
-        more = (
+    first = made.recorded and made.success and made.queries == 1
+    if first and made.edit:
+        ending = (
+            f"**The net was turned** by {edit_text(made.edit)}, the pixel that was recorded for "
+            "this picture: the search tries it first."
+        )
+    elif made.success and made.edit:
+        ending = f"**The net was turned** by {edit_text(made.edit)}, after {_tried(made)}."
+    else:
+        ending = f"**The net held** against {_tried(made)}."
+    return f"{ending} {_next_words(made, first, proof)}"
+
+
+def _tried(made: NetAttack) -> str:
+    """What was tried, and how much of it the net was shown."""
+    tried = f"{count_text(made.queries, 'edit', 'edits')} of one pixel"
+    tried += ", the recorded one first" if made.recorded else ""
+    fooled = "; none of them fooled the model itself"
+    if made.shown:
+        was = "was" if made.shown == 1 else "were"
+        fooled = f"; {made.shown:,} of them fooled the model itself and {was} shown to the net"
+    return f"{tried}{fooled} (seed {made.seed})"
+
+
+def _next_words(made: NetAttack, first: bool, proof: bool) -> str:
+    """What another search may do."""
+    if made.success and not first and made.queries <= UNSEEDED:
+        return "No random number was drawn before that, so every seed leads to this pixel."
+    if proof and not made.success:
+        return (
             "Its certificate is a proof: where the net answers the picture, no change of one pixel "
             "makes it answer with another class."
         )
-    return f"**The net held** against {tried}. {more}"
+    words = f"Press the button again to search anew with seed {made.seed + 1}"
+    words += ", without the recorded pixel" if made.recorded else ""
+    return f"{words}." if made.success else f"Another search may find more. {words}."

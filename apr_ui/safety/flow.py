@@ -19,7 +19,8 @@ from apr_ui.dataset import class_name
 from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.pictures import enlarge, ringed, scale_to
 from apr_ui.prediction_thread import on_prediction_thread
-from apr_ui.safety.nets import TITLES, NetAttack
+from apr_ui.safety.nets import TITLES
+from apr_ui.safety.search import NetAttack, answer_before
 from apr_ui.words import count_text, percent
 
 CLEAN, LIVE = "clean", "live"
@@ -47,6 +48,7 @@ def choose_state(outcome: Outcome | None, attack: NetAttack | None) -> PixelEdit
         format_func=STATES.__getitem__,
         required=True,
         wrap=True,
+        help="The attacked pictures are those of the record; yours is of your latest search.",
         **persistent("safety.state", CLEAN),
     )
     return edits[chosen]
@@ -63,8 +65,13 @@ def show_flow(net: Pipeline, choice: Choice, edit: PixelEdit | None) -> Decision
         words = f"{'One pixel changed' if edits else 'As it is'}: the model says "
         words += f"{class_name(decision.label)}, {percent(decision.confidence)}"
         st.image(shown, words, width=PICTURE_SIDE, alt=words)
+    label = choice.label
+    if label is None and edits:
+        label = answer_before(net, choice.image)
     with answer:
-        _show_answer(decision, choice.label)
+        words, icon, tone = answer_words(decision, label, choice.label is not None)
+        box = changing_container("safety.answer", words)
+        getattr(box, tone)(words, icon=f":material/{icon}:")
         st.caption(cost_words(net.config))
     for verdict in decision.layers:
         _show_layer(net.config, verdict, image, kept)
@@ -79,25 +86,30 @@ def _decide(net: Pipeline, image: Tensor) -> tuple[Decision, Mapping[str, float]
     return decided(net.config, seen, 0, net.data), dict(zip(views, kept, strict=True))
 
 
-def _show_answer(decision: Decision, label: int | None) -> None:
-    """What comes out, and whether that is right."""
-    name = class_name(decision.label)
+def answer_words(decision: Decision, label: int | None, known: bool) -> tuple[str, str, str]:
+    """What comes out, and whether that is right: the words, an icon, and the kind of box.
+
+    Args:
+        label: what is right; None where there is nothing to hold it against.
+        known: it is the true class, not what the model says of the picture before the attack.
+    """
+    name, right = class_name(decision.label), decision.label == label
     if decision.answer is None:
         why = next(one.reason for one in decision.layers if one.layer == decision.layer)
-        words, icon, tone = f"**Ask a person.** {why}", "pan_tool", "warning"
-        if label is not None:
-            words += f" The model's answer was {'right' if decision.label == label else 'wrong'}."
-    elif label is not None and decision.answer != label:
+        words = f"**Ask a person.** {why}"
+        if label is not None and known:
+            words += f" The model's answer was {'right' if right else 'wrong'}."
+        elif label is not None:
+            words += f" The attack {'did not turn' if right else 'turned'} the model's answer."
+        return words, "pan_tool", "warning"
+    if label is None or right:
+        return f"**The net answers: {name}.** No layer withholds it.", "check", "success"
+    if known:
         words = f"**Wrong, and not withheld.** The net answers {name}; it is {class_name(label)}."
-        icon, tone = "bolt", "error"
     else:
-        words, icon, tone = (
-            f"**The net answers: {name}.** No layer withholds it.",
-            "check",
-            "success",
-        )
-    box = changing_container("safety.answer", words)
-    getattr(box, tone)(words, icon=f":material/{icon}:")
+        words = f"**Turned, and not withheld.** The net answers {name}; before the attack, the "
+        words += f"model says {class_name(label)}."
+    return words, "bolt", "error"
 
 
 def _show_layer(
@@ -105,11 +117,10 @@ def _show_layer(
 ) -> None:
     with st.container(border=True):
         mark = ":red[:material/pan_tool:]" if verdict.withholds else ":green[:material/check:]"
-        ending = "withholds" if verdict.withholds else "lets it pass"
         if verdict.threshold is None:
-            mark, ending = ":material/tune:", "withholds nothing"
+            mark = ":material/tune:"
         changing = changing_container(f"safety.{verdict.layer}", verdict.reason)
-        changing.markdown(f"{mark} **{TITLES[verdict.layer]}** {ending}. {verdict.reason}")
+        changing.markdown(f"{mark} **{TITLES[verdict.layer]}**: {verdict.ending}. {verdict.reason}")
         if verdict.layer == "checks" and config.checks:
             _show_views(image, config.checks.views, kept)
 

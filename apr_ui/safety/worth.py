@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 import torch
 
-from apr_core.evaluation.metrics import Rate
+from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.report.safety import SafetyRow, SafetyTable
 from apr_core.safety.config import PipelineConfig
 from apr_core.safety.decision import excess_of
@@ -20,6 +20,7 @@ from apr_core.safety.record import (
     SUSPICION,
     UNKNOWING,
     GuardRecord,
+    mistakes_at,
     rates_at,
     suspicion,
 )
@@ -30,9 +31,11 @@ from apr_ui.model_names import model_title
 from apr_ui.resources import tables
 from apr_ui.results.html_table import cell, show_html_table, two_lines
 from apr_ui.safety.nets import SLIDERS, TITLES
+from apr_ui.terms import explain
 from apr_ui.words import percent
 
 HEIGHT = 320
+CURVE_TERMS = ("ROC", "risk", "coverage")
 STATE_WORDS = {
     CLEAN: "clean",
     UNKNOWING: "attacked, not knowing the net",
@@ -44,6 +47,7 @@ def show_worth(record: GuardRecord, config: PipelineConfig) -> None:
     """The measured images under the thresholds of now, in words and curves."""
     st.header("What the thresholds are worth", anchor=False)
     changing_markdown("safety.worth", worth_words(record, config))
+    explain("safety", CURVE_TERMS, "-curves")
     left, right = st.columns(2, gap="medium")
     movable = [layer for layer in SLIDERS if getattr(config, layer) is not None]
     with left:
@@ -58,40 +62,44 @@ def show_worth(record: GuardRecord, config: PipelineConfig) -> None:
 
 
 def worth_words(record: GuardRecord, config: PipelineConfig) -> str:
-    """What these thresholds would do to the images of the record."""
+    """What these thresholds would do to the images of the record, as a Markdown list."""
     limits = {
         layer: getattr(config, layer).threshold
         for layer in SLIDERS
         if getattr(config, layer) is not None
     }
     same = config == record.setting.pipeline
-    words = []
     if not (config.ensemble or config.certificate):
         withheld, turned, known = rates_at(record.outcomes, limits)
+        mistakes = mistakes_at(record.outcomes, limits)
+        what = "these thresholds withhold"
+        lines = [
+            "An attacker who does not know the net turns "
+            f"{_share(turned, 'remaining answers')} by one pixel."
+        ]
         knowing = f"turns {'at least ' if known.total and not same else ''}{_share(known)}"
-        words += [
-            "Of the test images that the model gets right, these thresholds withhold "
-            f"{_share(withheld)}.",
-            f"Of the rest, one pixel, chosen without knowing the net, turns {_share(turned)}.",
-        ]
     else:
-        words += [
-            "As it was measured, the net withholds "
-            f"{_share(record.withheld)} of the test images that the model gets right."
-        ]
+        withheld, lines = record.withheld, []
+        wrong = [one for one in record.outcomes if not one.right]
+        mistakes = rate_of(sum(one.broken(CLEAN) for one in wrong), len(wrong))
+        what = "as it was measured, the net withheld"
         knowing = f"{'' if same else 'as it was measured '}turns {_share(record.adaptive)}"
-    words += [
+    lines = [
+        f"No attack: {what} {_share(withheld, 'right answers')}, which are false alarms, and let "
+        f"{_share(mistakes, 'wrong answers')} pass.",
+        *lines,
         f"**An attacker who knows the net {knowing}**, where the model alone loses "
-        f"{_share(record.bare)}."
+        f"{_share(record.bare)}.",
     ]
-    return " ".join(words)
+    return "\n".join(f"- {line}" for line in lines)
 
 
-def _share(rate: Rate) -> str:
+def _share(rate: Rate, noun: str = "") -> str:
     if not rate.total:
         return "none"
     interval = f"{rate.low:.1%} to {rate.high:.1%}"
-    return f"{rate.count} of {rate.total} ({rate.share:.1%}, {interval})"
+    total = f"{rate.total} {noun}".strip()
+    return f"{rate.count} of {total} ({rate.share:.1%}, {interval})"
 
 
 def roc_curves(
@@ -123,7 +131,7 @@ def roc_curves(
             f"withheld; area {area:.2f}"
         )
     axes = {
-        "xaxis": {**SHARE_TO_ONE, "title": "clean images withheld"},
+        "xaxis": {**SHARE_TO_ONE, "title": "clean images withheld (false alarms)"},
         "yaxis": {**SHARE_TO_ONE, "title": "attacked images detected"},
     }
     return lay_out(figure, HEIGHT, "above", **axes), "; ".join(told)
@@ -151,8 +159,8 @@ def risk_curves(record: GuardRecord, config: PipelineConfig) -> tuple[go.Figure,
             )  # fmt: skip
             told.append(f"{name}: {percent(at[1])} wrong of the {percent(at[0])} answered")
     axes = {
-        "xaxis": {**SHARE_TO_ONE, "title": "images answered"},
-        "yaxis": {"tickformat": ".0%", "rangemode": "tozero", "title": "of these, wrong"},
+        "xaxis": {**SHARE_TO_ONE, "title": "images answered (coverage)"},
+        "yaxis": {"tickformat": ".0%", "rangemode": "tozero", "title": "of these, wrong (risk)"},
     }
     return lay_out(figure, HEIGHT, "above", **axes), "; ".join(told)
 
@@ -177,6 +185,10 @@ def show_side_by_side(model: str) -> None:
     if not shown:
         return
     st.header("Side by side", anchor=False)
+    st.caption(
+        "Of the right answers, how many one pixel turns into wrong ones that are not withheld; and "
+        "how many are withheld without an attack."
+    )
     heads = ["Defence", "Attacker knows it", "Attacker does not", "Clean withheld"]
     show_html_table(
         "Side by side",

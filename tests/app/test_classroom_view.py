@@ -148,8 +148,11 @@ def test_a_threshold_is_counted_on_the_measured_pictures(
 ) -> None:
     right = [one for one in record.outcomes if one.states[CLEAN].label == one.label]
     withheld = [one for one in right if one.states[CLEAN].confidence < percent / 100]
-    needless, unknowing, knowing = counted(record, percent).splitlines()
+    needless, mistakes, unknowing, knowing = counted(record, percent).splitlines()
     assert f"**{len(withheld)} of {len(right)}** right answers" in needless
+    wrong = [one for one in record.outcomes if one.states[CLEAN].label != one.label]
+    sure = [one for one in wrong if one.states[CLEAN].confidence >= percent / 100]
+    assert f"**{len(sure)} of {len(wrong)}** wrong answers pass" in mistakes
     for line, attacks in ((unknowing, [UNKNOWING]), (knowing, [UNKNOWING, ADAPTIVE])):
         turned, passing = set(), set()
         for one in right:
@@ -193,7 +196,7 @@ def test_the_second_slide_compares_all_thresholds(rooms: Classrooms) -> None:
     where = {"class": opened.code, "present": "threshold.2"}
     app = open_page("classroom", where, kept)
     (table,) = tables_of(app)
-    chosen = [row.split("</td>")[0] for row in table.split("<td>")[1:]][::4]
+    chosen = [row.split("</td>")[0] for row in table.split("<td>")[1:]][::5]
     assert chosen == ["0", "1", "0", "0", "0"]
     assert CONCLUSION in said(app)
     assert "median" not in said(app)
@@ -206,7 +209,7 @@ def tables_of(app: AppTest) -> list[str]:
 def test_traffic_signs_say_that_the_thresholds_were_measured_on_other_pictures(
     rooms: Classrooms, record: GuardRecord
 ) -> None:
-    told = "No safety net was measured for GTSRB, so other pictures stand in. CIFAR-10: of 200"
+    told = "No safety net was measured for “Traffic signs”, so other pictures stand in. CIFAR-10: "
     plan = replace(PLAN, index=SIGNS.index, model=SIGNS.model, steps=("threshold",))
     for lesson, other in ((plan, True), (replace(PLAN, steps=("threshold",)), False)):
         opened = rooms.open(lesson)
@@ -221,7 +224,8 @@ def test_without_a_measured_net_no_threshold_is_asked_for(
     monkeypatch.setattr("apr_ui.safety.nets.guards", lambda: ([], []))
     opened = rooms.open(replace(PLAN, steps=("threshold",)))
     app = visit(opened.code, seat=rooms.join(opened.code, "Ada").token)
-    assert "`python -m apr_core guard measure`" in said(app)
+    command = "`python -m apr_core guard measure --model cifar10-resnet20-vanilla`"
+    assert command in said(app)
     assert not app.radio
 
 

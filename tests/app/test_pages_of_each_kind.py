@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,28 @@ def test_a_cancelled_map_is_made_anew_for_who_asks_again() -> None:
     again = jobs.ask("a", lambda report, over: (torch.zeros(1), ""))
     assert again.wait(PATIENCE)
     assert again.made is not None
+    jobs.close()
+
+
+def test_without_a_model_the_kind_is_called_as_in_its_choice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("apr_ui.attention.choose.cards", lambda: ({}, []))
+    app = open_page("attention", state={CHOSEN: "gtsrb"})
+    assert "There is no model for “Traffic signs” here" in said(app)
+
+
+def test_what_waits_for_its_turn_is_cancelled_at_once() -> None:
+    jobs, go_on = Jobs(most=2), threading.Event()
+    first = jobs.ask("a", lambda report, over: go_on.wait())
+    waiting = jobs.ask("b", lambda report, over: True)
+    waiting.cancel()
+    assert waiting.wait(PATIENCE)
+    assert waiting.made is None
+    assert not first.ended.is_set()
+    go_on.set()
+    assert first.wait(PATIENCE)
+    assert jobs.ask("b", lambda report, over: True).wait(PATIENCE)  # the turn is free again
     jobs.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +11,28 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from apr_core import InputError
+from apr_core.attacks.result import PixelEdit
+from apr_core.data.images import OWN_PICTURE, Picture, to_pil
 from apr_core.data.registry import find_dataset
 from apr_core.safety.config import CertificateLayer, Confidence, Ensemble, PipelineConfig
-from apr_core.safety.record import ADAPTIVE, CLEAN, UNKNOWING, GuardRecord, load_guards
-from apr_ui.choose_picture import Choice
-from apr_ui.safety import nets
-from apr_ui.safety.attack_view import ending_words
-from apr_ui.safety.flow import LIVE, cost_words
+from apr_core.safety.decision import Decision, LayerVerdict
+from apr_core.safety.record import (
+    ADAPTIVE,
+    CLEAN,
+    UNKNOWING,
+    GuardRecord,
+    GuardSetting,
+    load_guards,
+)
+from apr_ui.choose_picture import UPLOAD, Choice
+from apr_ui.jobs import Job
+from apr_ui.safety import nets, search
+from apr_ui.safety.attack_view import ending_words, plan_words
+from apr_ui.safety.flow import LIVE, answer_words, cost_words
 from apr_ui.safety.link import open_link, to_params
 from apr_ui.safety.worth import risk_curves, roc_curves, worst, worth_words
 from tests.app.pages import address_of, open_page, run, said
+from tests.conftest import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +93,7 @@ def test_a_clean_and_an_attacked_picture_go_through_the_net(shown: GuardRecord) 
     layer = outcome.states[UNKNOWING].layer
     assert ("**Ask a person.**" in said(app)) == bool(layer)
     if layer:
-        assert f"**{nets.TITLES[layer]}** withholds" in said(app)
+        assert f"**{nets.TITLES[layer]}**: answer withheld" in said(app)
         assert "The model's answer was wrong." in said(app)
 
 
@@ -101,26 +114,70 @@ def test_a_threshold_that_is_moved_changes_the_answer_and_the_link(shown: GuardR
 def test_the_net_is_attacked_and_the_edit_goes_in(shown: GuardRecord) -> None:
     index = small_index(shown)
     app = at(shown, index, confidence="0.000", checks="1.000")  # nothing is withheld
-    run(app.button(key="safety.attack").click())
-    (job,) = [one for key, one in nets._jobs()._jobs.items() if key.endswith(_key_of(index))]
-    job.wait(None)
-    assert job.made is not None
-    assert job.made.success
-    run(app)
+    assert plan_words(recorded=True) in said(app)
+    made = attacked(app, index)
+    assert made.success
+    assert (made.seed, made.recorded) == (0, True)
     assert "**The net was turned** by" in said(app)
+    assert "the pixel that was recorded for this picture: the search tries it first" in said(app)
     put_in(app, LIVE)
     assert "**Wrong, and not withheld.**" in said(app)
 
 
-def _key_of(index: int) -> str:
+def attacked(app: AppTest, index: int) -> search.NetAttack:
+    """Press the button, and wait for the end of the search that it begins."""
+    before = set(searches_of(index))
+    run(app.button(key="safety.attack").click())
+    found = searches_of(index)
+    (new,) = found.keys() - before
+    assert found[new].wait(PATIENCE)
+    run(app)
+    made = found[new].made
+    assert isinstance(made, search.NetAttack)
+    return made
+
+
+def searches_of(index: int) -> dict[tuple[object, ...], Job]:
+    """By visitor, net, picture and seed."""
     image, label = find_dataset().test_image(index)
-    return Choice(image, label, index, "").key
+    key = Choice(image, label, index, "").key
+    return {one: job for one, job in search._jobs()._jobs.items() if one[2] == key}
+
+
+def test_a_second_press_searches_anew_with_another_seed(shown: GuardRecord) -> None:
+    index = small_index(shown)
+    app = at(shown, index, confidence="0.000", checks="0.990")  # a net of this test's own
+    attacked(app, index)
+    assert "search anew with seed 1, without the recorded pixel" in said(app)
+    again = attacked(app, index)
+    assert (again.seed, again.recorded) == (1, False)
+    assert again.queries > 1
+    assert "seed 1" in said(app)
+
+
+def test_each_visitor_has_a_search_of_their_own(
+    shown: GuardRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = small_index(shown)
+    where = {"confidence": "0.000", "checks": "0.980"}
+    monkeypatch.setattr(search, "current_visitor", lambda: "ada")
+    mine = at(shown, index, **where)
+    attacked(mine, index)
+    monkeypatch.setattr(search, "current_visitor", lambda: "bo")
+    other = at(shown, index, **where)
+    assert "**The net was turned**" not in said(other)
+    assert attacked(other, index).seed == 0
+    monkeypatch.setattr(search, "current_visitor", lambda: "ada")
+    assert "**The net was turned**" in said(at(shown, index, **where))  # after a reload, too
 
 
 def test_what_is_said_of_the_measured_thresholds_is_what_was_measured(record: GuardRecord) -> None:
     words = worth_words(record, record.setting.pipeline)
     for rate in (record.withheld, record.unknowing, record.adaptive, record.bare):
-        assert f"{rate.count} of {rate.total} ({rate.share:.1%}" in words
+        assert re.search(rf"{rate.count} of {rate.total} [a-z ]*\({rate.share:.1%}", words)
+    wrong = [one for one in record.outcomes if one.fooled(CLEAN)]
+    passing = sum(one.broken(CLEAN) for one in wrong)
+    assert f"and let {passing} of {len(wrong)} wrong answers (" in words
     assert "at least" not in words
     config = record.setting.pipeline
     assert config.checks is not None
@@ -165,10 +222,91 @@ def test_what_a_decision_costs_is_counted() -> None:
 
 def test_endings_are_told() -> None:
     assert ending_words(None).startswith("**Cancelled.**")
-    held = nets.NetAttack(None, False, 900, 12, True)
-    assert "**The net held** against 900 edits of one pixel, of which 12" in ending_words(held)
-    assert ending_words(held).endswith("Another search may find more.")
+    held = search.NetAttack(None, False, 900, 12, 3)
+    assert ending_words(held) == (
+        "**The net held** against 900 edits of one pixel; 12 of them fooled the model itself and "
+        "were shown to the net (seed 3). Another search may find more. Press the button again to "
+        "search anew with seed 4."
+    )
+    assert "1 of them fooled the model itself and was shown to" in ending_words(
+        replace(held, shown=1)
+    )
+    assert "; none of them fooled the model itself (" in ending_words(replace(held, shown=0))
+    assert "one pixel, the recorded one first; 12" in ending_words(replace(held, recorded=True))
     assert "is a proof" in ending_words(held, proof=True)
+    turned = replace(held, edit=PixelEdit(1, 2, (3, 4, 5)), success=True)
+    assert ending_words(turned).endswith("search anew with seed 4.")
+    assert "every seed leads to this pixel" in ending_words(replace(turned, queries=300))
+
+
+def test_the_answer_agrees_with_how_the_attack_ended(record: GuardRecord) -> None:
+    passed = Decision(5, 5, 0.9, "", "", ())
+    verdict = LayerVerdict("confidence", 0.2, 0.5, True, "It is doubtful.")
+    withheld = Decision(None, 5, 0.2, "confidence", "", (verdict,))
+    assert answer_words(passed, None, False)[2] == "success"
+    assert answer_words(passed, 5, False)[2] == "success"
+    for known, words in ((True, "Wrong, and not withheld."), (False, "Turned, and not withheld.")):
+        said, _, tone = answer_words(passed, 3, known)
+        assert tone == "error"
+        assert said.startswith(f"**{words}** The net answers dog;")
+    assert answer_words(withheld, 3, True)[0].endswith("The model's answer was wrong.")
+    assert answer_words(withheld, 3, False)[0].endswith("The attack turned the model's answer.")
+
+
+def test_the_attack_on_a_picture_of_ones_own_is_told_the_same_twice(shown: GuardRecord) -> None:
+    index = small_index(shown)
+    image, _ = find_dataset().test_image(index)
+    app = at(shown, index, confidence="0.000", checks="1.000")
+    state = {"attack.source": UPLOAD, "attack.picture": Picture(image, to_pil(image), "mine", ())}
+    for name, value in state.items():
+        app.session_state[name] = value
+    run(app)
+    assert "recorded" not in said(app)
+    run(app.button(key="safety.attack").click())
+    choice = Choice(image, None, OWN_PICTURE, "")
+    (job,) = [one for key, one in search._jobs()._jobs.items() if key[2] == choice.key]
+    assert job.wait(PATIENCE)
+    run(app)
+    assert "**The net was turned** by" in said(app)
+    put_in(app, LIVE)
+    assert "**Turned, and not withheld.**" in said(app)
+    assert "**The net answers:" not in said(app)
+
+
+def test_the_pickers_titles_begin_with_what_tells_nets_apart(record: GuardRecord) -> None:
+    setting = record.setting
+    config = setting.pipeline
+    assert config.confidence is not None
+
+    def titles(*configs: PipelineConfig) -> list[str]:
+        return nets.net_titles([setting_of(one) for one in configs])
+
+    def setting_of(one: PipelineConfig) -> GuardSetting:
+        return replace(setting, pipeline=one, model=one.model)
+
+    wider = replace(config, ensemble=Ensemble(("cifar10-resnet20-apr",)))
+    assert titles(config, wider) == [
+        "Confidence, input checks",
+        "Second opinions, confidence, input checks",
+    ]
+    other = replace(config, model="cifar10-resnet20-apr")
+    assert titles(config, other) == [
+        "Confidence, input checks · Undefended ResNet-20",
+        "Confidence, input checks · APR",
+    ]
+    assert titles(config, replace(config, false_alarms=0.01)) == [
+        "Confidence, input checks · 5% false alarms a layer",
+        "Confidence, input checks · 1% false alarms a layer",
+    ]
+    twin = replace(config, confidence=Confidence(0.5))
+    assert len(set(titles(config, twin))) == 2
+    assert nets.net_words(setting_of(wider)) == (
+        "Around Undefended ResNet-20. The second opinions are those of APR. The thresholds of "
+        "input checks and confidence were each set for 5% false alarms, so together they may give "
+        "more."
+    )
+    alone = nets.net_words(setting_of(replace(config, checks=None)))
+    assert alone.endswith("The threshold of confidence was set for 5% false alarms.")
 
 
 def test_there_is_nothing_to_turn_where_the_model_is_wrong(shown: GuardRecord) -> None:
@@ -203,15 +341,30 @@ def test_a_link_that_cannot_be_is_refused(shown: GuardRecord, wrong: dict, words
 def test_without_a_measured_net_it_says_how_to_measure_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nets, "guards", lambda: ([], []))
     app = open_page("safety")
-    assert "No safety net was measured for CIFAR-10; `python -m apr_core guard measure`" in said(
-        app
-    )
+    assert "No safety net was measured for “CIFAR-10”; choose another kind of picture" in said(app)
+    command = "`python -m apr_core guard measure --model cifar10-resnet20-vanilla`"
+    assert command in said(app)
+
+
+def test_without_a_model_the_command_has_a_place_for_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nets, "all_cards", lambda: ({}, []))
+    assert "guard measure --model NAME`." in nets.none_measured(find_dataset("gtsrb"))
+
+
+def test_a_photographs_net_is_measured_on_photographs() -> None:
+    words = nets.none_measured(find_dataset("nips2017"))
+    assert "for “Photographs”;" in words
+    assert "--model imagenet-efficientnet-lite0 --data nips2017`." in words
 
 
 def test_each_kind_of_picture_has_its_own_nets(shown: GuardRecord) -> None:
     app = at(shown, small_index(shown))
     run(choice_of(app, "Kind of picture").set_value("gtsrb"))
-    assert "No safety net was measured for GTSRB" in said(app)
+    assert "No safety net was measured for “Traffic signs”;" in said(app)
+    assert "guard measure --model gtsrb-resnet20-vanilla`" in said(app)
+    assert not address_of(app)  # it named a net of other pictures
     run(choice_of(app, "Kind of picture").set_value("cifar10"))
     assert "**The net answers:" in said(app)
 
@@ -226,8 +379,8 @@ def test_a_librarys_network_stands_beside_its_net(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("APR_DENSE", "1")
     app = open_page("safety")
     run(choice_of(app, "Kind of picture").set_value("nips2017"))
-    title = "Undefended EfficientNet-Lite0: calibration, input checks, confidence, 5% false alarms"
-    assert title in app.selectbox(key="safety.net").options
+    assert app.selectbox(key="safety.net").options == ["Confidence, input checks"]
+    assert "Around Undefended EfficientNet-Lite0." in said(app)
     (table,) = [one.proto.body for one in app.get("html") if "results-table" in one.proto.body]
     assert table.count("<b>No defence</b>") == 1
     assert table.count("<b>No defence + temperature, checks, confidence</b>") == 1

@@ -229,7 +229,7 @@ def set_thresholds(projector: Page, ada: Page, bo: Page) -> None:
 
 
 def expect_counts(page: Page, record: GuardRecord, percent: float) -> None:
-    """The three counts of a threshold, as they follow from the record."""
+    """The counts of a threshold, as they follow from the record."""
     for line in counted(record, percent).splitlines():
         told = line.removeprefix("- ").replace("**", "")
         expect(page.get_by_role("listitem").filter(has_text=told)).to_be_visible()

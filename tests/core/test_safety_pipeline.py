@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from apr_core.data.dataset import Split
 from apr_core.data.registry import find_dataset
 from apr_core.evaluation import protocol
 from apr_core.safety import build as building
-from apr_core.safety.attack import Budget, attack_pipeline
+from apr_core.safety.attack import BLOCK, Budget, Found, attack_pipeline
 from apr_core.safety.build import Plan, build, held_out
 from apr_core.safety.config import (
     CertificateLayer,
@@ -127,16 +128,20 @@ def test_a_config_survives_json_and_has_one_hash() -> None:
     ("make_it", "said"),
     [
         (lambda: PipelineConfig("m"), "A pipeline of 0 layers"),
-        (lambda: Confidence(1.5), r"threshold is 1.5, but must lie between 0.0 and 1.0"),
-        (lambda: Checks(-0.1), r"threshold is -0.1, but"),
-        (lambda: Checks(0.5, ()), "The views are none"),
+        (lambda: Confidence(1.5), "layer 'confidence' is 1.5, but must lie between 0.0 and 1.0"),
+        (lambda: Checks(-0.1), "threshold of the layer 'checks' is -0.1, but"),
+        (lambda: Checks(0.5, draws=0), r"layer 'checks' \(--draws\) is 0, but must lie between 1"),
+        (lambda: Ensemble(("a",), 7.0), r"layer 'ensemble' \(--agreement\) is 7.0, but must"),
+        (lambda: Checks(0.5, ()), r"\(--views\) are none"),
         (lambda: Checks(0.5, ("jpg",)), "no view 'jpg' .did you mean 'jpeg'"),
         (lambda: Checks(0.5, score="gap"), "no score 'gap'"),
-        (lambda: Ensemble(()), "other models are none"),
-        (lambda: CertificateLayer(1), "spacing is 1"),
+        (lambda: Ensemble(()), r"layer 'ensemble' \(--others\) are none"),
+        (lambda: CertificateLayer(1), r"layer 'certificate' \(--spacing\) is 1, but must"),
         (lambda: replace(FULL, temperature=0.0), r"temperature is 0.0"),
         (lambda: replace(FULL, ensemble=Ensemble(("tiny",))), "tiny is the pipeline's own model"),
         (lambda: Plan("m", layers=("chekcs",)), "no layer 'chekcs'"),
+        (lambda: Plan("m", held_out=0), r"\(--held-out\) is 0, but must lie between 1"),
+        (lambda: Plan("m", draws=3), "none of crop, rescale, blur, jpeg, median is random"),
         (lambda: PipelineConfig.from_json("{}"), "lacks the field 'model'"),
         (lambda: Budget(screened=0), "screened is 0"),
     ],
@@ -193,9 +198,19 @@ def test_thresholds_keep_their_false_alarms_on_held_out_images(make: Make, targe
 
 
 def test_too_few_images_to_hold_out_are_refused(make: Make, target: TargetModel) -> None:
-    with pytest.raises(InputError, match=r"0.01 takes 100 clean images at least, and there are 60"):
-        build(Plan("tiny", false_alarms=0.01, held_out=60), torch.device("cpu"))
-    with pytest.raises(InputError, match="150 images are to be held out and 24 to be measured"):
+    def refused(words: str, **options: object) -> None:
+        with pytest.raises(InputError, match=words):
+            build(Plan("tiny", **options), torch.device("cpu"))
+
+    needs = "takes at least 100 held-out images that the model gets right, but has"
+    refused(f"0.01 {needs} 60; hold out more", false_alarms=0.01, held_out=60)
+    images, labels = held_out(target.data, 100)
+    right = int((answers(target.model, images) == labels).sum())
+    assert right < 100
+    refused(f"{needs} {right} of the 100 held out", false_alarms=0.01, held_out=100)
+    refused("at least 50 held-out images, but has 40; hold", held_out=40)
+    refused("151 images are to be held out .--held-out., and CIFAR-10 has 150", held_out=151)
+    with pytest.raises(InputError, match=r"150 images are .* and 24 to be measured on .--images."):
         guard_setting(make(replace(FULL, held_out=150)), MEASURED)
 
 
@@ -215,6 +230,12 @@ def test_the_adaptive_attack_finds_what_trying_everything_finds(make: Make, targ
         beaten.append(bool(((seen.labels != label) & ~seen.withheld).any()))
     nothing = torch.zeros(len(images), 1, 2, dtype=torch.int64), images[:, :, 0, 0].long()[:, None]
     told: list[int] = []
+    asked: list[int] = []
+
+    def report(best: Found) -> None:
+        told.append(int(best.success.sum()))
+        asked.append(int(best.queries[0]))
+
     found = attack_pipeline(
         pipeline,
         images,
@@ -222,10 +243,12 @@ def test_the_adaptive_attack_finds_what_trying_everything_finds(make: Make, targ
         torch.arange(len(images)),
         nothing,
         EVERYTHING,
-        report=lambda best: told.append(int(best.success.sum())),
+        report=report,
     )
     assert told == sorted(told)
     assert told[-1] == int(found.success.sum())
+    assert max(asked[n + 1] - asked[n] for n in range(len(asked) - 1)) <= BLOCK
+    assert asked[-1] == int(found.queries[0])
     assert 0 < sum(beaten) < len(beaten)
     assert all(bool(found.success[row]) for row, one in enumerate(beaten) if one)
     edited = apply_edits(images, found.positions, found.colours)
@@ -272,6 +295,42 @@ def test_who_knows_the_pipeline_gets_through_no_less_often(
     assert all(rate.total <= record.bare.count for rate in record.transfers.values())
 
 
+def test_an_image_that_the_known_edit_turns_is_done_with_at_once(make: Make, target) -> None:
+    pipeline = make(PipelineConfig("tiny", confidence=Confidence(0.0)))
+    images, labels = first(target, 12)
+    right = pipeline.see(images).labels == labels
+    asked = images[right], labels[right], torch.arange(int(right.sum()))
+    nothing = (
+        torch.zeros(len(asked[0]), 1, 2, dtype=torch.int64),
+        asked[0][:, :, 0, 0].long()[:, None],
+    )
+    found = attack_pipeline(pipeline, *asked, nothing, EVERYTHING)
+    edits = found.positions, found.colours
+    again = attack_pipeline(pipeline, *asked, edits, EVERYTHING)
+    assert 0 < int(found.success.sum()) < len(found.success)
+    assert again.queries[found.success].tolist() == [1] * int(found.success.sum())
+    turned = [part[found.success] for part in (*asked, *edits)]
+    told: list[Found] = []
+    attack_pipeline(pipeline, *turned[:3], (turned[3], turned[4]), EVERYTHING, report=told.append)
+    assert len(told) == 2  # nothing is looked for any more
+
+
+def test_whoever_is_told_ends_the_attack_while_it_looks_for_edits(make: Make, target) -> None:
+    pipeline = make(PipelineConfig("tiny", confidence=Confidence(0.0)))
+    images, labels = (part[1:] for part in first(target, 2))
+    asked: list[int] = []
+
+    def cancel(best: Found) -> None:
+        asked.append(int(best.queries[0]))
+        if len(asked) == 3:  # the known edit is told of twice
+            raise KeyboardInterrupt
+
+    same = torch.zeros(1, 1, 2, dtype=torch.int64), images[:, :, 0, 0].long()[:, None]
+    with pytest.raises(KeyboardInterrupt):
+        attack_pipeline(pipeline, images, labels, torch.tensor([0]), same, EVERYTHING, 0, cancel)
+    assert asked == [1, 1, 1 + BLOCK]
+
+
 def test_nothing_gets_through_a_certificate(make: Make, target: TargetModel) -> None:
     pipeline = make(PipelineConfig("tiny", certificate=CertificateLayer(2)))
     record = measure(pipeline, guard_setting(pipeline, MEASURED, budget=EVERYTHING))
@@ -306,11 +365,18 @@ def test_the_command_line_decides_on_a_picture(tmp_path: Path, capsys) -> None:
     path.write_text(config.to_json())
     index = int(find_dataset().shipped_sample().indices[0])
     asked = ["guard", "decide", "--pipeline", str(path), "--index", str(index), "--device", "cpu"]
-    assert main(asked) == 0
+    assert main([*asked, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["answer"] is None
     assert told["layer"] == "confidence"
     assert told["reason"].startswith("Ask a person: the probability of")
+    assert main(asked) == 0
+    first, *verdicts, last = capsys.readouterr().out.splitlines()
+    true = find_dataset().class_name(told["true_label"])
+    assert first.startswith(f"cifar10-resnet20-vanilla says {told['class']}, ")
+    assert first.endswith(f"; the true class is {true}.")
+    assert verdicts == [f"confidence: answer withheld. {told['layers'][0]['reason']}"]
+    assert last == told["reason"]
     assert main(["guard", "build", "--model", "cifar10-resnet20-vanilla", "--layers", ""]) == 2
     assert "A pipeline of 0 layers" in capsys.readouterr().err
     assert main(["guard", "decide", "--index", "0"]) == 2
@@ -377,6 +443,44 @@ def test_what_a_built_pipeline_would_ignore_is_refused(
     assert f"leave {option} out, or build another" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("layers", "option", "value", "missing"),
+    [
+        ("confidence", "--views", "crop", "checks"),
+        ("confidence", "--score", "doubt", "checks"),
+        ("confidence", "--draws", "8", "checks"),
+        ("confidence", "--agreement", "1.0", "ensemble"),
+        ("confidence", "--spacing", "4", "certificate"),
+        ("temperature,certificate", "--false-alarms", "0.05", "checks or confidence"),
+        ("certificate", "--held-out", "1000", "temperature or checks or confidence"),
+    ],
+)
+@pytest.mark.parametrize("action", [["build"], ["decide", "--index", "0"], ["measure"]])
+def test_what_no_layer_goes_by_is_refused(
+    action: list[str], layers: str, option: str, value: str, missing: str, capsys
+) -> None:
+    assert main(["guard", *action, "--model", "m", "--layers", layers, option, value]) == 2
+    said = f"{option} belongs to the layer {missing}, and the layers are "
+    said += f"{layers.replace(',', ', ')}; add {missing} to --layers, or leave {option} out."
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "layers", [("temperature",), ("ensemble",), ("temperature", "certificate")]
+)
+def test_a_net_without_thresholds_is_built_by_its_command(
+    make: Make, target: TargetModel, layers: tuple[str, ...]
+) -> None:
+    others = ("other",) if "ensemble" in layers else ()
+    count = 100 if "temperature" in layers else None
+    config = build(Plan("tiny", layers=layers, others=others, held_out=count), torch.device("cpu"))
+    assert config.false_alarms == 0
+    words = command_of(guard_setting(make(config), MEASURED))
+    assert f"--layers {','.join(layers)}" in words
+    assert "--false-alarms" not in words
+    assert ("--held-out 100" in words) is bool(count)
+
+
 def test_a_pipeline_that_is_no_text_is_refused_in_a_sentence(tmp_path: Path, capsys) -> None:
     path = tmp_path / "pipeline.json"
     path.write_bytes(bytes(range(256)))
@@ -394,13 +498,25 @@ def test_options_of_the_command_line_make_the_plan(monkeypatch: pytest.MonkeyPat
         return plan.config()
 
     monkeypatch.setattr("apr_core.cli.guard.build", build)
-    words = "--layers checks,ensemble --views crop,jpeg --score shift --draws 3 --others a,b"
+    words = "--layers checks,ensemble --views crop,shift --score shift --draws 3 --others a,b"
     words += " --agreement 0.5 --false-alarms 0.1 --held-out 200"
     assert main(["guard", "build", "--model", "m"]) == 0
     assert main(["guard", "build", "--model", "m", *words.split()]) == 0
-    given = {"layers": ("checks", "ensemble"), "views": ("crop", "jpeg"), "score": "shift"}
+    given = {"layers": ("checks", "ensemble"), "views": ("crop", "shift"), "score": "shift"}
     given |= {"draws": 3, "others": ("a", "b"), "agreement": 0.5}
     assert plans == [
         building.Plan("m"),
         building.Plan("m", **given, false_alarms=0.1, held_out=200),
     ]
+
+
+@pytest.mark.parametrize("action", ["build", "decide", "measure"])
+def test_help_says_what_each_option_is_and_its_default(action: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["guard", action, "--help"])
+    told = " ".join(capsys.readouterr().out.split("options:")[1].split())
+    plan = [field.name.replace("_", "-") for field in fields(Plan)[2:]]
+    budget = [*asdict(Budget()), "images", "seed"] if action == "measure" else []
+    for option in (*plan, *budget):
+        words = told.split(f"--{option} {option.upper().replace('-', '_')} ")[1].split(" --")[0]
+        assert re.search(r"\w.*; by default \S+", words), option
