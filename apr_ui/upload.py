@@ -24,6 +24,9 @@ ENDINGS = {"JPEG": ("jpg", "jpeg", "jpe", "jfif")}
 """File endings of a format, if they are not its name."""
 _FILE, _PICTURE, _TRUTH = "attack.file", "attack.picture", "attack.truth"
 _PHOTO, _REFUSAL = "attack.photo", "attack.refusal"
+_ASIDE, _JUST = "attack.aside", "attack.just-aside"
+"""The picture and the true class that a file took with it, until the page has run once more: where
+a file replaces another, the browser first reports that there is none."""
 MOST_NAMED = 12
 """Of a data set's classes, those that are named in a sentence."""
 
@@ -37,6 +40,8 @@ def choose_own(camera: bool = False) -> tuple[Picture, int | None] | None:
         camera: take the picture with the device's camera instead.
     """
     data = shown_data()
+    if not st.session_state.pop(_JUST, False):
+        st.session_state.pop(_ASIDE, None)
     if camera:
         _photograph()
     else:
@@ -169,13 +174,18 @@ def _take(file: UploadedFile | None, name: str) -> None:
     """
     refused = st.session_state.pop(_REFUSAL, None)
     if file is None:
-        if not refused:
+        if _PICTURE in st.session_state and not refused:
+            aside = st.session_state[_PICTURE], st.session_state.get(_TRUTH, ASK)
+            st.session_state.update({_ASIDE: aside, _JUST: True})
             forget_own()
         return
+    aside = st.session_state.pop(_ASIDE, None)
     try:
         picture = read_picture(file.getvalue(), name, shown_data())
     except InputError as error:
         st.session_state[_REFUSAL] = str(error)
+        if aside:
+            st.session_state[_PICTURE], st.session_state[_TRUTH] = aside
     else:
         forget_own()
         st.session_state[_PICTURE] = picture

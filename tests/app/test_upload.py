@@ -122,6 +122,20 @@ def test_a_file_that_is_no_picture_leaves_the_one_before(after_a_run: bool) -> N
     assert app.selectbox(key="attack.truth").value == ASK
 
 
+@pytest.mark.parametrize("runs_between", [0, 1])
+def test_a_browser_reports_no_file_between_two_and_that_loses_no_picture(runs_between: int) -> None:
+    """But a picture that a person removed does not come back."""
+    app = put(open_uploader(), SOUND)
+    run(app.selectbox(key="attack.truth").set_value("cat"))
+    assert not armed(put(app, None))
+    for _ in range(runs_between):
+        run(app)
+    assert armed(put(app, NO_PICTURE)) == (not runs_between)
+    if not runs_between:
+        assert app.selectbox(key="attack.truth").value == "cat"
+    assert "attack.aside" not in app.session_state
+
+
 def test_a_file_that_is_no_picture_is_said_to_be_none_at_every_run_of_the_page() -> None:
     app = put(open_uploader(), NO_PICTURE)
     assert not armed(app)
