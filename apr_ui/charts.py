@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
@@ -28,6 +29,8 @@ LOG_QUERIES = {
     "type": "log",
     "tickvals": [first * 10**zeros for zeros in range(7) for first in (1, 2, 5)],
 }
+MOST_LETTERS = 16
+"""Of a class's name on a line beside its bars, so that the bars have room on a phone."""
 COLOUR_BAR = {"orientation": "h", "thickness": 10, "yanchor": "top"}
 _LEGENDS: dict[str, dict[str, Any]] = {
     "above": {"y": 1.02, "yanchor": "bottom"},
@@ -72,7 +75,7 @@ def confidence_bars(
         most: how many classes to show, those with the largest probability in either.
     """
     order = before.maximum(after).argsort(descending=True)[:most].flip(0).tolist()
-    names = [classes[k] for k in order]
+    names = ["<br>".join(wrap(classes[k], MOST_LETTERS)) for k in order]
     figure = go.Figure()
     for name, values, colour, pattern in (
         ("after", after, AFTER, "/"),

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from apr_core.data.dataset import DataSet, Sample
-from apr_core.data.images import OWN_PICTURE, Picture, to_pil, to_png
+from apr_core.data.images import OWN_PICTURE, to_pil, to_png
 from apr_core.data.registry import DEFAULT, find_dataset
 from apr_core.serving.archive.archive_format import Head
 from apr_core.serving.gallery import GalleryEntry
@@ -264,6 +264,5 @@ def place_of(request: AttackRequest | Head, with_gallery: bool = True) -> dict[s
 def _as_own(request: AttackRequest | Head) -> dict[str, object]:
     if isinstance(request, Head):  # without its picture
         return {}
-    picture = Picture(request.image, to_pil(request.image), "the picture", ())
-    show_own(picture, request.label)
+    show_own(request.image, request.label if request.named else None)
     return {"source": UPLOAD}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -268,10 +268,17 @@ def make_request(choice: Choice, model: str, config: OnePixelConfig) -> AttackRe
         InputError: the picture does not suit so many pixels by this method.
     """
     check_served(config, data_behind(model))
-    label = choice.label
-    if label is None:
-        label = int(probabilities(model, [choice.image])[0].argmax())
-    return AttackRequest(model, choice.image, label, choice.index, config)
+    label, named = choice.label or 0, choice.label is not None
+    return predicted(AttackRequest(model, choice.image, label, choice.index, config, named))
+
+
+def predicted(request: AttackRequest) -> AttackRequest:
+    """A request for a picture whose class nobody gave, with the model's prediction as its label;
+    any other as it is."""
+    if request.named:
+        return request
+    answer = probabilities(request.model, [request.image])[0]
+    return replace(request, label=int(answer.argmax()))
 
 
 def show_request(request: AttackRequest | Head) -> None:

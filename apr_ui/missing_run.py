@@ -21,7 +21,7 @@ def missing_run(run_id: str) -> InputError:
         )
     show_request(head)
     st.session_state["attack.source"] = UPLOAD
-    await_own(head.label)
+    await_own(head.label if head.named else None)
     return InputError(
         "That run was on an uploaded picture, which is never written to disk, so it was lost when "
         "the server stopped or needed the memory; choose the picture again, and the settings shown "

@@ -1,7 +1,8 @@
 """A run as query parameters, and back.
 
 A shipped test image is named by its index. An uploaded picture is in the link itself, as a PNG,
-because the server keeps no pictures. Settings at their defaults are left out.
+because the server keeps no pictures; beside it stands its class as `label`, or, where nobody gave
+it, the model's `prediction`. Settings at their defaults are left out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from apr_core.serving.requests import AttackRequest, check_served, data_behind
 
 LONGEST = 16_000
 """Characters of a picture in a link; a 32 x 32 PNG has at most about 4,300."""
+LABEL, PREDICTION = "label", "prediction"
+"""Whose class of an uploaded picture it is: a person's, or the model's."""
 _DEFAULT = OnePixelConfig()
 _KINDS = get_type_hints(OnePixelConfig)
 
@@ -29,7 +32,7 @@ def to_params(request: AttackRequest) -> dict[str, str]:
     params, name = {"model": request.model}, request.data.class_name
     if request.index == OWN_PICTURE:
         png = base64.urlsafe_b64encode(to_png(request.image)).decode().rstrip("=")
-        params |= {"picture": png, "label": name(request.label)}
+        params |= {"picture": png, LABEL if request.named else PREDICTION: name(request.label)}
     else:
         params["index"] = str(request.index)
     for item in fields(OnePixelConfig):
@@ -54,8 +57,9 @@ def from_params(params: Mapping[str, str]) -> AttackRequest | None:
     check_served(config, data)
     if "picture" in params:
         image = _picture(params["picture"], data)
-        label = data.class_number(params.get("label", ""))
-        return AttackRequest(params["model"], image, label, OWN_PICTURE, config)
+        named = LABEL in params or PREDICTION not in params
+        label = data.class_number(params.get(LABEL if named else PREDICTION, ""))
+        return AttackRequest(params["model"], image, label, OWN_PICTURE, config, named)
     if not params["index"].isdecimal():
         raise InputError(
             f"The link's index is '{shown(params['index'])}', which is no test image; indices go "

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome, square_of
 from apr_core.attacks.shift import ShiftConfig
-from apr_core.base.types import Method
+from apr_core.base.types import InputError, Method
 from apr_core.data.images import to_png
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_core.serving.run_export import record, to_csv, to_json
@@ -91,8 +93,8 @@ def _poll(run: CurrentRun, was_live: bool, page: str, pause: float, with_result:
     overlap = max(LEAST_OVERLAP, round(OVERLAP_SECONDS / pause))
     first = sent[-overlap] if was_live and len(sent) >= overlap else 0
     sent.append(len(view.snapshots))
-    if with_result:
-        with errors_on_page():
+    if with_result:  # a failed run's own error is its headline
+        with suppress(InputError) if view.error else errors_on_page():
             show_result(view, page, picture=first == 0)
     data = player_data(view, first, picture=first == 0)
     player({**data, "autoplay": not view.live and take_replay(page)}, key=f"{page}.player")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import streamlit as st
+import torch
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.typing import UploadedFile
+from torch import Tensor
 
 from apr_core.base.types import InputError
 from apr_core.data.dataset import DataSet
 from apr_core.data.decode import MAX_BYTES
-from apr_core.data.images import Picture, read_picture, refit
+from apr_core.data.images import Picture, picture_of, read_picture, refit
 from apr_core.data.picture_file import READ
 from apr_ui.dataset import class_name, shown_data
 from apr_ui.persistent_widget import keep_among, persistent
@@ -22,6 +24,9 @@ ENDINGS = {"JPEG": ("jpg", "jpeg", "jpe", "jfif")}
 """File endings of a format, if they are not its name."""
 _FILE, _PICTURE, _TRUTH = "attack.file", "attack.picture", "attack.truth"
 _PHOTO, _REFUSAL = "attack.photo", "attack.refusal"
+_ASIDE, _JUST = "attack.aside", "attack.just-aside"
+"""The picture and the true class that a file took with it, until the page has run once more: where
+a file replaces another, the browser first reports that there is none."""
 MOST_NAMED = 12
 """Of a data set's classes, those that are named in a sentence."""
 
@@ -35,20 +40,23 @@ def choose_own(camera: bool = False) -> tuple[Picture, int | None] | None:
         camera: take the picture with the device's camera instead.
     """
     data = shown_data()
+    if not st.session_state.pop(_JUST, False):
+        st.session_state.pop(_ASIDE, None)
     if camera:
-        st.camera_input("A picture with your camera", key=_PHOTO, on_change=_take_photo)
+        _photograph()
     else:
         _upload(data)
-    if refusal := st.session_state.get(_REFUSAL):
+    held = st.session_state.get(_PHOTO if camera else _FILE) is not None
+    refusal = st.session_state.get(_REFUSAL) if held else None
+    if refusal:
         st.error(plain(refusal), icon=":material/broken_image:")
-    picture: Picture | None = st.session_state.get(_PICTURE)
+    picture = _own_for(data)
     if picture is None:
         act = "Take" if camera else "Choose"
         st.info(f"{act} a picture of one of the things that the models know: {_known(data)}.")
         return None
-    if picture.image.shape != (data.channels, *data.size):  # it was for other data
-        picture = st.session_state[_PICTURE] = refit(picture, data)
-    if st.session_state.get(_FILE) is None and not camera:  # from a link, or another page
+    st.session_state[_PICTURE] = picture
+    if refusal or not held:  # it came before, by another way or on another page
         st.button("Remove the picture", on_click=forget_own, icon=":material/close:")
     for warning in picture.warnings:
         st.warning(warning, icon=":material/info:")
@@ -68,7 +76,24 @@ def choose_own(camera: bool = False) -> tuple[Picture, int | None] | None:
             "No answer of the model can be right for this picture. The attack changes the answer "
             "that it gives."
         )
-    return picture, data.classes.index(truth) if own_class_is_named() else None
+    return picture, own_class()
+
+
+def _own_for(data: DataSet) -> Picture | None:
+    """The picture, for the models of a data set."""
+    kept: Picture | None = st.session_state.get(_PICTURE)
+    if kept is None or kept.image.shape == (data.channels, *data.size):
+        return kept
+    return refit(kept, data)
+
+
+def _photograph() -> None:
+    photo = st.camera_input("A picture with your camera", key=_PHOTO, on_change=_take_photo)
+    if photo is None:  # the browser alone knows whether there is a camera
+        st.caption(
+            "If no camera picture appears, allow the camera in the browser's address bar, or "
+            "choose **Your picture** to upload a file."
+        )
 
 
 def _upload(data: DataSet) -> None:
@@ -90,22 +115,34 @@ def _known(data: DataSet) -> str:
     return ", ".join(named) + (f", and {count - len(named):,} more" if count > len(named) else "")
 
 
-def own_class_is_named() -> bool:
-    """Whether a person said what their own picture shows."""
-    return st.session_state.get(_TRUTH, ASK) not in (ASK, NONE)
+def own_class() -> int | None:
+    """What a person said that their own picture shows; None where they named no class."""
+    named: str = st.session_state.get(_TRUTH, ASK)
+    classes = shown_data().classes
+    return classes.index(named) if named in classes else None
 
 
-def show_own(picture: Picture, label: int) -> None:
-    """Set the controls to a picture of this true class; call before they are drawn."""
+def show_own(image: Tensor, label: int | None) -> None:
+    """Set the controls to a picture; call before they are drawn. What is known of it stays.
+
+    Args:
+        image: as the model sees it, uint8 (C, H, W).
+        label: its true class, None where nobody gave it.
+    """
+    kept = _own_for(shown_data())
+    if kept is None or not torch.equal(kept.image, image):
+        forget_own()
+        st.session_state[_PICTURE] = picture_of(image)
+    if label is not None:
+        st.session_state[_TRUTH] = class_name(label)
+    elif own_class() is not None:
+        st.session_state[_TRUTH] = ASK
+
+
+def await_own(label: int | None) -> None:
+    """Set the controls for a picture to be uploaded; its class is None where nobody gave it."""
     forget_own()
-    st.session_state[_PICTURE] = picture
-    st.session_state[_TRUTH] = class_name(label)
-
-
-def await_own(label: int) -> None:
-    """Set the controls for a picture of this true class to be uploaded."""
-    forget_own()
-    st.session_state[_TRUTH] = class_name(label)
+    st.session_state[_TRUTH] = ASK if label is None else class_name(label)
 
 
 def forget_own() -> None:
@@ -120,26 +157,38 @@ def _take_file() -> None:
     file = st.session_state[_FILE]
     if file is not None and not isinstance(file, UploadedFile):
         return  # it was read, and released
-    forget_own()
-    if file is None:
-        return
-    _read(file.getvalue(), file.name)
-    _release(file)
+    _take(file, file.name if file else "")
+    if file is not None:
+        _release(file)
 
 
 def _take_photo() -> None:
     """Read what the camera took; called whenever it took or removed a picture."""
-    photo = st.session_state[_PHOTO]
-    forget_own()
-    if photo is not None:
-        _read(photo.getvalue(), "the photograph")
+    _take(st.session_state[_PHOTO], "the photograph")
 
 
-def _read(content: bytes, name: str) -> None:
+def _take(file: UploadedFile | None, name: str) -> None:
+    """Put a file in the place of the picture; None removes what came of the file before.
+
+    One that cannot be read leaves the picture as it is.
+    """
+    refused = st.session_state.pop(_REFUSAL, None)
+    if file is None:
+        if _PICTURE in st.session_state and not refused:
+            aside = st.session_state[_PICTURE], st.session_state.get(_TRUTH, ASK)
+            st.session_state.update({_ASIDE: aside, _JUST: True})
+            forget_own()
+        return
+    aside = st.session_state.pop(_ASIDE, None)
     try:
-        st.session_state[_PICTURE] = read_picture(content, name, shown_data())
+        picture = read_picture(file.getvalue(), name, shown_data())
     except InputError as error:
         st.session_state[_REFUSAL] = str(error)
+        if aside:
+            st.session_state[_PICTURE], st.session_state[_TRUTH] = aside
+    else:
+        forget_own()
+        st.session_state[_PICTURE] = picture
 
 
 def _release(file: UploadedFile) -> None:

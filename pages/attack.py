@@ -14,16 +14,24 @@ from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, RunView
 from apr_ui.address import follow_address, keep_address, share_link
 from apr_ui.choose_picture import Choice, choose_picture
-from apr_ui.controls import choose_attack, choose_data, choose_model, make_request, show_request
+from apr_ui.controls import (
+    choose_attack,
+    choose_data,
+    choose_model,
+    make_request,
+    predicted,
+    show_request,
+)
 from apr_ui.dataset import is_small
 from apr_ui.errors import errors_on_page
 from apr_ui.frame import ACTIONS, begin_page
+from apr_ui.hidden_run import offer_hidden_run
 from apr_ui.missing_run import missing_run
 from apr_ui.model_names import main_first, model_title
 from apr_ui.permalink import from_params, to_params
 from apr_ui.proof.certificate import offer_certificate
 from apr_ui.proof.truth import offer_map
-from apr_ui.resources import cards, service, why_missing
+from apr_ui.resources import cards, check_known, service, why_missing
 from apr_ui.searches import larger_searches
 from apr_ui.shift_run import (
     SHIFT,
@@ -35,11 +43,7 @@ from apr_ui.shift_run import (
     show_asked_shift,
 )
 from apr_ui.stage import headline, preview, show_details, show_end, subject, watch
-from apr_ui.state import ATTACK, CurrentRun, cancel_runs, open_run, start_run
-from apr_ui.upload import own_class_is_named
-
-HIDDEN_SECONDS = 2.0
-"""Between two looks at a run whose picture is not the chosen one."""
+from apr_ui.state import ATTACK, cancel_runs, open_run, start_run
 
 
 def forget() -> None:
@@ -50,13 +54,15 @@ def forget() -> None:
 
 def open_link(params: dict[str, str]) -> None:
     """Join or start the run that the address asks for."""
-    if asked := found_shift(params.get("run", "")) or shift_from_params(params):
+    asked = found_shift(params.get("run", "")) or shift_from_params(params) or _asked_for(params)
+    if asked is None:
+        return
+    check_known(asked.model.removesuffix(BEHIND_LATTICE))
+    if isinstance(asked, ShiftRequest):
         show_asked_shift(asked)
         return
-    request = _asked_for(params)
-    if request is not None:
-        show_request(request)
-        open_run(request)
+    show_request(asked)
+    open_run(asked)
 
 
 def _asked_for(params: dict[str, str]) -> AttackRequest | None:
@@ -71,7 +77,8 @@ def _asked_for(params: dict[str, str]) -> AttackRequest | None:
 def plan(request: AttackRequest | ShiftRequest) -> None:
     """Set the controls to a run, to be started in the page run that follows."""
     if isinstance(request, ShiftRequest):
-        show_asked_shift(request)
+        with errors_on_page():
+            show_asked_shift(replace(request, base=predicted(request.base)))
         return
     st.session_state["attack.planned"] = request
     st.session_state["attack.model"] = request.model.removesuffix(BEHIND_LATTICE)
@@ -117,45 +124,13 @@ def offer_others(requests: Sequence[AttackRequest] | Sequence[ShiftRequest]) -> 
             st.button(title, on_click=plan, args=(each,))
 
 
-def offer_hidden_run() -> None:
-    """A line on the run that goes on while another picture is chosen, so that it can be seen again
-    or cancelled; and so that it is watched."""
-    hidden = ATTACK.get()
-    if hidden is not None and service().count_live([hidden.ticket.run_id]):
-        st.fragment(_hidden_run, run_every=HIDDEN_SECONDS)(hidden)
-
-
-def _hidden_run(hidden: CurrentRun) -> None:
-    request, ticket = hidden.request, hidden.ticket
-    view = service().view(ticket.run_id, ticket.token)
-    live = view is not None and view.live
-    with st.container(horizontal=True, vertical_alignment="center"):
-        name = request.data.class_name(request.label)
-        st.caption(f"The attack on {name} {'is still running' if live else 'has ended'}.")
-        shown = st.button("Show it", key="attack.show", on_click=show_again, args=(hidden,))
-        cancelled = live and st.button("Cancel it", key="attack.cancel-hidden")
-        if cancelled:
-            cancel_runs(ticket)
-        if shown or cancelled:
-            st.rerun()
-
-
-def show_again(run: CurrentRun) -> None:
-    """Set the controls to a run of this visitor."""
-    show_request(run.request)
-    ATTACK.put(run)
-
-
-def of_own_picture_without_class(request: AttackRequest) -> bool:
-    """Whether nobody named the picture's class: it may be none that the model knows."""
-    return request.index == OWN_PICTURE and not own_class_is_named()
-
-
 def button_label(config: OnePixelConfig | ShiftConfig) -> str:
     """What the button says, which tells what will be looked for."""
     if isinstance(config, ShiftConfig):
         return "Change every pixel"
-    return "Hunt for the patch" if config.method is Method.PATCH else "Hunt for the pixel"
+    if config.method is Method.PATCH:
+        return "Hunt for the patch"
+    return "Hunt for the pixel" if config.pixels == 1 else "Hunt for the pixels"
 
 
 def show_hunt(choice: Choice | None, model: str, config: OnePixelConfig) -> None:
@@ -185,9 +160,7 @@ def show_hunt(choice: Choice | None, model: str, config: OnePixelConfig) -> None
     seal = st.container()
     if is_small(request.data):
         offer_map(request.model.removesuffix(BEHIND_LATTICE), request.image, request.label)
-    if not of_own_picture_without_class(request):
-        ended = view.outcome is not None
-        offer_certificate(request.model, request.image, request.label, ended, seal)
+    offer_certificate(request, view.outcome, seal)
     if not view.live:
         show_details(view)
         show_end(view)
@@ -217,7 +190,7 @@ begin_page("attack")
 follow_address("attack", open_link, forget)
 if "attack.planned" in st.session_state:
     with errors_on_page():
-        start_run(st.session_state.pop("attack.planned"), replay=True)
+        start_run(predicted(st.session_state.pop("attack.planned")), replay=True)
 stage, panel = st.columns([3, 2], gap="large")
 with panel:
     choose_data()

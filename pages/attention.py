@@ -12,9 +12,8 @@ from apr_core.attacks.result import PixelEdit
 from apr_core.serving.requests import MapRequest, RunView, data_behind
 from apr_ui.address import follow_address, share_link
 from apr_ui.attention.agreement import offer_agreement, offer_overall
-from apr_ui.attention.choose import choose_class, choose_explained_model
+from apr_ui.attention.choose import choose_class, choose_explained_model, choose_methods
 from apr_ui.attention.link import (
-    FIRST_METHODS,
     FIRST_OPACITY,
     AttentionView,
     linked_edits,
@@ -23,7 +22,7 @@ from apr_ui.attention.link import (
     view_to_params,
 )
 from apr_ui.attention.map_files import as_table, map_sheet
-from apr_ui.attention.view import WORDS, methods_of, scenes_of, show_maps
+from apr_ui.attention.view import WORDS, scenes_of, show_maps
 from apr_ui.attention.windows import offer_windows
 from apr_ui.changing_text import changing_markdown
 from apr_ui.choose_picture import Choice, choose_picture
@@ -32,7 +31,6 @@ from apr_ui.dataset import class_name
 from apr_ui.downloads import offer_files
 from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
-from apr_ui.model_names import model_title
 from apr_ui.permalink import from_params, to_params
 from apr_ui.persistent_widget import persistent
 from apr_ui.resources import check_known, gallery, probabilities, service
@@ -112,7 +110,6 @@ def _wait(run: CurrentRun) -> None:
 def explain(choice: Choice, model: str, picked: list[str], opacity: float) -> None:
     """The class, the attack, the maps and what is offered with them."""
     answer = probabilities(model, [choice.image])[0]
-    known = methods_of(model)
     target = choose_class(answer)
     edits = edits_of(choice, model)
     if not edits:
@@ -121,10 +118,7 @@ def explain(choice: Choice, model: str, picked: list[str], opacity: float) -> No
     if edits:
         after = probabilities(model, [scenes[-1].image])[0]
         changing_markdown("attention.end", attack_text(answer, after))
-    if "attention" in picked and "attention" not in known:
-        st.info(f"{model_title(model)} has no attention gate; the other methods do not need one.")
-    methods = [name for name in picked if name in known]
-    maps = show_maps(model, scenes, target, methods, opacity)
+    maps = show_maps(model, scenes, target, picked, opacity)
     if maps:
         truth = int(answer.argmax()) if choice.label is None else choice.label
         offer_agreement(model, scenes, target, maps, MapRequest(model, choice.image, truth))
@@ -135,7 +129,7 @@ def explain(choice: Choice, model: str, picked: list[str], opacity: float) -> No
             ("PNG", lambda: map_sheet(scenes, maps), "Every map, in grey"),
         )
         offer_files("attention", "maps", files)
-        shown = AttentionView(target, tuple(methods), opacity, edits)
+        shown = AttentionView(target, tuple(picked), opacity, edits)
         params = to_params(make_request(choice, model, OnePixelConfig()))
         share_link("A link to this view", params | view_to_params(shown))
 
@@ -145,16 +139,13 @@ follow_address("attention", open_link)
 stage, panel = st.columns([3, 2], gap="large")
 with panel:
     choose_data()
-    choice, model = choose_picture(), ""
+    choice, model, picked = choose_picture(), "", None
     with errors_on_page():
         model = choose_explained_model()
-    picked = st.multiselect(
-        "Methods", list(WORDS), format_func=lambda name: WORDS[name],
-        **persistent("attention.methods", list(FIRST_METHODS)),
-    )  # fmt: skip
+        picked = choose_methods(model)
     opacity = st.slider(
         "Opacity of the maps", 0.0, 1.0, **persistent("attention.opacity", FIRST_OPACITY)
     )
 with stage, errors_on_page():
-    if choice is not None and model:
+    if choice is not None and picked is not None:
         explain(choice, model, picked, opacity)

@@ -14,13 +14,14 @@ from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest
 from apr_ui.address import follow_address, keep_address, share_link
 from apr_ui.choose_picture import Choice, choose_picture
 from apr_ui.controls import choose_data, choose_model, make_request, show_request
+from apr_ui.dataset import class_name
 from apr_ui.errors import errors_on_page
 from apr_ui.frame import begin_page
 from apr_ui.hand.games import adopt_game, game_name, leave_game
 from apr_ui.hand.search import offer_search, run_on, show_search, start_search
 from apr_ui.hand.view import play
 from apr_ui.model_names import model_title
-from apr_ui.permalink import from_params, to_params
+from apr_ui.permalink import PREDICTION, from_params, to_params
 from apr_ui.resources import check_known, service
 from apr_ui.stage import preview
 from apr_ui.words import plain
@@ -69,7 +70,8 @@ def _asked_for(params: dict[str, str]) -> AttackRequest | None:
             icon=":material/link_off:",
         )
         return request
-    return plain_request(game, OWN_PICTURE if request is None else request.index)
+    index = OWN_PICTURE if request is None else request.index
+    return plain_request(game, index, PREDICTION not in params)
 
 
 def _check(request: AttackRequest) -> None:
@@ -81,26 +83,29 @@ def _check(request: AttackRequest) -> None:
         raise InputError(f"The link's {error}") from None
 
 
-def plain_request(game: Game, index: int) -> AttackRequest:
-    """What a link to a new game of the same kind names."""
+def plain_request(game: Game, index: int, named: bool) -> AttackRequest:
+    """What a link to a new game of the same kind names; `named` is as the request's."""
     config = OnePixelConfig(pixels=game.pixels)
-    return AttackRequest(game.model, game.image, game.label, index, config)
+    return AttackRequest(game.model, game.image, game.label, index, config, named)
 
 
-def address_of(game: Game, index: int) -> dict[str, str]:
+def address_of(game: Game, index: int, named: bool) -> dict[str, str]:
     """The address that finds the game and the search again."""
-    params = {} if index == OWN_PICTURE else to_params(plain_request(game, index))
-    if game.queries or not params:
+    own = index == OWN_PICTURE
+    params = {} if own else to_params(plain_request(game, index, named))
+    if own and not named:
+        params[PREDICTION] = class_name(game.label)
+    if game.queries or own:
         params["game"] = game_name("hand", st.session_state["hand.place"])
     if run := run_on(game, "hand"):
         params["run"] = run.ticket.run_id
     return params
 
 
-def follow(index: int, game: Game) -> None:
+def follow(index: int, named: bool, game: Game) -> None:
     """Drawn with every try; before the first, a bare address is enough."""
     if game.queries or st.query_params:
-        keep_address("hand", address_of(game, index))
+        keep_address("hand", address_of(game, index, named))
     offer_search(game, index)
 
 
@@ -109,15 +114,15 @@ def board(choice: Choice, model: str, settings: DeltaGenerator) -> None:
     named = "" if choice.named == model else f" Your model: {model_title(model)}."
     st.caption(choice.caption + named)
     try:
-        label = make_request(choice, model, OnePixelConfig()).label
-        follow_game = partial(follow, choice.index)
-        game = play(choice.key, model, choice.image, label, more=follow_game, settings=settings)
+        asked = make_request(choice, model, OnePixelConfig())
+        more = partial(follow, asked.index, asked.named)
+        game = play(choice.key, model, asked.image, asked.label, more=more, settings=settings)
     except InputError as error:
         st.warning(plain(error), icon=":material/help:")
         preview(choice, model)
         return
     show_search(game)
-    params = to_params(plain_request(game, choice.index))
+    params = to_params(plain_request(game, asked.index, asked.named))
     share_link("A link to this picture and model", params)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +40,16 @@ class Picture:
 
     image: Tensor
     """What the model sees: uint8 (C, H, W)."""
-    original: Image.Image
-    """The whole picture for display: RGB, at most 512 pixels on its longer side."""
+    decoded: Decoded
+    """What was read; its longer side is reduced to 512 pixels."""
     name: str
     warnings: tuple[str, ...]
     """Sentences for a person: what was done to the picture, and what to expect of it."""
+
+    @property
+    def original(self) -> Image.Image:
+        """The whole picture for display, RGB."""
+        return self.decoded.rgb
 
 
 def read_picture(data: bytes, name: str = "the picture", dataset: DataSet | None = None) -> Picture:
@@ -59,13 +64,9 @@ def read_picture(data: bytes, name: str = "the picture", dataset: DataSet | None
         InputError: it is empty, too big, of another format, animated or damaged.
     """
     name = shown(name, 80) or "the picture"
-    decoded = decode(data, name)
-    wanted = dataset or find_dataset()
-    image = _to_tensor(_reduce(decoded.rgb, wanted.size, wanted.channels))
-    usual = content_warnings(image) if wanted.name == DEFAULT else ()
-    notes = (*_reading_warnings(decoded, wanted), *usual)
-    decoded.rgb.thumbnail((DISPLAY_SIZE, DISPLAY_SIZE))
-    return Picture(image, decoded.rgb, name, notes)
+    picture = _fit(decode(data, name), name, dataset or find_dataset())
+    picture.original.thumbnail((DISPLAY_SIZE, DISPLAY_SIZE))
+    return picture
 
 
 def refit(picture: Picture, dataset: DataSet) -> Picture:
@@ -73,9 +74,20 @@ def refit(picture: Picture, dataset: DataSet) -> Picture:
 
     What they see is made of the picture as it is displayed, whose longer side has 512 pixels.
     """
-    image = _to_tensor(_reduce(picture.original, dataset.size, dataset.channels))
-    usual = content_warnings(image) if dataset.name == DEFAULT else ()
-    return replace(picture, image=image, warnings=usual)
+    return _fit(picture.decoded, picture.name, dataset)
+
+
+def picture_of(image: Tensor, name: str = "the picture") -> Picture:
+    """What a model sees, uint8 (C, H, W), as a picture that needed no fitting."""
+    rgb = to_pil(image)
+    return Picture(image, Decoded(rgb, rgb.size, see_through=False, off_colour=False), name, ())
+
+
+def _fit(decoded: Decoded, name: str, wanted: DataSet) -> Picture:
+    """A picture at the size and in the channels of a data set, with what is to be said of it."""
+    image = _to_tensor(_reduce(decoded.rgb, wanted.size, wanted.channels))
+    usual = content_warnings if wanted.name == DEFAULT else _contrast_warnings
+    return Picture(image, decoded, name, (*_reading_warnings(decoded, wanted), *usual(image)))
 
 
 def read_picture_file(path: Path, dataset: DataSet | None = None) -> Picture:
@@ -136,24 +148,30 @@ def from_png(data: bytes, most: int | None = None) -> Tensor:
 
 def content_warnings(image: Tensor) -> tuple[str, ...]:
     """Sentences on how a uint8 image (3, H, W) differs from CIFAR-10's, whatever the model."""
-    pixels = image.float() / 255
-    if pixels.std((1, 2), correction=0).mean() < MIN_CONTRAST:
-        return ("The picture is nearly one colour, so the model's answer means little.",)
-    grey = pixels.mean(0)  # -> (H, W)
+    if plain := _contrast_warnings(image):
+        return plain
+    grey = image.float().mean(0) / 255  # -> (H, W)
     steps = (grey.diff(dim=0).abs().mean() + grey.diff(dim=1).abs().mean()) / 2
     measures = (
         (float(grey.mean()), BRIGHTNESS_RANGE, ("darker", "brighter")),
         (float(steps), DETAIL_RANGE, ("smoother", "more finely patterned")),
     )
     found = [
-        f"The picture is {words[value > high]} than nearly all of CIFAR-10's, "
+        f"The picture is {words[value > high]} than nearly all pictures of CIFAR-10, "
         "so the model may be guessing."
         for value, (low, high), words in measures
         if not low <= value <= high
     ]
     if int((image.amax(0) - image.amin(0)).max()) <= MAX_GREY_SPREAD:
-        found.append("The picture is greyscale, as only one in a hundred of CIFAR-10's is.")
+        found.append("The picture is greyscale; only one in a hundred pictures of CIFAR-10 is.")
     return tuple(found)
+
+
+def _contrast_warnings(image: Tensor) -> tuple[str, ...]:
+    """The sentence on a uint8 image (C, H, W) with less contrast than those of any data set."""
+    if (image.float() / 255).std((1, 2), correction=0).mean() >= MIN_CONTRAST:
+        return ()
+    return ("The picture is nearly one colour, so the model's answer means little.",)
 
 
 def _reading_warnings(decoded: Decoded, wanted: DataSet) -> Iterator[str]:
@@ -174,10 +192,11 @@ def _reading_warnings(decoded: Decoded, wanted: DataSet) -> Iterator[str]:
             f"The picture is {size[0]} × {size[1]} pixels and was cropped to its central square, "
             f"which leaves out about {min(99, max(1, round(lost)))}% of it."
         )
-    if min(size) < min(wanted.size):
+    used = decoded.rgb.size if height != width else (min(decoded.rgb.size),) * 2
+    if used[0] < width or used[1] < height:
         yield (
-            f"The picture's shorter side has only {min(size)} of the {min(wanted.size)} pixels "
-            f"that the model wants, so it was enlarged and looks softer than {wanted.title}'s."
+            f"The picture was enlarged from {used[0]} × {used[1]} pixels, so it looks softer than "
+            "those that the models learned from."
         )
 
 

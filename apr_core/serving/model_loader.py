@@ -6,10 +6,12 @@ import torch
 from torch import nn
 
 from apr_core.attacks.oracle import ModelOracle
+from apr_core.base.registry import unknown_name
+from apr_core.base.types import InputError
 from apr_core.certification.lattice_masking import behind_lattice
 from apr_core.serving.offered import load_offered, offered
 from apr_core.serving.requests import BEHIND_LATTICE
-from apr_core.zoo.checkpoints import load_model
+from apr_core.zoo.checkpoints import load_model, model_names
 
 
 def load_served(name: str, device: str | torch.device = "cpu") -> nn.Module:
@@ -18,7 +20,11 @@ def load_served(name: str, device: str | torch.device = "cpu") -> nn.Module:
     Raises:
         InputError: there is no such model.
     """
-    return load_offered(name, device) if name in offered() else load_model(name, device)
+    if name in offered():
+        return load_offered(name, device)
+    if name not in model_names():
+        raise InputError(unknown_name("model", name, (*model_names(), *offered())))
+    return load_model(name, device)
 
 
 def load_oracle(name: str, device: str | torch.device = "cpu") -> ModelOracle:

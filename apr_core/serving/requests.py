@@ -117,6 +117,7 @@ class AttackRequest:
         label: its true class.
         index: with the config's seed it fixes the random numbers.
         config: how to attack.
+        named: whether the true class is known; else the label is what the model predicted.
     """
 
     model: str
@@ -124,6 +125,7 @@ class AttackRequest:
     label: int
     index: int
     config: OnePixelConfig
+    named: bool = True
 
     @cached_property
     def run_id(self) -> str:
@@ -131,7 +133,8 @@ class AttackRequest:
         config = asdict(self.config)
         if self.config.method is Method.DE:
             del config["method"]  # so that runs from before there was another keep their ids
-        return _digest([self.model, self.label, self.index, config], self.image)
+        unnamed = [] if self.named else [self.named]  # for the same reason
+        return _digest([self.model, self.label, self.index, config, *unnamed], self.image)
 
     @cached_property
     def data(self) -> DataSet:

@@ -51,6 +51,7 @@ class _Recording:
     seconds: float
     versions: dict[str, str]
     frames: tuple[Frame, ...]
+    named: bool = True
 
 
 def record(view: RunView, first: int = 0) -> dict[str, Any]:
@@ -67,6 +68,7 @@ def record(view: RunView, first: int = 0) -> dict[str, Any]:
         "model": request.model,
         "index": request.index,
         "label": request.label,
+        "named": request.named,
         "config": asdict(request.config),
         "classes": list(request.data.classes),
         "width": width,

@@ -8,6 +8,8 @@ import streamlit as st
 from torch import Tensor
 
 from apr_core.base.types import InputError
+from apr_ui.attention.link import FIRST_METHODS
+from apr_ui.attention.view import ATTENTION, WORDS, methods_of
 from apr_ui.dataset import class_name, kind_title, shown_data
 from apr_ui.model_names import main_first, model_line, model_title
 from apr_ui.persistent_widget import keep_among, persistent
@@ -38,6 +40,28 @@ def choose_explained_model(first_defence: str = "apr") -> str:
     st.caption(model_line(name))
     show_caution(name)
     return name
+
+
+def choose_methods(model: str) -> list[str]:
+    """The methods that explain the model: those that were chosen and fit it, else the usual ones.
+
+    The model's own gate is chosen again with the next model that has one.
+    """
+    known, key, seat = methods_of(model), "attention.methods", "attention.gateless"
+    kept = persistent(key, list(FIRST_METHODS))
+    chosen: list[str] = st.session_state[key]
+    before, instead = st.session_state.get(seat, ([], []))
+    if ATTENTION not in known and ATTENTION in chosen:
+        fit = [name for name in chosen if name in known]
+        instead = fit or [name for name in FIRST_METHODS if name in known]
+        st.session_state.update({seat: (chosen, instead), key: instead})
+    elif ATTENTION in known and before:
+        st.session_state[key] = before if chosen == instead else [ATTENTION, *chosen]
+        st.session_state[seat] = ([], [])
+    picked = st.multiselect("Methods", known, format_func=WORDS.__getitem__, **kept)
+    if ATTENTION not in known:
+        st.caption(f"{model_title(model)} has no attention gate; these methods need none.")
+    return picked
 
 
 def choose_class(answer: Tensor) -> int:

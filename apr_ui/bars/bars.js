@@ -1,5 +1,7 @@
 // The bars: how sure a model is of each class, now and before, moved in place at each change.
 
+const LONG = 12; // letters from which a class's name has a line of its own, above its bar
+
 function newRow() {
   const row = document.createElement("li");
   const made = (tag, type) => Object.assign(document.createElement(tag), { className: type });
@@ -28,6 +30,7 @@ export default function mount({ parentElement, data }) {
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
   const rows = part("rows");
   if (rows.children.length !== data.classes.length) rows.replaceChildren(...data.classes.map(newRow));
+  rows.toggleAttribute("data-long", data.classes.some((name) => name.length > LONG));
   [...rows.children].forEach((row, k) => {
     showRow(row, { name: data.classes[k], value: data.values[k], clean: data.clean[k], leads: k === data.leading, truth: k === data.label, counts: data.words[0] });
   });

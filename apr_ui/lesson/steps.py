@@ -32,8 +32,8 @@ _STEPS = (
         "Place your bet",
         1,
         "A neural network sees this picture as {rows} rows of {columns} pixels, and names it "
-        "correctly. You may change **one** of the {pixels:,} pixels to any colour. Will the network "
-        "change its answer?",
+        "correctly. You may change **one** of the {pixels:,} pixels to any colour. Will the "
+        "network change its answer?",
         "An *adversarial example* is an image that was changed a little so that a classifier gets "
         "it wrong (Szegedy et al., 2014). Most attacks change every pixel by an amount too small "
         "to see. Su, Vargas and Sakurai (2019) did the opposite: one pixel, changed by any amount.",

@@ -8,54 +8,74 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
+from apr_core.attacks.result import Outcome
+from apr_core.base.types import Status
 from apr_core.certification.lattice_masking import Certificate, Verdict
-from apr_core.serving.requests import BEHIND_LATTICE
+from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest
 from apr_ui.changing_text import changing_container
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import mask_votes
-from apr_ui.dataset import class_name, one_of, shown_data
+from apr_ui.dataset import class_name, is_small, one_of, shown_data
 from apr_ui.errors import errors_on_page
 from apr_ui.model_names import model_title
 from apr_ui.pictures import enlarge, scale_to, with_mask
 from apr_ui.proof.finding import Proof, Vote, find_proof, is_light
+from apr_ui.upload import own_class
 
 EXPLANATION = (
     "**Lattice masking** asks the model 136 times: 16 times with one part in sixteen of the "
     "picture masked, and 120 times with two parts masked. If all 136 predictions agree, no single "
     "pixel of any colour can change the answer that they give together."
 )
+NEEDS_CLASS = (
+    "A certificate proves that the right answer stays: for one, say under **True class** what your "
+    "picture shows."
+)
 ICONS = {
     Verdict.CERTIFIED: ":material/verified:",
     Verdict.UNCERTIFIED: ":material/gpp_maybe:",
     Verdict.WRONG: ":material/help:",
 }
+_KNOWN = {
+    Status.FLIPPED: "that one was fooled",
+    Status.SURVIVED: "that one survived this search, but another edit may still fool it",
+}
+"""Of an attacked model without masks, by how the attack ended."""
 MASK_SIDE, CLOSEST_SIDE = 96, 128
 
 
 def offer_certificate(
-    attacked: str, image: Tensor, label: int, ended: bool, place: DeltaGenerator
+    request: AttackRequest, outcome: Outcome | None, place: DeltaGenerator
 ) -> None:
     """The picture's certificate: at once for a light model whose run has ended, else by a button.
 
     Args:
-        attacked: the model of the run that the page shows, behind lattice masking or not.
-        image: uint8 (C, H, W).
-        label: its true class.
-        ended: whether the run has an outcome.
+        request: of the run that the page shows.
+        outcome: of the run, None before its end.
         place: a container for the verdict if the picture is certified.
     """
-    model = attacked.removesuffix(BEHIND_LATTICE)
+    image, label = request.image, true_class(request)
+    if label is None:
+        st.caption(f":material/verified: {NEEDS_CLASS}")
+        return
+    model = request.model.removesuffix(BEHIND_LATTICE)
     with st.expander("Certificate: the proof, mask by mask", icon=":material/verified:"):
         st.markdown(f"{EXPLANATION} Whichever pixel it is, some of the masks cover it.")
         proof = None
         with errors_on_page():
-            proof = _wanted(model, image, label, ended)
+            proof = _wanted(model, image, label, outcome is not None)
         if proof is None:
             return
         if proof.found.verdict is not Verdict.CERTIFIED:
             place = st.container()
-        show_seal(f"{seal_words(proof.found)} {_whose(attacked, proof.found)}", proof.found, place)
+        words = f"{seal_words(proof.found)}\n\n{_whose(request, outcome, proof.found)}"
+        show_seal(words, proof.found, place)
         show_votes(proof, image)
+
+
+def true_class(request: AttackRequest) -> int | None:
+    """The picture's class; of one whose class nobody had named, that which was named since."""
+    return request.label if request.named else own_class()
 
 
 def _wanted(model: str, image: Tensor, label: int, ended: bool) -> Proof | None:
@@ -76,7 +96,7 @@ def seal_words(found: Certificate) -> str:
         return (
             f"**Certified: {name}.** All {found.predictions} predictions for masked copies of the "
             "picture agree, so no single pixel of any colour changes the answer that they give "
-            "together. The certificate covers one pixel; it says nothing of patches."
+            "together. The certificate covers one pixel; it says nothing of several, or of a patch."
         )
     if found.verdict is Verdict.WRONG:
         return (
@@ -85,24 +105,23 @@ def seal_words(found: Certificate) -> str:
         )
     return (
         f"**Not certified.** {found.agreeing} of {found.predictions} predictions are {name} with a "
-        "sufficient margin; a certificate needs all of them. It is not known whether some pixel "
-        "can change the answer."
+        "sufficient margin; a certificate needs all of them. This is no proof that some pixel can "
+        "change the masked model's answer."
     )
 
 
-def _whose(attacked: str, found: Certificate) -> str:
-    """Which model the certificate is for, and whether that is the one attacked on the page."""
-    model = attacked.removesuffix(BEHIND_LATTICE)
-    if model != attacked:
-        return f"This answer is for {model_title(attacked)}: the model that is attacked above."
-    masked = f"{model_title(model)} behind lattice masking"
-    this = f"This answer is for a different model: {masked}."
-    if found.verdict is not Verdict.CERTIFIED:
-        return this
-    return (
-        f"{this} The unmasked model that you attacked can still be fooled; to attack the masked "
-        "one, tick **Behind lattice masking** and press **Hunt for the pixel**."
-    )
+def _whose(request: AttackRequest, outcome: Outcome | None, found: Certificate) -> str:
+    """Which model the certificate is for, and what is known of the one attacked on the page."""
+    model = request.model.removesuffix(BEHIND_LATTICE)
+    masked = f"This is about {model_title(model)} **behind lattice masking**"
+    if model != request.model:
+        return f"{masked}, the model that is attacked above."
+    words = f"{masked}, not about the model that is attacked above, which has no masks"
+    if outcome is not None and outcome.status in _KNOWN:
+        words += f": {_KNOWN[outcome.status]}"
+    if found.verdict is Verdict.CERTIFIED and is_small(request.data):
+        words += ". To attack the masked one, tick **Behind lattice masking** and hunt again"
+    return f"{words}."
 
 
 def show_seal(words: str, found: Certificate, place: DeltaGenerator | None = None) -> None:

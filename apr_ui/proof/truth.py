@@ -141,9 +141,9 @@ def _show(view: MapView, found: TruthMap) -> None:
             show_chart(truth_map(found), "attack.map-chart", alt)
             if view.request.model.endswith(BEHIND_LATTICE):
                 st.caption(
-                    "Behind masking, the values are margins of the mean of sixteen predictions. "
-                    "The answer is a vote of the sixteen, so a pixel with a small margin may be "
-                    "far from fooling it."
+                    "Behind lattice masking, the values are margins of the mean of sixteen "
+                    "predictions. The answer is a vote of the sixteen, so a pixel with a small "
+                    "margin may be far from fooling it."
                 )
     name = f"truth-map-{class_name(view.request.label)}-{view.request.model}"
     files = [("CSV", lambda: as_table(found).to_csv(index=False), "One row a pixel")]

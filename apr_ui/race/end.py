@@ -12,7 +12,7 @@ from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
 from apr_ui.dataset import class_name
 from apr_ui.downloads import offer_files
-from apr_ui.proof.certificate import EXPLANATION, seal_words, show_seal
+from apr_ui.proof.certificate import EXPLANATION, NEEDS_CLASS, seal_words, show_seal, true_class
 from apr_ui.proof.finding import find_proof, is_light
 from apr_ui.race.charts import Matrix, race_curves, transfer_chart, transfer_table, transfer_words
 from apr_ui.race.report import race_sheet, report_page
@@ -113,9 +113,13 @@ def offer_seals(race: Race, runners: Sequence[Runner]) -> None:
     if not finished:
         return
     st.header("Certificates", anchor=False)
+    label = true_class(race.requests[0])
+    if label is None:
+        st.markdown(NEEDS_CLASS)
+        return
     st.markdown(
-        f"{EXPLANATION} The certificate is for the masked model only: the unmasked models that "
-        "you attacked can still be fooled."
+        f"{EXPLANATION} Each certificate is for a model behind lattice masking. Without masks, as "
+        "it was attacked above, the same model may still be fooled."
     )
     if st.session_state.get(_SEALS) != race.key and not _all_light(finished):
         icon = ":material/verified:"
@@ -127,7 +131,7 @@ def offer_seals(race: Race, runners: Sequence[Runner]) -> None:
         bar.progress(done / len(finished), f"Certifying {runner.name}")
         request = runner.view.request
         try:
-            found = find_proof(request.model, request.image, request.label).found
+            found = find_proof(request.model, request.image, label).found
         except InputError as error:
             grid.error(f"{runner.name}  \n{plain(error)}", icon=":material/error:")
         else:

@@ -156,12 +156,15 @@ def about(request: AttackRequest) -> str:
     """The picture and the settings that all models of a race share."""
     own = request.index == OWN_PICTURE
     what = "a picture of one's own" if own else request.data.picture_name(request.index)
+    picture = f"{class_name(request.label).capitalize()}, {what}"
+    if not request.named:
+        picture = f"{what.capitalize()}, predicted as {class_name(request.label)}"
     config = request.config
     target = "" if config.target is None else f", target {class_name(config.target)}"
     most = f"at most {config.max_queries:,} queries each{_MIXED[config.strategy]}"
     return (
-        f"{class_name(request.label).capitalize()}, {what}{target}; {config.words}, population "
-        f"{config.population}, {most}, {_STOPS[config.stop]}, seed {config.seed}."
+        f"{picture}{target}; {config.words}, population {config.population}, {most}, "
+        f"{_STOPS[config.stop]}, seed {config.seed}."
     )
 
 

@@ -4,6 +4,7 @@ const SIDE = 448; // canvas pixels: two for each of the screen's
 const SMALL = 64; // pixels of a side up to which one of them is seen without a lens
 const LENS = { reach: 7, share: 0.4, gap: 8 }; // pixels it shows each way; its share of the canvas
 const MANY = { pixels: 16, reach: 20, grow: 1 }; // beyond so many: no rings, a wider lens, larger pixels
+const LONG = 12; // letters from which a class's name has a line of its own, above its bar
 const SEEN = 24; // canvas pixels of a patch's side from which it needs no lens
 const MARKS = { fooled: "⚡", held: "✓", live: "…", plain: "" };
 
@@ -137,6 +138,7 @@ export default function mount({ parentElement, data }) {
   const rows = part("bars");
   while (rows.children.length < data.bars.length) rows.append(newBar());
   while (rows.children.length > data.bars.length) rows.lastChild.remove();
+  rows.toggleAttribute("data-long", data.bars.some(({ name }) => name.length > LONG));
   data.bars.forEach((bar, k) => showBar(rows.children[k], bar));
   root.dataset.tone = data.tone;
   const begun = data.tone !== "plain" && toneBefore !== "live" && toneBefore !== data.tone;

@@ -91,10 +91,36 @@ def test_the_class_to_explain_is_the_prediction_until_another_is_picked() -> Non
 
 def test_a_model_without_attention_says_so_and_shows_the_rest() -> None:
     app = open_page("attention", state=on(VANILLA, "attention", "saliency"))
-    assert "has no attention gate" in app.info[0].value
+    assert "has no attention gate" in said(app)
+    assert app.multiselect(key="attention.methods").value == ["saliency"]
     assert "attention" not in methods_of(VANILLA)
     assert methods_of(APR)[0] == "attention"
     assert set(methods_of(APR)) == set(WORDS)
+
+
+@pytest.mark.parametrize("chosen", [["attention"], ["attention", "saliency"], ["saliency"]])
+def test_the_methods_fit_the_model_and_the_gate_comes_back_with_a_gated_one(
+    chosen: list[str],
+) -> None:
+    app = open_page("attention", state=on(APR, *chosen))
+    methods = app.multiselect(key="attention.methods")
+    assert methods.value == chosen
+    run(app.selectbox(key="attention.model").set_value(VANILLA))
+    methods = app.multiselect(key="attention.methods")
+    assert methods.value
+    assert "attention" not in methods.value
+    assert WORDS["attention"] not in methods.options
+    assert len(maps_on(app)) == 1 + len(methods.value)
+    run(app.selectbox(key="attention.model").set_value(APR))
+    assert app.multiselect(key="attention.methods").value == chosen
+
+
+def test_methods_that_were_changed_meanwhile_stay_beside_the_gate() -> None:
+    app = open_page("attention", state=on(APR, "attention", "saliency"))
+    run(app.selectbox(key="attention.model").set_value(VANILLA))
+    run(app.multiselect(key="attention.methods").set_value(["deeplift"]))
+    run(app.selectbox(key="attention.model").set_value(APR))
+    assert app.multiselect(key="attention.methods").value == ["attention", "deeplift"]
 
 
 def test_a_link_restores_the_view() -> None:

@@ -10,7 +10,8 @@ import torch
 from streamlit.testing.v1 import AppTest
 from torchvision.transforms.functional import pil_to_tensor
 
-from apr_core import OnePixelConfig, Stop
+from apr_core import InputError, OnePixelConfig, Stop
+from apr_core.base.types import Status
 from apr_core.certification.lattice_masking import (
     Certificate,
     LatticeMasking,
@@ -23,9 +24,10 @@ from apr_core.data.registry import find_dataset
 from apr_core.models.outputs import logit_margin
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest
 from apr_core.zoo.checkpoints import load_model
+from apr_core.zoo.library import LITE0
 from apr_ui.permalink import to_params
 from apr_ui.pictures import MASK, with_mask
-from apr_ui.proof.certificate import seal_words
+from apr_ui.proof.certificate import _whose, seal_words
 from apr_ui.proof.finding import MOST_DOUBTS, find_proof
 from apr_ui.resources import service
 from tests.app.pages import VANILLA, ended, go, open_page, run, seals
@@ -79,8 +81,9 @@ def test_the_page_says_of_a_picture_what_the_certificate_says(index: int) -> Non
     assert found.verdict is verdict
     (seal,) = seals(app)
     assert seal_words(found) in seal
-    whose = seal.partition("a different model: APR+ behind lattice masking")[2]
-    assert ("can still be fooled" in whose) == (verdict is Verdict.CERTIFIED)
+    whose = seal.partition("about APR+ **behind lattice masking**, not about the model")[2]
+    assert whose
+    assert ("tick **Behind lattice masking**" in whose) == (verdict is Verdict.CERTIFIED)
 
 
 @pytest.mark.parametrize("index", VERDICTS)
@@ -213,12 +216,27 @@ def test_while_the_search_goes_on_a_certificate_is_for_those_who_ask() -> None:
     service().cancel(ticket.run_id, ticket.token)
 
 
-def test_of_a_model_that_there_is_not_nothing_is_asked_and_that_is_said() -> None:
-    asked = request(CERTIFIED, "cifar10-no-such")
-    app = open_run(asked)
+def test_a_certificate_that_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise InputError("The weights are damaged; restore them.")
+
+    monkeypatch.setattr("apr_ui.proof.certificate.find_proof", broken)
+    app = open_run(request(CERTIFIED))
     assert not seals(app)
-    run(app.button(key="attack.certify").click())
-    assert any("There is no model 'cifar10-no-such'" in one.value for one in app.error)
+    assert "The weights are damaged" in app.error[0].value
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [("flipped", "was fooled"), ("survived", "survived this search")]
+)
+def test_a_seal_agrees_with_how_the_attack_on_the_bare_model_ended(status: str, words: str) -> None:
+    asked = request(CERTIFIED)
+    outcome = service().view(ended(asked).run_id).outcome
+    told = _whose(asked, replace(outcome, status=Status(status)), SEALS["certified"])
+    assert words in told
+    assert _whose(asked, None, SEALS["certified"]).count(":") == 0
+    photograph = replace(asked, model=LITE0)
+    assert "tick" not in _whose(photograph, outcome, SEALS["certified"])  # it is not to be had
 
 
 def test_so_it_is_with_a_model_that_is_not_light(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from apr_core.serving.offered import OFFERED, offer, offered
 from apr_core.serving.requests import PHOTOGRAPHS, AttackRequest, data_behind
 from apr_core.zoo.library import LITE0
 from apr_ui import choose_picture
+from apr_ui.charts import MOST_LETTERS, confidence_bars
 from apr_ui.choose_picture import ALL, CAMERA, GALLERY, TESTS, UPLOAD
 from apr_ui.dataset import CHOICES, CHOSEN
 from apr_ui.permalink import from_params, is_too_long, to_params
@@ -418,3 +419,15 @@ def test_a_picture_in_grey_is_drawn_in_three_colours(no_data: None) -> None:
     image = find_dataset("breastmnist").shipped_sample().images[0]
     assert len(to_png(image)) > 0
     assert len(shown["image"]) == 4 * 28 * 28  # base64 of three bytes a pixel
+
+
+def test_long_names_of_classes_are_wrapped_beside_their_bars() -> None:
+    classes = find_dataset(PHOTOGRAPHS).classes
+    order = sorted(range(len(classes)), key=lambda label: -len(classes[label]))
+    answer = torch.zeros(len(classes))
+    answer[order[:5]] = torch.tensor([0.3, 0.25, 0.2, 0.15, 0.1])
+    figure = confidence_bars(classes, answer, answer)
+    names = list(figure.data[0].y)[::-1]
+    whole = [name.replace("-<br>", "-").replace("<br>", " ") for name in names]
+    assert whole == [classes[label] for label in order[:5]]
+    assert max(len(line) for name in names for line in name.split("<br>")) <= MOST_LETTERS

@@ -9,11 +9,12 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from apr_core import OnePixelConfig, Stop
+from apr_core import InputError, OnePixelConfig, Stop
 from apr_core.data.images import OWN_PICTURE
 from apr_core.data.registry import find_dataset
 from apr_core.serving.archive.store import INTERRUPTED, Archive
-from apr_core.serving.requests import BEHIND_LATTICE, SERVED, AttackRequest
+from apr_core.serving.requests import BEHIND_LATTICE, SERVED, AttackRequest, Phase, View
+from apr_core.zoo.library import LITE0
 from apr_ui import limits
 from apr_ui.model_names import model_title
 from apr_ui.permalink import from_params, to_params
@@ -134,6 +135,30 @@ def test_a_cancelled_run_waits_to_be_asked_for_again() -> None:
     assert results(app)[0]["verdict"] == "Cancelled"
 
 
+@pytest.mark.parametrize("page", ["attack", "hand", "compare", "attention", "stickers"])
+def test_a_link_to_no_model_says_so_once_and_names_those_that_there_are(page: str) -> None:
+    name = "models" if page == "compare" else "model"
+    app = open_page(page, {name: "efficientnet-lite", "index": "9"})
+    (error,) = app.error
+    assert "There is no model 'efficientnet-lite'" in error.value
+    assert all(known in error.value for known in (MODEL, LITE0))
+
+
+def test_a_failed_run_tells_its_error_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the model can say nothing of the picture either."""
+
+    words = "The weights are damaged; restore them."
+
+    def broken(*_: object) -> None:
+        raise InputError(words)
+
+    asked = request(seed=88)
+    failed = View(asked, Phase.FAILED, error=words)
+    monkeypatch.setattr(service(), "view", lambda *_, **__: failed)
+    monkeypatch.setattr("apr_ui.run_result.probabilities", broken)
+    assert [one.value for one in open_page("attack", to_params(asked)).error] == [words]
+
+
 def test_an_attention_link_to_no_model_says_so() -> None:
     app = open_page("attention", {"model": f"{MODEL}+lattice", "index": "3"})
     assert "There is no model" in app.error[0].value
@@ -242,7 +267,7 @@ def test_the_model_that_was_attacked_is_named_whatever_the_controls_say() -> Non
     run(app.selectbox(key="attack.model").set_value("cifar10-resnet20-dd"))
     words = "Attacking the undefended ResNet-20 with one pixel"
     assert words in [caption.value for caption in app.caption]
-    assert any(f"{model_title(MODEL)} behind lattice masking." in seal for seal in seals(app))
+    assert any(f"{model_title(MODEL)} **behind lattice masking**" in seal for seal in seals(app))
 
 
 def test_more_pixels_are_what_the_controls_then_show() -> None:

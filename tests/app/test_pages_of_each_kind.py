@@ -250,8 +250,16 @@ def test_classes_are_browsed_of_each_kind(data: str) -> None:
     headings = [one.value for one in app.header]
     assert headings[0].startswith("Attention")
     assert ("The paper finds" in said(app)) == ("apr" in MODELS[data] and data == DEFAULT)
-    if data == "breastmnist":
-        assert f"evaluate --model {MODELS[data]}" in said(app)
+
+
+def test_a_model_without_a_record_has_no_rate_but_the_command_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    state = {CHOSEN: "breastmnist", "attention.model": MODELS["breastmnist"]}
+    measure = f"evaluate --model {MODELS['breastmnist']}"
+    assert measure not in said(open_page("classes", state=state))
+    monkeypatch.setenv("APR_RESULTS", str(tmp_path))
+    assert measure in said(open_page("classes", state=state))
 
 
 def test_one_kind_after_the_other_on_each_page() -> None:

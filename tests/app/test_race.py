@@ -23,6 +23,7 @@ from apr_core.data.registry import find_dataset
 from apr_core.serving.requests import AttackRequest, Phase, RunView
 from apr_core.zoo.checkpoints import checkpoint_folder, load_card, load_model
 from apr_ui.choose_picture import Choice
+from apr_ui.proof.certificate import NEEDS_CLASS
 from apr_ui.proof.finding import Proof
 from apr_ui.race import end
 from apr_ui.race.cards import named
@@ -41,7 +42,17 @@ from apr_ui.race.words import (
 )
 from apr_ui.resources import probabilities, scorer, service
 from apr_ui.run_result import ending_of
-from tests.app.pages import APR, VANILLA, address_of, forget_all, open_page, results, run, seals
+from tests.app.pages import (
+    APR,
+    VANILLA,
+    address_of,
+    forget_all,
+    open_page,
+    results,
+    run,
+    said,
+    seals,
+)
 from tests.conftest import figures, wait_until
 
 SMALL = OnePixelConfig(population=40, generations=6)
@@ -186,6 +197,17 @@ def test_a_picture_of_ones_own_is_found_again_by_its_runs() -> None:
     assert not again.exception
     assert any("own" in caption.value for caption in again.caption)
     assert len(again.dataframe) == 2
+
+
+def test_a_race_on_a_picture_whose_class_nobody_gave_claims_none() -> None:
+    asked = tuple(replace(one, named=False) for one in requests(index=OWN_PICTURE, seed=4))
+    app = open_page("compare", race_to_params(asked))
+    run_to_the_end(app)
+    assert "own, predicted as cat" in said(app)
+    assert NEEDS_CLASS in said(app)
+    assert not seals(app)
+    run(app.selectbox(key="attack.truth").set_value("cat"))
+    assert len(seals(app)) == len(asked)
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,13 @@ def test_what_was_chosen_stays_on_other_pictures_that_offer_it() -> None:
     assert pills(app).value == "1 pixel"
 
 
+def test_the_button_says_how_many_pixels_are_hunted_for() -> None:
+    app = open_page("attack", {"model": MODEL, "index": "3"})
+    assert app.button(key="attack.hunt").label == "Hunt for the pixel"
+    run(pills(app).set_value("3 pixels"))
+    assert app.button(key="attack.hunt").label == "Hunt for the pixels"
+
+
 def test_a_patch_is_hunted_and_its_link_leads_back() -> None:
     app = open_page("attack", {"model": MODEL, "index": "3"})
     run(pills(app).set_value("a patch, 5 × 5"))

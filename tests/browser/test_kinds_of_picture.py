@@ -7,7 +7,7 @@ import re
 
 import pytest
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, FilePayload, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, ViewportSize, expect
 
 from apr_core.data.registry import find_dataset
 from apr_core.serving.gallery import gallery_file, load_gallery
@@ -200,6 +200,28 @@ def test_a_picture_is_taken_with_the_camera(chromium: Browser, server: Server) -
         expect(page.get_by_text("Its 5 likeliest classes")).to_be_visible()
         page.get_by_role("button", name="Clear photo").click()
         expect(page.get_by_text("Its 5 likeliest classes")).to_have_count(0)
+        page.wait_for_function("document.querySelector('video')?.readyState >= 2")
+        page.get_by_role("button", name="Take Photo").click()
+        expect(page.get_by_text("Its 5 likeliest classes")).to_be_visible()
+        page.get_by_role("radio", name="Gallery", exact=True).click()
+        expect(page.get_by_text("Hand-picked examples")).to_be_visible()
+        app = page.get_by_test_id("stApp")
+        expect(app).to_have_attribute("data-test-script-state", "notRunning")
+        page.get_by_role("radio", name="Camera", exact=True).click()
+        page.get_by_role("button", name="Remove the picture").click()
+        expect(page.get_by_text("Its 5 likeliest classes")).to_have_count(0)
+
+
+def test_a_file_that_is_no_picture_leaves_the_one_before(server: Server, page: Page) -> None:
+    choose(page, server, "Photographs")
+    page.get_by_role("radio", name="Your picture", exact=True).click()
+    page.locator("input[type=file]").set_input_files(file_of(photograph()))
+    expect(page.get_by_test_id("verdict")).to_contain_text("The model says:")
+    notes: FilePayload = {"name": "notes.png", "mimeType": "image/png", "buffer": b"hello"}
+    page.locator("input[type=file]").set_input_files(notes)
+    expect(page.get_by_text("picture in notes.png")).to_be_visible()
+    expect(page.get_by_test_id("verdict")).to_contain_text("The model says:")
+    expect(page.get_by_role("button", name="Remove the picture")).to_be_visible()
 
 
 def test_without_a_camera_that_is_said_and_the_picture_stays(server: Server, page: Page) -> None:
@@ -208,5 +230,30 @@ def test_without_a_camera_that_is_said_and_the_picture_stays(server: Server, pag
     page.locator("input[type=file]").set_input_files(file_of(photograph()))
     expect(page.get_by_test_id("verdict")).to_contain_text("The model says:")
     page.get_by_role("radio", name="Camera", exact=True).click()
-    expect(page.get_by_text("This app would like to use your camera")).to_be_visible()
+    expect(page.get_by_text("allow the camera in the browser's address bar")).to_be_visible()
     expect(page.get_by_test_id("verdict")).to_contain_text("The model says:")
+
+
+LINES = """element => {
+  const range = document.createRange();
+  range.selectNodeContents(element);
+  return new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size;
+}"""
+
+
+@SIZES
+def test_a_long_name_of_a_class_is_on_one_line_and_leaves_room_for_its_bar(
+    server: Server, page: Page, size: ViewportSize
+) -> None:
+    page.set_viewport_size(size)
+    choose(page, server, "Photographs")
+    page.get_by_role("radio", name="Pictures", exact=True).click()
+    chosen = page.get_by_role("combobox", name="Class", exact=True)
+    chosen.fill("steam locomotive")
+    chosen.press("Enter")
+    bar = page.locator(".result li", has_text="steam locomotive")
+    expect(bar).to_be_visible()
+    assert bar.locator(".name").evaluate(LINES) == 1
+    track = bar.locator(".track").bounding_box()
+    assert track is not None
+    assert track["width"] > 80

@@ -115,7 +115,8 @@ def test_what_was_under_way_says_so_and_is_run_again_when_asked(serve, network) 
 def test_nothing_of_an_own_picture_is_written(serve, network) -> None:
     image = torch.arange(3 * 32 * 32).view(3, 32, 32).to(torch.uint8)
     label = int(answers(network, image[None])[0])
-    request = AttackRequest(NAME, image, label, OWN_PICTURE, CONFIG)
+    request = AttackRequest(NAME, image, label, OWN_PICTURE, CONFIG, named=False)
+    assert request.run_id != replace(request, named=True).run_id
     before = serve()
     view = finish(before, request)
     assert view.outcome is not None
@@ -123,7 +124,7 @@ def test_nothing_of_an_own_picture_is_written(serve, network) -> None:
     kept = json.loads(text)
     assert set(kept) == {
         "format", "run", "model", "weights", "label", "index", "config", "ended", "seconds",
-        "outcome",
+        "outcome", "named",
     }  # fmt: skip
     assert kept["outcome"] is None
     assert len(text.splitlines()) == 1
@@ -132,6 +133,7 @@ def test_nothing_of_an_own_picture_is_written(serve, network) -> None:
     assert after.view(request.run_id) is None
     head = after.lost(request.run_id)
     assert (head.config, head.label, head.own_picture) == (CONFIG, label, True)
+    assert not head.named
 
 
 @pytest.mark.parametrize("how", ["cancelled", "failed"])

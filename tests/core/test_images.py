@@ -24,9 +24,11 @@ from apr_core.data.images import (
     from_png,
     read_picture,
     read_picture_file,
+    refit,
     to_pil,
     to_png,
 )
+from apr_core.data.registry import find_dataset
 from tests.fuzz.nasty_pictures import encode
 
 SIZE = 32
@@ -189,7 +191,8 @@ def test_never_says_that_nothing_or_everything_was_left_out(
 def test_enlarges_a_tiny_picture(size: tuple[int, int]) -> None:
     picture = read_picture(encode(scene(*size), "PNG"))
     assert tuple(picture.image.shape) == (3, SIZE, SIZE)
-    assert any(f"only {min(size)} of the 32" in sentence for sentence in picture.warnings)
+    side = min(size)
+    assert any(f"enlarged from {side} × {side} pixels" in said for said in picture.warnings)
     assert any("cropped" in sentence for sentence in picture.warnings) == (size[0] != size[1])
 
 
@@ -364,6 +367,30 @@ def test_nothing_is_said_of_an_ordinary_picture() -> None:
     for scale in (0.7, 1.0, 1.4):
         for offset in (70, 127, 190):
             assert content_warnings(shifted(scale, offset)) == ()
+
+
+@pytest.mark.parametrize("data", ["nips2017", "gtsrb", "breastmnist"])
+def test_a_picture_of_one_colour_is_said_to_be_one_whatever_the_data(data: str) -> None:
+    dataset = find_dataset(data)
+    flat = read_picture(encode(Image.new("RGB", (300, 300), (40, 90, 160)), "PNG"), "", dataset)
+    assert any("nearly one colour" in sentence for sentence in flat.warnings)
+    for image in dataset.shipped_sample().images:
+        assert read_picture(to_png(image), "", dataset).warnings == ()
+
+
+@pytest.mark.parametrize("size", [(90, 60), (60, 500)])
+def test_what_was_done_to_a_picture_is_said_whichever_data_it_was_read_for(
+    size: tuple[int, int],
+) -> None:
+    glassy = scene(*size)
+    glassy.putalpha(200)
+    content = encode(glassy, "PNG")
+    first, other = find_dataset(), find_dataset("nips2017")
+    for one, then in ((first, other), (other, first)):
+        changed = refit(read_picture(content, "", one), then)
+        assert changed.warnings == read_picture(content, "", then).warnings
+        for word in ("transparent", "cropped"):
+            assert any(word in sentence for sentence in changed.warnings)
 
 
 def test_every_warning_is_a_sentence() -> None:

@@ -43,6 +43,7 @@ class Head:
     Attributes:
         weights: identifies the model's weights and constants.
         ended: False of a run that was under way when this was written.
+        named: as the request's.
     """
 
     format: int
@@ -55,6 +56,7 @@ class Head:
     ended: bool
     seconds: float = 0.0
     outcome: Outcome | None = None
+    named: bool = True
 
     @property
     def own_picture(self) -> bool:
@@ -93,6 +95,7 @@ def head_of(request: AttackRequest, weights: str, ended: bool, view: RunView | N
         ended=ended,
         seconds=view.seconds if view else 0.0,
         outcome=view.outcome if view else None,
+        named=request.named,
     )
 
 
@@ -135,7 +138,7 @@ def request_of(head: Head) -> AttackRequest:
     """
     check_size(head.config)
     image, _ = data_behind(head.model).test_image(head.index)
-    request = AttackRequest(head.model, image, head.label, head.index, head.config)
+    request = AttackRequest(head.model, image, head.label, head.index, head.config, head.named)
     if request.run_id != head.run:
         raise ValueError("its settings are another run's")
     return request
