@@ -24,9 +24,6 @@ ENDINGS = {"JPEG": ("jpg", "jpeg", "jpe", "jfif")}
 """File endings of a format, if they are not its name."""
 _FILE, _PICTURE, _TRUTH = "attack.file", "attack.picture", "attack.truth"
 _PHOTO, _REFUSAL = "attack.photo", "attack.refusal"
-_ASIDE, _JUST = "attack.aside", "attack.just-aside"
-"""The picture and the true class that a file took with it, until the page has run once more: where
-a file replaces another, the browser first reports that there is none."""
 MOST_NAMED = 12
 """Of a data set's classes, those that are named in a sentence."""
 
@@ -40,8 +37,6 @@ def choose_own(camera: bool = False) -> tuple[Picture, int | None] | None:
         camera: take the picture with the device's camera instead.
     """
     data = shown_data()
-    if not st.session_state.pop(_JUST, False):
-        st.session_state.pop(_ASIDE, None)
     if camera:
         _photograph()
     else:
@@ -56,7 +51,7 @@ def choose_own(camera: bool = False) -> tuple[Picture, int | None] | None:
         st.info(f"{act} a picture of one of the things that the models know: {_known(data)}.")
         return None
     st.session_state[_PICTURE] = picture
-    if refusal or not held:  # it came before, by another way or on another page
+    if not held:  # it came before, by another way or on another page
         st.button("Remove the picture", on_click=forget_own, icon=":material/close:")
     for warning in picture.warnings:
         st.warning(warning, icon=":material/info:")
@@ -168,27 +163,17 @@ def _take_photo() -> None:
 
 
 def _take(file: UploadedFile | None, name: str) -> None:
-    """Put a file in the place of the picture; None removes what came of the file before.
+    """Put a file in the place of the picture; none, or one that cannot be read, only removes it.
 
-    One that cannot be read leaves the picture as it is.
+    Nobody is left with a picture armed that the uploader no longer shows.
     """
-    refused = st.session_state.pop(_REFUSAL, None)
+    forget_own()
     if file is None:
-        if _PICTURE in st.session_state and not refused:
-            aside = st.session_state[_PICTURE], st.session_state.get(_TRUTH, ASK)
-            st.session_state.update({_ASIDE: aside, _JUST: True})
-            forget_own()
         return
-    aside = st.session_state.pop(_ASIDE, None)
     try:
-        picture = read_picture(file.getvalue(), name, shown_data())
+        st.session_state[_PICTURE] = read_picture(file.getvalue(), name, shown_data())
     except InputError as error:
         st.session_state[_REFUSAL] = str(error)
-        if aside:
-            st.session_state[_PICTURE], st.session_state[_TRUTH] = aside
-    else:
-        forget_own()
-        st.session_state[_PICTURE] = picture
 
 
 def _release(file: UploadedFile) -> None:

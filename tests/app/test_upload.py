@@ -106,34 +106,20 @@ def test_the_class_that_is_named_after_the_run_is_the_one_that_is_certified() ->
 
 
 @pytest.mark.parametrize("after_a_run", [False, True])
-def test_a_file_that_is_no_picture_leaves_the_one_before(after_a_run: bool) -> None:
+def test_a_file_that_is_no_picture_takes_the_one_before_away(after_a_run: bool) -> None:
+    """Handed cases of kind 9: nothing is hunted that the uploader no longer shows."""
     app = put(open_uploader(), SOUND)
     run(app.selectbox(key="attack.truth").set_value("cat"))
     if after_a_run:
         hunt(app)
-    for file in (NO_PICTURE, None):
-        assert armed(put(app, file))
-        assert [NO_PICTURE[0] in error.value for error in app.error] == [True] * bool(file)
-        assert torch.equal(app.session_state["attack.picture"].image, MINE)
-        assert app.selectbox(key="attack.truth").value == "cat"
-        assert removal(app)
+    assert not armed(put(app, NO_PICTURE))
+    assert "notes.png" in app.error[0].value
+    assert "notes.png" in app.run().error[0].value
+    assert not armed(put(app, None))
+    assert not app.error
     assert armed(put(app, SOUND))
     assert not removal(app)  # the file's own cross does it
     assert app.selectbox(key="attack.truth").value == ASK
-
-
-@pytest.mark.parametrize("runs_between", [0, 1])
-def test_a_browser_reports_no_file_between_two_and_that_loses_no_picture(runs_between: int) -> None:
-    """But a picture that a person removed does not come back."""
-    app = put(open_uploader(), SOUND)
-    run(app.selectbox(key="attack.truth").set_value("cat"))
-    assert not armed(put(app, None))
-    for _ in range(runs_between):
-        run(app)
-    assert armed(put(app, NO_PICTURE)) == (not runs_between)
-    if not runs_between:
-        assert app.selectbox(key="attack.truth").value == "cat"
-    assert "attack.aside" not in app.session_state
 
 
 def test_a_file_that_is_no_picture_is_said_to_be_none_at_every_run_of_the_page() -> None:

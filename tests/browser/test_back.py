@@ -108,7 +108,7 @@ def test_back_by_hand_is_the_picture_without_tries_and_then_the_start(
 def test_back_in_the_lesson_is_the_step_before(server: Server, page: Page) -> None:
     go_from_start(server, page, "classroom")
     page.get_by_role("button", name="Begin the lesson").click()
-    expect(page).to_have_url(re.compile(r"/classroom\?alone=1$"))
+    expect(page).to_have_url(re.compile(r"/classroom\?alone=cifar10$"))
     expect(page.get_by_role("button", name="Next")).to_be_visible()
     first = page.get_by_role("heading", level=1).inner_text()
     page.get_by_role("button", name="Next").click()

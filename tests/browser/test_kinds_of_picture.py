@@ -212,18 +212,6 @@ def test_a_picture_is_taken_with_the_camera(chromium: Browser, server: Server) -
         expect(page.get_by_text("Its 5 likeliest classes")).to_have_count(0)
 
 
-def test_a_file_that_is_no_picture_leaves_the_one_before(server: Server, page: Page) -> None:
-    choose(page, server, "Photographs")
-    page.get_by_role("radio", name="Your picture", exact=True).click()
-    page.locator("input[type=file]").set_input_files(file_of(photograph()))
-    expect(page.get_by_test_id("verdict")).to_contain_text("The model says:")
-    notes: FilePayload = {"name": "notes.png", "mimeType": "image/png", "buffer": b"hello"}
-    page.locator("input[type=file]").set_input_files(notes)
-    expect(page.get_by_text("picture in notes.png")).to_be_visible()
-    expect(page.get_by_test_id("verdict")).to_contain_text("The model says:")
-    expect(page.get_by_role("button", name="Remove the picture")).to_be_visible()
-
-
 def test_without_a_camera_that_is_said_and_the_picture_stays(server: Server, page: Page) -> None:
     choose(page, server, "Photographs")
     page.get_by_role("radio", name="Your picture", exact=True).click()
