@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from apr_core import InputError
 from apr_core.attacks.result import PixelEdit
-from apr_core.data.images import OWN_PICTURE, Picture, to_pil
+from apr_core.data.images import OWN_PICTURE, picture_of
 from apr_core.data.registry import find_dataset
 from apr_core.safety.config import CertificateLayer, Confidence, Ensemble, PipelineConfig
 from apr_core.safety.decision import Decision, LayerVerdict
@@ -257,7 +257,7 @@ def test_the_attack_on_a_picture_of_ones_own_is_told_the_same_twice(shown: Guard
     index = small_index(shown)
     image, _ = find_dataset().test_image(index)
     app = at(shown, index, confidence="0.000", checks="1.000")
-    state = {"attack.source": UPLOAD, "attack.picture": Picture(image, to_pil(image), "mine", ())}
+    state = {"attack.source": UPLOAD, "attack.picture": picture_of(image)}
     for name, value in state.items():
         app.session_state[name] = value
     run(app)

@@ -22,6 +22,7 @@ from apr_core.serving.model_loader import load_oracle
 from apr_core.serving.requests import BEHIND_LATTICE, AttackRequest, MapRequest, Phase, RunView
 from apr_core.serving.run_export import UNWATCHED, status_of
 from apr_core.serving.service import CLAIM_SECONDS, AttackService
+from apr_core.zoo.library import LITE0
 from tests.conftest import PATIENCE, ConstantModel, LinearModel, answers
 
 """Seconds until a wait gives up: none is near it unless something hangs."""
@@ -498,7 +499,7 @@ def test_an_unknown_model_is_named_and_the_service_goes_on(
             service, service.submit(AttackRequest(name, small_images[0], 0, 0, SHORT)).run_id
         )
         assert view.phase is Phase.FAILED
-        assert view.error == f"There is no model '{name}'; the known ones are: none so far."
+        assert view.error == f"There is no model '{name}'; the known ones are: {LITE0}."
 
 
 @pytest.mark.parametrize(
