@@ -117,6 +117,11 @@ def own_class() -> int | None:
     return classes.index(named) if named in classes else None
 
 
+def is_of_no_class() -> bool:
+    """Whether a person said that their own picture shows none of the classes."""
+    return bool(st.session_state.get(_TRUTH) == NONE)
+
+
 def show_own(image: Tensor, label: int | None) -> None:
     """Set the controls to a picture; call before they are drawn. What is known of it stays.
 

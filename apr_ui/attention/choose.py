@@ -14,6 +14,7 @@ from apr_ui.dataset import class_name, kind_title, shown_data
 from apr_ui.model_names import main_first, model_line, model_title
 from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.resources import cards, show_caution
+from apr_ui.words import percent
 
 MOST_PILLS = 10
 """Classes up to which each has a button of its own."""
@@ -77,7 +78,7 @@ def choose_class(answer: Tensor) -> int:
         st.session_state.update({"attention.class": None, "attention.class-of": data})
     chosen = st.session_state.get("attention.class")
     now = f"{class_name(said)} (prediction)" if chosen in (None, said) else class_name(chosen)
-    named = {k: f"{class_name(k)} {float(answer[k]):.0%}" for k in order}
+    named = {k: f"{class_name(k)} {percent(float(answer[k]))}" for k in order}
     words: dict[str, Any] = {"format_func": named.__getitem__, **persistent("attention.class")}
     if len(order) <= MOST_PILLS:
         picked = st.pills(f"Explain why: {now}", order, wrap=True, **words)

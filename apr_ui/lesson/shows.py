@@ -25,6 +25,7 @@ from apr_ui.lesson.steps import LESSON
 from apr_ui.lesson.threshold import show_threshold
 from apr_ui.pictures import enlarge, ringed
 from apr_ui.resources import gallery, probabilities, show_caution
+from apr_ui.words import percent
 
 Show = Callable[[Attendance, DeltaGenerator, DeltaGenerator], None]
 SCALE, LARGE_SCALE = 11, 18
@@ -101,7 +102,7 @@ def slides_of(attendance: Attendance) -> dict[str, int]:
 
 def prepare(attendance: Attendance) -> None:
     """Start the lesson's runs in advance, so that no step waits; call it repeatedly."""
-    ahead = (_another(attendance, 0), _breaking())
+    ahead = (_slow_run(attendance), _breaking())
     make_ready([attendance.request, *map(request_of, ahead)])
 
 
@@ -120,7 +121,7 @@ def _bet(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator) -> 
         st.image(seen, width=seen.width, alt=what)
     with side:
         sure = float(probabilities(attendance.plan.model, [image])[0][label])
-        told = f"The network is **{sure:.0%}** sure of **{class_name(label)}**."
+        told = f"The network is **{percent(sure)}** sure of **{class_name(label)}**."
         changing_markdown("classroom.sure", told)
         until = "" if attendance.role is Role.ALONE else " until your teacher moves the class on"
         saved = f"**Your bet is in.** You can change it{until}."
@@ -134,9 +135,16 @@ def _scale(attendance: Attendance) -> int:
 
 def _slow(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerator) -> None:
     with main:
-        show_run(request_of(_another(attendance, 0)), "classroom.slow")
+        show_run(request_of(_slow_run(attendance)), "classroom.slow")
     with side:
         st.caption("Another picture, so that yours stays a surprise. Press **Slow motion**.")
+
+
+def _slow_run(attendance: Attendance) -> GalleryEntry:
+    """Another picture's run with generations to walk through; one that fails if no other has."""
+    first = _another(attendance, 0)
+    failed = (entry for entry in gallery(shown_data().name) if entry.kind == "survives")
+    return first if first.outcome.generations else next(failed, first)
 
 
 def _another(attendance: Attendance, number: int) -> GalleryEntry:
@@ -156,8 +164,8 @@ def _full_speed(attendance: Attendance, main: DeltaGenerator, side: DeltaGenerat
         if outcome.success:
             before, after = class_name(outcome.label), class_name(outcome.label_after)
             st.markdown(
-                f"Before: {outcome.confidence_before:.0%} sure of {before}. After: "
-                f"{outcome.confidence_after:.0%} sure of {after}. "
+                f"Before: {percent(outcome.confidence_before)} sure of {before}. After: "
+                f"{percent(outcome.confidence_after)} sure of {after}. "
                 "**Being sure is not being right.**"
             )
         won = settled_bet(outcome)

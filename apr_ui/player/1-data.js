@@ -16,6 +16,7 @@ const ANNOUNCE_MS = 2000;
 const MANY = 16; // pixels of a candidate, beyond which they are counted and not listed
 const WALK_TITLES = ["Choose", "Mutate", "Compare", "Keep or discard"];
 const NO_WALK_FIRST = "The first generation is random: no candidate has parents yet. Go one generation forward to see one.";
+const NO_WALK_ONLY = "The first generation is random, and one of its edits was enough: no candidate has parents.";
 const NO_WALK = "No candidate was recorded step by step in this generation. Try the previous or the next one.";
 
 const PLAYERS = new WeakMap(); // root element -> player

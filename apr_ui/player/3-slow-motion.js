@@ -205,7 +205,8 @@ function renderWalk(player) {
   walkBars.hidden = !walk || step < 2;
   const place = `Candidate ${candidateNow(player) + 1} of ${frame.walks.length}, step ${step + 1} of ${WALK_TITLES.length}`;
   put(walkTitle, walk ? `${place}: ${WALK_TITLES[step]}` : "Slow motion");
-  put(caption, walk ? walkCaption(player, walk) : frame.generation === 0 ? NO_WALK_FIRST : NO_WALK);
+  const first = player.store.order.length > 1 || player.data.live ? NO_WALK_FIRST : NO_WALK_ONLY;
+  put(caption, walk ? walkCaption(player, walk) : frame.generation === 0 ? first : NO_WALK);
   if (!walk) return;
   renderSum(player, walk);
   renderBars(player, walk);

@@ -20,7 +20,7 @@ from apr_ui.errors import errors_on_page
 from apr_ui.model_names import model_title
 from apr_ui.pictures import enlarge, scale_to, with_mask
 from apr_ui.proof.finding import Proof, Vote, find_proof, is_light
-from apr_ui.upload import own_class
+from apr_ui.upload import is_of_no_class, own_class
 
 EXPLANATION = (
     "**Lattice masking** asks the model 136 times: 16 times with one part in sixteen of the "
@@ -30,6 +30,10 @@ EXPLANATION = (
 NEEDS_CLASS = (
     "A certificate proves that the right answer stays: for one, say under **True class** what your "
     "picture shows."
+)
+NO_RIGHT_ANSWER = (
+    "A certificate proves that the right answer stays, and for a picture of none of the classes no "
+    "answer is right."
 )
 ICONS = {
     Verdict.CERTIFIED: ":material/verified:",
@@ -56,7 +60,7 @@ def offer_certificate(
     """
     image, label = request.image, true_class(request)
     if label is None:
-        st.caption(f":material/verified: {NEEDS_CLASS}")
+        st.caption(f":material/verified: {why_no_certificate()}")
         return
     model = request.model.removesuffix(BEHIND_LATTICE)
     with st.expander("Certificate: the proof, mask by mask", icon=":material/verified:"):
@@ -71,6 +75,11 @@ def offer_certificate(
         words = f"{seal_words(proof.found)}\n\n{_whose(request, outcome, proof.found)}"
         show_seal(words, proof.found, place)
         show_votes(proof, image)
+
+
+def why_no_certificate() -> str:
+    """Why a picture whose class nobody named has none, and what would help."""
+    return NO_RIGHT_ANSWER if is_of_no_class() else NEEDS_CLASS
 
 
 def true_class(request: AttackRequest) -> int | None:

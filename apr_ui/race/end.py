@@ -12,7 +12,13 @@ from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
 from apr_ui.dataset import class_name
 from apr_ui.downloads import offer_files
-from apr_ui.proof.certificate import EXPLANATION, NEEDS_CLASS, seal_words, show_seal, true_class
+from apr_ui.proof.certificate import (
+    EXPLANATION,
+    seal_words,
+    show_seal,
+    true_class,
+    why_no_certificate,
+)
 from apr_ui.proof.finding import find_proof, is_light
 from apr_ui.race.charts import Matrix, race_curves, transfer_chart, transfer_table, transfer_words
 from apr_ui.race.report import race_sheet, report_page
@@ -115,7 +121,7 @@ def offer_seals(race: Race, runners: Sequence[Runner]) -> None:
     st.header("Certificates", anchor=False)
     label = true_class(race.requests[0])
     if label is None:
-        st.markdown(NEEDS_CLASS)
+        st.markdown(why_no_certificate())
         return
     st.markdown(
         f"{EXPLANATION} Each certificate is for a model behind lattice masking. Without masks, as "

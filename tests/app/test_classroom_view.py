@@ -96,6 +96,17 @@ def test_a_pixels_quarter_is_of_the_lessons_pictures(monkeypatch: pytest.MonkeyP
     assert [shows._quarters()[quarter] for quarter in found] == ["Bottom left", "Top right"]
 
 
+@pytest.mark.parametrize("data", [DEFAULT, "gtsrb", "breastmnist"])
+def test_the_slow_search_has_generations_to_walk_through(
+    monkeypatch: pytest.MonkeyPatch, data: str
+) -> None:
+    monkeypatch.setattr(shows, "shown_data", lambda: find_dataset(data))
+    lesson = Attendance(Role.ALONE, first_plan(data), "slow-search")
+    slow = shows._slow_run(lesson)
+    assert slow.outcome.generations > 0
+    assert slow.index != lesson.plan.index
+
+
 @pytest.mark.parametrize("index", [entry.index for entry in load_gallery()])
 def test_no_step_shows_the_pixel_that_a_later_one_asks_for(index: int) -> None:
     lesson = Attendance(Role.ALONE, replace(PLAN, index=index), "find-the-pixel")

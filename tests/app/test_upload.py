@@ -18,7 +18,7 @@ from apr_ui import upload
 from apr_ui.choose_picture import CAMERA, GALLERY, UPLOAD
 from apr_ui.model_names import model_title
 from apr_ui.permalink import to_params
-from apr_ui.proof.certificate import NEEDS_CLASS
+from apr_ui.proof.certificate import NEEDS_CLASS, NO_RIGHT_ANSWER
 from apr_ui.resources import probabilities, service
 from apr_ui.upload import ASK, NONE
 from tests.app.pages import APR, VANILLA, address_of, go, open_page, run, said, seals, wait_for
@@ -94,7 +94,8 @@ def test_a_picture_of_none_of_the_classes_has_no_certificate(truth: str) -> None
     run(app)
     labels = [box.label for box in app.expander]
     assert any(label.startswith("Certificate") for label in labels) == (truth == "cat")
-    assert (NEEDS_CLASS in said(app)) == (truth != "cat")
+    assert (NEEDS_CLASS in said(app)) == (truth == ASK)
+    assert (NO_RIGHT_ANSWER in said(app)) == (truth == NONE)
 
 
 def test_the_class_that_is_named_after_the_run_is_the_one_that_is_certified() -> None:
