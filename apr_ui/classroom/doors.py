@@ -11,7 +11,7 @@ from apr_core.base.types import InputError
 from apr_core.classroom.names import LONGEST_TITLE
 from apr_core.classroom.plan import HIDEABLE, STEPS, Plan
 from apr_ui.classroom.seating import remember
-from apr_ui.dataset import CHOICES, LESSON_DATA, class_name, one_of, shown_data
+from apr_ui.dataset import CHOICES, LESSON_DATA, class_name, data_words, one_of, shown_data
 from apr_ui.errors import errors_on_page
 from apr_ui.lesson.attendance import first_plan, lesson_data
 from apr_ui.lesson.steps import LESSON, minutes_of
@@ -108,7 +108,7 @@ def _choose_kind(key: str) -> str:
         required=True,
         **persistent(key, kinds[0]),
     )
-    if left_out := [words.lower() for data, words in CHOICES.items() if data not in kinds]:
+    if left_out := [data_words(data) for data in CHOICES if data not in kinds]:
         st.caption(f"Not on {' or '.join(left_out)}: {WHY_NOT}")
     return chosen
 

@@ -16,7 +16,7 @@ from apr_core.serving.requests import AttackRequest
 from apr_ui.changing_text import changing_markdown
 from apr_ui.choose_picture import Choice
 from apr_ui.controls import make_request
-from apr_ui.dataset import CHOICES, shown_data
+from apr_ui.dataset import data_words, shown_data
 from apr_ui.model_names import model_labels
 from apr_ui.persistent_widget import persistent
 from apr_ui.player import player, player_data
@@ -74,7 +74,7 @@ def choose_models() -> tuple[str, ...]:
     )
     if len(known) == 1:
         st.caption(
-            f"There is one model for {CHOICES[shown_data().name].lower()} here. `apr-lab app "
+            f"There is one model for {data_words(shown_data().name)} here. `apr-lab app "
             "--library torchvision:resnet50` offers others."
         )
     return tuple(models)
