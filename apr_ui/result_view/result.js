@@ -4,7 +4,6 @@ const SIDE = 448; // canvas pixels: two for each of the screen's
 const SMALL = 64; // pixels of a side up to which one of them is seen without a lens
 const LENS = { reach: 7, share: 0.4, gap: 8 }; // pixels it shows each way; its share of the canvas
 const MANY = { pixels: 16, reach: 20, grow: 1 }; // beyond so many: no rings, a wider lens, larger pixels
-const LONG = 12; // letters from which a class's name has a line of its own, above its bar
 const SEEN = 24; // canvas pixels of a patch's side from which it needs no lens
 const MARKS = { fooled: "⚡", held: "✓", live: "…", plain: "" };
 
@@ -91,25 +90,6 @@ function ring(context, x, y, radius) {
   }
 }
 
-function newBar() {
-  const made = (tag, type) => Object.assign(document.createElement(tag), { className: type });
-  const [row, name, track, fill, was, value] = [made("li", ""), made("span", "name"), made("div", "track"), made("div", "fill"), made("i", "was"), made("b", "value")];
-  track.append(fill, was);
-  row.append(name, track, value);
-  return row;
-}
-
-function showBar(row, { name, value, before, rival }) {
-  row.toggleAttribute("data-rival", Boolean(rival));
-  row.querySelector(".name").textContent = name;
-  row.querySelector(".fill").style.width = `${100 * value}%`;
-  row.querySelector(".was").hidden = before === null;
-  row.querySelector(".was").style.left = `calc(${100 * (before ?? 0)}% - 1px)`;
-  row.querySelector(".value").textContent = finePercent(value);
-  const was = before === null ? "" : `, before ${finePercent(before)}`;
-  row.setAttribute("aria-label", `${name} ${finePercent(value)}${was}`);
-}
-
 const PICTURES = new Map(); // by key: the last picture that came; the polls of a run send it at first only
 let toneBefore; // the tone of the marked result that the page had last; its element may be another
 
@@ -135,11 +115,11 @@ export default function mount({ parentElement, data }) {
   part("mark").textContent = data.marked ? MARKS[data.tone] : "";
   part("verdict").textContent = data.verdict;
   part("detail").textContent = data.detail;
-  const rows = part("bars");
-  while (rows.children.length < data.bars.length) rows.append(newBar());
-  while (rows.children.length > data.bars.length) rows.lastChild.remove();
-  rows.toggleAttribute("data-long", data.bars.some(({ name }) => name.length > LONG));
-  data.bars.forEach((bar, k) => showBar(rows.children[k], bar));
+  barRows(part("bars"), data.bars.map(({ name }) => name)).forEach((row, k) => {
+    const { name, value, before, rival } = data.bars[k];
+    showBar(row, name, value, before, before === null ? "" : `, before ${finePercent(before)}`);
+    row.toggleAttribute("data-wrong", Boolean(rival));
+  });
   root.dataset.tone = data.tone;
   const begun = data.tone !== "plain" && toneBefore !== "live" && toneBefore !== data.tone;
   if (data.marked && toneBefore && begun) show(root);
