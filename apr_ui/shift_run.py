@@ -232,7 +232,7 @@ def _ending(run: ShiftRun) -> tuple[str, str, Tone]:
         detail = f"After {steps}, {reach}, and the model is {sure} sure of {class_name(after)}."
         return f"Flipped: {true} → {class_name(after)}", detail, "fooled"
     if run.cut:
-        return "Cancelled", f"After {steps}.", "plain"
+        return "Stopped early", f"After {steps}.", "plain"
     detail = f"After {steps}, {reach}. The model is still {percent(float(last[after]))} sure."
     return f"Survived: still {true}", detail, "held"
 

@@ -56,7 +56,7 @@ def _progress(job: Job[NetAttack], was_live: bool, proof: bool) -> None:
 def ending_words(made: NetAttack | None, proof: bool = False) -> str:
     """How it ended, in some sentences; see `follow_attack`."""
     if made is None:
-        return "**Cancelled.** Press the button again to begin anew."
+        return "**Stopped before its end.** Press the button again to begin anew."
     first = made.recorded and made.success and made.queries == 1
     if first and made.edit:
         ending = (

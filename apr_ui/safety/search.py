@@ -61,8 +61,7 @@ def _jobs() -> Jobs[NetAttack]:
 
 def found_attack(config: PipelineConfig, choice: Choice) -> Job[NetAttack] | None:
     """This visitor's latest attack on a picture behind a net."""
-    place = config.sha256, choice.key
-    return _jobs().get((_visitor(), *place, _seeds().get(place, 0)))
+    return _jobs().get(_key(config, choice))
 
 
 def begin_attack(net: Pipeline, choice: Choice, known: Outcome | None) -> None:
@@ -83,12 +82,14 @@ def begin_attack(net: Pipeline, choice: Choice, known: Outcome | None) -> None:
                 "there is nothing to turn; choose another picture."
             )
         label = answer
-    place = net.config.sha256, choice.key
-    last, seed = found_attack(net.config, choice), _seeds().get(place, 0)
-    if last is not None and (last.made or last.error):
-        seed = _seeds()[place] = seed + 1
+    key, last, seed = _key(net.config, choice), found_attack(net.config, choice), 0
+    if last is not None:
+        if isinstance(before := last.made or last.seen, NetAttack):
+            seed = before.seed + (1 if last.made else 0)
+        if last.made or last.error:
+            _jobs().drop(key)
     work = partial(_attack, net, choice.image, label, choice.index, recorded_edit(known), seed)
-    _jobs().ask((_visitor(), *place, seed), work)
+    _jobs().ask(key, work)
 
 
 def recorded_edit(known: Outcome | None) -> PixelEdit | None:
@@ -102,15 +103,10 @@ def answer_before(net: Pipeline, image: Tensor) -> int:
     return int(on_prediction_thread(net.oracle.query_images, pictures)[0].argmax())
 
 
-def _visitor() -> str:
+def _key(config: PipelineConfig, choice: Choice) -> tuple[str, str, str]:
     context = get_script_run_ctx()
-    return current_visitor() or (context.session_id if context else "")
-
-
-def _seeds() -> dict[tuple[str, str], int]:
-    """The seeds of the session's latest attacks, by net and picture."""
-    seeds: dict[tuple[str, str], int] = st.session_state.setdefault("safety.seeds", {})
-    return seeds
+    visitor = current_visitor() or (context.session_id if context else "")
+    return visitor, config.sha256, choice.key
 
 
 def _attack(

@@ -149,6 +149,6 @@ def test_what_was_cancelled_is_begun_anew() -> None:
     changed(app)
     made = job_of(request).made
     if made.cut:  # it may have been quicker
-        assert results(app)[0]["verdict"] == "Cancelled"
+        assert results(app)[0]["verdict"] == "Stopped early"
         changed(run(app.button(key="attack.hunt").click()))
         assert not job_of(request).made.cut
