@@ -144,7 +144,7 @@ def _check_fit(
     if data.size != size:
         raise InputError(
             f"{name} takes pictures of {size[1]} x {size[0]} pixels, and those of {data.title} "
-            f"have {data.size[1]} x {data.size[0]}; choose other data."
+            f"have {data.size[1]} x {data.size[0]}; choose other data, or scale the pictures."
         )
     _check_count(name, classes, data)
 

@@ -39,14 +39,23 @@ from apr_ui.model_names import model_title
 from apr_ui.proof.truth import ask_for_map
 from apr_ui.resources import agreements, cards, scorer
 
-ONE_WORDS = (
-    "Correlations are Spearman's rank correlations, from -1 to 1, of the pixels' weights. “Top "
-    f"{TOP:.0%} shared”: the share of the map's heaviest pixels that are also among attention's; "
-    f"{TOP:.0%} is chance. “Percentile rank”: the share of pixels that the attacked pixel ranks "
-    "above; 0.5 is chance. Deletion blackens the heaviest pixels first; insertion shows them "
-    "first, in a blurred picture (Petsiuk, Das and Saenko, 2018). Their number is the area under "
-    "the class's probability: small is good for deletion, large for insertion. Compare both with "
-    "the noise row, because scattered black pixels disturb a network wherever they are."
+CORRELATIONS = (
+    "Correlations are Spearman's rank correlations, from -1 to 1, of the pixels' weights."
+)
+COLUMN_WORDS = {
+    WITH_ATTENTION: CORRELATIONS,
+    WITH_TRUTH: CORRELATIONS,
+    SHARED: f"“Top {TOP:.0%} shared”: the share of the map's heaviest pixels that are also among "
+    f"attention's; {TOP:.0%} is chance.",
+    OUTWEIGHS: "“Percentile rank”: the share of pixels that the attacked pixel ranks above; 0.5 is "
+    "chance.",
+}
+"""What a column of the table of one picture means; it has those that its maps allow."""
+AREA_WORDS = (
+    "Deletion blackens the heaviest pixels first; insertion shows them first, in a blurred picture "
+    "(Petsiuk, Das and Saenko, 2018). Their number is the area under the class's probability: "
+    "small is good for deletion, large for insertion. Compare both with the noise row, because "
+    "scattered black pixels disturb a network wherever they are."
 )
 EVERY = "every class"
 RECORD_WORDS = (
@@ -101,7 +110,8 @@ def offer_agreement(
                 if name != "method"
             },
         )
-        st.caption(ONE_WORDS)
+        explained = dict.fromkeys(COLUMN_WORDS[name] for name in table if name in COLUMN_WORDS)
+        st.caption(" ".join((*explained, AREA_WORDS)))
 
 
 def agreement(

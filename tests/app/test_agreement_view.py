@@ -26,6 +26,7 @@ from apr_core.evaluation.attribution.agreement import (
 from apr_core.evaluation.metrics import Mean, rate_of
 from apr_core.explain.task import AttributionConfig
 from apr_core.zoo.checkpoints import load_card
+from apr_ui.attention.agreement import COLUMN_WORDS
 from apr_ui.attention.agreement_words import (
     AS_MUCH,
     MORE,
@@ -90,7 +91,12 @@ def test_nothing_is_worked_out_before_it_is_asked_for(record: AgreementRecord) -
     state = {"attention.model": AT, "attention.methods": ["saliency"]}
     assert len(open_page("attention", state=state).dataframe) == 0
     app = open_page("attention", state=state | {"attention.agree": True})
-    assert list(app.dataframe[0].value["method"]) == ["Saliency", "noise"]
+    table = app.dataframe[0].value
+    assert list(table["method"]) == ["Saliency", "noise"]
+    (words,) = [one.value for one in app.caption if "Deletion blackens" in one.value]
+    for column, meaning in COLUMN_WORDS.items():  # AT has no gate: its columns are not explained
+        assert (meaning in words) == (column in table)
+    assert WITH_ATTENTION not in table
 
 
 def test_the_attention_page_says_what_the_record_says(record: AgreementRecord) -> None:
