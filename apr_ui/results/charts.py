@@ -132,9 +132,9 @@ def _label_places(
 ) -> Iterator[tuple[Mark, float, bool]]:
     """Each mark with its label's height over it, in pixels, and whether that stands on its right.
 
-    A label stands on the right where it fits and crosses no other mark. On either side labels keep
-    a line's height between them. The width is a phone's: on a wider screen only the distances
-    between marks grow.
+    A label stands on the right where it fits and crosses no other mark. It keeps off the others'
+    intervals, and on either side labels keep a line's height between them. The width is a phone's:
+    on a wider screen only the distances between marks grow.
 
     Args:
         low: clean accuracy at the left edge; the right edge is 1.
@@ -153,9 +153,29 @@ def _label_places(
         )
         sides[fits_right and not (crossed and fits_left)].append(mark)
     for right, marks in sides.items():
-        wanted = [scale * mark.rate.share for mark in marks]
-        for mark, height, place in zip(marks, wanted, _apart(wanted), strict=True):
-            yield mark, place - height, right
+        free = sorted(((_off_intervals(one, main, right, width, scale), one) for one in marks),
+                      key=lambda pair: pair[0])  # fmt: skip
+        for (_, mark), place in zip(free, _apart([height for height, _ in free]), strict=True):
+            yield mark, place - scale * mark.rate.share, right
+
+
+def _off_intervals(
+    mark: Mark, main: Sequence[Mark], right: bool, width: float, scale: float
+) -> float:
+    """The height, in pixels, nearest to a mark's at which its label crosses no other's interval."""
+    height, reach = scale * mark.rate.share, REACH + LETTER * len(mark.title)
+    away = width if right else -width
+    spans = [
+        (scale * other.rate.low - LINE / 2, scale * other.rate.high + LINE / 2)
+        for other in main
+        if REACH < away * (other.clean.share - mark.clean.share) < reach
+    ]
+    free = [
+        place
+        for place in (height, *(end for span in spans for end in span))
+        if not any(low < place < high for low, high in spans)
+    ]
+    return min(free, key=lambda place: abs(place - height))
 
 
 def _apart(heights: Sequence[float]) -> list[float]:

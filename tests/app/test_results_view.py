@@ -21,7 +21,7 @@ from apr_core.report.tables import make_tables
 from apr_core.zoo.checkpoints import OLD_PENALTY, caution_of, list_cards
 from apr_ui.charts import SHARE
 from apr_ui.model_names import model_title
-from apr_ui.results.charts import LINE, Mark, summary
+from apr_ui.results.charts import LINE, MARGINS, PLOT_HEIGHT, Mark, summary
 from apr_ui.results.html_table import cell
 from apr_ui.results.names import in_a_word, record_titles, subject_title, with_titles
 from apr_ui.results.summary import CERTIFIED, SUCCESS, VIEWS, marks, measured_cells
@@ -56,6 +56,22 @@ def test_the_summary_draws_the_rates_of_the_records() -> None:
         assert named[2].error_y.array[0] == plus.rate.high - plus.rate.share
         assert named[2].error_x.arrayminus[0] == plus.clean.share - plus.clean.low
         assert {note.text for note in figure.layout.annotations} == {mark.title for mark in main}
+
+
+def test_a_label_of_the_summary_keeps_off_other_intervals() -> None:
+    """It stands on the left, where the other mark has its interval, and goes to that one's end."""
+    left, tall = Mark("A defence by its name", rate_of(96, 100), rate_of(50, 100)), rate_of(52, 100)
+    crossed = Mark("B", rate_of(88, 100), tall)
+    figure = summary([left, crossed], [], SUCCESS)
+    floor, ceiling = figure.layout.yaxis.range
+    scale = (PLOT_HEIGHT - MARGINS) / (ceiling - floor)
+    places = {
+        note.text: scale * note.y - note.ay
+        for note in figure.layout.annotations
+        if note.xanchor == "right"
+    }
+    near = (scale * tall.low - LINE / 2, scale * tall.high + LINE / 2)
+    assert any(places[left.title] == pytest.approx(end) for end in near)
 
 
 def test_labels_of_the_summary_do_not_cover_each_other() -> None:
