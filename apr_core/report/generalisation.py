@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby, product
 
 from apr_core.data.registry import DEFAULT
-from apr_core.evaluation.metrics import Rate
+from apr_core.evaluation.metrics import Rate, holm, paired
 from apr_core.evaluation.model_summary import LADDER, Records, find_record, is_of
-from apr_core.evaluation.record import Record, epsilon_words
-from apr_core.evaluation.verdicts import Claim
+from apr_core.evaluation.record import Level, Record, epsilon_words
+from apr_core.evaluation.verdicts import SURE, Claim
 from apr_core.zoo.checkpoints import Card, caution_of, load_card, model_names
 
 PIXELS = (1, 3, 5)
@@ -72,43 +73,41 @@ def generalisation_table(
     Args:
         defences: label and registry key of each, the undefended model first.
     """
-    rows = [
-        row
-        for architecture in architectures
-        for label, defence in defences
-        for row in _row(label, f"cifar10-{architecture}-{defence}", architecture, records)
-    ]
+    rows, broken = list[GeneralisationRow](), dict[str, dict[str, dict[int, bool]]]()
+    for architecture, (label, defence) in product(architectures, defences):
+        name = f"cifar10-{architecture}-{defence}"
+        if name not in model_names() or load_card(name).dataset != DEFAULT:
+            continue
+        card = load_card(name)
+        caution = caution_of(load_card(card.base) if card.base else card)
+        found = dict(_measured(card, records.evaluations))
+        success = {kind: level.asr for kind, (_, level) in found.items() if level.asr.total}
+        if success:
+            rows.append(GeneralisationRow(label, name, architecture, success, caution))
+            broken[name] = {
+                kind: record.broken(level.pixels) for kind, (record, level) in found.items()
+            }
     title = "Success rates of attacks on few pixels, with patches, and on all pixels"
     notes = [
         "A patch is a square of any content, anywhere, found by the gradient and, for what that "
         "leaves, by Sparse-RS in 1,000 queries. FGSM and PGD may change every pixel by so many "
         "shades of 255; PGD makes 20 steps from a random start. No defence here was made for "
-        "patches or for that.",
-        *_worth(rows),
+        "patches or for that. Against an input transformation, gradients pass as if it were not "
+        "there: an attack made for it may succeed more often than FGSM and PGD do.",
+        *_worth(rows, broken),
     ]
     return GeneralisationTable(5, title, tuple(rows), tuple(notes))
 
 
-def _row(label: str, name: str, architecture: str, records: Records) -> Iterator[GeneralisationRow]:
-    if name not in model_names() or load_card(name).dataset != DEFAULT:
-        return
-    card = load_card(name)
-    caution = caution_of(load_card(card.base) if card.base else card)
-    if success := dict(_rates(card, records.evaluations)):
-        yield GeneralisationRow(label, name, architecture, success, caution)
-
-
-def _rates(card: Card, records: Sequence[Record]) -> Iterator[tuple[str, Rate]]:
-    found = [find_record(records, card, LADDER, pixels=k) for k in PIXELS]
-    levels = [record.level(k) if record else None for record, k in zip(found, PIXELS, strict=True)]
+def _measured(card: Card, records: Sequence[Record]) -> Iterator[tuple[str, tuple[Record, Level]]]:
+    """By the attack, in the table's words: the record, and its level."""
+    found = [(find_record(records, card, LADDER, pixels=k), k) for k in PIXELS]
     kinds = [(LADDER, side, 0) for side in SIDES]
     kinds += [(attack, 0, shades) for attack in ATTACKS for shades in REACHES]
-    for kind in kinds:
-        record = _other(card, records, *kind)
-        levels.append(record.level(1) if record else None)
-    for name, level in zip(attack_names(), levels, strict=True):
-        if level is not None and level.asr.total:
-            yield name, level.asr
+    found += [(_other(card, records, *kind), 1) for kind in kinds]
+    for name, (record, pixels) in zip(attack_names(), found, strict=True):
+        if record is not None and (level := record.level(pixels)) is not None:
+            yield name, (record, level)
 
 
 def _other(
@@ -133,22 +132,37 @@ def _other(
     return max(fitting, key=lambda record: record.setting.images, default=None)
 
 
-def _worth(rows: Sequence[GeneralisationRow]) -> Iterator[str]:
+def _worth(
+    rows: Sequence[GeneralisationRow], broken: Mapping[str, Mapping[str, dict[int, bool]]]
+) -> Iterator[str]:
     """What each APR is worth against patches and PGD, in a sentence."""
     asked = [(f"a {name}", name) for name in map(_patch, SIDES)]
     asked += [(f"PGD at {shades}/255", _named("pgd", shades)) for shades in REACHES]
-    for row in rows:
-        bare = next(one for one in rows if one.architecture == row.architecture)
-        if not row.label.startswith("APR") or bare is row:
-            continue
-        told = [
-            f"{words} turns {row.success[name].share:.1%} (undefended "
-            f"{bare.success[name].share:.1%})"
-            for words, name in asked
-            if name in row.success and name in bare.success
-        ]
-        if told:
-            yield (
-                f"{row.label} on {row.architecture}, beyond few pixels, of what it gets right: "
-                f"{', '.join(told)}."
+    pairs = [
+        (row.model, bare, words, paired(broken[bare][name], broken[row.model][name]))
+        for row in rows
+        for words, name in asked
+        if row.label.startswith("APR") and (bare := _undefended(row, rows))
+        if broken[row.model].get(name, {}).keys() & broken[bare].get(name, {}).keys()
+    ]
+    corrected = holm([found.p_value for *_, found in pairs])
+    for (model, bare), group in groupby(zip(pairs, corrected, strict=True), lambda one: one[0][:2]):
+        told: dict[str, list[str]] = {}
+        for (_, _, words, found), p_value in group:
+            first, second = found.rates
+            helps = "helps" if found.second_only < found.first_only else "does harm"
+            said = f"{words} ({second:.1%} against {first:.1%} of {found.images})"
+            told.setdefault(helps if p_value < SURE else "makes no clear difference", []).append(
+                said
             )
+        worth = "; ".join(f"{verb} against {', '.join(attacks)}" for verb, attacks in told.items())
+        yield (
+            f"Beyond few pixels, of the images that it and {bare} get right, {model} {worth} "
+            "(McNemar's test, corrected by Holm's method)."
+        )
+
+
+def _undefended(row: GeneralisationRow, rows: Sequence[GeneralisationRow]) -> str:
+    """The first model of a row's network, by name; "" where that is the row's own."""
+    first = next(one.model for one in rows if one.architecture == row.architecture)
+    return "" if first == row.model else first

@@ -28,6 +28,7 @@ LED = (NAME, LATTICE, "defence", "model", "caution", "form")
 FIRST = (
     *("ASR, paper", "ASR, ours", "ASR, 1 pixel", "clean, paper", "clean, ours"),
     *("certified with masking", "adaptive", "unknowing", "clean withheld"),
+    *("ASR, 2 × 2 patch", "ASR, 5 × 5 patch", "ASR, PGD 2/255"),
 )
 """Columns that are always shown; the others, where a person asks for them."""
 HEADS = {"ASR": "Attack success rate", "clean": "Clean accuracy", "McNemar": "McNemar's test"}
