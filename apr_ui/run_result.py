@@ -16,11 +16,12 @@ from apr_core.attacks.result import (
     to_edits,
 )
 from apr_core.base.types import Method, Status
+from apr_core.base.words import percent
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_ui.dataset import class_name, one_of, shown_data
 from apr_ui.resources import probabilities
 from apr_ui.result_view import Bar, Result, Tone, result_view
-from apr_ui.words import count_text, duration_text, percent
+from apr_ui.words import count_text, duration_text
 
 KEY = "result"
 

@@ -14,10 +14,17 @@ import streamlit as st
 from torch import Tensor
 
 from apr_core.attacks.config import OnePixelConfig
-from apr_core.attacks.shift import ShiftConfig, ShiftStep, magnify, shift
+from apr_core.attacks.shift import (
+    ShiftConfig,
+    ShiftStep,
+    describe_shift,
+    has_flipped,
+    magnify,
+    shift,
+)
 from apr_core.base.hardware import give_way
 from apr_core.base.types import InputError, shown
-from apr_core.base.version import versions
+from apr_core.base.words import percent
 from apr_core.data.images import OWN_PICTURE, to_png
 from apr_core.serving.requests import AttackRequest
 from apr_ui.address import keep_address, share_link
@@ -34,12 +41,10 @@ from apr_ui.resources import scorer
 from apr_ui.result_view import Bar, Result, Tone, result_view
 from apr_ui.stage import PREVIEW_WIDTH, SHARE_SIDE
 from apr_ui.state import OnPicture
-from apr_ui.words import count_text, percent, plain
+from apr_ui.words import count_text, plain
 
 MOST_KEPT = 32
 FIRST_SECONDS, POLL_SECONDS = 0.3, 0.5
-TIMES = 10
-"""How much larger the changes are drawn than they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +78,7 @@ class ShiftRun:
 
     @property
     def flipped(self) -> bool:
-        first, last = (int(self.steps[k].probabilities.argmax()) for k in (0, -1))
-        return first == self.request.base.label != last
+        return has_flipped(self.steps, self.request.base.label)
 
     @property
     def cut(self) -> bool:
@@ -194,8 +198,10 @@ def _progress(request: ShiftRequest, was_live: bool) -> None:
     with errors_on_page():
         result_view("attack.result", _result(run, number, over))
     if run.steps[number].image.ne(request.base.image).any():
-        image = enlarge(magnify(request.base.image, run.steps[number].image, TIMES))
-        words = f"What has changed, {TIMES} times as strong; grey is no change"
+        times = request.config.times
+        image = enlarge(magnify(request.base.image, run.steps[number].image, times))
+        strong = f", {times} times as strong" if times > 1 else ""
+        words = f"What has changed{strong}; grey is no change"
         st.image(image, words, width=PREVIEW_WIDTH, alt=words)
 
 
@@ -270,35 +276,17 @@ def _show_end(run: ShiftRun) -> None:
 def _share_picture(run: ShiftRun) -> bytes:
     base, last = run.request.base, run.steps[-1]
     scale, (verdict, detail, _) = scale_to(base.image, SHARE_SIDE), _ending(run)
+    times = run.request.config.times
     tiles = (
         (enlarge(base.image, scale), _caption("Before", run.steps[0].probabilities)),
         (enlarge(last.image, scale), _caption("After", last.probabilities)),
-        (enlarge(magnify(base.image, last.image, TIMES), scale), f"What changed, × {TIMES}"),
+        (enlarge(magnify(base.image, last.image, times), scale), f"What changed, × {times}"),
     )
     model = model_title(base.model)
     return contact_sheet(tiles, 3, f"{verdict}. {detail} Model: {model}. Made with APR Lab.")
 
 
 def _record(run: ShiftRun) -> dict[str, Any]:
-    base = run.request.base
-
-    def said(step: ShiftStep) -> dict[str, Any]:
-        leading = int(step.probabilities.argmax())
-        return {
-            "true_probability": float(step.probabilities[base.label]),
-            "leading_class": base.data.class_name(leading),
-            "confidence": float(step.probabilities[leading]),
-            "largest_change": int((step.image.int() - base.image.int()).abs().max()),
-        }
-
-    return {
-        "model": base.model,
-        "attack": run.request.config.name,
-        "config": asdict(run.request.config),
-        "index": base.index,
-        "label": base.data.class_name(base.label),
-        "flipped": run.flipped,
-        "steps": [said(step) for step in run.steps],
-        "seconds": run.seconds,
-        "versions": versions(),
-    }
+    base, config = run.request.base, run.request.config
+    asked = (base.model, base.data, base.label, base.index, config)
+    return describe_shift(*asked, run.steps, run.seconds)

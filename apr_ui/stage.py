@@ -11,6 +11,7 @@ from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import Outcome, square_of
 from apr_core.attacks.shift import ShiftConfig
 from apr_core.base.types import InputError, Method
+from apr_core.base.words import percent
 from apr_core.data.images import to_png
 from apr_core.serving.requests import AttackRequest, RunView
 from apr_core.serving.run_export import record, to_csv, to_json
@@ -29,7 +30,7 @@ from apr_ui.poll_rate import note_poll
 from apr_ui.resources import probabilities, service
 from apr_ui.run_result import ending_of, show_before, show_result
 from apr_ui.state import CurrentRun, take_replay
-from apr_ui.words import percent, plain, size_text
+from apr_ui.words import plain, size_text
 
 FIRST_FRAME_SECONDS = 0.9
 """How long the page waits for a first frame, rather than for the next poll."""

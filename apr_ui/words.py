@@ -81,15 +81,6 @@ def _escaped(text: str) -> str:
     return _MARK.sub(r"\\\1", _ADDRESS.sub("\u2060", " ".join(text.split("\n"))))
 
 
-def percent(share: float) -> str:
-    """A probability in [0, 1] in per cent; to a tenth near 0 and 1, where most edits move it."""
-    if 0 < share < 0.0005:
-        return "<0.1%"
-    if 0.9995 <= share < 1:
-        return ">99.9%"
-    return f"{share:.1%}" if share < 0.02 or share > 0.98 else f"{share:.0%}"
-
-
 def count_text(count: int, noun: str, plural: str) -> str:
     """A count with its noun, as in "1 query" and "2,000 queries"."""
     return f"{count:,} {noun if count == 1 else plural}"

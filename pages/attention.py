@@ -9,6 +9,7 @@ from torch import Tensor
 import apr_ui.loading  # noqa: F401  before anything else: see there
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.result import PixelEdit
+from apr_core.base.words import percent
 from apr_core.serving.requests import MapRequest, RunView, data_behind
 from apr_ui.address import follow_address, share_link
 from apr_ui.attention.agreement import offer_agreement, offer_overall
@@ -36,7 +37,6 @@ from apr_ui.persistent_widget import persistent
 from apr_ui.resources import check_known, gallery, probabilities, service
 from apr_ui.stage import headline
 from apr_ui.state import ATTACK, CurrentRun, start_run
-from apr_ui.words import percent
 
 
 def open_link(params: dict[str, str]) -> None:

@@ -60,9 +60,11 @@ def loss_gradient(
     except RuntimeError as error:
         if out_of_memory(error):
             raise
+        plain = "does not require grad" in str(error)  # torch's words for what is said here
+        why = "" if plain else f" ({reason_of(error)})"
         raise InputError(
-            f"The model gives no gradient ({reason_of(error)}); leave out the attacks that need "
-            "one."
+            f"The model gives no gradient{why}, and this needs one; choose another model, or an "
+            "attack that needs none."
         ) from error
     return gradient.float()
 

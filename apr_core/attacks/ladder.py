@@ -78,11 +78,21 @@ class LadderConfig:
         if not self.pixels or not 1 <= self.pixels[0] <= self.pixels[-1] <= MOST_PIXELS:
             raise InputError(f"pixels is {self.pixels}, but must lie between 1 and {MOST_PIXELS}.")
         check_ranges(self, OTHER_RANGES)
-        if (threats == {Threat.PATCH}) != (self.side > 0) or (self.side and self.pixels != (1,)):
+        named = ", ".join(self.stages)
+        if Threat.PATCH in threats and (threats != {Threat.PATCH} or not self.side):
             raise InputError(
-                f"side is {self.side}, pixels is {self.pixels} and the attacks are "
-                f"{', '.join(self.stages)}; give a --side from 1 to {SIDES[1]} and no --pixels for "
-                "attacks with patches, and no --side for others."
+                f"{named}: a patch needs a side, and other attacks have none; give --side, from 1 "
+                f"to {SIDES[1]}, to attacks with patches alone."
+            )
+        if self.side and threats != {Threat.PATCH}:
+            raise InputError(
+                f"side is {self.side}, but {named} replaces no square; leave --side out, or choose "
+                "an attack with patches."
+            )
+        if self.pixels != (1,) and threats != {Threat.L0}:
+            raise InputError(
+                f"pixels is {', '.join(map(str, self.pixels))}, but {named} does not count pixels; "
+                "leave --pixels out."
             )
 
     def edits(self, pixels: int) -> int:

@@ -6,8 +6,9 @@ Dimensions: C channels, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,9 +18,13 @@ from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.stages import PGD_REACH, PGD_STEPS
 from apr_core.base import random
 from apr_core.base.types import check_ranges
+from apr_core.base.version import versions
+from apr_core.data.dataset import DataSet
 from apr_core.models.inference import evaluating
 from apr_core.models.inputs import as_input
 
+MOST_TIMES = 10
+"""How much larger than they are changes are drawn, at most."""
 RANGES: dict[str, tuple[float, float]] = {
     "reach": (0, 255), "steps": (1, 200), "seed": (0, 2**31 - 1),
 }  # fmt: skip
@@ -54,6 +59,11 @@ class ShiftConfig:
     def words(self) -> str:
         """What may change, as it stands within a sentence."""
         return f"at most {self.reach} of 255 in every pixel, by {self.name}"
+
+    @property
+    def times(self) -> int:
+        """How much larger the changes can be drawn, up to `MOST_TIMES`, so that none is cut off."""
+        return max(1, min(MOST_TIMES, 127 // max(1, self.reach)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +122,49 @@ def _seen(oracle: ModelOracle, images: Tensor) -> ShiftStep:
     return ShiftStep(rounded[0].cpu(), logits[0].softmax(0).cpu())
 
 
-def magnify(before: Tensor, after: Tensor, times: int = 10) -> Tensor:
+def has_flipped(steps: Sequence[ShiftStep], label: int) -> bool:
+    """Whether the model had the clean picture, which is the first step, right, and the last not."""
+    first, last = (int(steps[k].probabilities.argmax()) for k in (0, -1))
+    return first == label != last
+
+
+def describe_shift(
+    model: str,
+    data: DataSet,
+    label: int,
+    index: int,
+    config: ShiftConfig,
+    steps: Sequence[ShiftStep],
+    seconds: float,
+) -> dict[str, Any]:
+    """The steps of `shift` as JSON values.
+
+    Args:
+        index: of a test image; it fixed the random start.
+    """
+
+    def said(step: ShiftStep) -> dict[str, Any]:
+        leading = int(step.probabilities.argmax())
+        return {
+            "true_probability": float(step.probabilities[label]),
+            "leading_class": data.class_name(leading),
+            "confidence": float(step.probabilities[leading]),
+            "largest_change": int((step.image.int() - steps[0].image.int()).abs().max()),
+        }
+
+    return {
+        "model": model,
+        "attack": config.name,
+        "config": asdict(config),
+        "index": index,
+        "label": data.class_name(label),
+        "flipped": has_flipped(steps, label),
+        "steps": [said(step) for step in steps],
+        "seconds": seconds,
+        "versions": versions(),
+    }
+
+
+def magnify(before: Tensor, after: Tensor, times: int = MOST_TIMES) -> Tensor:
     """What has changed, so many times as large, around a middle grey: uint8 (C, H, W) each."""
     return (128 + times * (after.int() - before.int())).clamp(0, 255).to(torch.uint8)

@@ -18,6 +18,7 @@ from apr_core.attacks.enumeration import is_large
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit, edit_image
 from apr_core.base.types import InputError, check_class
+from apr_core.base.words import percent
 from apr_core.serving.requests import data_behind
 
 PIXELS, PIXELS_OF_LARGE = (1, 3, 5), (1, 5, 16)
@@ -180,8 +181,8 @@ def begin(model: str, scorer: ModelOracle, image: Tensor, label: int, pixels: in
         named = data_behind(model).class_name
         raise InputError(
             f"The model takes this picture ({named(label)}) for another class already "
-            f"({named(clean.label)}, {clean.confidence:.0%} sure), so there is nothing to flip; "
-            "choose another picture or another model."
+            f"({named(clean.label)}, {percent(clean.confidence)} sure), so there is nothing to "
+            "flip; choose another picture or another model."
         )
     return Game(model, image, label, pixels, clean)
 

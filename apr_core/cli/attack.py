@@ -15,11 +15,23 @@ from tqdm import tqdm
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.attacks.patch import SIDES
+from apr_core.attacks.patch import SIDES, check_side
 from apr_core.attacks.result import AttackResult, Outcome
 from apr_core.attacks.search import Search
-from apr_core.base.types import Fitness, InputError, Method, NotAttacked, Status, Stop, Strategy
+from apr_core.attacks.stages import PGD_STEPS
+from apr_core.base.types import (
+    Fitness,
+    InputError,
+    Method,
+    NotAttacked,
+    Status,
+    Stop,
+    Strategy,
+    shown,
+)
+from apr_core.base.words import percent
 from apr_core.cli.common import (
+    DELAY,
     Subparsers,
     add_data,
     add_dense,
@@ -34,6 +46,7 @@ from apr_core.cli.common import (
     print_json,
     write_out,
 )
+from apr_core.cli.shift import SHIFTS, run_shift, shift_config
 from apr_core.data.dataset import DataSet
 from apr_core.data.images import to_png
 
@@ -55,7 +68,11 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--side", type=int, help=f"attack with a patch of so many pixels a side: {Method.PATCH}"
     )
-    parser.add_argument("--method", default=default.method, help=", ".join(Method))
+    parser.add_argument("--method", default=None, help=", ".join((*Method, *SHIFTS)))
+    parser.add_argument(
+        "--epsilon", help="how far fgsm and pgd may change every pixel, as in 8/255"
+    )
+    parser.add_argument("--steps", type=int, help=f"of pgd; by default {PGD_STEPS}")
     for number, name in enumerate(("population", "generations")):
         usual = ", ".join(f"{budget[number]} for {method}" for method, budget in BUDGETS.items())
         parser.add_argument(f"--{name}", type=int, help=f"by default {usual}")
@@ -75,16 +92,23 @@ def add(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Attack; an image that survives is an answer, not an error."""
-    _config(args, None)  # whatever can be found wrong before anything is loaded
+    every = shift_config(args) if args.method in SHIFTS else None
+    if every is None:
+        _config(args, None)  # whatever can be found wrong before anything is loaded
     check_out(args.out)
     target = chosen_target(args)
     data = target.data
+    if every is not None:
+        oracle = ModelOracle(target.model)
+        run_shift(args, every, target, oracle, _image(args, data, oracle))
+        return 0
     config = _config(args, data)
+    check_side(args.side or 0, *data.size)
     attack = OnePixelAttack(target.model, config, name=args.model)
     image, label, index = _image(args, data, attack.oracle)
     _check_target(label, config.target)
     with (
-        tqdm(total=config.max_queries, unit="query", disable=args.json) as bar,
+        tqdm(total=config.max_queries, unit="query", disable=args.json, delay=DELAY) as bar,
         warnings.catch_warnings(action="ignore", category=NotAttacked),  # said in words below
     ):
         result = attack.run(
@@ -113,6 +137,7 @@ def describe(result: AttackResult, data: DataSet) -> dict[str, Any]:
         "success": outcome.success,
         "queries": outcome.queries,
         "generations": outcome.generations,
+        "side": result.config.side if result.config.method is Method.PATCH else None,
         "pixels": [asdict(edit) for edit in outcome.edits],
         "label": outcome.label,
         "label_before": outcome.label_before,
@@ -145,12 +170,13 @@ def in_words(result: AttackResult, data: DataSet, out: Path | None = None) -> st
     if not outcome.success:
         return (
             f"The {true} survived {spent}; the closest was {edits}, which left "
-            f"{outcome.true_after:.0%} {true}."
+            f"{percent(outcome.true_after)} {true}."
         )
     saved = f" Written to {out}." if out else ""
+    after = f"{data.class_name(outcome.label_after)} ({percent(outcome.confidence_after)})"
     return (
-        f"{before} ({outcome.confidence_before:.0%}) became {data.class_name(outcome.label_after)} "
-        f"({outcome.confidence_after:.0%}) after {spent}: {edits}.{saved}"
+        f"{before} ({percent(outcome.confidence_before)}) became {after} after {spent}: {edits}."
+        f"{saved}"
     )
 
 
@@ -165,9 +191,20 @@ def _edits(config: OnePixelConfig, outcome: Outcome) -> str:
 
 
 def _config(args: argparse.Namespace, data: DataSet | None) -> OnePixelConfig:
-    pixels, method = args.pixels, args.method
+    for option in ("epsilon", "steps"):
+        if getattr(args, option) is not None:
+            raise InputError(
+                f"--{option} is {getattr(args, option)}, which is of fgsm and pgd; leave it out, "
+                "or choose --method pgd."
+            )
+    pixels, method = args.pixels, args.method or Method.DE
+    if method not in set(Method):
+        known = ", ".join((*Method, *SHIFTS))
+        raise InputError(f"There is no method '{shown(method)}'; the known ones are: {known}.")
+    if method == Method.PATCH and args.side is None and pixels == 1:
+        raise InputError(f"{method} replaces a square; give its --side, from 1 to {SIDES[1]}.")
     if args.side is not None:
-        if pixels != 1 or method not in (Method.DE, Method.PATCH):
+        if pixels != 1 or args.method not in (None, Method.PATCH):
             raise InputError("--side is of a patch; leave out --pixels and --method.")
         if not SIDES[0] <= args.side <= SIDES[1]:
             raise InputError(f"side is {args.side}, but must lie between 1 and {SIDES[1]}.")

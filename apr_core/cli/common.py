@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from apr_core.serving.ray.start import LOCAL
 from apr_core.zoo.target import TargetModel, load_target
 
 Subparsers = Any  # argparse has no public name for it
+DELAY = 0.5
+"""Seconds before a progress bar shows, so that none stands above the sentence of a refusal."""
 DATA_HELP = (
     f"a data set ({', '.join(DATASETS)}), or your own: a folder with one folder a class, or an .npz"
 )
@@ -129,6 +132,26 @@ def chosen_target(args: argparse.Namespace) -> TargetModel:
     for note in notes:
         print(note, file=sys.stderr)
     return target
+
+
+def check_gradient(target: TargetModel, what: str) -> None:
+    """Raise InputError if a model gives no gradient, which what is asked of it needs."""
+    if not getattr(target.model, "differentiable", True):
+        raise InputError(
+            f"{target.name} gives no gradient, and {what} needs one; choose another model."
+        )
+
+
+def epsilon_of(text: str) -> float:
+    """The number in "8/255" or "0.03".
+
+    Raises:
+        InputError: the text is no number.
+    """
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"--epsilon is '{text[:40]}'; write it as in 8/255 or 0.03.") from None
 
 
 def add_ray(parser: argparse.ArgumentParser, what: str) -> None:

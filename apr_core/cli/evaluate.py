@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 from functools import lru_cache, partial
 
 import torch
@@ -22,6 +21,7 @@ from apr_core.attacks.stages import PGD_STEPS, STAGES
 from apr_core.base.hardware import default_device
 from apr_core.base.types import InputError
 from apr_core.cli.common import (
+    DELAY,
     Subparsers,
     add_data,
     add_dense,
@@ -30,9 +30,11 @@ from apr_core.cli.common import (
     add_model,
     add_ray,
     chosen_device,
+    epsilon_of,
     print_json,
     rate_words,
 )
+from apr_core.cli.shift import SHIFTS
 from apr_core.data.dataset import DataSet
 from apr_core.evaluation.journal import Dispatcher, Entries
 from apr_core.evaluation.protocol import EvalProgress, EvalTask, evaluate, setting_for
@@ -65,8 +67,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("--pixels", default="1", help="k, or several as in 1,3")
     parser.add_argument(
         "--epsilon",
-        default=epsilon_words(EPSILON),
-        help="how far fgsm and pgd may change every pixel, as in 8/255",
+        help=f"how far fgsm and pgd may change every pixel; by default {epsilon_words(EPSILON)}",
     )
     parser.add_argument(
         "--side",
@@ -114,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     target, setting, notes = _asked(args, device)
     with join_workers(device) as workers:
         silent = args.json or not workers.first
-        with tqdm(total=setting.images, unit="image", disable=silent) as bar:
+        with tqdm(total=setting.images, unit="image", disable=silent, delay=DELAY) as bar:
             spread = partial(_on_ray, args) if args.ray else None
             record = evaluate(
                 target,
@@ -144,6 +145,11 @@ def _asked(
     Raises:
         InputError: there is no such model, or it cannot be evaluated so.
     """
+    if args.epsilon is not None and args.attack not in SHIFTS:
+        raise InputError(
+            f"--epsilon is {args.epsilon}, but {args.attack} changes pixels by any amount; leave "
+            f"it out, or choose --attack {' or '.join(SHIFTS)}."
+        )
     target, notes = load_target(args.model, device, args.draws > 1, args.data)
     setting = setting_for(
         target,
@@ -156,7 +162,7 @@ def _asked(
         args.half,
         args.lattice,
         args.compile,
-        epsilon_of(args.epsilon),
+        EPSILON if args.epsilon is None else epsilon_of(args.epsilon),
         args.side,
         args.steps,
         args.restarts,
@@ -188,18 +194,6 @@ def pixels_of(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"--pixels is '{text[:40]}'; write 1, or several as in 1,3.") from None
-
-
-def epsilon_of(text: str) -> float:
-    """The number in "8/255" or "0.03".
-
-    Raises:
-        InputError: the text is no number.
-    """
-    try:
-        return float(Fraction(text))
-    except (ValueError, ZeroDivisionError):
-        raise InputError(f"--epsilon is '{text[:40]}'; write it as in 8/255 or 0.03.") from None
 
 
 def _on_ray(args: argparse.Namespace, task: EvalTask) -> Dispatcher:

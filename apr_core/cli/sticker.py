@@ -18,11 +18,13 @@ from apr_core.attacks.sticker import (
 )
 from apr_core.base.types import InputError
 from apr_core.cli.common import (
+    DELAY,
     Subparsers,
     add_data,
     add_device,
     add_json,
     add_model,
+    check_gradient,
     check_out,
     chosen_target,
     print_json,
@@ -79,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.width <= MOST_CM:
         raise InputError(f"--width is {args.width}, but must lie between 1 and {MOST_CM} cm.")
     chosen = chosen_target(args)
+    check_gradient(chosen, "a sticker")
     names = ("side", "smallest", "largest", "turn", "light", "steps", "batch", "rate", "seed")
     config = StickerConfig(
         chosen.data.class_number(args.target), **{name: getattr(args, name) for name in names}
@@ -88,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     images, labels, _ = choose_images(chosen.data, args.images)
     half = args.images // 2
     learner = StickerLearner(chosen.model, images[:half], labels[:half], config)
-    with tqdm(total=config.steps, unit="step", disable=args.json) as bar:
+    with tqdm(total=config.steps, unit="step", disable=args.json, delay=DELAY) as bar:
         while learner.live:
             learner.advance()
             bar.set_postfix(loss=f"{learner.loss[-1]:.2f}", refresh=False)

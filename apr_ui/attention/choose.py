@@ -8,13 +8,13 @@ import streamlit as st
 from torch import Tensor
 
 from apr_core.base.types import InputError
+from apr_core.base.words import percent
 from apr_ui.attention.link import FIRST_METHODS
 from apr_ui.attention.view import ATTENTION, WORDS, methods_of
 from apr_ui.dataset import class_name, kind_title, shown_data
 from apr_ui.model_names import main_first, model_line, model_title
 from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.resources import cards, show_caution
-from apr_ui.words import percent
 
 MOST_PILLS = 10
 """Classes up to which each has a button of its own."""

@@ -7,12 +7,13 @@ import torch
 from PIL import Image
 
 from apr_core.attacks.result import to_edits
+from apr_core.base.words import percent
 from apr_core.by_hand.game import Game
 from apr_core.serving.requests import RunView
 from apr_ui.charts import AFTER, COLOURS, LOG_QUERIES, QUERIES, SHARE_TO_ONE, lay_out
 from apr_ui.dataset import class_name
 from apr_ui.pictures import tried
-from apr_ui.words import count_text, edit_text, percent, plain
+from apr_ui.words import count_text, edit_text, plain
 
 LINEAR_UP_TO = 200
 """Queries: beyond them, the axis is logarithmic."""

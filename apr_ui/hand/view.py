@@ -12,6 +12,7 @@ from torch import Tensor
 
 from apr_core.attacks.enumeration import CORNERS, is_large
 from apr_core.attacks.result import PixelEdit, as_rgb
+from apr_core.base.words import percent
 from apr_core.by_hand.export import to_csv, to_json
 from apr_core.by_hand.game import Game, begin, pixel_choices, reset, try_edit, undo
 from apr_core.data.images import to_png
@@ -36,7 +37,7 @@ from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import scorer
 from apr_ui.result_view import Bar, Result, Tone, result_view
-from apr_ui.words import count_text, percent, size_text
+from apr_ui.words import count_text, size_text
 
 NAMES = ("black", "blue", "green", "cyan", "red", "magenta", "yellow", "white")
 """Of the eight corners of the colour cube, in the order of `CORNERS`."""

@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from apr_core.attacks.result import Outcome
 from apr_core.base.types import Status
+from apr_core.base.words import percent
 from apr_core.serving.gallery import GalleryEntry, request_of
 from apr_ui.changing_text import changing_container, changing_markdown
 from apr_ui.dataset import class_name, one_of, shown_data
@@ -25,7 +26,6 @@ from apr_ui.lesson.steps import LESSON
 from apr_ui.lesson.threshold import show_threshold
 from apr_ui.pictures import enlarge, ringed
 from apr_ui.resources import gallery, probabilities, show_caution
-from apr_ui.words import percent
 
 Show = Callable[[Attendance, DeltaGenerator, DeltaGenerator], None]
 SCALE, LARGE_SCALE = 11, 18

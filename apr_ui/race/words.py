@@ -10,12 +10,13 @@ import pandas as pd
 
 from apr_core.attacks.result import Outcome
 from apr_core.base.types import Status, Stop, Strategy
+from apr_core.base.words import percent
 from apr_core.data.images import OWN_PICTURE
 from apr_core.serving.requests import AttackRequest, Phase, RunView
 from apr_core.serving.wait_estimate import in_words
 from apr_ui.dataset import class_name
 from apr_ui.model_names import model_title
-from apr_ui.words import count_text, duration_text, edit_text, percent
+from apr_ui.words import count_text, duration_text, edit_text
 
 ENDED = {
     Status.FLIPPED: "flipped",

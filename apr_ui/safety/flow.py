@@ -8,6 +8,7 @@ import streamlit as st
 from torch import Tensor
 
 from apr_core.attacks.result import PixelEdit, edit_image
+from apr_core.base.words import percent
 from apr_core.safety.checks import VIEWS
 from apr_core.safety.config import PipelineConfig
 from apr_core.safety.decision import Decision, LayerVerdict, decided
@@ -21,7 +22,7 @@ from apr_ui.pictures import enlarge, ringed, scale_to
 from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.safety.nets import TITLES
 from apr_ui.safety.search import NetAttack, answer_before
-from apr_ui.words import count_text, percent
+from apr_ui.words import count_text
 
 CLEAN, LIVE = "clean", "live"
 STATES = {

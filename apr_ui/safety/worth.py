@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 import torch
 
+from apr_core.base.words import percent
 from apr_core.evaluation.metrics import Rate, rate_of
 from apr_core.report.safety import SafetyRow, SafetyTable
 from apr_core.safety.config import PipelineConfig
@@ -32,7 +33,6 @@ from apr_ui.resources import tables
 from apr_ui.results.html_table import cell, show_html_table, two_lines
 from apr_ui.safety.nets import SLIDERS, TITLES
 from apr_ui.terms import explain
-from apr_ui.words import percent
 
 HEIGHT = 320
 CURVE_TERMS = ("ROC", "risk", "coverage")

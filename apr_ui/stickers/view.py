@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from apr_core.attacks.sticker import RANGES, StickerConfig, Views, stick
+from apr_core.base.words import percent
 from apr_core.data.dataset import DataSet
 from apr_core.data.images import to_pil, to_png
 from apr_core.data.printing import MOST_CM, to_pdf
@@ -33,7 +34,7 @@ from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import probabilities
 from apr_ui.stickers.board import board
 from apr_ui.stickers.learning import Asked, Learning, job_of, learning_of
-from apr_ui.words import count_text, percent
+from apr_ui.words import count_text
 
 TARGETS = {PHOTOGRAPHS: "toaster", "gtsrb": "speed limit 120 km/h", DEFAULT: "frog"}
 """The target at first; of other data, the first class."""

@@ -13,6 +13,7 @@ from apr_core import OnePixelConfig
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.result import PixelEdit
 from apr_core.base.types import InputError
+from apr_core.base.words import percent
 from apr_core.by_hand.game import Game, begin, try_edit
 from apr_core.by_hand.helps import heat_of, search_config
 from apr_core.data.images import OWN_PICTURE
@@ -29,7 +30,6 @@ from apr_ui.permalink import to_params
 from apr_ui.pictures import DIM
 from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import probabilities, scorer, service
-from apr_ui.words import percent
 from tests.app.pages import APR, address_of, go, open_page, results, run, said, wait_for
 from tests.conftest import PATIENCE, figures, wait_until
 

@@ -80,6 +80,12 @@ def json_of(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     return run
 
 
+def shifted(model: str, *more: str) -> list[str]:
+    """The command line of FGSM on test image 0, or of what comes after it."""
+    usual = ["--index", "0", "--device", "cpu", "--method", "fgsm"]
+    return ["attack", "--model", model, *usual, *more]
+
+
 # models
 
 
@@ -175,6 +181,23 @@ def test_the_picture_written_still_flips_when_read_back(json_of, tmp_path: Path)
     assert changed == [[pixel["y"], pixel["x"]] for pixel in told["pixels"]]
 
 
+def test_every_pixel_is_changed_within_reach(json_of, tmp_path: Path) -> None:
+    """By PGD, whose picture flips the model; the JSON is what the engine says."""
+    out = tmp_path / "shifted.png"
+    asked = shifted(FRAGILE, "--method", "pgd", "--epsilon", "4/255", "--out", str(out))
+    found = json_of(*asked)
+    assert (found["attack"], found["flipped"], found["label"]) == ("PGD", True, "cat")
+    assert found["config"] == {"reach": 4, "steps": 20, "seed": 0}
+    image, _ = find_dataset().test_image(0)
+    seen = pil_to_tensor(Image.open(out))
+    change = int((seen.int() - image.int()).abs().max())
+    assert found["steps"][-1]["largest_change"] == change <= 4
+    with torch.no_grad():
+        answer = load_model(FRAGILE)(seen[None].float() / 255).softmax(1)[0]
+    assert answer.argmax() != CAT
+    assert found["steps"][-1]["confidence"] == pytest.approx(float(answer.max()), abs=1e-4)
+
+
 def test_a_picture_of_ones_own_is_attacked_under_the_models_label(json_of, tmp_path) -> None:
     path = tmp_path / "own.png"
     path.write_bytes(to_png(find_dataset().test_image(0)[0]))
@@ -198,8 +221,12 @@ def test_a_target_is_reached_or_not_and_told(json_of) -> None:
     ("arguments", "said"),
     [
         (attack(FRAGILE), r"cat \(\d+%\) became \w+ \(\d+%\) after \d+ queries: pixel \(\d+, "),
-        (attack(STURDY), r"The cat survived 24 queries; the closest was pixel .* 100% cat\."),
+        (attack(STURDY), r"The cat survived 24 queries; the closest was pixel .* 100\.0% cat\."),
         (attack(STURDY, "--index", "1"), "takes this ship for a cat already"),
+        (shifted(FRAGILE), r"cat \(\d+%\) became \w+ \(\d+%\) after 1 step of FGSM, 8 of 255 in "),
+        (shifted(STURDY, "--method", "pgd", "--steps", "3"),
+         "The cat survived 3 steps of PGD, 8 of 255 in every value of a pixel at most; 100.0% cat"),
+        (shifted(STURDY, "--index", "1"), "takes this ship for a cat already"),
     ],
 )  # fmt: skip
 def test_people_are_told_in_words(capsys, arguments: list[str], said: str) -> None:
@@ -228,6 +255,17 @@ BAD = {
     "target empty": (attack(FRAGILE, "--target", ""), "There is no class ''"),
     "target is the label": (attack(FRAGILE, "--target", "cat"), "already the image's class"),
     "target number is the label": (attack(FRAGILE, "--target", "3"), "already the image's class"),
+    "a method that is none": (attack(FRAGILE, "--method", "joy"), "known ones are: de, .*, pgd"),
+    "epsilon above 1": (shifted(FRAGILE, "--epsilon", "2"), "--epsilon is 2, but must lie"),
+    "epsilon off the grid": (shifted(FRAGILE, "--epsilon", "0.03"), "write it as 8/255"),
+    "epsilon of few pixels": (attack(FRAGILE, "--epsilon", "8/255"), "which is of fgsm and pgd"),
+    "pixels of fgsm": (shifted(FRAGILE, "--pixels", "3"), "--pixels means nothing to fgsm"),
+    "target of fgsm": (shifted(FRAGILE, "--target", "dog"), "--target means nothing to fgsm"),
+    "steps of fgsm": (shifted(FRAGILE, "--steps", "3"), "fgsm makes one step"),
+    "pgd of one step": (shifted(FRAGILE, "--method", "pgd", "--steps", "1"), "--steps is 1, but"),
+    "a patch without a side": (attack(FRAGILE, "--method", "sparse-rs-patch"), "give its --side"),
+    "a patch by another method": (attack(FRAGILE, "--side", "2", "--method", "de"), "of a patch"),
+    "a patch too large": (attack(FRAGILE, "--side", "40"), "40 × 40 does not fit a picture of 32"),
     "label of a test image": (attack(FRAGILE, "--label", "dog"), "--label goes with --image"),
     "unknown strategy": (attack(FRAGILE, "--strategy", "rand2"), "no strategy 'rand2'"),
     "unknown fitness": (attack(FRAGILE, "--fitness", "joy"), "no fitness 'joy'"),

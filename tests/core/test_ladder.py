@@ -143,7 +143,7 @@ def test_a_model_without_a_gradient_is_told() -> None:
             return torch.stack([images.detach().sum((1, 2, 3)), torch.ones(len(images))], dim=1)
 
     images = pictures_of(1)
-    with pytest.raises(InputError, match=r"gives no gradient.*leave out"):
+    with pytest.raises(InputError, match=r"gives no gradient, and this needs one; choose"):
         top_gradient(ModelOracle(Counted()), images, torch.tensor([0]))
 
 

@@ -127,10 +127,12 @@ def test_the_refinement_leaves_the_corners_where_they_are_not_the_best() -> None
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"stages": ("patch",)}, "give a --side from 1 to 64"),
-     ({"side": 3}, "no --side for others"), ({"stages": ("patch",), "side": 65}, "side is 65"),
-     ({"stages": ("patch",), "side": 2, "pixels": (3,)}, "no --pixels for"),
-     ({"stages": ("patch", "corners"), "side": 2}, "no --side for others")],
+    [({"stages": ("patch",)}, "patch: a patch needs a side, .* give --side, from 1 to 64"),
+     ({"side": 3}, "side is 3, but top-gradient, .* replaces no square; leave --side out"),
+     ({"stages": ("patch",), "side": 65}, "side is 65"),
+     ({"stages": ("patch",), "side": 2, "pixels": (3,)}, "pixels is 3, .* leave --pixels out"),
+     ({"stages": ("fgsm",), "pixels": (1, 3)}, "pixels is 1, 3, but fgsm does not count pixels"),
+     ({"stages": ("patch", "corners"), "side": 2}, "other attacks have none")],
 )  # fmt: skip
 def test_a_patch_that_cannot_be_is_refused(settings: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
