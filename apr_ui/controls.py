@@ -41,6 +41,8 @@ from apr_ui.words import count_text
 
 ANY = "any other class"
 FIRST_MODEL = "cifar10-resnet20-vanilla"
+MOST_REACH = 64
+"""Shades of 255 by which every pixel may change, at most."""
 HELP = {
     "target": "The class that the model should end up with. “Any other class” is easier to reach.",
     "pixels": "How many pixels an edit changes.",
@@ -156,7 +158,7 @@ def choose_shift() -> ShiftConfig:
         reach = st.slider(
             "Reach ε, of 255",
             0,
-            64,
+            MOST_REACH,
             **persistent("attack.reach", usual.reach),
             help="No value of a pixel changes by more than this.",
         )

@@ -29,7 +29,7 @@ from apr_core.data.images import OWN_PICTURE, to_png
 from apr_core.serving.requests import AttackRequest
 from apr_ui.address import keep_address, share_link
 from apr_ui.choose_picture import Choice
-from apr_ui.controls import make_request, show_request
+from apr_ui.controls import MOST_REACH, make_request, show_request
 from apr_ui.dataset import class_name, one_of
 from apr_ui.downloads import SHARED, offer_files
 from apr_ui.errors import errors_on_page
@@ -138,6 +138,10 @@ def shift_from_params(params: Mapping[str, str]) -> ShiftRequest | None:
         if not text.isdecimal():
             raise InputError(f"The link's {name} is '{shown(text)}'; use a whole number.")
     numbers = {name: int(text[:9]) for name, text in given.items()}
+    if numbers.get("reach", 0) > MOST_REACH:
+        raise InputError(
+            f"The link's reach is {numbers['reach']}, but must lie between 0 and {MOST_REACH}."
+        )
     return ShiftRequest(base, ShiftConfig(**numbers, seed=base.config.seed))
 
 

@@ -108,6 +108,7 @@ def subject(model: str, config: OnePixelConfig | ShiftConfig) -> str:
     """Which model is attacked, and with how much."""
     title = model_title(model)
     name = f"the {title[0].lower()}{title[1:]}" if title.startswith("Undefended") else title
+    name += "," if ", " in name else ""  # as in "APR+, masked, with one pixel"
     by = ""
     if isinstance(config, OnePixelConfig) and config.method is not Method.DE:
         by = f" by {config.method.words}"

@@ -257,7 +257,7 @@ def test_the_same_on_another_model_is_what_the_controls_then_show(behind: str) -
     current = app.session_state["attack.current-run"]
     assert current.request.model == f"{other}{behind}"
     assert current.request.config == asked.config
-    said = model_title(f"{other}{behind}")
+    said = f"{model_title(other)}, masked," if behind else model_title(other)
     assert any(f"Attacking {said} with" in caption.value for caption in app.caption)
 
 

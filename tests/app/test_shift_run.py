@@ -124,7 +124,7 @@ def test_a_link_is_read_as_it_was_written_and_a_run_found_by_its_number() -> Non
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"reach": "x"}, {"reach": "256"}, {"steps": "0"}, {"steps": "-1"}]
+    "wrong", [{"reach": "x"}, {"reach": "256"}, {"reach": "65"}, {"steps": "0"}, {"steps": "-1"}]
 )
 def test_a_link_that_cannot_be_is_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):

@@ -26,7 +26,8 @@ from apr_core.base.types import InputError
 from apr_core.base.version import ATTACK_VERSION
 from apr_core.certification.lattice_masking import Verdict, behind_lattice, certify
 from apr_core.cli import main
-from apr_core.cli.evaluate import epsilon_of, in_words, pixels_of, summary
+from apr_core.cli.common import epsilon_of
+from apr_core.cli.evaluate import in_words, pixels_of, summary
 from apr_core.data.dataset import DataSet
 from apr_core.data.registry import find_dataset
 from apr_core.evaluation import journal, protocol
@@ -797,6 +798,8 @@ def sure():
     assert len(record.notes) > 0  # at chance, which the check says
     assert main(["evaluate", "--model", "mine:sure", *command]) == 2
     assert "probabilities, not logits" in capsys.readouterr().err
+    assert main(["evaluate", "--model", "mine:plain", *command, "--epsilon", "8/255"]) == 2
+    assert "leave it out, or choose --attack fgsm or pgd" in capsys.readouterr().err
     assert main(["evaluate", "--model", "mine:blind", *command]) == 2
     assert "gives no gradient, and top-gradient needs one" in capsys.readouterr().err
 
