@@ -11,17 +11,18 @@ from apr_ui.choose_picture import choose_picture
 from apr_ui.controls import choose_data
 from apr_ui.dataset import shown_data
 from apr_ui.errors import errors_on_page
-from apr_ui.frame import begin_page
+from apr_ui.frame import ACTIONS, begin_page
 from apr_ui.stickers.learning import Asked
 from apr_ui.stickers.link import from_params, to_params
 from apr_ui.stickers.view import (
     ASKED,
-    STOPPED,
+    begin,
     choose_sticker,
     follow,
     offer_print,
     show_asked,
     stick_it,
+    stop_or_go_on,
     usual_for,
 )
 
@@ -39,14 +40,16 @@ with panel:
     choose_data()
     with errors_on_page():
         asked = choose_sticker(choose_explained_model("vanilla"), shown_data())
-    if st.button(
+    buttons = st.container(horizontal=True, key=ACTIONS)
+    pressed = buttons.button(
         "Learn the sticker",
         type="primary",
         key="stickers.learn",
         icon=":material/school:",
         disabled=asked is None,
-    ):
-        st.session_state.update({ASKED: asked, STOPPED: False})
+    )
+if pressed and asked is not None:
+    begin(asked)
 shown: Asked | None = st.session_state.get(ASKED)
 if shown is not None and asked is not None and shown[1] != asked[1]:
     shown = None  # it is of another kind of picture
@@ -59,6 +62,8 @@ with stage, errors_on_page():
         )
     else:
         learning = follow(shown)
+        with buttons:
+            stop_or_go_on(shown, learning)
         keep_address("stickers", to_params(shown))
 if shown is not None and learning is not None and learning.seen is not None:
     st.header("Stick it", anchor=False)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 from torch import Tensor
 
 from apr_core.attacks.sticker import (
@@ -27,10 +28,12 @@ from apr_core.explain.attributions import Cancelled
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.jobs import Job, Jobs, Report
 from apr_ui.resources import scorer
+from apr_ui.visitor import current_visitor
 
 MOST_PICTURES = 400
 """Of a data set that is here: half to learn on, half to count on."""
-MOST_KEPT = 12
+MOST_KEPT = 32
+"""Stickers, ended or under way: as many as a class learns at a time, with their pictures."""
 
 
 @dataclass(eq=False)
@@ -101,8 +104,25 @@ def learning_of(asked: Asked) -> Learning:
 
 
 def job_of(asked: Asked) -> Job[Learning]:
-    """The work on it: ended, under way, or begun now."""
+    """The work on it: ended, under way, or begun now. All who ask for the same share it."""
     return _jobs().ask((asked, zoo_fingerprint()), partial(_learn, learning_of(asked)))
+
+
+def has_ended(job: Job[Learning]) -> bool:
+    """Whether it has; this viewer looks at it until they `leave` it."""
+    return job.wait(0, _viewer())
+
+
+def leave(asked: Asked) -> None:
+    """This viewer needs the work on it no more; it ends unless others look at it."""
+    job = _jobs().get((asked, zoo_fingerprint()))
+    if job is not None:
+        job.leave(_viewer())
+
+
+def _viewer() -> str:
+    context = get_script_run_ctx()
+    return current_visitor() or (context.session_id if context else "")
 
 
 def _begin(model: str, data: DataSet, config: StickerConfig) -> Learning:
@@ -131,6 +151,8 @@ def _learn(learning: Learning, report: Report, cancelled: Callable[[], bool]) ->
         learning.seen = learner.advance()
         learning.seconds += time.monotonic() - started
         report(learner.step, learner.config.steps)
+    if cancelled():
+        raise Cancelled
     asked = learner.model, learning.others, learner.config
     found = become_target(*asked, learner.sticker)
     learning.without = rate_of(int(become_target(*asked).sum()), len(found))

@@ -27,12 +27,13 @@ from apr_ui.charts import AFTER, lay_out
 from apr_ui.choose_picture import Choice
 from apr_ui.dataset import CHOSEN, class_name, is_small
 from apr_ui.downloads import offer_files
+from apr_ui.jobs import Job
 from apr_ui.model_names import model_title
 from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import probabilities
 from apr_ui.stickers.board import board
-from apr_ui.stickers.learning import Asked, Learning, job_of, learning_of
+from apr_ui.stickers.learning import Asked, Learning, has_ended, job_of, learning_of, leave
 from apr_ui.words import count_text, percent
 
 TARGETS = {PHOTOGRAPHS: "toaster", "gtsrb": "speed limit 120 km/h", DEFAULT: "frog"}
@@ -66,10 +67,9 @@ def show_asked(asked: Asked) -> None:
             "stickers.target": data.class_name(config.target),
             "stickers.sizes": (config.smallest, config.largest),
             f"stickers.steps-{is_small(data)}": config.steps,
-            ASKED: asked,
-            STOPPED: False,
         }
     )
+    begin(asked)
 
 
 def choose_sticker(model: str, data: DataSet) -> Asked:
@@ -112,42 +112,62 @@ def choose_sticker(model: str, data: DataSet) -> Asked:
     return model, data, config
 
 
+def begin(asked: Asked) -> None:
+    """Learn what was asked for, in place of what this viewer asked for before."""
+    before: Asked | None = st.session_state.get(ASKED)
+    if before is not None and before != asked:
+        leave(before)
+    st.session_state.update({ASKED: asked, STOPPED: False})
+
+
+def _stop(asked: Asked) -> None:
+    leave(asked)
+    st.session_state[STOPPED] = True
+
+
+def is_stopped(learning: Learning) -> bool:
+    """Whether this viewer stopped it before its end."""
+    return learning.success is None and bool(st.session_state.get(STOPPED))
+
+
+def stop_or_go_on(asked: Asked, learning: Learning) -> None:
+    """The button that stops the learning, or lets it go on; none after its end."""
+    if is_stopped(learning):
+        st.button(
+            "Go on",
+            key="stickers.go-on",
+            icon=":material/play_arrow:",
+            on_click=begin,
+            args=(asked,),
+        )
+    elif learning.success is None:
+        st.button("Cancel", key="stickers.cancel", on_click=_stop, args=(asked,))
+
+
 def follow(asked: Asked) -> Learning:
     """What was asked for, while it is learned and after; a fragment redraws it until it has ended.
 
     Raises:
         InputError: it cannot be learned.
     """
-    learning = learning_of(asked)
-    live = learning.success is None and not st.session_state.get(STOPPED)
-    st.fragment(_news, run_every=POLL_SECONDS if live else None)(asked, learning, live)
+    learning, job = learning_of(asked), None
+    if learning.success is None and not is_stopped(learning):
+        job = job_of(asked)
+    st.fragment(_news, run_every=POLL_SECONDS if job else None)(learning, job)
     return learning
 
 
-def _news(asked: Asked, learning: Learning, live: bool) -> None:
+def _news(learning: Learning, job: Job[Learning] | None) -> None:
+    """How far it came. It asks for no other job than that which the page began: that one may have
+    been cancelled."""
     learner, name = learning.learner, class_name(learning.learner.config.target)
-    if live:
-        job = job_of(asked)
-        if job.wait(0):
+    if job is not None:
+        if is_stopped(learning) or has_ended(job):
             st.session_state[STOPPED] = learning.success is None
             st.rerun()
-        left = learning.seconds_left
-        told = (
-            ""
-            if left is None
-            else f" · about {count_text(max(1, round(left)), 'second', 'seconds')} left"
-        )
-        st.progress(job.done, f"Step {learner.step} of {learner.config.steps}{told}")
-        st.button("Cancel", key="stickers.cancel", on_click=_stop, args=(asked,))
+        st.progress(job.done, progress_words(learning, job.waiting))
     elif learning.success is None:
         st.markdown(f"**Stopped** after {learner.step} of {learner.config.steps} steps.")
-        st.button(
-            "Go on",
-            key="stickers.go-on",
-            icon=":material/play_arrow:",
-            on_click=st.session_state.update,
-            args=({STOPPED: False},),
-        )
     else:
         changing_markdown("stickers.verdict", verdict(learning, name))
     if learning.seen is None:
@@ -163,9 +183,22 @@ def _news(asked: Asked, learning: Learning, live: bool) -> None:
             st.image(_large(image), width=SEEN_SIDE // 2)
 
 
-def _stop(asked: Asked) -> None:
-    st.session_state[STOPPED] = True
-    job_of(asked).cancel()
+def progress_words(learning: Learning, waiting: bool) -> str:
+    """What is being done, and how long the learning will take.
+
+    Args:
+        waiting: whether another sticker's turn it is.
+    """
+    learner, left = learning.learner, learning.seconds_left
+    if waiting:
+        return "Waiting: another sticker is being learned."
+    if not learner.live:
+        count = len(learning.others)
+        return f"Counting on {count_text(count, 'held-out picture', 'held-out pictures')}…"
+    words = f"Step {learner.step} of {learner.config.steps}"
+    if left is None:
+        return words
+    return f"{words} · about {count_text(max(1, round(left)), 'second', 'seconds')} left"
 
 
 def verdict(learning: Learning, name: str) -> str:

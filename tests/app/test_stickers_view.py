@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from streamlit.testing.v1 import AppTest
@@ -10,12 +14,14 @@ from apr_core.attacks.sticker import Views, become_target, stick
 from apr_core.data.registry import find_dataset
 from apr_core.models.inputs import as_input
 from apr_ui.resources import gallery, probabilities
+from apr_ui.stickers import learning
 from apr_ui.stickers.learning import Asked, Learning, job_of, learning_of
-from apr_ui.stickers.view import ANSWERED, ASKED, PLACE, STOPPED
+from apr_ui.stickers.view import ANSWERED, ASKED, PLACE, STOPPED, progress_words
 from tests.app.pages import VANILLA, address_of, given, open_page, run, said
 from tests.conftest import PATIENCE
 
 STATE = {"attention.model": VANILLA, "stickers.steps-True": 4}
+LONG = STATE | {"stickers.steps-True": 3000}
 
 
 def learned(**more: object) -> tuple[AppTest, Asked, Learning]:
@@ -35,21 +41,21 @@ def test_before_anything_is_learned_the_page_says_what_to_do() -> None:
 
 
 def test_the_rate_is_of_pictures_that_nothing_was_learned_on() -> None:
-    app, asked, learning = learned()
+    app, asked, made = learned()
     assert not app.exception
-    assert learning.success is not None
-    learner = learning.learner
-    found = become_target(learner.model, learning.others, learner.config, learner.sticker)
-    assert (learning.success.count, learning.success.total) == (int(found.sum()), len(found))
-    told = f"{learning.success.count} of {learning.success.total} ("
+    assert made.success is not None
+    learner = made.learner
+    found = become_target(learner.model, made.others, learner.config, learner.sticker)
+    assert (made.success.count, made.success.total) == (int(found.sum()), len(found))
+    told = f"{made.success.count} of {made.success.total} ("
     assert f"**With the sticker, {told}" in said(app)
     known = {image.numpy().tobytes() for image in learner.images}
-    assert not any(image.numpy().tobytes() in known for image in learning.others)
+    assert not any(image.numpy().tobytes() in known for image in made.others)
     assert asked[2].steps == learner.step == 4
 
 
 def test_what_the_model_says_is_of_the_picture_with_the_sticker() -> None:
-    app, _, learning = learned()
+    app, _, made = learned()
     app.session_state[PLACE] = {"across": 0.4, "down": 0.5, "size": 0.5, "turn": 20.0}
     app.session_state[ANSWERED] = 3
     run(app)
@@ -57,7 +63,7 @@ def test_what_the_model_says_is_of_the_picture_with_the_sticker() -> None:
     assert (board["view"]["across"], board["answered"]) == (0.4, 3)
     image, _ = find_dataset().test_image(int(_index(app)))
     view = Views.one(across=0.4, down=0.5, size=0.5, turn=20.0)
-    seen = stick(as_input(image[None]), learning.learner.sticker, view)[0]
+    seen = stick(as_input(image[None]), made.learner.sticker, view)[0]
     answer = probabilities(VANILLA, [(255 * seen).round().to(torch.uint8)])[0]
     (shown,) = given(app, "leading")
     assert shown["values"] == pytest.approx(answer.tolist(), abs=1e-4)
@@ -73,7 +79,7 @@ def _index(app: AppTest) -> int:
 
 
 def test_a_stopped_one_goes_on_where_it_was() -> None:
-    app = open_page("stickers", state=STATE | {"stickers.steps-True": 3000})
+    app = open_page("stickers", state=LONG)
     run(app.button(key="stickers.learn").click())
     asked = app.session_state[ASKED]
     begun = job_of(asked)
@@ -89,12 +95,56 @@ def test_a_stopped_one_goes_on_where_it_was() -> None:
     assert learning_of(asked).success is None
 
 
+def test_cancel_withdraws_one_viewer_and_the_last_one_ends_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def seen_by(who: str, act: Any) -> AppTest:
+        monkeypatch.setattr(learning, "current_visitor", lambda: who)
+        return run(act)
+
+    first, second = (open_page("stickers", state=LONG) for _ in range(2))
+    for who, app in (("a", first), ("b", second)):
+        seen_by(who, app.button(key="stickers.learn").click())
+    asked = first.session_state[ASKED]
+    job = job_of(asked)
+    seen_by("a", first.button(key="stickers.cancel").click())
+    assert "**Stopped** after" in said(first)
+    seen_by("b", second)
+    assert job_of(asked) is job
+    assert not job.is_over()
+    seen_by("b", second.button(key="stickers.cancel").click())
+    assert job.wait(PATIENCE)
+    assert "**Stopped** after" in said(second)
+
+
+def test_another_sticker_takes_the_place_of_the_one_before() -> None:
+    app = open_page("stickers", state=LONG | {"stickers.target": "ship"})
+    run(app.button(key="stickers.learn").click())
+    job = job_of(app.session_state[ASKED])
+    app.number_input(key="stickers.steps-True").set_value(4)
+    run(app.button(key="stickers.learn").click())
+    assert job.is_over()
+    assert job_of(app.session_state[ASKED]).wait(PATIENCE)
+    run(app)
+    assert "With the sticker" in said(app)
+
+
+def test_the_progress_says_what_is_being_done() -> None:
+    _, _, made = learned()
+    assert progress_words(made, True) == "Waiting: another sticker is being learned."
+    count = len(made.others)
+    assert progress_words(made, False) == f"Counting on {count} held-out pictures…"
+    begun = replace(made, learner=copy(made.learner), seconds=6.0)
+    begun.learner.step = 3
+    assert progress_words(begun, False) == "Step 3 of 4 · about 2 seconds left"
+
+
 def test_a_link_learns_the_same_and_a_damaged_one_says_so() -> None:
-    app, asked, learning = learned()
+    app, asked, made = learned()
     link = address_of(app)
     again = open_page("stickers", link)
     assert again.session_state[ASKED] == asked
-    assert learning_of(again.session_state[ASKED]) is learning
+    assert learning_of(again.session_state[ASKED]) is made
     assert again.number_input(key="stickers.steps-True").value == 4
     for damage, told in (
         ({"steps": "many"}, "names no sizes or steps"),

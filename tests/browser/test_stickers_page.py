@@ -10,13 +10,18 @@ from tests.browser.conftest import Server, download, expect_to_fit_a_phone
 from tests.conftest import wait_until
 
 
+def begin(page: Page, steps: int) -> None:
+    """Learn one in so many steps."""
+    field = page.get_by_label("Steps", exact=True)
+    field.fill(f"{steps}")
+    field.press("Enter")
+    page.get_by_role("button", name="Learn the sticker").click()
+
+
 def learn(server: Server, page: Page) -> Locator:
     """Learn one in three steps; returns the board."""
     page.goto(f"{server.url}/stickers")
-    steps = page.get_by_label("Steps", exact=True)
-    steps.fill("3")
-    steps.press("Enter")
-    page.get_by_role("button", name="Learn the sticker").click()
+    begin(page, 3)
     expect(page.get_by_text(re.compile(r"pictures become frog; without it"))).to_be_visible()
     return page.get_by_role("application", name=re.compile("with the sticker"))
 
@@ -45,6 +50,17 @@ def test_a_sticker_is_learned_dragged_and_printed(server: Server, page: Page) ->
     expect(page.get_by_text("The picture as the model sees it")).to_be_visible()
     assert download(page, "PDF").startswith(b"%PDF")
     assert download(page, "PNG").startswith(b"\x89PNG")
+
+
+def test_cancel_ends_the_learning(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/stickers")
+    begin(page, 9000)
+    expect(page.get_by_text(re.compile("^Step [1-9]"))).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text(re.compile("Stopped after"))).to_be_visible()
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    begin(page, 4)  # its turn comes, since nothing else is learned
+    expect(page.get_by_text(re.compile("pictures become frog"))).to_be_visible()
 
 
 def test_it_fits_a_phone(server: Server, page: Page) -> None:
