@@ -32,6 +32,8 @@ from apr_ui.visitor import current_visitor
 
 MOST_PICTURES = 400
 """Of a data set that is here: half to learn on, half to count on."""
+SIZES = (0.1, 0.8)
+"""Of a sticker on a picture, as shares of the picture's side: the smallest and the largest."""
 MOST_KEPT = 32
 """Stickers, ended or under way: as many as a class learns at a time, with their pictures."""
 

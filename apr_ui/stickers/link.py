@@ -10,7 +10,7 @@ from apr_core.base.types import InputError
 from apr_core.data.dataset import DataSet
 from apr_core.serving.requests import data_behind
 from apr_ui.resources import check_known
-from apr_ui.stickers.learning import Asked
+from apr_ui.stickers.learning import SIZES, Asked
 
 
 def to_params(asked: Asked) -> dict[str, str]:
@@ -44,6 +44,11 @@ def from_params(params: dict[str, str], usual_for: Callable[[DataSet], StickerCo
         raise InputError(
             "The link names no sizes or steps of a sticker; copy it again, whole."
         ) from None
+    low, high = SIZES
+    if not (low <= smallest and largest <= high):
+        raise InputError(
+            f"The link's sizes are {smallest:g} and {largest:g}; use sizes from {low} to {high}."
+        )
     target = data.class_number(params.get("target", ""))
     config = replace(usual, target=target, smallest=smallest, largest=largest, steps=steps)
     return model, data, config

@@ -33,7 +33,7 @@ from apr_ui.persistent_widget import keep_among, persistent
 from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import probabilities
 from apr_ui.stickers.board import board
-from apr_ui.stickers.learning import Asked, Learning, has_ended, job_of, learning_of, leave
+from apr_ui.stickers.learning import SIZES, Asked, Learning, has_ended, job_of, learning_of, leave
 from apr_ui.words import count_text, percent
 
 TARGETS = {PHOTOGRAPHS: "toaster", "gtsrb": "speed limit 120 km/h", DEFAULT: "frog"}
@@ -85,8 +85,7 @@ def choose_sticker(model: str, data: DataSet) -> Asked:
     usual = usual_for(data)
     smallest, largest = st.slider(
         "Size on the picture",
-        0.1,
-        0.8,
+        *SIZES,
         step=0.05,
         format="percent",
         **persistent("stickers.sizes", (usual.smallest, usual.largest)),
@@ -281,14 +280,17 @@ def _stuck(choice: Choice, model: str, learning: Learning) -> None:
 
 def _board(image: Tensor, sticker: Tensor, view: Mapping[str, float]) -> None:
     height, width = image.shape[1:]
-    places = f"{view['across']:.0%} across, {view['down']:.0%} down"
+    lies = (
+        f"{view['across']:.0%} across, {view['down']:.0%} down, {view['size']:.0%} of the width, "
+        f"turned by {view['turn']:.0f}°"
+    )
     board(
         {
             "picture": base64.b64encode(to_png(image)).decode(),
             "sticker": base64.b64encode(to_png(_rounded(sticker))).decode(),
             "width": width,
             "height": height,
-            "title": f"The picture, with the sticker {places}",
+            "title": f"The picture, with the sticker {lies}",
             "view": view,
             "smallest": 0.1,
             "largest": 0.9,

@@ -149,7 +149,11 @@ def test_a_link_learns_the_same_and_a_damaged_one_says_so() -> None:
     for damage, told in (
         ({"steps": "many"}, "names no sizes or steps"),
         ({"target": "unicorn"}, "no class 'unicorn'"),
-        ({"sizes": "0.9,0.2"}, "smallest is 0.9"),
+        ({"sizes": "0.7,0.2"}, "smallest is 0.7"),
+        ({"sizes": "0.05,0.95"}, "sizes are 0.05 and 0.95; use sizes from 0.1 to 0.8"),
+        ({"sizes": "nan,0.5"}, "sizes are nan and 0.5; use"),
+        ({"sizes": "0.5,nan"}, "sizes are 0.5 and nan; use"),
+        ({"steps": "0"}, "steps is 0"),
         ({"model": "none"}, "no model 'none'"),
     ):
         broken = open_page("stickers", link | damage)
