@@ -53,6 +53,7 @@ if pressed and asked is not None:
 shown: Asked | None = st.session_state.get(ASKED)
 if shown is not None and asked is not None and shown[1] != asked[1]:
     shown = None  # it is of another kind of picture
+    keep_address("stickers", {})
 learning = None
 with stage, errors_on_page():
     if shown is None:
@@ -61,7 +62,7 @@ with stage, errors_on_page():
             icon=":material/note_stack:",
         )
     else:
-        learning = follow(shown)
+        learning = follow(shown, asked)
         with buttons:
             stop_or_go_on(shown, learning)
         keep_address("stickers", to_params(shown))
@@ -70,7 +71,8 @@ if shown is not None and learning is not None and learning.seen is not None:
     chosen, stuck = st.columns([2, 3], gap="large")
     with chosen:
         choice = choose_picture()
+    with stuck:
+        with errors_on_page():
+            if choice is not None:
+                stick_it(choice, shown[0], learning)
         offer_print(learning, shown[0])
-    with stuck, errors_on_page():
-        if choice is not None:
-            stick_it(choice, shown[0], learning)

@@ -24,7 +24,7 @@ from apr_ui.bars import bar_classes, bars
 from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import AFTER, lay_out
-from apr_ui.choose_picture import Choice
+from apr_ui.choose_picture import CAMERA, Choice
 from apr_ui.dataset import CHOSEN, class_name, is_small
 from apr_ui.downloads import offer_files
 from apr_ui.jobs import Job
@@ -143,17 +143,31 @@ def stop_or_go_on(asked: Asked, learning: Learning) -> None:
         st.button("Cancel", key="stickers.cancel", on_click=_stop, args=(asked,))
 
 
-def follow(asked: Asked) -> Learning:
+def follow(asked: Asked, chosen: Asked | None) -> Learning:
     """What was asked for, while it is learned and after; a fragment redraws it until it has ended.
+
+    Args:
+        chosen: what the controls say now.
 
     Raises:
         InputError: it cannot be learned.
     """
     learning, job = learning_of(asked), None
+    changing_markdown("stickers.asked", asked_words(asked, chosen))
     if learning.success is None and not is_stopped(learning):
         job = job_of(asked)
     st.fragment(_news, run_every=POLL_SECONDS if job else None)(learning, job)
     return learning
+
+
+def asked_words(asked: Asked, chosen: Asked | None) -> str:
+    """What the sticker is for, and how to get one for what is chosen now; see `follow`."""
+    model, data, config = asked
+    words = f"Learned for **{model_title(model)}**, target **{data.class_name(config.target)}**."
+    if chosen in (None, asked):
+        return words
+    other = model_title(chosen[0]) if chosen[0] != model else "the settings that you have chosen"
+    return f"{words} Press **Learn the sticker** to make one for {other}."
 
 
 def _news(learning: Learning, job: Job[Learning] | None) -> None:
@@ -214,7 +228,8 @@ def verdict(learning: Learning, name: str) -> str:
 def _share(rate: Rate) -> str:
     if rate.rate is None:
         return "0 of 0"
-    return f"{rate.count} of {rate.total} ({rate.rate:.0%}; {rate.low:.0%} to {rate.high:.0%})"
+    share, low, high = map(percent, (rate.rate, rate.low, rate.high))
+    return f"{rate.count} of {rate.total} ({share}; {low} to {high})"
 
 
 def _large(image: Tensor) -> Image.Image:
@@ -256,18 +271,18 @@ def stick_it(choice: Choice, model: str, learning: Learning) -> None:
 
 
 def _stuck(choice: Choice, model: str, learning: Learning) -> None:
+    photographed = st.session_state.get("attack.source") == CAMERA
     on = st.toggle(
         "Lay the sticker on the picture",
-        **persistent("stickers.on", True),
+        **persistent(f"stickers.on-{photographed}", not photographed),
         help="Switch it off for a photograph of the printed sticker.",
     )
     view = {"across": 0.7, "down": 0.7, "size": 0.4, "turn": 0.0} | st.session_state.get(PLACE, {})
     image, sticker = choice.image, learning.learner.sticker.detach().cpu()
-    shown = image
+    pictures = [image]
     if on:
-        seen = stick(as_input(image[None]), sticker, Views.one(**view))[0]
-        shown = _rounded(seen)
-    clean, now = on_prediction_thread(probabilities, model, [image, shown])
+        pictures.append(_rounded(stick(as_input(image[None]), sticker, Views.one(**view))[0]))
+    answers = list(on_prediction_thread(probabilities, model, pictures))
     picture, answer = st.columns(2, gap="medium")
     with picture:
         if on:
@@ -275,7 +290,7 @@ def _stuck(choice: Choice, model: str, learning: Learning) -> None:
         else:
             st.image(_large(as_input(image[None])[0]), "The picture as the model sees it")
     with answer:
-        _answer(clean, now, learning.learner.config.target, on)
+        _answer(answers[-1], learning.learner.config.target, answers[0] if on else None)
 
 
 def _board(image: Tensor, sticker: Tensor, view: Mapping[str, float]) -> None:
@@ -306,22 +321,28 @@ def _take(number: int, view: Mapping[str, float]) -> None:
         st.session_state.update({ANSWERED: number, PLACE: dict(view)})
 
 
-def _answer(clean: Tensor, now: Tensor, target: int, on: bool) -> None:
-    """What the model says, in words and bars; (K,) probabilities without and with the sticker."""
-    was, said = int(clean.argmax()), int(now.argmax())
-    words = f"The model says: **{class_name(said)}**, {percent(float(now[said]))} sure."
-    if on:
-        words += f"  \nWithout the sticker: {class_name(was)}, {percent(float(clean[was]))} sure."
+def _answer(now: Tensor, target: int, clean: Tensor | None) -> None:
+    """What the model says, in words and bars; probabilities (K,).
+
+    Args:
+        clean: without the sticker; None where none is laid.
+    """
+    said, values = int(now.argmax()), now.tolist()
+    was, before = said, None
+    words = f"The model says: **{class_name(said)}**, {percent(values[said])} sure."
+    if clean is not None:
+        was, before = int(clean.argmax()), clean.tolist()
+        words += f"  \nWithout the sticker: {class_name(was)}, {percent(before[was])} sure."
     changing_markdown("stickers.answer", words)
-    values, before = now.tolist(), clean.tolist()
-    shown = bar_classes(before, values, target)
+    shown = bar_classes(before or values, values, target)
     bars(
         {
             "classes": [class_name(k) for k in shown],
             "values": [values[k] for k in shown],
-            "clean": [before[k] for k in shown],
+            "clean": before and [before[k] for k in shown],
             "label": shown.index(target),
             "leading": shown.index(said),
+            "striped": said == target != was,
             "left_out": len(values) - len(shown),
             "words": ["the target", "the sticker"],
             "number": st.session_state.get(ANSWERED, 0),

@@ -11,13 +11,17 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from apr_core.attacks.sticker import Views, become_target, stick
+from apr_core.data.images import picture_of
 from apr_core.data.registry import find_dataset
+from apr_core.evaluation.metrics import rate_of
 from apr_core.models.inputs import as_input
+from apr_ui.choose_picture import CAMERA, UPLOAD
+from apr_ui.model_names import model_title
 from apr_ui.resources import gallery, probabilities
 from apr_ui.stickers import learning
 from apr_ui.stickers.learning import Asked, Learning, job_of, learning_of
-from apr_ui.stickers.view import ANSWERED, ASKED, PLACE, STOPPED, progress_words
-from tests.app.pages import VANILLA, address_of, given, open_page, run, said
+from apr_ui.stickers.view import ANSWERED, ASKED, PLACE, STOPPED, progress_words, verdict
+from tests.app.pages import APR, VANILLA, address_of, given, open_page, run, said
 from tests.conftest import PATIENCE
 
 STATE = {"attention.model": VANILLA, "stickers.steps-True": 4}
@@ -67,10 +71,58 @@ def test_what_the_model_says_is_of_the_picture_with_the_sticker() -> None:
     answer = probabilities(VANILLA, [(255 * seen).round().to(torch.uint8)])[0]
     (shown,) = given(app, "leading")
     assert shown["values"] == pytest.approx(answer.tolist(), abs=1e-4)
-    run(app.toggle(key="stickers.on").set_value(False))
+    run(app.toggle(key="stickers.on-False").set_value(False))
     assert not given(app, "sticker")
     (shown,) = given(app, "leading")
-    assert shown["values"] == shown["clean"]
+    assert shown["clean"] is None
+    assert "Without the sticker" not in said(app)
+
+
+@pytest.mark.parametrize(("source", "laid"), [(CAMERA, 0), (UPLOAD, 1)])
+def test_a_photograph_of_the_printed_sticker_is_judged_as_it_is(source: str, laid: int) -> None:
+    picture = picture_of(find_dataset().test_image(0)[0])
+    app, *_ = learned(**{"attack.source": source, "attack.picture": picture})
+    assert len(given(app, "sticker")) == laid
+    assert ("Without the sticker" in said(app)) == bool(laid)
+
+
+@pytest.mark.parametrize(("said_class", "striped"), [(3, True), (5, False), (0, False)])
+def test_the_answer_is_striped_where_the_sticker_succeeds(said_class: int, striped: bool) -> None:
+    def page(said_class: int) -> None:
+        from torch import eye
+
+        from apr_ui.stickers.view import _answer
+
+        _answer(eye(10)[said_class], 3, eye(10)[0])
+
+    app = AppTest.from_function(page, kwargs={"said_class": said_class}).run()
+    (shown,) = given(app, "leading")
+    assert shown["striped"] == striped
+
+
+def test_the_sticker_says_which_model_it_was_learned_for() -> None:
+    app, *_ = learned()
+    told = f"Learned for **{model_title(VANILLA)}**, target **frog**."
+    assert told in said(app)
+    assert f"{told} Press" not in said(app)
+    run(app.selectbox(key="stickers.target").select("ship"))
+    assert f"{told} Press **Learn the sticker** to make one for the settings" in said(app)
+    run(app.selectbox(key="attention.model").select(APR))
+    assert f"{told} Press **Learn the sticker** to make one for {model_title(APR)}." in said(app)
+
+
+def test_the_address_names_no_sticker_of_another_kind_of_picture() -> None:
+    app, *_ = learned()
+    assert address_of(app)["target"] == "frog"
+    run(app.pills(key="attack.data").set_value("gtsrb"))
+    assert "No sticker yet" in said(app)
+    assert address_of(app) == {}
+
+
+def test_small_shares_are_told_to_a_tenth() -> None:
+    _, _, made = learned()
+    few = replace(made, success=rate_of(1, 200), without=rate_of(0, 200))
+    assert "1 of 200 (0.5%; 0.1% to 3%) pictures" in verdict(few, "frog")
 
 
 def _index(app: AppTest) -> int:
