@@ -70,7 +70,7 @@ if shown is not None and learning is not None and learning.seen is not None:
     st.header("Stick it", anchor=False)
     chosen, stuck = st.columns([2, 3], gap="large")
     with chosen:
-        choice = choose_picture()
+        choice = choose_picture(attacked=False)
     with stuck:
         with errors_on_page():
             if choice is not None:

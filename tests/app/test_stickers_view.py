@@ -84,6 +84,7 @@ def test_a_photograph_of_the_printed_sticker_is_judged_as_it_is(source: str, lai
     app, *_ = learned(**{"attack.source": source, "attack.picture": picture})
     assert len(given(app, "sticker")) == laid
     assert ("Without the sticker" in said(app)) == bool(laid)
+    assert not [box for box in app.selectbox if box.label == "True class"]
 
 
 @pytest.mark.parametrize(("said_class", "striped"), [(3, True), (5, False), (0, False)])
@@ -98,6 +99,16 @@ def test_the_answer_is_striped_where_the_sticker_succeeds(said_class: int, strip
     app = AppTest.from_function(page, kwargs={"said_class": said_class}).run()
     (shown,) = given(app, "leading")
     assert shown["striped"] == striped
+
+
+def test_the_gallery_says_what_its_pictures_show_and_nothing_of_pixels() -> None:
+    app, *_ = learned()
+    (shown,) = given(app, "items")
+    data = find_dataset()
+    labels = [data.test_image(entry.index)[1] for entry in gallery()]
+    assert [item["title"] for item in shown["items"]] == list(map(data.class_name, labels))
+    assert not any("pixel" in item["note"] for item in shown["items"])
+    assert "Hand-picked" not in said(app)
 
 
 def test_the_sticker_says_which_model_it_was_learned_for() -> None:
