@@ -13,12 +13,13 @@ from apr_ui.dataset import shown_data
 from apr_ui.errors import errors_on_page
 from apr_ui.frame import ACTIONS, begin_page
 from apr_ui.stickers.learning import Asked
-from apr_ui.stickers.link import from_params, to_params
+from apr_ui.stickers.link import from_params, place_from_params
 from apr_ui.stickers.view import (
     ASKED,
     begin,
     choose_sticker,
     follow,
+    keep_link,
     offer_print,
     show_asked,
     stick_it,
@@ -29,7 +30,7 @@ from apr_ui.stickers.view import (
 
 def open_link(params: dict[str, str]) -> None:
     """Set the controls to what the address asks for, and learn it."""
-    show_asked(from_params(params, usual_for))
+    show_asked(from_params(params, usual_for), place_from_params(params))
 
 
 begin_page("stickers")
@@ -65,7 +66,7 @@ with stage, errors_on_page():
         learning = follow(shown, asked)
         with buttons:
             stop_or_go_on(shown, learning)
-        keep_address("stickers", to_params(shown))
+        keep_link(shown)
 if shown is not None and learning is not None and learning.seen is not None:
     st.header("Stick it", anchor=False)
     chosen, stuck = st.columns([2, 3], gap="large")
@@ -74,5 +75,5 @@ if shown is not None and learning is not None and learning.seen is not None:
     with stuck:
         with errors_on_page():
             if choice is not None:
-                stick_it(choice, shown[0], learning)
+                stick_it(choice, shown, learning)
         offer_print(learning, shown[0])

@@ -20,6 +20,7 @@ from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.metrics import Rate
 from apr_core.models.inputs import as_input
 from apr_core.serving.requests import PHOTOGRAPHS
+from apr_ui.address import keep_address
 from apr_ui.bars import bar_classes, bars
 from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
@@ -34,6 +35,7 @@ from apr_ui.prediction_thread import on_prediction_thread
 from apr_ui.resources import probabilities
 from apr_ui.stickers.board import board
 from apr_ui.stickers.learning import SIZES, Asked, Learning, has_ended, job_of, learning_of, leave
+from apr_ui.stickers.link import PLACES, to_params
 from apr_ui.words import count_text, percent
 
 TARGETS = {PHOTOGRAPHS: "toaster", "gtsrb": "speed limit 120 km/h", DEFAULT: "frog"}
@@ -49,6 +51,7 @@ STOPPED, ASKED, PLACE, ANSWERED = (
     "stickers.view",
     "stickers.answered",
 )
+FIRST_PLACE = {"across": 0.7, "down": 0.7, "size": 0.4, "turn": 0.0}
 PRINTED_CM = 10.0
 
 
@@ -57,8 +60,12 @@ def usual_for(data: DataSet) -> StickerConfig:
     return StickerConfig(0, **(SMALL if is_small(data) else {}))
 
 
-def show_asked(asked: Asked) -> None:
-    """Set the controls to what is asked for, and learn it; call before they are drawn."""
+def show_asked(asked: Asked, place: Mapping[str, float] | None) -> None:
+    """Set the controls to what is asked for, and learn it; call before they are drawn.
+
+    Args:
+        place: how the sticker lies; None for the usual place.
+    """
     model, data, config = asked
     st.session_state.update(
         {
@@ -69,7 +76,14 @@ def show_asked(asked: Asked) -> None:
             f"stickers.steps-{is_small(data)}": config.steps,
         }
     )
-    begin(asked)
+    st.session_state[PLACE] = place
+    if st.session_state.get(ASKED) != asked:
+        begin(asked)
+
+
+def keep_link(asked: Asked) -> None:
+    """Write the sticker and how it lies into the address."""
+    keep_address("stickers", to_params(asked, st.session_state.get(PLACE)))
 
 
 def choose_sticker(model: str, data: DataSet) -> Asked:
@@ -163,7 +177,7 @@ def follow(asked: Asked, chosen: Asked | None) -> Learning:
 def asked_words(asked: Asked, chosen: Asked | None) -> str:
     """What the sticker is for, and how to get one for what is chosen now; see `follow`."""
     model, data, config = asked
-    words = f"Learned for **{model_title(model)}**, target **{data.class_name(config.target)}**."
+    words = f"This sticker is for **{model_title(model)}**, target **{data.class_name(config.target)}**."
     if chosen in (None, asked):
         return words
     other = model_title(chosen[0]) if chosen[0] != model else "the settings that you have chosen"
@@ -265,24 +279,25 @@ def offer_print(learning: Learning, model: str) -> None:
     offer_files("stickers", f"sticker-{name.replace(' ', '-')}", files)
 
 
-def stick_it(choice: Choice, model: str, learning: Learning) -> None:
+def stick_it(choice: Choice, asked: Asked, learning: Learning) -> None:
     """The picture with the sticker on it, and what the model says; redrawn by itself."""
-    st.fragment(_stuck)(choice, model, learning)
+    st.fragment(_stuck)(choice, asked, learning)
 
 
-def _stuck(choice: Choice, model: str, learning: Learning) -> None:
+def _stuck(choice: Choice, asked: Asked, learning: Learning) -> None:
+    keep_link(asked)
     photographed = st.session_state.get("attack.source") == CAMERA
     on = st.toggle(
         "Lay the sticker on the picture",
         **persistent(f"stickers.on-{photographed}", not photographed),
         help="Switch it off for a photograph of the printed sticker.",
     )
-    view = {"across": 0.7, "down": 0.7, "size": 0.4, "turn": 0.0} | st.session_state.get(PLACE, {})
+    view = st.session_state.get(PLACE) or FIRST_PLACE
     image, sticker = choice.image, learning.learner.sticker.detach().cpu()
     pictures = [image]
     if on:
         pictures.append(_rounded(stick(as_input(image[None]), sticker, Views.one(**view))[0]))
-    answers = list(on_prediction_thread(probabilities, model, pictures))
+    answers = list(on_prediction_thread(probabilities, asked[0], pictures))
     picture, answer = st.columns(2, gap="medium")
     with picture:
         if on:
@@ -295,6 +310,7 @@ def _stuck(choice: Choice, model: str, learning: Learning) -> None:
 
 def _board(image: Tensor, sticker: Tensor, view: Mapping[str, float]) -> None:
     height, width = image.shape[1:]
+    smallest, largest = PLACES["size"]
     lies = (
         f"{view['across']:.0%} across, {view['down']:.0%} down, {view['size']:.0%} of the width, "
         f"turned by {view['turn']:.0f}°"
@@ -307,8 +323,8 @@ def _board(image: Tensor, sticker: Tensor, view: Mapping[str, float]) -> None:
             "height": height,
             "title": f"The picture, with the sticker {lies}",
             "view": view,
-            "smallest": 0.1,
-            "largest": 0.9,
+            "smallest": smallest,
+            "largest": largest,
             "answered": st.session_state.get(ANSWERED, 0),
         },
         "stickers.board",

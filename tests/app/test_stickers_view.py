@@ -58,6 +58,17 @@ def test_the_rate_is_of_pictures_that_nothing_was_learned_on() -> None:
     assert asked[2].steps == learner.step == 4
 
 
+def test_a_link_says_how_the_sticker_lies() -> None:
+    app, *_ = learned()
+    assert "place" not in address_of(app)
+    app.session_state[PLACE] = {"across": 0.4, "down": 0.123456, "size": 0.5, "turn": -20.0}
+    link = address_of(run(app))
+    assert link["place"] == "0.4,0.123,0.5,-20"
+    (board,) = given(open_page("stickers", link), "sticker")
+    assert board["view"] == {"across": 0.4, "down": 0.123, "size": 0.5, "turn": -20.0}
+    assert "40% across, 12% down, 50% of the width, turned by -20°" in board["title"]
+
+
 def test_what_the_model_says_is_of_the_picture_with_the_sticker() -> None:
     app, _, made = learned()
     app.session_state[PLACE] = {"across": 0.4, "down": 0.5, "size": 0.5, "turn": 20.0}
@@ -113,7 +124,7 @@ def test_the_gallery_says_what_its_pictures_show_and_nothing_of_pixels() -> None
 
 def test_the_sticker_says_which_model_it_was_learned_for() -> None:
     app, *_ = learned()
-    told = f"Learned for **{model_title(VANILLA)}**, target **frog**."
+    told = f"This sticker is for **{model_title(VANILLA)}**, target **frog**."
     assert told in said(app)
     assert f"{told} Press" not in said(app)
     run(app.selectbox(key="stickers.target").select("ship"))
@@ -217,6 +228,10 @@ def test_a_link_learns_the_same_and_a_damaged_one_says_so() -> None:
         ({"sizes": "nan,0.5"}, "sizes are nan and 0.5; use"),
         ({"sizes": "0.5,nan"}, "sizes are 0.5 and nan; use"),
         ({"steps": "0"}, "steps is 0"),
+        ({"place": "here"}, "place is 'here'; use four numbers: across 0 to 1, down 0 to 1"),
+        ({"place": "0.5,0.5,0.95,0"}, "size 0.1 to 0.9, turn -180 to 180"),
+        ({"place": "0.5,0.5,nan,0"}, "place is '0.5,0.5,nan,0'"),
+        ({"place": "0.5,0.5,0.5,0,0"}, "use four numbers"),
         ({"model": "none"}, "no model 'none'"),
     ):
         broken = open_page("stickers", link | damage)

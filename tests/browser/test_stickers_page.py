@@ -49,6 +49,8 @@ def test_a_sticker_is_learned_dragged_and_printed(server: Server, page: Page) ->
     for name in ("Smaller", "Smaller", "Turn to the left", "Turn to the left"):
         page.get_by_role("button", name=name).click()
     expect(board).to_have_accessible_name(re.compile("36% of the width, turned by -10°"))
+    page.reload()
+    expect(board).to_have_accessible_name(re.compile("36% of the width, turned by -10°"))
     page.get_by_text("Lay the sticker on the picture").click()
     expect(board).to_be_hidden()
     expect(page.get_by_text("The picture as the model sees it")).to_be_visible()
