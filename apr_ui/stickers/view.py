@@ -177,7 +177,8 @@ def follow(asked: Asked, chosen: Asked | None) -> Learning:
 def asked_words(asked: Asked, chosen: Asked | None) -> str:
     """What the sticker is for, and how to get one for what is chosen now; see `follow`."""
     model, data, config = asked
-    words = f"This sticker is for **{model_title(model)}**, target **{data.class_name(config.target)}**."
+    target = data.class_name(config.target)
+    words = f"This sticker is for **{model_title(model)}**, target **{target}**."
     if chosen in (None, asked):
         return words
     other = model_title(chosen[0]) if chosen[0] != model else "the settings that you have chosen"
