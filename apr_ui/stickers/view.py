@@ -221,8 +221,8 @@ def progress_words(learning: Learning, waiting: bool) -> str:
     if waiting:
         return "Waiting: another sticker is being learned."
     if not learner.live:
-        count = len(learning.others)
-        return f"Counting on {count_text(count, 'held-out picture', 'held-out pictures')}…"
+        pictures = count_text(learning.others, "held-out picture", "held-out pictures")
+        return f"Counting on {pictures}…"
     words = f"Step {learner.step} of {learner.config.steps}"
     if left is None:
         return words

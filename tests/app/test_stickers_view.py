@@ -19,7 +19,7 @@ from apr_ui.choose_picture import CAMERA, UPLOAD
 from apr_ui.model_names import model_title
 from apr_ui.resources import gallery, probabilities
 from apr_ui.stickers import learning
-from apr_ui.stickers.learning import Asked, Learning, job_of, learning_of
+from apr_ui.stickers.learning import Asked, Learning, held_out, job_of, learning_of
 from apr_ui.stickers.view import ANSWERED, ASKED, PLACE, STOPPED, progress_words, verdict
 from tests.app.pages import APR, VANILLA, address_of, given, open_page, run, said
 from tests.conftest import PATIENCE
@@ -49,12 +49,14 @@ def test_the_rate_is_of_pictures_that_nothing_was_learned_on() -> None:
     assert not app.exception
     assert made.success is not None
     learner = made.learner
-    found = become_target(learner.model, made.others, learner.config, learner.sticker)
+    others = held_out(asked[1], learner.config.target)
+    found = become_target(learner.model, others, learner.config, learner.sticker)
     assert (made.success.count, made.success.total) == (int(found.sum()), len(found))
     told = f"{made.success.count} of {made.success.total} ("
     assert f"**With the sticker, {told}" in said(app)
+    assert len(others) == made.others
     known = {image.numpy().tobytes() for image in learner.images}
-    assert not any(image.numpy().tobytes() in known for image in made.others)
+    assert not any(image.numpy().tobytes() in known for image in others)
     assert asked[2].steps == learner.step == 4
 
 
@@ -206,8 +208,7 @@ def test_another_sticker_takes_the_place_of_the_one_before() -> None:
 def test_the_progress_says_what_is_being_done() -> None:
     _, _, made = learned()
     assert progress_words(made, True) == "Waiting: another sticker is being learned."
-    count = len(made.others)
-    assert progress_words(made, False) == f"Counting on {count} held-out pictures…"
+    assert progress_words(made, False) == f"Counting on {made.others} held-out pictures…"
     begun = replace(made, learner=copy(made.learner), seconds=6.0)
     begun.learner.step = 3
     assert progress_words(begun, False) == "Step 3 of 4 · about 2 seconds left"
