@@ -14,6 +14,7 @@ from apr_ui.errors import errors_on_page
 from apr_ui.frame import ACTIONS, begin_page
 from apr_ui.stickers.learning import Asked
 from apr_ui.stickers.link import from_params, place_from_params
+from apr_ui.stickers.stuck import stick_it
 from apr_ui.stickers.view import (
     ASKED,
     begin,
@@ -22,7 +23,6 @@ from apr_ui.stickers.view import (
     keep_link,
     offer_print,
     show_asked,
-    stick_it,
     stop_or_go_on,
     usual_for,
 )

@@ -1,8 +1,7 @@
-"""The Stickers page's parts: settings, learning as it goes, and the sticker on a picture."""
+"""The Stickers page's parts: settings, learning as it goes, and the sticker to print."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -12,30 +11,24 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from apr_core.attacks.sticker import RANGES, StickerConfig, Views, stick
+from apr_core.attacks.sticker import RANGES, StickerConfig
 from apr_core.data.dataset import DataSet
 from apr_core.data.images import to_pil, to_png
 from apr_core.data.printing import MOST_CM, to_pdf
 from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.metrics import Rate
-from apr_core.models.inputs import as_input
 from apr_core.serving.requests import PHOTOGRAPHS
 from apr_ui.address import keep_address
-from apr_ui.bars import bar_classes, bars
 from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import AFTER, lay_out
-from apr_ui.choose_picture import CAMERA, Choice
 from apr_ui.dataset import CHOSEN, class_name, is_small
 from apr_ui.downloads import offer_files
 from apr_ui.jobs import Job
 from apr_ui.model_names import model_title
 from apr_ui.persistent_widget import keep_among, persistent
-from apr_ui.prediction_thread import on_prediction_thread
-from apr_ui.resources import probabilities
-from apr_ui.stickers.board import board
 from apr_ui.stickers.learning import SIZES, Asked, Learning, has_ended, job_of, learning_of, leave
-from apr_ui.stickers.link import PLACES, to_params
+from apr_ui.stickers.link import to_params
 from apr_ui.words import count_text, percent
 
 TARGETS = {PHOTOGRAPHS: "toaster", "gtsrb": "speed limit 120 km/h", DEFAULT: "frog"}
@@ -45,13 +38,7 @@ SMALL = {"side": 16, "steps": 300, "batch": 64}
 POLL_SECONDS = 1.0
 SEEN, SEEN_SIDE = 4, 180
 """How many of the newest step's pictures are drawn, and how large, in screen pixels."""
-STOPPED, ASKED, PLACE, ANSWERED = (
-    "stickers.stopped",
-    "stickers.asked",
-    "stickers.view",
-    "stickers.answered",
-)
-FIRST_PLACE = {"across": 0.7, "down": 0.7, "size": 0.4, "turn": 0.0}
+STOPPED, ASKED, PLACE = "stickers.stopped", "stickers.asked", "stickers.view"
 PRINTED_CM = 10.0
 
 
@@ -202,13 +189,13 @@ def _news(learning: Learning, job: Job[Learning] | None) -> None:
         return
     shown, curve = st.columns([1, 2], gap="medium")
     with shown:
-        st.image(_large(learner.sticker), "The sticker", width=SEEN_SIDE)
+        st.image(for_screen(learner.sticker), "The sticker", width=SEEN_SIDE)
     with curve:
         _curve(learner.loss)
     st.caption("As it was seen in the last step:")
     with st.container(horizontal=True):
         for image in learning.seen[:SEEN]:
-            st.image(_large(image), width=SEEN_SIDE // 2)
+            st.image(for_screen(image), width=SEEN_SIDE // 2)
 
 
 def progress_words(learning: Learning, waiting: bool) -> str:
@@ -247,14 +234,14 @@ def _share(rate: Rate) -> str:
     return f"{rate.count} of {rate.total} ({share}; {low} to {high})"
 
 
-def _large(image: Tensor) -> Image.Image:
+def for_screen(image: Tensor) -> Image.Image:
     """A picture (C, H, W) in [0, 1] for the screen, its pixels as squares."""
-    shown = to_pil(_rounded(image))
+    shown = to_pil(rounded(image))
     scale = max(1, SEEN_SIDE // max(shown.size))
     return shown.resize((shown.width * scale, shown.height * scale), Image.Resampling.NEAREST)
 
 
-def _rounded(image: Tensor) -> Tensor:
+def rounded(image: Tensor) -> Tensor:
     """A picture in [0, 1] as uint8, on the CPU."""
     return (255 * image).round().to(torch.uint8).cpu()
 
@@ -271,100 +258,10 @@ def offer_print(learning: Learning, model: str) -> None:
     width = st.number_input(
         "Width on paper, in cm", 1.0, float(MOST_CM), **persistent("stickers.width", PRINTED_CM)
     )
-    picture = _rounded(learning.learner.sticker)
+    picture = rounded(learning.learner.sticker)
     title = f"Sticker: {name}, for {model_title(model)}"
     files = (
         ("PNG", lambda: to_png(picture), "The sticker in its own pixels"),
         ("PDF", lambda: to_pdf(to_pil(picture), width, title), "A page to print, in true size"),
     )
     offer_files("stickers", f"sticker-{name.replace(' ', '-')}", files)
-
-
-def stick_it(choice: Choice, asked: Asked, learning: Learning) -> None:
-    """The picture with the sticker on it, and what the model says; redrawn by itself."""
-    st.fragment(_stuck)(choice, asked, learning)
-
-
-def _stuck(choice: Choice, asked: Asked, learning: Learning) -> None:
-    keep_link(asked)
-    photographed = st.session_state.get("attack.source") == CAMERA
-    on = st.toggle(
-        "Lay the sticker on the picture",
-        **persistent(f"stickers.on-{photographed}", not photographed),
-        help="Switch it off for a photograph of the printed sticker.",
-    )
-    view = st.session_state.get(PLACE) or FIRST_PLACE
-    image, sticker = choice.image, learning.learner.sticker.detach().cpu()
-    pictures = [image]
-    if on:
-        pictures.append(_rounded(stick(as_input(image[None]), sticker, Views.one(**view))[0]))
-    answers = list(on_prediction_thread(probabilities, asked[0], pictures))
-    picture, answer = st.columns(2, gap="medium")
-    with picture:
-        if on:
-            _board(image, sticker, view)
-        else:
-            st.image(_large(as_input(image[None])[0]), "The picture as the model sees it")
-    with answer:
-        _answer(answers[-1], learning.learner.config.target, answers[0] if on else None)
-
-
-def _board(image: Tensor, sticker: Tensor, view: Mapping[str, float]) -> None:
-    height, width = image.shape[1:]
-    smallest, largest = PLACES["size"]
-    lies = (
-        f"{view['across']:.0%} across, {view['down']:.0%} down, {view['size']:.0%} of the width, "
-        f"turned by {view['turn']:.0f}°"
-    )
-    board(
-        {
-            "picture": base64.b64encode(to_png(image)).decode(),
-            "sticker": base64.b64encode(to_png(_rounded(sticker))).decode(),
-            "width": width,
-            "height": height,
-            "title": f"The picture, with the sticker {lies}",
-            "view": view,
-            "smallest": smallest,
-            "largest": largest,
-            "answered": st.session_state.get(ANSWERED, 0),
-        },
-        "stickers.board",
-        _take,
-    )
-
-
-def _take(number: int, view: Mapping[str, float]) -> None:
-    if number > st.session_state.get(ANSWERED, 0):
-        st.session_state.update({ANSWERED: number, PLACE: dict(view)})
-
-
-def _answer(now: Tensor, target: int, clean: Tensor | None) -> None:
-    """What the model says, in words and bars; probabilities (K,).
-
-    Args:
-        clean: without the sticker; None where none is laid.
-    """
-    said, values = int(now.argmax()), now.tolist()
-    was, before = said, None
-    words = f"The model says: **{class_name(said)}**, {percent(values[said])} sure."
-    if clean is not None:
-        was, before = int(clean.argmax()), clean.tolist()
-        words += f"  \nWithout the sticker: {class_name(was)}, {percent(before[was])} sure."
-    changing_markdown("stickers.answer", words)
-    shown = bar_classes(before or values, values, target)
-    bars(
-        {
-            "classes": [class_name(k) for k in shown],
-            "values": [values[k] for k in shown],
-            "clean": before and [before[k] for k in shown],
-            "label": shown.index(target),
-            "leading": shown.index(said),
-            "striped": said == target != was,
-            "left_out": len(values) - len(shown),
-            "words": ["the target", "the sticker"],
-            "number": st.session_state.get(ANSWERED, 0),
-            "said": f"The model says {class_name(said)}, {percent(values[said])}. "
-            f"{class_name(target)}: {percent(values[target])}.",
-        },
-        "stickers.bars",
-    )

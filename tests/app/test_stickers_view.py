@@ -20,7 +20,8 @@ from apr_ui.model_names import model_title
 from apr_ui.resources import gallery, probabilities
 from apr_ui.stickers import learning
 from apr_ui.stickers.learning import Asked, Learning, held_out, job_of, learning_of
-from apr_ui.stickers.view import ANSWERED, ASKED, PLACE, STOPPED, progress_words, verdict
+from apr_ui.stickers.stuck import ANSWERED
+from apr_ui.stickers.view import ASKED, PLACE, STOPPED, progress_words, verdict
 from tests.app.pages import APR, VANILLA, address_of, given, open_page, run, said
 from tests.conftest import PATIENCE
 
@@ -105,7 +106,7 @@ def test_the_answer_is_striped_where_the_sticker_succeeds(said_class: int, strip
     def page(said_class: int) -> None:
         from torch import eye
 
-        from apr_ui.stickers.view import _answer
+        from apr_ui.stickers.stuck import _answer
 
         _answer(eye(10)[said_class], 3, eye(10)[0])
 
