@@ -66,15 +66,19 @@ class Choice:
         return f"{self.index}-{hash(self.image.numpy().tobytes())}"
 
 
-def choose_picture() -> Choice | None:
-    """The picture chooser; None while there is nothing to attack."""
+def choose_picture(attacked: bool = True) -> Choice | None:
+    """The picture chooser; None while there is no picture.
+
+    Args:
+        attacked: whether it is for a one-pixel attack, of which the gallery and the questions tell.
+    """
     choosers: dict[str, Callable[[], Choice | None]] = {
-        UPLOAD: _from_upload,
-        CAMERA: partial(_from_upload, camera=True),
+        UPLOAD: partial(_from_upload, False, attacked),
+        CAMERA: partial(_from_upload, True, attacked),
     }
     choosers = {TESTS: _from_pictures, **choosers}
     if gallery(shown_data().name):
-        choosers = {GALLERY: _from_gallery, **choosers}
+        choosers = {GALLERY: partial(_from_gallery, attacked), **choosers}
     keep_among("attack.source", list(choosers))
     source = st.segmented_control(
         "Picture",
@@ -86,12 +90,13 @@ def choose_picture() -> Choice | None:
     return choosers[source]()
 
 
-def _from_gallery() -> Choice:
+def _from_gallery(attacked: bool) -> Choice:
     data = shown_data()
     entries = gallery(data.name)
     chosen = min(st.session_state.setdefault("attack.entry", 0), len(entries) - 1)
-    st.caption("Hand-picked examples. They do not show how often an attack succeeds.")
-    items = _gallery_items(data, zoo_fingerprint())
+    if attacked:
+        st.caption("Hand-picked examples. They do not show how often an attack succeeds.")
+    items = _gallery_items(data, zoo_fingerprint()) if attacked else _plain_gallery_items(data)
     picker(GALLERY, items, chosen, "attack.gallery", _choose_entry)
     entry = entries[chosen]
     image, label = data.test_image(entry.index)
@@ -110,6 +115,16 @@ def _gallery_items(data: DataSet, _zoo: object) -> list[PickerItem]:
             data.test_image(entry.index)[0],
         )
         for entry in gallery(data.name)
+    ]
+
+
+@lru_cache(maxsize=4)
+def _plain_gallery_items(data: DataSet) -> list[PickerItem]:
+    """The gallery for the picker, with nothing but what the pictures show."""
+    pictures = [(entry.index, *data.test_image(entry.index)) for entry in gallery(data.name)]
+    return [
+        _item(data.class_name(label), f"{_described(data, index, label)}.", image)
+        for index, image, label in pictures
     ]
 
 
@@ -238,8 +253,8 @@ def show_credit(data: DataSet, index: int) -> None:
         )
 
 
-def _from_upload(camera: bool = False) -> Choice | None:
-    chosen = choose_own(camera)
+def _from_upload(camera: bool, attacked: bool) -> Choice | None:
+    chosen = choose_own(camera, attacked)
     if chosen is None:
         return None
     picture, label = chosen

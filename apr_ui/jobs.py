@@ -52,10 +52,15 @@ class Job(Generic[T]):
     _begun: bool = False
     _stopped: threading.Event = field(default_factory=threading.Event)
     _seen: float = field(default_factory=time.monotonic)
+    _viewers: dict[str, float] = field(default_factory=dict)
 
-    def wait(self, seconds: float | None) -> bool:
-        """Whether it has ended within some seconds; None for as long as it takes."""
-        self._seen = time.monotonic()
+    def wait(self, seconds: float | None, viewer: str = "") -> bool:
+        """Whether it has ended within some seconds; None for as long as it takes.
+
+        Args:
+            viewer: who asks, if that person may `leave` it.
+        """
+        self._seen = self._viewers[viewer] = time.monotonic()
         until = None if seconds is None else self._seen + seconds
         while not self.ended.is_set() and (until is None or time.monotonic() < until):
             self._seen = time.monotonic()
@@ -67,6 +72,18 @@ class Job(Generic[T]):
         self._stopped.set()
         if not self._begun:
             self.ended.set()
+
+    def leave(self, viewer: str) -> None:
+        """Cancel it for one viewer: it goes on only if another has looked at it lately."""
+        self._viewers.pop(viewer, None)
+        lately = time.monotonic() - ABANDONED
+        if all(seen < lately for seen in self._viewers.copy().values()):
+            self.cancel()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether its turn has not come yet."""
+        return not self._begun
 
     def is_over(self) -> bool:
         """Whether it was cancelled, or nobody waits any more."""

@@ -28,13 +28,14 @@ MOST_NAMED = 12
 """Of a data set's classes, those that are named in a sentence."""
 
 
-def choose_own(camera: bool = False) -> tuple[Picture, int | None] | None:
+def choose_own(camera: bool = False, attacked: bool = True) -> tuple[Picture, int | None] | None:
     """The uploader; the picture and its true class, None for the model's prediction.
 
     None while there is no readable picture.
 
     Args:
         camera: take the picture with the device's camera instead.
+        attacked: ask for the true class, which an attack needs.
     """
     data = shown_data()
     if camera:
@@ -59,6 +60,12 @@ def choose_own(camera: bool = False) -> tuple[Picture, int | None] | None:
         f"The models know {len(data.classes):,} classes and call every picture one of them: "
         f"{_known(data)}."
     )
+    if attacked:
+        _ask_truth(data)
+    return picture, own_class()
+
+
+def _ask_truth(data: DataSet) -> None:
     keep_among(_TRUTH, options := [ASK, *data.classes, NONE])
     truth = st.selectbox(
         "True class",
@@ -71,7 +78,6 @@ def choose_own(camera: bool = False) -> tuple[Picture, int | None] | None:
             "No answer of the model can be right for this picture. The attack changes the answer "
             "that it gives."
         )
-    return picture, own_class()
 
 
 def _own_for(data: DataSet) -> Picture | None:

@@ -14,9 +14,10 @@ class BarsData(TypedDict):
 
     classes: Sequence[str]
     values: Sequence[float]
-    clean: Sequence[float]  # what they were before any edit
+    clean: Sequence[float] | None  # what they were before any edit; None where there was none
     label: int  # the class that counts: the true one, or the target
     leading: int  # the one that the model names
+    striped: bool  # whether its bar is: the model was fooled
     left_out: int  # how many classes have no bar
     words: Sequence[str]  # what that class is, and what `clean` is without
     number: int  # of the answer: it changes with it

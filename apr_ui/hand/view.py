@@ -260,6 +260,7 @@ def _bars(page: str, game: Game) -> None:
             "clean": [game.clean.probabilities[k] for k in shown],
             "label": shown.index(game.label),
             "leading": shown.index(game.answer.label),
+            "striped": game.answer.label != game.label,
             "left_out": len(game.answer.probabilities) - len(shown),
             "words": ["the true class", "an edit"],
             "number": game.queries,

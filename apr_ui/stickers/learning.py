@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 from torch import Tensor
 
 from apr_core.attacks.sticker import (
@@ -27,10 +28,14 @@ from apr_core.explain.attributions import Cancelled
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.jobs import Job, Jobs, Report
 from apr_ui.resources import scorer
+from apr_ui.visitor import current_visitor
 
 MOST_PICTURES = 400
 """Of a data set that is here: half to learn on, half to count on."""
-MOST_KEPT = 12
+SIZES = (0.1, 0.8)
+"""Of a sticker on a picture, as shares of the picture's side: the smallest and the largest."""
+MOST_KEPT = 24
+"""Stickers, ended or under way; each holds the pictures to learn on: of ImageNet, 30 MB."""
 
 
 @dataclass(eq=False)
@@ -38,15 +43,15 @@ class Learning:
     """A sticker as far as it was learned; asked for again, it goes on from there.
 
     Attributes:
-        others: uint8 (n, C, H, W), held out: nothing is learned on them.
+        others: how many pictures are held out: nothing is learned on them.
         seen: pictures of the newest step, (n, C, H, W) in [0, 1].
-        success, without: of `others`, how many become the target with the sticker, and without;
+        success, without: of those others, how many become the target with the sticker, and without;
             None before the end.
         seconds: that learning took so far.
     """
 
     learner: StickerLearner
-    others: Tensor
+    others: int
     seen: Tensor | None = None
     success: Rate | None = None
     without: Rate | None = None
@@ -101,15 +106,39 @@ def learning_of(asked: Asked) -> Learning:
 
 
 def job_of(asked: Asked) -> Job[Learning]:
-    """The work on it: ended, under way, or begun now."""
-    return _jobs().ask((asked, zoo_fingerprint()), partial(_learn, learning_of(asked)))
+    """The work on it: ended, under way, or begun now. All who ask for the same share it."""
+    return _jobs().ask((asked, zoo_fingerprint()), partial(_learn, learning_of(asked), asked[1]))
+
+
+def has_ended(job: Job[Learning]) -> bool:
+    """Whether it has; this viewer looks at it until they `leave` it."""
+    return job.wait(0, _viewer())
+
+
+def leave(asked: Asked) -> None:
+    """This viewer needs the work on it no more; it ends unless others look at it."""
+    job = _jobs().get((asked, zoo_fingerprint()))
+    if job is not None:
+        job.leave(_viewer())
+
+
+def _viewer() -> str:
+    context = get_script_run_ctx()
+    return current_visitor() or (context.session_id if context else "")
 
 
 def _begin(model: str, data: DataSet, config: StickerConfig) -> Learning:
     images, labels = _pictures(data)
     half = len(images) // 2
     learner = StickerLearner(scorer(model).model, images[:half], labels[:half], config)
-    return Learning(learner, other_pictures(images[half:], labels[half:], config.target))
+    return Learning(learner, len(held_out(data, config.target)))
+
+
+def held_out(data: DataSet, target: int) -> Tensor:
+    """The pictures that nothing is learned on, uint8 (n, C, H, W), without those of the target."""
+    images, labels = _pictures(data)
+    half = len(images) // 2
+    return other_pictures(images[half:], labels[half:], target)
 
 
 @lru_cache(maxsize=2)
@@ -121,7 +150,9 @@ def _pictures(data: DataSet) -> tuple[Tensor, Tensor]:
     return sample.images, sample.labels
 
 
-def _learn(learning: Learning, report: Report, cancelled: Callable[[], bool]) -> Learning:
+def _learn(
+    learning: Learning, data: DataSet, report: Report, cancelled: Callable[[], bool]
+) -> Learning:
     give_way()  # the pages go first
     learner = learning.learner
     while learner.live:
@@ -131,7 +162,10 @@ def _learn(learning: Learning, report: Report, cancelled: Callable[[], bool]) ->
         learning.seen = learner.advance()
         learning.seconds += time.monotonic() - started
         report(learner.step, learner.config.steps)
-    asked = learner.model, learning.others, learner.config
+    if cancelled():
+        raise Cancelled
+    others = held_out(data, learner.config.target)
+    asked = learner.model, others, learner.config
     found = become_target(*asked, learner.sticker)
     learning.without = rate_of(int(become_target(*asked).sum()), len(found))
     learning.success = rate_of(int(found.sum()), len(found))

@@ -1,8 +1,7 @@
-"""The Stickers page's parts: settings, learning as it goes, and the sticker on a picture."""
+"""The Stickers page's parts: settings, learning as it goes, and the sticker to print."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -12,28 +11,25 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from apr_core.attacks.sticker import RANGES, StickerConfig, Views, stick
+from apr_core.attacks.sticker import RANGES, StickerConfig
 from apr_core.base.words import percent
 from apr_core.data.dataset import DataSet
 from apr_core.data.images import to_pil, to_png
 from apr_core.data.printing import MOST_CM, to_pdf
 from apr_core.data.registry import DEFAULT
 from apr_core.evaluation.metrics import Rate
-from apr_core.models.inputs import as_input
 from apr_core.serving.requests import PHOTOGRAPHS
-from apr_ui.bars import bar_classes, bars
+from apr_ui.address import keep_address
 from apr_ui.changing_text import changing_markdown
 from apr_ui.chart_view import show_chart
 from apr_ui.charts import AFTER, lay_out
-from apr_ui.choose_picture import Choice
 from apr_ui.dataset import CHOSEN, class_name, is_small
 from apr_ui.downloads import offer_files
+from apr_ui.jobs import Job
 from apr_ui.model_names import model_title
 from apr_ui.persistent_widget import keep_among, persistent
-from apr_ui.prediction_thread import on_prediction_thread
-from apr_ui.resources import probabilities
-from apr_ui.stickers.board import board
-from apr_ui.stickers.learning import Asked, Learning, job_of, learning_of
+from apr_ui.stickers.learning import SIZES, Asked, Learning, has_ended, job_of, learning_of, leave
+from apr_ui.stickers.link import to_params
 from apr_ui.words import count_text
 
 TARGETS = {PHOTOGRAPHS: "toaster", "gtsrb": "speed limit 120 km/h", DEFAULT: "frog"}
@@ -43,12 +39,7 @@ SMALL = {"side": 16, "steps": 300, "batch": 64}
 POLL_SECONDS = 1.0
 SEEN, SEEN_SIDE = 4, 180
 """How many of the newest step's pictures are drawn, and how large, in screen pixels."""
-STOPPED, ASKED, PLACE, ANSWERED = (
-    "stickers.stopped",
-    "stickers.asked",
-    "stickers.view",
-    "stickers.answered",
-)
+STOPPED, ASKED, PLACE = "stickers.stopped", "stickers.asked", "stickers.view"
 PRINTED_CM = 10.0
 
 
@@ -57,8 +48,12 @@ def usual_for(data: DataSet) -> StickerConfig:
     return StickerConfig(0, **(SMALL if is_small(data) else {}))
 
 
-def show_asked(asked: Asked) -> None:
-    """Set the controls to what is asked for, and learn it; call before they are drawn."""
+def show_asked(asked: Asked, place: Mapping[str, float] | None) -> None:
+    """Set the controls to what is asked for, and learn it; call before they are drawn.
+
+    Args:
+        place: how the sticker lies; None for the usual place.
+    """
     model, data, config = asked
     st.session_state.update(
         {
@@ -67,10 +62,16 @@ def show_asked(asked: Asked) -> None:
             "stickers.target": data.class_name(config.target),
             "stickers.sizes": (config.smallest, config.largest),
             f"stickers.steps-{is_small(data)}": config.steps,
-            ASKED: asked,
-            STOPPED: False,
         }
     )
+    st.session_state[PLACE] = place
+    if st.session_state.get(ASKED) != asked:
+        begin(asked)
+
+
+def keep_link(asked: Asked) -> None:
+    """Write the sticker and how it lies into the address."""
+    keep_address("stickers", to_params(asked, st.session_state.get(PLACE)))
 
 
 def choose_sticker(model: str, data: DataSet) -> Asked:
@@ -86,8 +87,7 @@ def choose_sticker(model: str, data: DataSet) -> Asked:
     usual = usual_for(data)
     smallest, largest = st.slider(
         "Size on the picture",
-        0.1,
-        0.8,
+        *SIZES,
         step=0.05,
         format="percent",
         **persistent("stickers.sizes", (usual.smallest, usual.largest)),
@@ -113,60 +113,108 @@ def choose_sticker(model: str, data: DataSet) -> Asked:
     return model, data, config
 
 
-def follow(asked: Asked) -> Learning:
-    """What was asked for, while it is learned and after; a fragment redraws it until it has ended.
-
-    Raises:
-        InputError: it cannot be learned.
-    """
-    learning = learning_of(asked)
-    live = learning.success is None and not st.session_state.get(STOPPED)
-    st.fragment(_news, run_every=POLL_SECONDS if live else None)(asked, learning, live)
-    return learning
+def begin(asked: Asked) -> None:
+    """Learn what was asked for, in place of what this viewer asked for before."""
+    before: Asked | None = st.session_state.get(ASKED)
+    if before is not None and before != asked:
+        leave(before)
+    st.session_state.update({ASKED: asked, STOPPED: False})
 
 
-def _news(asked: Asked, learning: Learning, live: bool) -> None:
-    learner, name = learning.learner, class_name(learning.learner.config.target)
-    if live:
-        job = job_of(asked)
-        if job.wait(0):
-            st.session_state[STOPPED] = learning.success is None
-            st.rerun()
-        left = learning.seconds_left
-        told = (
-            ""
-            if left is None
-            else f" · about {count_text(max(1, round(left)), 'second', 'seconds')} left"
-        )
-        st.progress(job.done, f"Step {learner.step} of {learner.config.steps}{told}")
-        st.button("Cancel", key="stickers.cancel", on_click=_stop, args=(asked,))
-    elif learning.success is None:
-        st.markdown(f"**Stopped** after {learner.step} of {learner.config.steps} steps.")
+def _stop(asked: Asked) -> None:
+    leave(asked)
+    st.session_state[STOPPED] = True
+
+
+def is_stopped(learning: Learning) -> bool:
+    """Whether this viewer stopped it before its end."""
+    return learning.success is None and bool(st.session_state.get(STOPPED))
+
+
+def stop_or_go_on(asked: Asked, learning: Learning) -> None:
+    """The button that stops the learning, or lets it go on; none after its end."""
+    if is_stopped(learning):
         st.button(
             "Go on",
             key="stickers.go-on",
             icon=":material/play_arrow:",
-            on_click=st.session_state.update,
-            args=({STOPPED: False},),
+            on_click=begin,
+            args=(asked,),
         )
+    elif learning.success is None:
+        st.button("Cancel", key="stickers.cancel", on_click=_stop, args=(asked,))
+
+
+def follow(asked: Asked, chosen: Asked | None) -> Learning:
+    """What was asked for, while it is learned and after; a fragment redraws it until it has ended.
+
+    Args:
+        chosen: what the controls say now.
+
+    Raises:
+        InputError: it cannot be learned.
+    """
+    learning, job = learning_of(asked), None
+    changing_markdown("stickers.asked", asked_words(asked, chosen))
+    if learning.success is None and not is_stopped(learning):
+        job = job_of(asked)
+    st.fragment(_news, run_every=POLL_SECONDS if job else None)(learning, job)
+    return learning
+
+
+def asked_words(asked: Asked, chosen: Asked | None) -> str:
+    """What the sticker is for, and how to get one for what is chosen now; see `follow`."""
+    model, data, config = asked
+    target = data.class_name(config.target)
+    words = f"This sticker is for **{model_title(model)}**, target **{target}**."
+    if chosen in (None, asked):
+        return words
+    other = model_title(chosen[0]) if chosen[0] != model else "the settings that you have chosen"
+    return f"{words} Press **Learn the sticker** to make one for {other}."
+
+
+def _news(learning: Learning, job: Job[Learning] | None) -> None:
+    """How far it came. It asks for no other job than that which the page began: that one may have
+    been cancelled."""
+    learner, name = learning.learner, class_name(learning.learner.config.target)
+    if job is not None:
+        if is_stopped(learning) or has_ended(job):
+            st.session_state[STOPPED] = learning.success is None
+            st.rerun()
+        st.progress(job.done, progress_words(learning, job.waiting))
+    elif learning.success is None:
+        st.markdown(f"**Stopped** after {learner.step} of {learner.config.steps} steps.")
     else:
         changing_markdown("stickers.verdict", verdict(learning, name))
     if learning.seen is None:
         return
     shown, curve = st.columns([1, 2], gap="medium")
     with shown:
-        st.image(_large(learner.sticker), "The sticker", width=SEEN_SIDE)
+        st.image(for_screen(learner.sticker), "The sticker", width=SEEN_SIDE)
     with curve:
         _curve(learner.loss)
     st.caption("As it was seen in the last step:")
     with st.container(horizontal=True):
         for image in learning.seen[:SEEN]:
-            st.image(_large(image), width=SEEN_SIDE // 2)
+            st.image(for_screen(image), width=SEEN_SIDE // 2)
 
 
-def _stop(asked: Asked) -> None:
-    st.session_state[STOPPED] = True
-    job_of(asked).cancel()
+def progress_words(learning: Learning, waiting: bool) -> str:
+    """What is being done, and how long the learning will take.
+
+    Args:
+        waiting: whether another sticker's turn it is.
+    """
+    learner, left = learning.learner, learning.seconds_left
+    if waiting:
+        return "Waiting: another sticker is being learned."
+    if not learner.live:
+        pictures = count_text(learning.others, "held-out picture", "held-out pictures")
+        return f"Counting on {pictures}…"
+    words = f"Step {learner.step} of {learner.config.steps}"
+    if left is None:
+        return words
+    return f"{words} · about {count_text(max(1, round(left)), 'second', 'seconds')} left"
 
 
 def verdict(learning: Learning, name: str) -> str:
@@ -183,17 +231,18 @@ def verdict(learning: Learning, name: str) -> str:
 def _share(rate: Rate) -> str:
     if rate.rate is None:
         return "0 of 0"
-    return f"{rate.count} of {rate.total} ({rate.rate:.0%}; {rate.low:.0%} to {rate.high:.0%})"
+    share, low, high = map(percent, (rate.rate, rate.low, rate.high))
+    return f"{rate.count} of {rate.total} ({share}; {low} to {high})"
 
 
-def _large(image: Tensor) -> Image.Image:
+def for_screen(image: Tensor) -> Image.Image:
     """A picture (C, H, W) in [0, 1] for the screen, its pixels as squares."""
-    shown = to_pil(_rounded(image))
+    shown = to_pil(rounded(image))
     scale = max(1, SEEN_SIDE // max(shown.size))
     return shown.resize((shown.width * scale, shown.height * scale), Image.Resampling.NEAREST)
 
 
-def _rounded(image: Tensor) -> Tensor:
+def rounded(image: Tensor) -> Tensor:
     """A picture in [0, 1] as uint8, on the CPU."""
     return (255 * image).round().to(torch.uint8).cpu()
 
@@ -210,89 +259,10 @@ def offer_print(learning: Learning, model: str) -> None:
     width = st.number_input(
         "Width on paper, in cm", 1.0, float(MOST_CM), **persistent("stickers.width", PRINTED_CM)
     )
-    picture = _rounded(learning.learner.sticker)
+    picture = rounded(learning.learner.sticker)
     title = f"Sticker: {name}, for {model_title(model)}"
     files = (
         ("PNG", lambda: to_png(picture), "The sticker in its own pixels"),
         ("PDF", lambda: to_pdf(to_pil(picture), width, title), "A page to print, in true size"),
     )
     offer_files("stickers", f"sticker-{name.replace(' ', '-')}", files)
-
-
-def stick_it(choice: Choice, model: str, learning: Learning) -> None:
-    """The picture with the sticker on it, and what the model says; redrawn by itself."""
-    st.fragment(_stuck)(choice, model, learning)
-
-
-def _stuck(choice: Choice, model: str, learning: Learning) -> None:
-    on = st.toggle(
-        "Lay the sticker on the picture",
-        **persistent("stickers.on", True),
-        help="Switch it off for a photograph of the printed sticker.",
-    )
-    view = {"across": 0.7, "down": 0.7, "size": 0.4, "turn": 0.0} | st.session_state.get(PLACE, {})
-    image, sticker = choice.image, learning.learner.sticker.detach().cpu()
-    shown = image
-    if on:
-        seen = stick(as_input(image[None]), sticker, Views.one(**view))[0]
-        shown = _rounded(seen)
-    clean, now = on_prediction_thread(probabilities, model, [image, shown])
-    picture, answer = st.columns(2, gap="medium")
-    with picture:
-        if on:
-            _board(image, sticker, view)
-        else:
-            st.image(_large(as_input(image[None])[0]), "The picture as the model sees it")
-    with answer:
-        _answer(clean, now, learning.learner.config.target, on)
-
-
-def _board(image: Tensor, sticker: Tensor, view: Mapping[str, float]) -> None:
-    height, width = image.shape[1:]
-    places = f"{view['across']:.0%} across, {view['down']:.0%} down"
-    board(
-        {
-            "picture": base64.b64encode(to_png(image)).decode(),
-            "sticker": base64.b64encode(to_png(_rounded(sticker))).decode(),
-            "width": width,
-            "height": height,
-            "title": f"The picture, with the sticker {places}",
-            "view": view,
-            "smallest": 0.1,
-            "largest": 0.9,
-            "answered": st.session_state.get(ANSWERED, 0),
-        },
-        "stickers.board",
-        _take,
-    )
-
-
-def _take(number: int, view: Mapping[str, float]) -> None:
-    if number > st.session_state.get(ANSWERED, 0):
-        st.session_state.update({ANSWERED: number, PLACE: dict(view)})
-
-
-def _answer(clean: Tensor, now: Tensor, target: int, on: bool) -> None:
-    """What the model says, in words and bars; (K,) probabilities without and with the sticker."""
-    was, said = int(clean.argmax()), int(now.argmax())
-    words = f"The model says: **{class_name(said)}**, {percent(float(now[said]))} sure."
-    if on:
-        words += f"  \nWithout the sticker: {class_name(was)}, {percent(float(clean[was]))} sure."
-    changing_markdown("stickers.answer", words)
-    values, before = now.tolist(), clean.tolist()
-    shown = bar_classes(before, values, target)
-    bars(
-        {
-            "classes": [class_name(k) for k in shown],
-            "values": [values[k] for k in shown],
-            "clean": [before[k] for k in shown],
-            "label": shown.index(target),
-            "leading": shown.index(said),
-            "left_out": len(values) - len(shown),
-            "words": ["the target", "the sticker"],
-            "number": st.session_state.get(ANSWERED, 0),
-            "said": f"The model says {class_name(said)}, {percent(values[said])}. "
-            f"{class_name(target)}: {percent(values[target])}.",
-        },
-        "stickers.bars",
-    )

@@ -7,7 +7,7 @@ const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
 const MOVE = 0.02; // of the picture, by an arrow key
 const SIZES = { "+": 1.1, "=": 1.1, "-": 1 / 1.1 };
 const TURNS = { "[": -10, "]": 10 };
-const REST_MS = 150; // after the last key or turn of the wheel
+const REST_MS = 150; // after the last key or button
 
 const limit = (value, low, high) => Math.min(high, Math.max(low, value));
 
@@ -59,17 +59,21 @@ function shareOf(board, event) {
   return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
 }
 
-// A press beside the sticker brings it there.
-function onDown(board, event) {
-  if (!event.isPrimary) return;
-  board.canvas.setPointerCapture(event.pointerId);
+function isOnSticker(board, event) {
   const { data, view } = board;
   const [across, down] = shareOf(board, event);
   const half = (view.size * Math.min(data.width, data.height)) / 2;
-  const inside =
-    Math.abs(across - view.across) * data.width < half &&
-    Math.abs(down - view.down) * data.height < half;
-  board.grip = inside ? [view.across - across, view.down - down] : [0, 0];
+  return Math.abs(across - view.across) * data.width < half && Math.abs(down - view.down) * data.height < half;
+}
+
+// A finger beside the sticker scrolls the page; a click there brings the sticker.
+function onDown(board, event) {
+  if (!event.isPrimary) return;
+  const inside = isOnSticker(board, event);
+  if (event.pointerType === "touch" && !inside) return;
+  board.canvas.setPointerCapture(event.pointerId);
+  const [across, down] = shareOf(board, event);
+  board.grip = inside ? [board.view.across - across, board.view.down - down] : [0, 0];
   onMove(board, event);
 }
 
@@ -85,15 +89,25 @@ function onUp(board) {
   tell(board);
 }
 
-function onKey(board, event) {
+// What a key does, or the button for it; whether it does anything.
+function act(board, key) {
   const { view } = board;
-  const [right, below] = MOVES[event.key] ?? [0, 0];
+  const [right, below] = MOVES[key] ?? [0, 0];
   if (right || below) change(board, { across: view.across + MOVE * right, down: view.down + MOVE * below });
-  else if (SIZES[event.key]) change(board, { size: view.size * SIZES[event.key] });
-  else if (TURNS[event.key]) change(board, { turn: view.turn + TURNS[event.key] });
-  else return;
-  event.preventDefault();
+  else if (SIZES[key]) change(board, { size: view.size * SIZES[key] });
+  else if (TURNS[key]) change(board, { turn: view.turn + TURNS[key] });
+  else return false;
   tellSoon(board);
+  return true;
+}
+
+function onKey(board, event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return; // the browser's own
+  if (act(board, event.key)) event.preventDefault();
+}
+
+function onTouch(board, event) {
+  if (isOnSticker(board, event.touches[0])) event.preventDefault(); // it would scroll the page
 }
 
 function newBoard(root, sent) {
@@ -103,7 +117,11 @@ function newBoard(root, sent) {
   canvas.addEventListener("pointermove", (event) => onMove(board, event));
   canvas.addEventListener("pointerup", () => onUp(board));
   canvas.addEventListener("pointercancel", () => onUp(board));
+  canvas.addEventListener("touchstart", (event) => onTouch(board, event), { passive: false });
   canvas.addEventListener("keydown", (event) => onKey(board, event));
+  root.querySelectorAll("button").forEach((button) => {
+    button.addEventListener("click", () => act(board, button.dataset.key));
+  });
   return board;
 }
 
