@@ -173,9 +173,11 @@ def ask_shift(choice: Choice, model: str, config: ShiftConfig) -> ShiftRequest:
 
 def follow_shift(request: ShiftRequest) -> None:
     """The run as it goes and as it ended, its files and its link; a fragment redraws it."""
-    job = job_of(request)
+    job = _jobs().get(request.run_id)  # it may have been cancelled, and be in its last step
+    if job is None or (job.ended.is_set() and not (job.made or job.error)):
+        job = job_of(request)
     live = not job.wait(FIRST_SECONDS)
-    st.fragment(_progress, run_every=POLL_SECONDS if live else None)(request, live)
+    st.fragment(_progress, run_every=POLL_SECONDS if live else None)(request, job, live)
     params, own = shift_to_params(request), request.base.index == OWN_PICTURE
     keep_address("attack", {"run": request.run_id} if own else params)
     if isinstance(job.made, ShiftRun):
@@ -183,8 +185,8 @@ def follow_shift(request: ShiftRequest) -> None:
     share_link("A link to this run", params)
 
 
-def _progress(request: ShiftRequest, was_live: bool) -> None:
-    job = job_of(request)
+def _progress(request: ShiftRequest, job: Job[ShiftRun], was_live: bool) -> None:
+    """It asks for no other job than that which the page began: that one may have been cancelled."""
     over = job.wait(0)
     if was_live and over:
         st.rerun()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
+from torch import Tensor
 
 from apr_core import InputError
-from apr_core.attacks.shift import ShiftConfig
+from apr_core.attacks.shift import ShiftConfig, ShiftStep
 from apr_ui.searches import EVERY
 from apr_ui.shift_run import (
     ShiftRequest,
+    _jobs,
     _record,
     _share_picture,
     found_shift,
@@ -22,6 +27,7 @@ from apr_ui.shift_run import (
 )
 from tests.app.pages import address_of, open_page, results, run, said
 from tests.app.test_searches import pills
+from tests.conftest import PATIENCE
 
 MODEL = "cifar10-resnet20-vanilla"
 LINK = {"model": MODEL, "index": "3"}
@@ -140,6 +146,30 @@ def test_the_same_is_offered_on_other_models() -> None:
     changed(app)
     assert app.session_state["attack.shift"].base.model != MODEL
     assert address_of(app)["reach"] == "8"
+
+
+def test_what_is_cancelled_within_a_step_is_not_begun_anew(monkeypatch) -> None:
+    step = threading.Event()
+
+    def slow(_: object, image: Tensor, label: int, *more: object) -> Iterator[ShiftStep]:
+        yield ShiftStep(image, torch.eye(10)[label])
+        assert step.wait(PATIENCE)
+        yield ShiftStep(image, torch.eye(10)[label])
+
+    monkeypatch.setattr("apr_ui.shift_run.shift", slow)
+    app = open_page("attack", {**LINK, "reach": "1", "steps": "7"})
+    request = app.session_state["attack.shift"]
+    job = job_of(request)
+    try:
+        run(app.button(key="attack.cancel").click())
+        run(app)  # whatever else a person does meanwhile
+        assert _jobs().get(request.run_id) is job
+    finally:
+        step.set()
+    assert job.wait(PATIENCE)
+    assert job.made.cut
+    assert results(run(app))[0]["verdict"] == "Stopped early"
+    _jobs().drop(request.run_id)
 
 
 def test_what_was_cancelled_is_begun_anew() -> None:
