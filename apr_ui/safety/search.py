@@ -9,7 +9,6 @@ from functools import partial
 
 import streamlit as st
 import torch
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 from torch import Tensor
 
 from apr_core.attacks.result import PixelEdit, to_edits
@@ -24,7 +23,7 @@ from apr_ui.choose_picture import Choice
 from apr_ui.dataset import class_name
 from apr_ui.jobs import Job, Jobs, Report
 from apr_ui.prediction_thread import on_prediction_thread
-from apr_ui.visitor import current_visitor
+from apr_ui.visitor import current_viewer
 
 MOST_KEPT = 256
 BUDGET = Budget()
@@ -104,9 +103,7 @@ def answer_before(net: Pipeline, image: Tensor) -> int:
 
 
 def _key(config: PipelineConfig, choice: Choice) -> tuple[str, str, str]:
-    context = get_script_run_ctx()
-    visitor = current_visitor() or (context.session_id if context else "")
-    return visitor, config.sha256, choice.key
+    return current_viewer(), config.sha256, choice.key
 
 
 def _attack(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 from torch import Tensor
 
 from apr_core.attacks.sticker import (
@@ -28,7 +27,7 @@ from apr_core.explain.attributions import Cancelled
 from apr_core.zoo.checkpoints import zoo_fingerprint
 from apr_ui.jobs import Job, Jobs, Report
 from apr_ui.resources import scorer
-from apr_ui.visitor import current_visitor
+from apr_ui.visitor import current_viewer
 
 MOST_PICTURES = 400
 """Of a data set that is here: half to learn on, half to count on."""
@@ -112,19 +111,14 @@ def job_of(asked: Asked) -> Job[Learning]:
 
 def has_ended(job: Job[Learning]) -> bool:
     """Whether it has; this viewer looks at it until they `leave` it."""
-    return job.wait(0, _viewer())
+    return job.wait(0, current_viewer())
 
 
 def leave(asked: Asked) -> None:
     """This viewer needs the work on it no more; it ends unless others look at it."""
     job = _jobs().get((asked, zoo_fingerprint()))
     if job is not None:
-        job.leave(_viewer())
-
-
-def _viewer() -> str:
-    context = get_script_run_ctx()
-    return current_visitor() or (context.session_id if context else "")
+        job.leave(current_viewer())
 
 
 def _begin(model: str, data: DataSet, config: StickerConfig) -> Learning:

@@ -146,7 +146,7 @@ def searches_of(index: int) -> list[Job]:
 def test_a_second_press_searches_anew_with_another_seed(
     shown: GuardRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "current_visitor", lambda: "eve")
+    monkeypatch.setattr(search, "current_viewer", lambda: "eve")
     index = small_index(shown)
     app = at(shown, index, confidence="0.000", checks="0.990")  # a net of this test's own
     attacked(app, index)
@@ -163,14 +163,14 @@ def test_each_visitor_has_a_search_of_their_own(
 ) -> None:
     index = small_index(shown)
     where = {"confidence": "0.000", "checks": "0.980"}
-    monkeypatch.setattr(search, "current_visitor", lambda: "ada")
+    monkeypatch.setattr(search, "current_viewer", lambda: "ada")
     mine = at(shown, index, **where)
     attacked(mine, index)
-    monkeypatch.setattr(search, "current_visitor", lambda: "bo")
+    monkeypatch.setattr(search, "current_viewer", lambda: "bo")
     other = at(shown, index, **where)
     assert "**The net was turned**" not in said(other)
     assert attacked(other, index).seed == 0
-    monkeypatch.setattr(search, "current_visitor", lambda: "ada")
+    monkeypatch.setattr(search, "current_viewer", lambda: "ada")
     assert "**The net was turned**" in said(at(shown, index, **where))  # after a reload, too
 
 

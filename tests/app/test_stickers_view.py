@@ -176,7 +176,7 @@ def test_cancel_withdraws_one_viewer_and_the_last_one_ends_the_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def seen_by(who: str, act: Any) -> AppTest:
-        monkeypatch.setattr(learning, "current_visitor", lambda: who)
+        monkeypatch.setattr(learning, "current_viewer", lambda: who)
         return run(act)
 
     first, second = (open_page("stickers", state=LONG) for _ in range(2))

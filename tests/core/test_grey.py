@@ -119,7 +119,8 @@ def test_the_truth_map_is_what_trying_every_grey_corner_says(weighing, grey) -> 
 def test_every_stage_attacks_and_what_it_says_holds(name: str, weighing, grey) -> None:
     labels = answers(weighing, grey)
     side = 2 if STAGES.get(name).threat is Threat.PATCH else 0
-    config = LadderConfig((name,), pixels=(1,) if side else (1, 2), side=side)
+    pixels = (1, 2) if STAGES.get(name).threat is Threat.L0 else (1,)
+    config = LadderConfig((name,), pixels=pixels, side=side)
     verdicts = climb(config, ModelOracle(weighing), grey, labels, torch.arange(len(grey)))
     assert any(rung.flipped for verdict in verdicts for rung in verdict.rungs)
     for image, verdict in zip(grey, verdicts, strict=True):
