@@ -119,3 +119,10 @@ def test_changes_are_drawn_larger_around_grey() -> None:
     drawn = magnify(before, after, 10)
     assert (drawn[0, 0, 0], drawn[1, 1, 1], drawn[2, 0, 1]) == (178, 108, 255)
     assert int((drawn == 128).sum()) == 9
+
+
+@pytest.mark.parametrize(("reach", "times"), [(0, 10), (12, 10), (13, 9), (64, 1), (255, 1)])
+def test_changes_are_drawn_as_strong_as_none_is_cut_off(reach: int, times: int) -> None:
+    assert ShiftConfig(reach).times == times
+    assert times == 1 or 128 + times * reach <= 255
+    assert times == 10 or 128 + (times + 1) * reach > 255
