@@ -15,7 +15,7 @@ from tqdm import tqdm
 from apr_core.attacks.attack import OnePixelAttack
 from apr_core.attacks.config import OnePixelConfig
 from apr_core.attacks.oracle import ModelOracle
-from apr_core.attacks.patch import SIDES, check_side
+from apr_core.attacks.patch import SIDES
 from apr_core.attacks.result import AttackResult, Outcome
 from apr_core.attacks.search import Search
 from apr_core.attacks.stages import PGD_STEPS
@@ -43,6 +43,7 @@ from apr_core.cli.common import (
     check_out,
     chosen_picture,
     chosen_target,
+    not_attacked,
     print_json,
     write_out,
 )
@@ -70,7 +71,7 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--method", default=None, help=", ".join((*Method, *SHIFTS)))
     parser.add_argument(
-        "--epsilon", help="how far fgsm and pgd may change every pixel, as in 8/255"
+        "--epsilon", help="how far fgsm and pgd may change every pixel; by default 8/255"
     )
     parser.add_argument("--steps", type=int, help=f"of pgd; by default {PGD_STEPS}")
     for number, name in enumerate(("population", "generations")):
@@ -103,7 +104,6 @@ def run(args: argparse.Namespace) -> int:
         run_shift(args, every, target, oracle, _image(args, data, oracle))
         return 0
     config = _config(args, data)
-    check_side(args.side or 0, *data.size)
     attack = OnePixelAttack(target.model, config, name=args.model)
     image, label, index = _image(args, data, attack.oracle)
     _check_target(label, config.target)
@@ -161,9 +161,7 @@ def in_words(result: AttackResult, data: DataSet, out: Path | None = None) -> st
     outcome = result.outcomes[0]
     true, before = data.class_name(outcome.label), data.class_name(outcome.label_before)
     if outcome.status is Status.MISCLASSIFIED:
-        this, other = data.this_one(outcome.label), data.one_of(outcome.label_before)
-        taken = f"The model takes {this} for {other} already"
-        return f"{taken}, so it was not attacked."
+        return not_attacked(data, outcome.label, outcome.label_before)
     edits = _edits(result.config, outcome)
     by = "" if result.config.method is Method.DE else f" of {result.config.method.words}"
     spent = f"{outcome.queries:,} queries{by}"

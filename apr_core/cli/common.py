@@ -142,16 +142,24 @@ def check_gradient(target: TargetModel, what: str) -> None:
         )
 
 
-def epsilon_of(text: str) -> float:
-    """The number in "8/255" or "0.03".
+def epsilon_of(text: str | None) -> float | None:
+    """The number in "8/255" or "0.03"; None where nothing was given.
 
     Raises:
         InputError: the text is no number.
     """
+    if text is None:
+        return None
     try:
         return float(Fraction(text))
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ArithmeticError):
         raise InputError(f"--epsilon is '{text[:40]}'; write it as in 8/255 or 0.03.") from None
+
+
+def not_attacked(data: DataSet, label: int, answer: int) -> str:
+    """That a model has a picture of a class wrong already, in a sentence."""
+    taken = f"The model takes {data.this_one(label)} for {data.one_of(answer)} already"
+    return f"{taken}, so it was not attacked."
 
 
 def add_ray(parser: argparse.ArgumentParser, what: str) -> None:

@@ -34,7 +34,6 @@ from apr_core.cli.common import (
     print_json,
     rate_words,
 )
-from apr_core.cli.shift import SHIFTS
 from apr_core.data.dataset import DataSet
 from apr_core.evaluation.journal import Dispatcher, Entries
 from apr_core.evaluation.protocol import EvalProgress, EvalTask, evaluate, setting_for
@@ -145,11 +144,6 @@ def _asked(
     Raises:
         InputError: there is no such model, or it cannot be evaluated so.
     """
-    if args.epsilon is not None and args.attack not in SHIFTS:
-        raise InputError(
-            f"--epsilon is {args.epsilon}, but {args.attack} changes pixels by any amount; leave "
-            f"it out, or choose --attack {' or '.join(SHIFTS)}."
-        )
     target, notes = load_target(args.model, device, args.draws > 1, args.data)
     setting = setting_for(
         target,
@@ -162,7 +156,7 @@ def _asked(
         args.half,
         args.lattice,
         args.compile,
-        EPSILON if args.epsilon is None else epsilon_of(args.epsilon),
+        epsilon_of(args.epsilon),
         args.side,
         args.steps,
         args.restarts,

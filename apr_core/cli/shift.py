@@ -9,11 +9,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from apr_core.attacks.config import OnePixelConfig
+from apr_core.attacks.gradient import EPSILON
 from apr_core.attacks.oracle import ModelOracle
 from apr_core.attacks.shift import ShiftConfig, ShiftStep, describe_shift, has_flipped, shift
+from apr_core.attacks.stages import PGD_STEPS
 from apr_core.base.types import InputError
 from apr_core.base.words import percent
-from apr_core.cli.common import DELAY, check_gradient, epsilon_of, print_json, write_out
+from apr_core.cli.common import (
+    DELAY,
+    check_gradient,
+    epsilon_of,
+    not_attacked,
+    print_json,
+    write_out,
+)
 from apr_core.data.dataset import DataSet
 from apr_core.data.images import to_png
 from apr_core.zoo.target import TargetModel
@@ -41,7 +50,9 @@ def shift_config(args: argparse.Namespace) -> ShiftConfig:
         raise InputError("fgsm makes one step; leave --steps out, or choose --method pgd.")
     if method == "pgd" and args.steps == 1:
         raise InputError("--steps is 1, but pgd of one step is fgsm; use 2 or more.")
-    epsilon = epsilon_of(args.epsilon or "8/255")
+    epsilon = epsilon_of(args.epsilon)
+    if epsilon is None:
+        epsilon = EPSILON
     if not 0 <= epsilon <= 1:
         raise InputError(f"--epsilon is {args.epsilon}, but must lie between 0 and 1.")
     reach = round(255 * epsilon)
@@ -50,8 +61,8 @@ def shift_config(args: argparse.Namespace) -> ShiftConfig:
             f"--epsilon is {args.epsilon}, but the values of a picture are whole 255ths; write it "
             f"as {reach}/255."
         )
-    steps = {"steps": 1} if method == "fgsm" else {"steps": args.steps} if args.steps else {}
-    return ShiftConfig(reach, **steps, seed=args.seed)
+    usual_steps = 1 if method == "fgsm" else PGD_STEPS
+    return ShiftConfig(reach, usual_steps if args.steps is None else args.steps, args.seed)
 
 
 def run_shift(
@@ -92,8 +103,7 @@ def in_words(config: ShiftConfig, steps: list[ShiftStep], label: int, data: Data
     first, last = (steps[k].probabilities for k in (0, -1))
     before, after = int(first.argmax()), int(last.argmax())
     if before != label:
-        taken = f"The model takes {data.this_one(label)} for {data.one_of(before)} already"
-        return f"{taken}, so it was not attacked."
+        return not_attacked(data, label, before)
     made = len(steps) - 1
     spent = f"{made} {'step' if made == 1 else 'steps'} of {config.name}"
     reach = f"{config.reach} of 255 in every value of a pixel at most"

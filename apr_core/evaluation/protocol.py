@@ -125,12 +125,15 @@ def setting_for(
     half: bool = False,
     lattice: int = 0,
     compiled: bool = False,
-    epsilon: float = EPSILON,
+    epsilon: float | None = None,
     side: int = 0,
     steps: int = PGD_STEPS,
     restarts: int = 1,
 ) -> Setting:
     """A checked setting.
+
+    Args:
+        epsilon: None for `EPSILON`.
 
     Raises:
         InputError: an unknown attack, or numbers that cannot be.
@@ -141,7 +144,8 @@ def setting_for(
     if attack == "ladder":
         stages = LARGE_LADDER if is_large(*target.data.size) else LADDER
         stages = PATCH_LADDER if side else stages
-    LadderConfig(stages, pixels, seed, stop_on_success, epsilon, side, steps, restarts)
+    reach = EPSILON if epsilon is None else epsilon
+    LadderConfig(stages, pixels, seed, stop_on_success, reach, side, steps, restarts)
     check_side(side, *target.data.size)
     if not 1 <= draws <= 1000:
         raise InputError(f"draws is {draws}, but must lie between 1 and 1000.")
@@ -164,7 +168,7 @@ def setting_for(
         data=target.data.name,
         data_sha256=target.data_sha256,
         data_size=target.data_size,
-        epsilon=epsilon,
+        epsilon=reach,
         side=side,
         steps=steps,
         restarts=restarts,
@@ -174,10 +178,10 @@ def setting_for(
             f"steps is {steps} and restarts is {restarts}, but {attack} has neither; leave them "
             "out, or choose pgd."
         )
-    if (setting.sparse or side) and epsilon != EPSILON:
+    if (setting.sparse or side) and epsilon is not None:
         raise InputError(
-            f"epsilon is {epsilon:.4g}, but {attack} changes pixels by any amount; leave it "
-            "out, or choose fgsm or pgd."
+            f"epsilon is {epsilon:.4g}, but {attack} changes pixels by any amount; "
+            "leave it out, or choose --attack fgsm or pgd."
         )
     if setting.bytes > schema.MOST_BYTES:
         raise InputError(

@@ -262,6 +262,8 @@ BAD = {
     "pixels of fgsm": (shifted(FRAGILE, "--pixels", "3"), "--pixels means nothing to fgsm"),
     "target of fgsm": (shifted(FRAGILE, "--target", "dog"), "--target means nothing to fgsm"),
     "steps of fgsm": (shifted(FRAGILE, "--steps", "3"), "fgsm makes one step"),
+    "pgd of no step": (shifted(FRAGILE, "--method", "pgd", "--steps", "0"), "steps is 0"),
+    "epsilon beyond floats": (shifted(FRAGILE, "--epsilon", "1e400"), "write it as in 8/255"),
     "pgd of one step": (shifted(FRAGILE, "--method", "pgd", "--steps", "1"), "--steps is 1, but"),
     "a patch without a side": (attack(FRAGILE, "--method", "sparse-rs-patch"), "give its --side"),
     "a patch by another method": (attack(FRAGILE, "--side", "2", "--method", "de"), "of a patch"),
